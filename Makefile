@@ -1,0 +1,58 @@
+# Each target sets up .venv by itself: nothing but Python >= 3.11 (with venv and pip) and make is needed.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test lab clean FORCE
+
+# PYTHON=... on the command line overrides; else the first candidate that starts and is new enough.
+IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
+    $$python -c '$(IS_NEW_ENOUGH)' 2>/dev/null && { echo $$python; break; }; done)
+
+BIN := .venv/bin
+# The stamp carries the folder's checksum: a checkout that was moved or copied with its .venv installs afresh,
+# because the scripts inside hold absolute paths.
+STAMP := .venv/.installed-$(shell pwd | cksum | cut -d ' ' -f 1)
+NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+
+help:  ## show this help
+	@echo "Targets (each sets up .venv by itself, once):"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+
+run: $(STAMP)  ## train, evaluate and look: every notebook, quick preset; ends with the page to open
+	@$(BIN)/workbench run --preset quick
+
+test: $(STAMP)  ## ruff, unit tests, and the notebooks' stored outputs against fresh ones
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest
+	@test -n "$(NOTEBOOKS)" || { echo "There are no notebooks to test in notebooks/." >&2; exit 1; }
+	$(ISOLATED) $(BIN)/python -m pytest -p no:warnings --nbval --nbval-current-env --nbval-cell-timeout=600 $(NOTEBOOKS)
+
+lab: $(STAMP)  ## open JupyterLab on the notebooks
+	@$(BIN)/jupyter lab --ServerApp.root_dir='$(CURDIR)' --LabApp.default_url=/lab/tree/notebooks $(LABFLAGS)
+
+clean:  ## remove .venv, runs (not outputs/reference) and caches; downloaded data stays
+	rm -rf .venv build ./*.egg-info .pytest_cache .ruff_cache .hypothesis
+	test ! -d outputs || find outputs -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} +
+	find . -path ./.git -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+
+# The notebooks are compared under IPython's and Jupyter's own defaults, whatever the user's home folder configures.
+ISOLATED := IPYTHONDIR=$(CURDIR)/.venv/ipython JUPYTER_CONFIG_DIR=$(CURDIR)/.venv/jupyter \
+    JUPYTER_PREFER_ENV_PATH=1 MPLBACKEND=
+
+# An .venv whose Python has gone (a system upgrade, a deleted installation) counts as not installed.
+$(STAMP): pyproject.toml constraints.txt $(if $(wildcard $(BIN)/python),,FORCE)
+	@test -n "$(PYTHON)" || { echo "No Python >= 3.11 found: install one, or name it: make PYTHON=/path/to/python3." >&2; exit 1; }
+	@$(PYTHON) -c '$(IS_NEW_ENOUGH)' 2>/dev/null || { echo "$(PYTHON) is not a working Python >= 3.11: name another with make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) lacks venv or pip: on Debian and Ubuntu, apt install python3-venv." >&2; exit 1; }
+	@test -f $@ -a -x $(BIN)/python || $(PYTHON) -m venv --clear .venv
+	@echo "Installing the pinned requirements into .venv with $$($(BIN)/python -V) (once; a few minutes) ..."
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --progress-bar off \
+	    -c constraints.txt -e '.[notebooks,test]' 2>&1 | tee .venv/install.log | awk ' \
+	    /ERROR:/ { sub(/^ +/, ""); print } \
+	    /\([0-9]+(\.[0-9]+)? [MG]B\)/ && !/\([0-9](\.[0-9]+)? MB\)/ { sub(/^ +/, ""); print "  " $$0; fflush() } \
+	    /^Installing collected packages/ { print "  Installing " NF - 3 " packages"; fflush() }' \
+	    || { echo "The installation failed; the whole log is .venv/install.log." >&2; exit 1; }
+	@touch $@
+	@echo "Installed."

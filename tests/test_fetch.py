@@ -1,0 +1,240 @@
+"""Transfers from a real server on this computer, with the tables of torchvision replaced by small ones."""
+
+import gzip
+import hashlib
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from workbench.data import DataError, fetch
+from workbench.data.mnist import load_mnist
+from workbench.data.svhn import load_svhn
+
+N = 20
+
+
+class Server(ThreadingHTTPServer):
+    """Gives `files`; `breaks[path]` bytes of the first answer for that path, and parts of files when `ranges`."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files, self.breaks, self.ranges, self.asked = {}, {}, True, []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        part = self.headers["Range"]
+        self.server.asked.append((self.path, part))
+        content = self.server.files.get(self.path)
+        if content is None:
+            self.send_error(404)
+            return
+        start = int(part.removeprefix("bytes=").removesuffix("-")) if part and self.server.ranges else 0
+        if start and start >= len(content):
+            self.send_error(416)
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        self.wfile.write(content[start : self.server.breaks.pop(self.path, None)])
+
+    def log_message(self, *_):
+        """Stay quiet."""
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def mnist(server, monkeypatch):
+    """The four files of a small MNIST on the server: names on disk -> unpacked contents."""
+    datasets = pytest.importorskip("torchvision.datasets")
+    generator, contents, resources = np.random.default_rng(0), {}, []
+    for prefix in ("train", "t10k"):
+        images = generator.integers(0, 256, N * 784, dtype=np.uint8).tobytes()
+        parts = {
+            f"{prefix}-images-idx3-ubyte": bytes([0, 0, 8, 3, 0, 0, 0, N, 0, 0, 0, 28, 0, 0, 0, 28]) + images,
+            f"{prefix}-labels-idx1-ubyte": bytes([0, 0, 8, 1, 0, 0, 0, N]) + bytes(n % 10 for n in range(N)),
+        }
+        for name, content in parts.items():
+            packed = gzip.compress(content, mtime=0)
+            server.files[f"/mnist/{name}.gz"] = packed
+            resources.append((f"{name}.gz", hashlib.md5(packed).hexdigest()))
+        contents |= parts
+    monkeypatch.setattr(datasets.MNIST, "mirrors", [f"{server.url}/nothing/", f"{server.url}/mnist/"])
+    monkeypatch.setattr(datasets.MNIST, "resources", resources)
+    return contents
+
+
+@pytest.fixture
+def svhn(server, monkeypatch, tmp_path):
+    """A small SVHN on the server: names -> contents."""
+    datasets = pytest.importorskip("torchvision.datasets")
+    generator, contents, table = np.random.default_rng(1), {}, {}
+    for split in ("train", "test", "extra"):
+        name = f"{split}_32x32.mat"
+        crops, labels = generator.integers(0, 256, (32, 32, 3, N), dtype=np.uint8), np.arange(N)[:, None] % 10 + 1
+        savemat(tmp_path / name, {"X": crops, "y": labels})
+        contents[name] = (tmp_path / name).read_bytes()
+        (tmp_path / name).unlink()
+        server.files[f"/svhn/{name}"] = contents[name]
+        table[split] = [f"{server.url}/svhn/{name}", name, hashlib.md5(contents[name]).hexdigest()]
+    monkeypatch.setattr(datasets.SVHN, "split_list", table)
+    return {name: content for name, content in contents.items() if "extra" not in name}
+
+
+def leftovers(root):
+    return sorted(path.name for path in root.rglob("*") if path.name.startswith(".") or path.suffix in (".part", ".gz"))
+
+
+def states(root, source="mnist"):
+    return [row.state for row in fetch.check(root) if row.source == source]
+
+
+def test_mnist_arrives_unpacked_from_the_mirror_that_has_it(tmp_path, mnist, server):
+    files = fetch.fetch("mnist", tmp_path)
+    assert {file.name: file.read_bytes() for file in files} == mnist and leftovers(tmp_path) == []
+    assert load_mnist("test", tmp_path).labels.tolist() == [n % 10 for n in range(N)]
+    assert [path for path, _ in server.asked[:2]] == [f"/{m}/train-images-idx3-ubyte.gz" for m in ("nothing", "mnist")]
+
+
+def test_what_is_there_is_not_fetched_again(tmp_path, mnist, server):
+    fetch.fetch("mnist", tmp_path)
+    server.asked.clear()
+    assert len(fetch.fetch("mnist", tmp_path)) == 4 and server.asked == []
+
+
+def test_only_missing_and_damaged_files_are_fetched(tmp_path, mnist, server):
+    missing, damaged, *sound = fetch.fetch("mnist", tmp_path)
+    missing.unlink()
+    damaged.write_bytes(damaged.read_bytes()[:-3])
+    assert [state.split(",")[0] for state in states(tmp_path)] == ["missing", "damaged", "ok", "ok"]
+    server.asked.clear()
+    fetch.fetch("mnist", tmp_path)
+    assert {path.split("/")[-1] for path, _ in server.asked} == {f"{missing.name}.gz", f"{damaged.name}.gz"}
+    assert {file.name: file.read_bytes() for file in (missing, damaged, *sound)} == mnist
+
+
+def test_svhn(tmp_path, svhn, server):
+    files = fetch.fetch("svhn", tmp_path)
+    assert {file.name: file.read_bytes() for file in files} == svhn and leftovers(tmp_path) == []
+    assert load_svhn("train", tmp_path).labels.tolist() == [(n % 10 + 1) % 10 for n in range(N)]
+    assert [path for path, _ in server.asked] == ["/svhn/train_32x32.mat", "/svhn/test_32x32.mat"]
+
+
+def test_a_wrong_checksum_leaves_nothing(tmp_path, svhn, server):
+    server.files["/svhn/test_32x32.mat"] = svhn["test_32x32.mat"][:-1] + b"?"
+    with pytest.raises(DataError, match=r"test_32x32.mat could not be downloaded .*wrong checksum") as error:
+        fetch.fetch("svhn", tmp_path)
+    assert "\n" not in str(error.value) and "workbench data fetch svhn" in str(error.value)
+    assert [path.name for path in (tmp_path / "svhn").iterdir()] == ["train_32x32.mat"]
+
+
+@pytest.mark.parametrize("ranges", [True, False], ids=["server continues", "server starts anew"])
+def test_a_broken_transfer_is_continued(tmp_path, svhn, server, ranges):
+    content, path = svhn["train_32x32.mat"], "/svhn/train_32x32.mat"
+    server.ranges, server.breaks[path] = ranges, 10_000
+    with pytest.raises(DataError, match=rf"the connection broke after 10000 of {len(content)} bytes"):
+        fetch.fetch("svhn", tmp_path)
+    partial = tmp_path / "svhn" / "train_32x32.mat.part"
+    assert partial.read_bytes() == content[:10_000] and [file.name for file in partial.parent.iterdir()] == [
+        partial.name
+    ]
+    assert states(tmp_path, "svhn") == ["partly downloaded", "missing"]
+    fetch.fetch("svhn", tmp_path)
+    assert server.asked[:2] == [(path, None), (path, "bytes=10000-")]
+    assert (tmp_path / "svhn" / "train_32x32.mat").read_bytes() == content and leftovers(tmp_path) == []
+
+
+def test_interrupted_by_the_user(tmp_path, svhn, server, monkeypatch):
+    class Interrupt(fetch.tqdm):
+        def update(self, n=1):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fetch, "tqdm", Interrupt)
+        patch.setattr(fetch, "_CHUNK", 5_000)
+        with pytest.raises(KeyboardInterrupt):
+            fetch.fetch("svhn", tmp_path)
+    assert states(tmp_path, "svhn")[0] == "partly downloaded"
+    files = fetch.fetch("svhn", tmp_path)
+    assert {file.name: file.read_bytes() for file in files} == svhn
+    assert server.asked[1] == ("/svhn/train_32x32.mat", "bytes=5000-")
+
+
+def test_a_whole_partial_file_only_waits_for_its_checksum(tmp_path, svhn):
+    (tmp_path / "svhn").mkdir()
+    (tmp_path / "svhn" / "train_32x32.mat.part").write_bytes(svhn["train_32x32.mat"])
+    files = fetch.fetch("svhn", tmp_path)
+    assert {file.name: file.read_bytes() for file in files} == svhn
+
+
+def test_a_foreign_partial_file_is_given_up(tmp_path, svhn):
+    partial = tmp_path / "svhn" / "train_32x32.mat.part"
+    partial.parent.mkdir()
+    partial.write_bytes(b"something else")
+    with pytest.raises(DataError, match="wrong checksum"):
+        fetch.fetch("svhn", tmp_path)
+    assert not partial.exists()
+    assert fetch.fetch("svhn", tmp_path)[0].read_bytes() == svhn["train_32x32.mat"]
+
+
+def test_no_server(tmp_path, svhn, server, monkeypatch):
+    from torchvision import datasets
+
+    monkeypatch.setitem(
+        datasets.SVHN.split_list, "train", ["http://127.0.0.1:1/train_32x32.mat", "train_32x32.mat", ""]
+    )
+    with pytest.raises(DataError, match=r"could not be downloaded \(http://127.0.0.1:1/.*refused") as error:
+        fetch.fetch("svhn", tmp_path)
+    assert "\n" not in str(error.value) and str(tmp_path / "svhn" / "train_32x32.mat") in str(error.value)
+
+
+def test_unknown_name(tmp_path):
+    with pytest.raises(ValueError, match="unknown data set 'uci': choose one of mnist, svhn"):
+        fetch.fetch("uci", tmp_path)
+
+
+def test_check_of_an_empty_root(tmp_path):
+    rows = fetch.check(tmp_path)
+    assert [row.source for row in rows] == ["mnist"] * 4 + ["svhn"] * 2
+    assert {row.state for row in rows} == {"missing"} and not any(row.sound for row in rows)
+    assert {row.cure for row in rows} == {"workbench data fetch mnist", "workbench data fetch svhn"}
+
+
+def test_check_says_when_a_sound_file_is_not_the_whole_set(tmp_path, svhn):
+    fetch.fetch("svhn", tmp_path)
+    train, test = [row for row in fetch.check(tmp_path) if row.source == "svhn"]
+    assert train.sound and train.state == f"ok, but {N} items instead of 73,257"
+    assert test.state == f"ok, but {N} items instead of 26,032"
+    assert train.cure == "move it away, then workbench data fetch svhn"
+
+
+def test_check_of_real_files(real_data):
+    rows = [row for row in fetch.check(real_data) if row.source == "mnist"]
+    if any(row.state == "missing" for row in rows):
+        pytest.skip("no MNIST under WORKBENCH_DATA")
+    assert [row.state for row in rows] == ["ok, 60,000 items"] * 2 + ["ok, 10,000 items"] * 2
+    assert {row.cure for row in rows} == {""}
+
+
+def test_addresses_are_torchvisions(tmp_path):
+    datasets = pytest.importorskip("torchvision.datasets")
+    names = [download.goal.name for name in fetch.NAMES for download in fetch.downloads(name, tmp_path)]
+    assert names == [row.file.name for row in fetch.check(tmp_path)]
+    assert fetch.downloads("svhn", tmp_path)[1].md5 == datasets.SVHN.split_list["test"][2]
+    assert fetch.downloads("mnist", tmp_path)[0].urls[0].endswith("/mnist/train-images-idx3-ubyte.gz")

@@ -1,0 +1,116 @@
+"""`workbench run | train | report | data`: the notebooks, single runs, their tables and the data from a shell."""
+
+import ast
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+data_app = typer.Typer(no_args_is_help=True, help="Downloaded data sets: fetch them, check them.")
+app.add_typer(data_app, name="data")
+
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", "-p", help="NAME=VALUE, a parameter; may be given several times.")
+]
+Root = Annotated[Path | None, typer.Option(help="Folder of the data (else WORKBENCH_DATA, else data/).")]
+
+
+@app.command()
+def run(
+    notebooks: Annotated[list[str] | None, typer.Argument(help="Numbers or names; none: all, in order.")] = None,
+    preset: Annotated[str, typer.Option(help="quick or paper")] = "quick",
+    out: Annotated[Path | None, typer.Option(help="Folder of the executed notebooks.")] = None,
+    settings: Settings = None,
+) -> None:
+    """Execute numbered notebooks in order and write a page that links them."""
+    from workbench import notebooks as machinery
+    from workbench.paths import outputs_dir
+
+    out = out or outputs_dir() / preset
+    chosen = machinery.find(notebooks or ())
+    failed = [r for r in machinery.run(chosen, out, {"preset": preset, **_parse(settings)}) if r.error]
+    print(f"Look at it: {out / 'index.html'}")
+    if failed:
+        raise SystemExit(f"{len(failed)} of {len(chosen)} notebooks failed: {', '.join(r.source.name for r in failed)}")
+
+
+@app.command()
+def train(
+    preset: Annotated[str, typer.Option(help="quick or paper")] = "quick",
+    out: Annotated[Path | None, typer.Option(help="Run folder (else outputs/PRESET/runs/...).")] = None,
+    settings: Settings = None,
+) -> None:
+    """Train and evaluate one configuration without a notebook; resumes from its last checkpoint."""
+    from workbench.config import Config
+    from workbench.evaluation import evaluate_into
+    from workbench.training import fit
+
+    finished = fit(Config.make(preset, **_parse(settings)), out)
+    evaluate_into(finished, command=shlex.join(["workbench", *sys.argv[1:]]))
+    print(f"Complete: {finished.folder}")
+
+
+@app.command()
+def report(
+    folders: Annotated[list[Path], typer.Argument(help="Run folders, or folders above them.")],
+    out: Annotated[Path | None, typer.Option(help="Also write everything to this JSON file.")] = None,
+) -> None:
+    """Print the tables of finished runs, and collect their numbers with configuration, commit and machine."""
+    from workbench import report as collation
+    from workbench.runs import find_runs
+
+    runs = [run for folder in folders for run in find_runs(folder)]
+    if not runs:
+        raise ValueError(f"no complete run below {', '.join(map(str, folders))}: train one with `workbench train`")
+    print(collation.tables(runs))
+    if out:
+        collation.write(runs, out)
+        print(f"Written: {out}")
+
+
+@data_app.command("fetch")
+def data_fetch(name: Annotated[str, typer.Argument(help="mnist or svhn")], root: Root = None) -> None:
+    """Download a data set, with checksums; safe to interrupt and to repeat."""
+    from workbench.data.fetch import fetch
+    from workbench.paths import data_root
+
+    fetch(name, data_root(root))
+
+
+@data_app.command("check")
+def data_check(root: Root = None) -> None:
+    """Say which files are there and whole, and how to get the others."""
+    from workbench.data.fetch import check
+    from workbench.paths import data_root
+
+    print(f"Data in {data_root(root)}")
+    for row in check(data_root(root)):
+        print("  ".join(str(cell) for cell in row))
+
+
+def _parse(settings: list[str] | None) -> dict[str, object]:
+    """NAME=VALUE pairs; values that are Python literals become them, others stay text."""
+    parsed: dict[str, object] = {}
+    for setting in settings or ():
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise ValueError(f"{setting!r} is not NAME=VALUE: write for example -p objective=mmvae")
+        try:
+            parsed[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            parsed[name] = value
+    return parsed
+
+
+def main() -> None:
+    """The console script: an expected error is one line and exit status 1, not a traceback."""
+    from workbench.data.images import DataError
+    from workbench.training import TrainingDiverged
+
+    try:
+        app()
+    except (ValueError, FileNotFoundError, DataError, TrainingDiverged) as error:
+        raise SystemExit(f"workbench: {error}") from None

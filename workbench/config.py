@@ -1,0 +1,144 @@
+"""One frozen configuration of a run; every field is a papermill parameter of the training notebook."""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, Self
+
+# Fields that say where and how to run, not what is computed: they do not enter the identity of a run.
+WHERE = ("preset", "data_root", "device", "checkpoint_every")
+PRECISIONS = ("float32", "bfloat16")
+
+# Appendix C.2.2 of the paper; the quick preset is the smallest training here in which no modality stays at chance.
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": dict(data="uci-plain-text", batch_size=64, steps=2400, epochs=0.0, content_first=0.75),
+    "paper": dict(data="mnist-svhn-text", batch_size=256, steps=0, epochs=50.0, content_first=0.0),
+}
+# What a preset changes when there are modality-specific subspaces (MS).
+STYLE_PRESETS: dict[str, dict[str, Any]] = {"quick": {}, "paper": dict(epochs=100.0)}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that a run depends on. `Config.make` fills in a preset; `replace` changes single fields.
+
+    Raises ValueError, in one sentence, on a value or combination that cannot be trained.
+    """
+
+    preset: str = "quick"  # where the defaults came from: quick | paper
+    data: str = "uci-plain-text"  # sources by name: handwriting-street-text
+    data_root: str = ""  # folder of downloaded data; empty: WORKBENCH_DATA, else data/
+    repeats: int = 20  # random pairings per item of a class
+    objective: str = "mmjsd"  # mmjsd | mmvae | mvae
+    latent_dim: int = 20  # dimensions of content and one style together
+    style_dim: int = 0  # dimensions of each modality-specific subspace; 0: a shared space only
+    prior_weight: float | None = None  # weight of p(z) in the dynamic prior; None: 1 / (M + 1)
+    beta: float = 5.0  # weight of all divergences
+    beta_style: float = 3.0  # further weight of the style divergences
+    content_first: float = 0.75  # fraction of the steps with style betas held higher, so that content learns first
+    content_first_factor: float = 12.0  # how many times higher
+    batch_size: int = 64
+    steps: int = 2400  # optimiser steps; 0: `epochs` counts
+    epochs: float = 0.0  # passes over the pair table; used where steps is 0
+    learning_rate: float = 1e-3  # Adam (0.9, 0.999), no schedule, no clipping
+    seed: int = 0
+    device: str = "auto"  # auto | cpu | cuda | cuda:N | mps
+    precision: str = "float32"  # float32 | bfloat16 (autocast)
+    checkpoint_every: int = 1000  # steps
+    snapshot_every: int = 0  # keep a copy of the weights every so many steps; 0: none
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check_type(field, getattr(self, field.name))
+        _require(self.preset in PRESETS, f"unknown preset {self.preset!r}: choose one of {sorted(PRESETS)}")
+        _require(self.precision in PRECISIONS, f"unknown precision {self.precision!r}: choose one of {PRECISIONS}")
+        _require(
+            0 <= self.style_dim < self.latent_dim,
+            f"style_dim {self.style_dim} leaves no content of latent_dim {self.latent_dim}: choose 0 to "
+            f"{self.latent_dim - 1}",
+        )
+        weight = self.prior_weight
+        _require(weight is None or 0 <= weight < 1, f"prior_weight {weight} must lie in [0, 1)")
+        _require(0 <= self.content_first <= 1, f"content_first {self.content_first} is a fraction: choose 0 to 1")
+        for name in ("batch_size", "repeats", "learning_rate", "checkpoint_every", "content_first_factor"):
+            _require(getattr(self, name) > 0, f"{name} {getattr(self, name)} must be positive")
+        for name in ("beta", "beta_style", "steps", "epochs", "snapshot_every"):
+            _require(getattr(self, name) >= 0, f"{name} {getattr(self, name)} must not be negative")
+        _require(self.steps > 0 or self.epochs > 0, "nothing to train: give steps or epochs")
+
+    @classmethod
+    def make(cls, preset: str = "quick", **changes: Any) -> Self:
+        """The preset with changes; a change that is None keeps the preset's value.
+
+        Raises ValueError on an unknown preset or field, with the nearest known name.
+        """
+        if preset not in PRESETS:
+            raise ValueError(f"unknown preset {preset!r}: choose one of {sorted(PRESETS)}")
+        changes = {name: value for name, value in changes.items() if value is not None}
+        _check_names(changes)
+        if "epochs" in changes and "steps" not in changes:
+            changes["steps"] = 0  # asking for epochs means that they count
+        styled = STYLE_PRESETS[preset] if changes.get("style_dim") else {}
+        return cls(**{"preset": preset, **PRESETS[preset], **styled, **changes})
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed."""
+        _check_names(changes)
+        return dataclasses.replace(self, **changes)
+
+    @property
+    def content_dim(self) -> int:
+        """Dimensions of the shared space: what the style leaves of `latent_dim` (20, or 16 + 4)."""
+        return self.latent_dim - self.style_dim
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Optimiser steps of the run."""
+        return self.steps or max(1, round(self.epochs * steps_per_epoch))
+
+    def at_step(self, step: int, total: int) -> Self:
+        """The configuration in force at a step: style betas are held higher during the content-first part.
+
+        Without it a short training with modality-specific subspaces hides the class in the styles.
+        """
+        first = self.style_dim > 0 and step < self.content_first * total
+        return self.replace(beta_style=self.beta_style * self.content_first_factor) if first else self
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as JSON values."""
+        return dataclasses.asdict(self)
+
+    def key(self) -> str:
+        """Twelve hexadecimal digits that two configurations share exactly when they compute the same thing."""
+        what = {name: value for name, value in self.to_json().items() if name not in WHERE}
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def field_names() -> list[str]:
+    """Names of the configuration's fields, in order."""
+    return [field.name for field in dataclasses.fields(Config)]
+
+
+def _check_names(changes: dict[str, Any]) -> None:
+    for name in changes:
+        if name not in field_names():
+            near = difflib.get_close_matches(name, field_names(), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"the fields are {', '.join(field_names())}"
+            raise ValueError(f"unknown configuration field {name!r}: {hint}")
+
+
+def _check_type(field: dataclasses.Field, value: Any) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    fits = {
+        str: isinstance(value, str),
+        int: number and isinstance(value, int),
+        float: number,
+        float | None: number or value is None,
+    }[field.type]
+    _require(fits, f"{field.name} {value!r} is not of type {getattr(field.type, '__name__', field.type)}")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)

@@ -1,0 +1,6 @@
+"""Sources of data, the pair table over them, and the data set that training and evaluation read."""
+
+from workbench.data.dataset import Batch, MultimodalDataset, load_dataset
+from workbench.data.images import DataError, Images
+
+__all__ = ["Batch", "DataError", "Images", "MultimodalDataset", "load_dataset"]

@@ -1,0 +1,47 @@
+"""Images with labels, the form in which every image source hands over its split, and their cache on disk."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import safetensors.torch
+from jaxtyping import Int, UInt8
+from safetensors import SafetensorError
+from torch import Tensor
+
+from workbench.paths import cache_dir, replacing
+
+SPLITS = ("train", "test")
+
+
+class DataError(RuntimeError):
+    """A file of a data set is missing, truncated or corrupt; the message names the file and the cure in one line."""
+
+
+class Images(NamedTuple):
+    """Images of one split: values in 0..255, labels are the digits 0..9 (int64)."""
+
+    values: UInt8[Tensor, "N C H W"]
+    labels: Int[Tensor, "N"]
+
+
+def check_split(split: str) -> None:
+    """Raise ValueError when `split` is not one of `SPLITS`."""
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}: choose 'train' or 'test'")
+
+
+def cached(name: str, make: Callable[[], Images]) -> Images:
+    """`make()`, kept as `data/cache/NAME.safetensors`: read back when it is there, made again when it is damaged.
+
+    `name` must carry everything the images depend on (source, split, seed, version of the recipe).
+    """
+    path = cache_dir() / f"{name}.safetensors"
+    if path.is_file():
+        try:
+            return Images(**safetensors.torch.load_file(path))
+        except (SafetensorError, TypeError):
+            path.unlink()  # a damaged cache file: what it held is made again below
+    images = make()
+    with replacing(path) as temporary:
+        safetensors.torch.save_file(images._asdict(), temporary)
+    return images

@@ -1,0 +1,92 @@
+"""Text modality: the English name of a digit in 8 characters, at a start position that is redrawn at every visit.
+
+There are only 40 such strings, so the modality is a table of them; a class is an offset and a count in the table.
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Int, Integer, UInt8
+from torch import Tensor
+
+# The 70 characters of the char-CNN literature (a-z, 0-9, punctuation, newline) and the blank: the 71 input channels of
+# the paper's networks. The literature lists '-' twice; it is kept so, for the sake of the count, and the second '-'
+# (token 59) is never written: `encode` takes the first.
+ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+-=<>()[]{}\n "
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+LENGTH = 8
+_TOKEN = {character: ALPHABET.index(character) for character in ALPHABET}
+
+
+class StringTable(NamedTuple):
+    """All strings, grouped by class: those of digit c are rows `offsets[c] .. offsets[c] + counts[c] - 1`."""
+
+    values: UInt8[Tensor, "strings 8"]
+    labels: Int[Tensor, "strings"]
+    offsets: Int[Tensor, "10"]
+    counts: Int[Tensor, "10"]
+
+
+def encode(text: str) -> UInt8[Tensor, "8"]:
+    """Tokens of `text`, filled with blanks to 8; ValueError when it is longer or leaves the alphabet."""
+    if len(text) > LENGTH:
+        raise ValueError(f"{text!r} has {len(text)} characters: a string of this modality has at most {LENGTH}")
+    if unknown := sorted(set(text) - set(ALPHABET)):
+        raise ValueError(f"{text!r} holds characters outside the alphabet: {''.join(unknown)!r}")
+    return torch.tensor([_TOKEN[character] for character in text.ljust(LENGTH)], dtype=torch.uint8)
+
+
+def decode(tokens: Integer[Tensor, "*batch length"]) -> list[str]:
+    """Strings of tokens (any integer type), one for each row; a single row gives a list of one."""
+    return ["".join(ALPHABET[token] for token in row) for row in tokens.reshape(-1, tokens.shape[-1]).tolist()]
+
+
+def starts(word: str) -> range:
+    """Start positions of `word`: 0 .. 7 - len(word), so that at least one blank follows the word."""
+    return range(LENGTH - len(word))
+
+
+@cache
+def string_table() -> StringTable:
+    """The 40 strings with their digits, and where each digit's strings stand in the table."""
+    strings = [(" " * start + word, digit) for digit, word in enumerate(WORDS) for start in starts(word)]
+    counts = torch.tensor([len(starts(word)) for word in WORDS])
+    return StringTable(
+        values=torch.stack([encode(string) for string, _ in strings]),
+        labels=torch.tensor([digit for _, digit in strings]),
+        offsets=counts.cumsum(0) - counts,
+        counts=counts,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class TextStorage:
+    """The 40 strings. Its column of the pair table holds the class; a visit draws one of the class's strings."""
+
+    table: StringTable = field(default_factory=string_table)
+    name: str = "text"
+    source: str = "text"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (LENGTH,)
+
+    @property
+    def labels(self) -> Int[Tensor, "n"]:
+        return self.table.labels
+
+    def gather(self, index: Int[Tensor, "batch"], generator: torch.Generator) -> Int[Tensor, "batch 8"]:
+        """Tokens of the classes `index`, start positions drawn uniformly."""
+        # A uniform draw below the common multiple of 3, 4 and 5 stays exactly uniform modulo each of them.
+        common = math.lcm(*(len(starts(word)) for word in WORDS))
+        draw = torch.randint(common, index.shape, generator=generator, device=generator.device).to(index.device)
+        return self.table.values[self.table.offsets[index] + draw % self.table.counts[index]].long()
+
+    def unimodal(self) -> StringTable:
+        return self.table
+
+    def to(self, device: torch.device | str) -> "TextStorage":
+        return replace(self, table=StringTable(*(column.to(device) for column in self.table)))

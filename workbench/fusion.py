@@ -1,0 +1,72 @@
+"""The joint posterior of any subset of modalities: product, mixture, dynamic prior.
+
+`experts` holds the unimodal posteriors q(z | x_m) as one stack; `present` says for each item which of them there are.
+A subset is a mask, never a loop: what is absent gets weight zero and the other weights are renormalised. Items with
+no modality at all get the prior from the product and the dynamic prior; a mixture of nothing does not exist.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from workbench.distributions import Gaussian, Mixture, weighted_product
+from workbench.divergences import geometric_mean
+
+
+def with_prior(experts: Gaussian) -> Gaussian:
+    """The experts with p(z) = N(0, I) as one more, the last."""
+    prior = Gaussian.standard_like(experts[:1])
+    return Gaussian(torch.cat([experts.mean, prior.mean]), torch.cat([experts.logvar, prior.logvar]))
+
+
+def mixture_weights(present: Bool[Tensor, "M batch"], dtype: torch.dtype = torch.float32) -> Float[Tensor, "M batch"]:
+    """Equal weights of the present modalities, summing to one."""
+    return present.to(dtype) / present.sum(0).clamp(min=1)
+
+
+def dynamic_prior_weights(
+    present: Bool[Tensor, "M batch"], prior_weight: float | None = None, dtype: torch.dtype = torch.float32
+) -> Float[Tensor, "K batch"]:
+    """Weights pi of the present modalities and, last, of p(z); K = M + 1.
+
+    `prior_weight` is that of p(z) when all modalities are there (None: 1 / (M + 1), as in Appendix C.2.2); the
+    modalities share the rest equally. Absent modalities get zero and the others are renormalised.
+    """
+    modalities = present.shape[0]
+    prior = 1 / (modalities + 1) if prior_weight is None else prior_weight
+    experts = present.to(dtype) * (1 - prior) / modalities
+    weights = torch.cat([experts, torch.full_like(experts[:1], prior)])
+    return weights / weights.sum(0)
+
+
+def product_of_experts(experts: Gaussian, present: Bool[Tensor, "M batch"]) -> Gaussian:
+    """p(z) prod_m q(z | x_m) over the present modalities, normalised: MVAE's posterior (Wu and Goodman 2018)."""
+    prior = torch.ones_like(present[:1])
+    return weighted_product(with_prior(experts), torch.cat([present, prior]).to(experts.mean.dtype))
+
+
+def mixture_of_experts(experts: Gaussian, present: Bool[Tensor, "M batch"]) -> Mixture:
+    """The mixture of the present modalities with equal weights: MMVAE's and, in training, mmJSD's posterior."""
+    return Mixture(experts, mixture_weights(present, experts.mean.dtype))
+
+
+def dynamic_prior(experts: Gaussian, present: Bool[Tensor, "M batch"], prior_weight: float | None = None) -> Gaussian:
+    """The geometric mean of the present posteriors and p(z) (Definition 3): mmJSD's dynamic prior of a subset."""
+    return geometric_mean(with_prior(experts), dynamic_prior_weights(present, prior_weight, experts.mean.dtype))
+
+
+def fuse(
+    how: str, experts: Gaussian, present: Bool[Tensor, "M batch"], prior_weight: float | None = None
+) -> Gaussian | Mixture:
+    """The posterior of the present modalities; `how` is one of FUSIONS.
+
+    Raises ValueError on an unknown name. `prior_weight` matters to the dynamic prior alone.
+    """
+    if how == "dynamic_prior":
+        return dynamic_prior(experts, present, prior_weight)
+    if how not in FUSIONS:
+        raise ValueError(f"unknown fusion {how!r}: choose one of {sorted(FUSIONS)}")
+    return FUSIONS[how](experts, present)
+
+
+FUSIONS = {"product": product_of_experts, "mixture": mixture_of_experts, "dynamic_prior": dynamic_prior}

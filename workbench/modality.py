@@ -1,0 +1,82 @@
+"""A modality: its name and shape, the networks that read and write it, its likelihood and its weights.
+
+A data set is a tuple of modalities plus a table of pairs. To add a modality, add its storage to `workbench.data` and
+one line to `NETWORKS`.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from workbench.data.dataset import MultimodalDataset
+from workbench.likelihoods import Categorical, Laplace, Likelihood
+from workbench.networks import digits
+
+
+@dataclass(frozen=True)
+class Modality:
+    """One data type of a multimodal model.
+
+    `weight` scales its log-likelihood so that small data types count as much as large ones; `style_weight` is the
+    beta_m of its style divergence (Appendix C.2.2: 1 for images, 5 for text).
+    """
+
+    name: str
+    letter: str  # as in the paper's tables: M, S, T
+    shape: tuple[int, ...]
+    make_encoder: Callable[[], nn.Module]
+    make_decoder: Callable[[int], nn.Module]
+    likelihood: Likelihood
+    weight: float = 1.0
+    style_weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Encoder, decoder, likelihood and style weight that go with one shape of data."""
+
+    encoder: Callable[[], nn.Module]
+    decoder: Callable[[int], nn.Module]
+    likelihood: Likelihood
+    style_weight: float = 1.0
+
+
+NETWORKS: dict[tuple[int, ...], Networks] = {
+    (1, 28, 28): Networks(digits.MnistEncoder, digits.MnistDecoder, Laplace(0.75)),
+    (3, 32, 32): Networks(digits.SvhnEncoder, digits.SvhnDecoder, Laplace(0.75)),
+    (8,): Networks(digits.TextEncoder, digits.TextDecoder, Categorical(), style_weight=5.0),
+}
+LETTERS = {"handwriting": "M", "street": "S", "text": "T"}
+
+
+def make_modalities(names: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> tuple[Modality, ...]:
+    """Modalities of the given names and shapes; the largest gets likelihood weight 1, the others size ratios.
+
+    For MNIST-SVHN-Text: 3072/784, 1 and 3072/8. Raises ValueError when no networks are known for a shape.
+    """
+    largest = max(math.prod(shape) for shape in shapes)
+    modalities = []
+    for name, shape in zip(names, shapes, strict=True):
+        if shape not in NETWORKS:
+            raise ValueError(f"no networks for {name!r} of shape {shape}: add a line to workbench.modality.NETWORKS")
+        found = NETWORKS[shape]
+        modalities.append(
+            Modality(
+                name=name,
+                letter=LETTERS.get(name, name[0].upper()),
+                shape=shape,
+                make_encoder=found.encoder,
+                make_decoder=found.decoder,
+                likelihood=found.likelihood,
+                weight=largest / math.prod(shape),
+                style_weight=found.style_weight,
+            )
+        )
+    return tuple(modalities)
+
+
+def modalities_of(dataset: MultimodalDataset) -> tuple[Modality, ...]:
+    """The modalities of a data set."""
+    return make_modalities(dataset.modalities, [storage.shape for storage in dataset.storages])

@@ -1,0 +1,140 @@
+"""The multimodal VAE: one encoder and decoder per modality around a shared content and modality-specific styles.
+
+Latents are z = (content c, styles s_1 .. s_M) (Section 3.5). A style of zero dimensions is a tensor of width zero, so
+that a shared space only is the same code.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from workbench.data.dataset import Batch
+from workbench.distributions import Gaussian, Mixture
+from workbench.fusion import fuse
+from workbench.modality import Modality
+
+
+@dataclass(frozen=True)
+class Posteriors:
+    """Unimodal posteriors of a batch: q(c | x_m) and q(s_m | x_m), experts first, and which of them are there."""
+
+    content: Gaussian  # [M, batch, content]
+    style: Gaussian  # [M, batch, style]
+    present: Bool[Tensor, "M batch"]
+
+
+class Heads(nn.Module):
+    """Linear maps from features to means and log-variances of style and content (rows 'a' and 'b' of the tables)."""
+
+    def __init__(self, features: int, content_dim: int, style_dim: int) -> None:
+        super().__init__()
+        self.sizes = [content_dim, content_dim, style_dim, style_dim]
+        self.layers = nn.ModuleList(nn.Linear(features, size) for size in self.sizes if size > 0)
+
+    def forward(self, features: Float[Tensor, "batch features"]) -> tuple[Gaussian, Gaussian]:
+        """Content and style posteriors."""
+        outputs = [full_precision(layer(features)) for layer in self.layers]
+        empty = outputs[0][:, :0]
+        mean, logvar, style_mean, style_logvar = ([*outputs, empty, empty])[:4]
+        return Gaussian(mean, logvar), Gaussian(style_mean, style_logvar)
+
+
+class MultimodalVAE(nn.Module):
+    """Encoders, heads and decoders of M modalities; every objective drives the same networks."""
+
+    def __init__(self, modalities: Sequence[Modality], content_dim: int, style_dim: int = 0) -> None:
+        super().__init__()
+        self.modalities = tuple(modalities)
+        self.content_dim, self.style_dim = content_dim, style_dim
+        self.encoders = nn.ModuleList(m.make_encoder() for m in self.modalities)
+        self.heads = nn.ModuleList(Heads(encoder.features, content_dim, style_dim) for encoder in self.encoders)
+        self.decoders = nn.ModuleList(m.make_decoder(style_dim + content_dim) for m in self.modalities)
+
+    @property
+    def letters(self) -> tuple[str, ...]:
+        """The modalities' letters, in order."""
+        return tuple(m.letter for m in self.modalities)
+
+    def encode(self, batch: Batch) -> Posteriors:
+        """Unimodal posteriors of every modality; what is absent is read as zeros and marked absent."""
+        content, style = [], []
+        for m, x in enumerate(batch.values):
+            there = batch.present[m].view(-1, *[1] * (x.dim() - 1))
+            c, s = self.heads[m](self.encoders[m](torch.where(there, x, torch.zeros_like(x))))
+            content.append(c)
+            style.append(s)
+        return Posteriors(Gaussian.stack(content), Gaussian.stack(style), batch.present)
+
+    def infer(
+        self,
+        batch: Batch | Posteriors,
+        given: Sequence[str] | None = None,
+        how: str = "mixture",
+        prior_weight: float | None = None,
+    ) -> Gaussian | Mixture:
+        """The content posterior given a subset of the modalities, for any pattern of missing ones.
+
+        `given` holds letters or names (None: all); `how` is product, mixture or dynamic_prior. Modalities that an
+        item lacks are left out of its posterior. Raises ValueError on an unknown modality or fusion.
+        """
+        posteriors = batch if isinstance(batch, Posteriors) else self.encode(batch)
+        present = posteriors.present & self.mask(given, posteriors.present)
+        return fuse(how, posteriors.content, present, prior_weight)
+
+    def mask(self, given: Sequence[str] | None, present: Bool[Tensor, "M batch"]) -> Bool[Tensor, "M 1"]:
+        """Which modalities `given` names, as a column that broadcasts over a batch."""
+        wanted = self.letters if given is None else tuple(given)
+        known = [{m.letter, m.name} for m in self.modalities]
+        for name in wanted:
+            if not any(name in names for names in known):
+                raise ValueError(f"unknown modality {name!r}: this model has {', '.join(self.letters)}")
+        chosen = [any(name in names for name in wanted) for names in known]
+        return torch.tensor(chosen, device=present.device).unsqueeze(1)
+
+    def decode_one(
+        self, m: int, content: Float[Tensor, "batch content"], style: Float[Tensor, "batch style"]
+    ) -> Tensor:
+        """Parameters of p(x_m | s_m, c) from one modality's decoder."""
+        return full_precision(self.decoders[m](torch.cat([style, content], dim=-1)))
+
+    def decode(
+        self, content: Float[Tensor, "batch content"], style: Float[Tensor, "M batch style"]
+    ) -> tuple[Tensor, ...]:
+        """Parameters of p(x_m | s_m, c) for every modality."""
+        return tuple(self.decode_one(m, content, style[m]) for m in range(len(self.modalities)))
+
+    def draw_style(
+        self, like: Float[Tensor, "batch content"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "M batch style"]:
+        """Styles from their prior N(0, I), one set for each row of `like`."""
+        shape = (len(self.modalities), like.shape[0], self.style_dim)
+        return torch.empty(shape, device=like.device, dtype=like.dtype).normal_(generator=generator)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        content: Float[Tensor, "batch content"] | Gaussian | Mixture | int,
+        style: Float[Tensor, "M batch style"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Means of p(x_m | s_m, c) for every modality: pixels for images, character probabilities for text.
+
+        `content` is a code, a posterior from `infer` (conditional generation: one sample per item is drawn) or a
+        number of items (random generation: content from p(c) = N(0, I)). `style` None draws from the prior.
+        """
+        if isinstance(content, int):
+            weight = self.heads[0].layers[0].weight
+            content = weight.new_empty((content, self.content_dim)).normal_(generator=generator)
+        elif isinstance(content, Gaussian | Mixture):
+            content = content.rsample(generator)
+        style = self.draw_style(content, generator) if style is None else style
+        outputs = self.decode(content, style)
+        return tuple(m.likelihood.mean(output) for m, output in zip(self.modalities, outputs, strict=True))
+
+
+def full_precision(x: Tensor) -> Tensor:
+    """float32 where autocast made a half precision, the same tensor elsewhere: divergences need the digits."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x

@@ -1,0 +1,60 @@
+"""Where things are: one resolver for the project, its data, caches and outputs.
+
+nbval runs a notebook in the notebook's folder and papermill in the caller's, so nothing may depend on the
+working directory being the project's root.
+"""
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def project_root() -> Path:
+    """The folder that holds `notebooks/`, `data/` and `outputs/`.
+
+    `WORKBENCH_ROOT` when it is set; else the checkout this package was installed from (editable) or the nearest
+    folder above the working directory that looks like one; else the working directory itself.
+    """
+    if explicit := os.environ.get("WORKBENCH_ROOT"):
+        return Path(explicit).expanduser().resolve()
+    here = Path.cwd().resolve()
+    for folder in (Path(__file__).resolve().parent.parent, here, *here.parents):
+        if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
+            return folder
+    return here
+
+
+def data_root(explicit: str | Path | None = None) -> Path:
+    """Folder of the downloaded data sets: the argument, else `WORKBENCH_DATA`, else `data/` of the project."""
+    chosen = explicit or os.environ.get("WORKBENCH_DATA") or project_root() / "data"
+    return Path(chosen).expanduser().resolve()
+
+
+def cache_dir() -> Path:
+    """Folder of what the project makes by itself and can make again (rendered crops, classifiers)."""
+    return _made(project_root() / "data" / "cache")
+
+
+def outputs_dir() -> Path:
+    """Folder of runs and executed notebooks."""
+    return _made(project_root() / "outputs")
+
+
+@contextmanager
+def replacing(path: Path):
+    """Yield a temporary path beside `path` that replaces it when the block ends well, and vanishes when it does not.
+
+    Whoever reads `path` sees the old file or the whole new one, never a half.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

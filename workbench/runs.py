@@ -1,0 +1,186 @@
+"""Run folders: what a training leaves on disk, and how it is found and read back.
+
+    config.json          the configuration, the version of the code and the machine
+    history.csv          the loss and its terms over the steps
+    model.safetensors    the weights at the end
+    checkpoint.json      where to resume: names checkpoint-STEP.safetensors
+    snapshots/STEP.safetensors   copies of the weights on the way, when asked for
+    metrics.json         written last: a run is complete when it exists
+
+Every file is written beside itself and renamed, so a reader never sees half of one.
+"""
+
+import csv
+import functools
+import hashlib
+import json
+import math
+import platform
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from workbench import paths
+from workbench.config import Config
+from workbench.data.dataset import MultimodalDataset, load_dataset
+from workbench.modality import modalities_of
+from workbench.model import MultimodalVAE
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Config:
+        """The configuration it was started with; FileNotFoundError where there is none."""
+        return Config(**self.read("config.json")["config"])
+
+    @property
+    def complete(self) -> bool:
+        """Whether it was trained and evaluated."""
+        return (self.folder / "metrics.json").is_file()
+
+    @property
+    def trained(self) -> bool:
+        """Whether its training reached the end."""
+        return (self.folder / "model.safetensors").is_file()
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Its evaluation."""
+        return self.read("metrics.json")
+
+    def history(self) -> dict[str, list[float]]:
+        """Columns of history.csv: step, total and the terms."""
+        with open(self.folder / "history.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {}
+
+    def snapshots(self) -> dict[int, Path]:
+        """Weights kept on the way, by step, in order."""
+        return {int(path.stem): path for path in sorted((self.folder / "snapshots").glob("*.safetensors"))}
+
+    def dataset(self, split: str = "test") -> MultimodalDataset:
+        """A split of the data it was trained on."""
+        config = self.config
+        return load_dataset(config.data, split, root=config.data_root or None, repeats=config.repeats)
+
+    def model(self, weights: Path | None = None) -> MultimodalVAE:
+        """The trained model in evaluation mode, or that of one snapshot."""
+        path = weights or self.folder / "model.safetensors"
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing: the run in {self.folder} has not finished its training")
+        model = build_model(self.config, self.dataset())
+        model.load_state_dict(safetensors.torch.load_file(path))
+        return model.eval()
+
+    def read(self, name: str) -> dict[str, Any]:
+        """A JSON file of the folder."""
+        return json.loads((self.folder / name).read_text())
+
+    def write(self, name: str, content: dict[str, Any]) -> None:
+        """Write a JSON file of the folder, whole or not at all. Numbers that are not finite become null."""
+        with paths.replacing(self.folder / name) as temporary:
+            temporary.write_text(json.dumps(_finite(content), indent=1) + "\n")
+
+
+def build_model(config: Config, dataset: MultimodalDataset) -> MultimodalVAE:
+    """The untrained model of a configuration, initialised from its seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return MultimodalVAE(modalities_of(dataset), config.content_dim, config.style_dim)
+
+
+def run_folder(config: Config, parent: Path | None = None) -> Path:
+    """The folder of a configuration: outputs/PRESET/runs/OBJECTIVE-DATA-KEY, or below another parent."""
+    style = "-ms" if config.style_dim else ""
+    name = f"{config.objective}{style}-{config.data}-{config.key()}"
+    return (parent or paths.outputs_dir() / config.preset / "runs") / name
+
+
+def start(config: Config, folder: Path) -> Run:
+    """Make or open the run folder of a configuration; ValueError when it holds a different one."""
+    run = Run(folder)
+    if (folder / "config.json").is_file() and run.config.key() != config.key():
+        raise ValueError(f"{folder} holds a run with another configuration: choose another folder or remove it")
+    run.write("config.json", {"config": config.to_json(), "key": config.key(), **provenance()})
+    return run
+
+
+def find_runs(parent: Path) -> Iterator[Run]:
+    """Complete runs anywhere below a folder, in order of their names."""
+    for path in sorted(parent.rglob("metrics.json")):
+        if (path.parent / "config.json").is_file():
+            yield Run(path.parent)
+
+
+def is_current(run: Run, config: Config) -> bool:
+    """Whether a run is complete, has this configuration and was made by this version of the code."""
+    if not run.complete:
+        return False
+    stored = run.read("config.json")
+    return stored["key"] == config.key() and stored["code"] == code_version()
+
+
+# Parts of the package that show or start runs: a change in them leaves every number as it was.
+SHOWING = ("cli", "explorers", "notebook", "plotting", "published")
+
+
+@functools.cache
+def code_version() -> str:
+    """Twelve hexadecimal digits of the source text that numbers depend on: when it changes, runs are made anew."""
+    digest = hashlib.sha256()
+    package = Path(__file__).resolve().parent
+    for path in sorted(path for path in package.rglob("*.py") if not path.name.startswith(SHOWING)):
+        digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def provenance() -> dict[str, str | None]:
+    """Version of the code, commit when known, and machine: what a number must be quoted with."""
+    return {
+        "code": code_version(),
+        "commit": _commit(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def _commit() -> str | None:
+    """The checkout's commit, marked when files were changed since; None outside a checkout or without git."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=Path(__file__).resolve().parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return None
+    return described.stdout.strip()
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    """Write a model's weights as safetensors, whole or not at all."""
+    with paths.replacing(path) as temporary:
+        safetensors.torch.save_file({name: t.detach().cpu() for name, t in model.state_dict().items()}, temporary)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

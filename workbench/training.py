@@ -1,0 +1,167 @@
+"""fit(): the training loop, its history, checkpoints, resume and progress bar. It knows nothing of the model inside.
+
+The loop never waits for the device: losses are collected on it and read once every LOG_EVERY steps, where they are
+checked, shown and written to history.csv.
+"""
+
+import csv
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from workbench import checkpoint, paths, runs
+from workbench.config import Config
+from workbench.data.dataset import MultimodalDataset, load_dataset
+from workbench.model import MultimodalVAE
+from workbench.objectives import METHODS, Loss, method
+from workbench.runs import Run
+
+LOG_EVERY = 50  # steps between two rows of history.csv
+
+
+class TrainingDiverged(RuntimeError):
+    """A loss became NaN or infinite; the message names the step, the term and the last good checkpoint."""
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device of a configuration; auto takes CUDA, else MPS, else the CPU. ValueError when it is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    kind = name.split(":")[0]
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(kind, False):
+        raise ValueError(f"device {name!r} is not available here: choose auto or cpu")
+    return torch.device(name)
+
+
+def fit(
+    config: Config,
+    folder: Path | None = None,
+    data: MultimodalDataset | None = None,
+    progress: bool = True,
+) -> Run:
+    """Train a configuration in its run folder, from its last checkpoint when there is one, and return the run.
+
+    A training that already reached its end is returned as it is. `data` None loads the configuration's training
+    split. Raises ValueError on an unknown objective or device, TrainingDiverged on a loss that is not finite.
+    """
+    method(config.objective)
+    device = pick_device(config.device)
+    run = runs.start(config, folder or runs.run_folder(config))
+    if run.trained:
+        return run
+    if data is None:
+        data = load_dataset(config.data, "train", root=config.data_root or None, repeats=config.repeats)
+    Trainer(config, run, data, device).train(progress)
+    return run
+
+
+class Trainer:
+    """The state of one training: model, optimiser, batches, generator and how many steps are done."""
+
+    def __init__(self, config: Config, run: Run, data: MultimodalDataset, device: torch.device) -> None:
+        self.config, self.run, self.device = config, run, device
+        self.total = config.total_steps(data.steps_per_epoch(config.batch_size))
+        self.model: MultimodalVAE = runs.build_model(config, data).to(device).train()
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), lr=config.learning_rate, fused=device.type in ("cpu", "cuda")
+        )
+        self.generator = torch.Generator(device).manual_seed(config.seed)
+        self.batches = data.batches(config.batch_size, device, self.generator)
+        self.history = History(run.folder / "history.csv")
+        state = checkpoint.load(run.folder, self.model, self.optimizer, self.generator)
+        self.done = state["step"] if state else 0
+        if state:
+            self.batches.restore(state["batches"])
+        self.history.cut(self.done)
+
+    def train(self, progress: bool = True) -> None:
+        """Take the steps that are left, then write the weights and drop the checkpoint."""
+        label = METHODS[self.config.objective].label
+        pending: list[Loss] = []
+        with tqdm(total=self.total, initial=self.done, desc=label, unit="step", disable=not progress) as bar:
+            while self.done < self.total:
+                pending.append(self.step())
+                if self.done % LOG_EVERY == 0 or self.done == self.total or self.due(self.config.checkpoint_every):
+                    bar.set_postfix(self.log(pending), refresh=False)
+                    bar.update(len(pending))
+                    pending = []
+                if self.due(self.config.checkpoint_every):
+                    self.save_checkpoint()
+                if self.due(self.config.snapshot_every):
+                    runs.save_weights(self.model, self.run.folder / "snapshots" / f"{self.done:07d}.safetensors")
+        runs.save_weights(self.model, self.run.folder / "model.safetensors")
+        checkpoint.remove(self.run.folder)
+
+    def step(self) -> Loss:
+        """One optimiser step on the next batch; its loss stays on the device."""
+        config = self.config.at_step(self.done, self.total)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+            loss = METHODS[config.objective].objective(self.model, next(self.batches), config, self.generator)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.total.backward()
+        self.optimizer.step()
+        self.done += 1
+        return loss
+
+    def due(self, every: int) -> bool:
+        """Whether something that happens every so many steps happens now."""
+        return every > 0 and self.done % every == 0
+
+    def log(self, losses: list[Loss]) -> dict[str, str]:
+        """Check and record the losses of the last steps; returns their means for the progress bar."""
+        names = list(losses[0].terms)
+        values = torch.stack([torch.stack([loss.terms[name] for name in names]) for loss in losses]).double().cpu()
+        self.check(names, values)
+        means = dict(zip(names, values.mean(0).tolist(), strict=True))
+        self.history.append(self.done, means)
+        return {name: f"{mean:.4g}" for name, mean in means.items()}
+
+    def check(self, names: list[str], values: Tensor) -> None:
+        """Raise TrainingDiverged, naming step and term, when one of the values is not finite."""
+        bad = (~torch.isfinite(values)).nonzero()
+        if len(bad) == 0:
+            return
+        row = bad[0, 0]
+        terms = [names[i] for i in bad[bad[:, 0] == row, 1].tolist()]
+        # the total is only the messenger when one of its terms is to blame
+        culprit = next((name for name in terms if name != "total"), terms[0])
+        kept = self.run.folder / "checkpoint.json"
+        cure = f"the last good checkpoint is kept in {kept}" if kept.is_file() else "no checkpoint had been written yet"
+        raise TrainingDiverged(
+            f"{culprit} is {values[row, names.index(culprit)].item()} at step {self.done - len(values) + int(row) + 1} "
+            f"of {self.total}; {cure}; try a smaller learning_rate"
+        )
+
+    def save_checkpoint(self) -> None:
+        """Keep everything the next step depends on."""
+        state = {"batches": self.batches.state()}
+        checkpoint.save(self.run.folder, self.done, self.model, self.optimizer, self.generator, state)
+
+
+class History:
+    """history.csv: the mean loss and terms of each stretch of steps, one row a stretch."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, step: int, means: dict[str, float]) -> None:
+        """Add a row, and the header before the first."""
+        new = not self.path.is_file()
+        with open(self.path, "a", newline="") as file:
+            writer = csv.writer(file)
+            if new:
+                writer.writerow(["step", *means])
+            writer.writerow([step, *(f"{value:.6g}" if math.isfinite(value) else "nan" for value in means.values())])
+
+    def cut(self, step: int) -> None:
+        """Drop the rows after a step: what a resumed training will write again."""
+        if not self.path.is_file():
+            return
+        with open(self.path, newline="") as file:
+            header, *rows = csv.reader(file)
+        with paths.replacing(self.path) as temporary, open(temporary, "w", newline="") as file:
+            csv.writer(file).writerows([header, *(row for row in rows if int(row[0]) <= step)])
