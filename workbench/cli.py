@@ -45,11 +45,10 @@ def train(
 ) -> None:
     """Train and evaluate one configuration without a notebook; resumes from its last checkpoint."""
     from workbench.config import Config
-    from workbench.evaluation import evaluate_into
-    from workbench.training import fit
+    from workbench.evaluation import complete_run
 
-    finished = fit(Config.make(preset, **_parse(settings)), out)
-    evaluate_into(finished, command=shlex.join(["workbench", *sys.argv[1:]]))
+    command = shlex.join(["workbench", *sys.argv[1:]])
+    finished = complete_run(Config.make(preset, **_parse(settings)), out, command)
     print(f"Complete: {finished.folder}")
 
 

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from workbench.config import Config
 from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.distributions import Gaussian, Mixture
 from workbench.metrics.classifiers import Classifier, classifiers_of
@@ -20,7 +21,8 @@ from workbench.metrics.coherence import agreement_pattern, all_agree, conditiona
 from workbench.metrics.representation import PAPER_ITEMS, probe_all
 from workbench.model import MultimodalVAE, Posteriors
 from workbench.objectives import METHODS
-from workbench.runs import Run, provenance
+from workbench.runs import Run, discard, is_current, provenance, run_folder
+from workbench.training import fit
 
 CHUNK = 1000  # items encoded or generated at a time
 MANY_ITEMS = 5000  # training items of the low-variance probe
@@ -108,12 +110,27 @@ def random_coherence(
     return {"all_agree": all_agree(predicted), "agreement_pattern": agreement_pattern(predicted)}
 
 
-def evaluate_into(run: Run, command: str | None = None) -> dict[str, Any]:
+def complete_run(config: Config, folder: Path | None = None, command: str | None = None, progress: bool = True) -> Run:
+    """The finished run of a configuration: read back when it is there and current, else trained and evaluated.
+
+    A run that another version of the code made is made again; an interrupted one goes on from its checkpoint.
+    """
+    run = Run(folder or run_folder(config))
+    if is_current(run, config):
+        return run
+    if run.complete and run.config.key() == config.key():
+        discard(run)
+    run = fit(config, run.folder, progress=progress)
+    evaluate_into(run, command, progress)
+    return run
+
+
+def evaluate_into(run: Run, command: str | None = None, progress: bool = True) -> dict[str, Any]:
     """Evaluate a trained run and its snapshots and complete the run folder with metrics.json; returns the metrics.
 
     Snapshots are judged on fewer test items, their step beside them under `over_steps`.
     """
-    metrics = evaluate(run)
+    metrics = evaluate(run, progress=progress)
     metrics["over_steps"] = [{"step": n} | evaluate(run, p, SNAPSHOT_ITEMS) for n, p in run.snapshots().items()]
     run.write("metrics.json", metrics | {"command": command, "evaluated_with": provenance()})
     return metrics

@@ -131,8 +131,15 @@ def is_current(run: Run, config: Config) -> bool:
     return stored["key"] == config.key() and stored["code"] == code_version()
 
 
+def discard(run: Run) -> None:
+    """Remove what a run left in its folder, metrics first, so that it can be made again; other files stay."""
+    names = ("metrics.json", "model.safetensors", "checkpoint.json", "history.csv", "config.json")
+    for path in (*(run.folder / name for name in names), *run.folder.glob("checkpoint-*"), *run.snapshots().values()):
+        path.unlink(missing_ok=True)
+
+
 # Parts of the package that show or start runs: a change in them leaves every number as it was.
-SHOWING = ("cli", "explorers", "notebook", "plotting", "published")
+SHOWING = ("cli", "explorers", "notebook", "parameters", "plotting", "published", "report")
 
 
 @functools.cache

@@ -1,0 +1,144 @@
+"""Pictures: tensors in, a matplotlib Figure out. Nothing is kept, nothing is trained or drawn from a model here."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from jaxtyping import Float, Int
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from workbench.data.text import decode
+
+DPI = 72
+DIGIT_COLOURS = "tab10"
+
+
+def panel(rows: int, columns: int, width: float = 0.8, height: float = 0.8) -> tuple[Figure, np.ndarray]:
+    """A figure of rows x columns axes of the given size in inches; not registered with pyplot, so shown only once."""
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(columns * width, rows * height), dpi=DPI, squeeze=False, layout="constrained"
+    )
+    plt.close(figure)
+    return figure, axes
+
+
+def show_item(axes: Axes, x: Tensor) -> None:
+    """One item of any modality: a grey or colour image in [0, 1], tokens, or character probabilities as a string."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    if x.dim() == 3:
+        pixels = x.detach().float().clamp(0, 1).permute(1, 2, 0).cpu().numpy()
+        axes.imshow(pixels if pixels.shape[2] == 3 else pixels[..., 0], cmap="gray", vmin=0, vmax=1)
+        return
+    string = text_of(x)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.text(0.5, 0.5, string.replace(" ", "·"), ha="center", va="center", family="monospace", fontsize=8)
+    axes.set_aspect("equal")
+
+
+def text_of(x: Tensor) -> str:
+    """The string of one text item: its tokens, or the most likely character at each position."""
+    tokens = x.argmax(-1) if x.is_floating_point() else x
+    return decode(tokens.unsqueeze(0))[0]
+
+
+def item_grid(columns: Sequence[Sequence[Tensor]], titles: Sequence[str], rows: Sequence[str] = ()) -> Figure:
+    """A grid of items: `columns[c][r]` is drawn in column c, row r; titles above, row names at the left."""
+    count = len(columns[0])
+    figure, axes = panel(len(columns), count)
+    for c, (column, title) in enumerate(zip(columns, titles, strict=True)):
+        for r, item in enumerate(column):
+            show_item(axes[c, r], item)
+        axes[c, 0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=9)
+    for r, name in enumerate(rows):
+        axes[0, r].set_title(name, fontsize=9)
+    return figure
+
+
+def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]], terms: Sequence[str]) -> Figure:
+    """Terms of the loss over the steps, one panel a term, one line a run; in nats per item."""
+    figure, axes = panel(1, len(terms), 2.7, 2.3)
+    for term, ax in zip(terms, axes[0], strict=True):
+        for name, history in histories.items():
+            if term in history:
+                ax.plot(history["step"], history[term], label=name, linewidth=1.2)
+        ax.set_title(term.replace("_", " "), fontsize=9)
+        ax.set_xlabel("step", fontsize=8)
+        ax.tick_params(labelsize=7)
+        sns.despine(ax=ax)
+    axes[0, 0].set_ylabel("nats per item", fontsize=8)
+    if len(histories) > 1:
+        axes[0, -1].legend(fontsize=7, frameon=False)
+    return figure
+
+
+def accuracy_bars(groups: Mapping[str, Mapping[str, float]], title: str, chance: float = 0.1) -> Figure:
+    """Accuracies side by side: one cluster of bars for each subset, one bar for each method."""
+    figure, axes = panel(1, 1, 7.5, 2.6)
+    ax, names = axes[0, 0], list(next(iter(groups.values())))
+    width = 0.8 / len(groups)
+    palette = sns.color_palette("colorblind", len(groups))
+    for i, (method, values) in enumerate(groups.items()):
+        places = np.arange(len(names)) + (i - (len(groups) - 1) / 2) * width
+        ax.bar(places, [values[name] for name in names], width, label=method, color=palette[i])
+    ax.axhline(chance, color="0.4", linestyle=":", linewidth=1, label="chance")
+    ax.set_xticks(range(len(names)), names, fontsize=8)
+    ax.set_ylim(0, 1)
+    ax.set_ylabel("accuracy", fontsize=8)
+    ax.tick_params(axis="y", labelsize=7)
+    ax.set_title(title, fontsize=10)
+    ax.legend(fontsize=7, frameon=False, ncols=len(groups) + 1, loc="upper center", bbox_to_anchor=(0.5, -0.14))
+    sns.despine(ax=ax)
+    return figure
+
+
+def coherence_map(coherence: Mapping[str, Mapping[str, float]], title: str) -> Figure:
+    """Conditional coherence of every target (rows) given every subset (columns), as an annotated heat map."""
+    targets, subsets = list(coherence), list(next(iter(coherence.values())))
+    values = np.array([[coherence[t][s] for s in subsets] for t in targets])
+    figure, axes = panel(1, 1, 0.8 * len(subsets) + 1.2, 0.5 * len(targets) + 1)
+    ax = axes[0, 0]
+    sns.heatmap(
+        values, vmin=0, vmax=1, annot=True, fmt=".2f", cmap="viridis", ax=ax, annot_kws={"fontsize": 8},
+        xticklabels=subsets, yticklabels=targets, cbar_kws={"label": "coherence"},
+    )  # fmt: skip
+    ax.set_xlabel("given", fontsize=8)
+    ax.set_ylabel("generated", fontsize=8)
+    ax.set_title(title, fontsize=10)
+    ax.tick_params(labelsize=8, rotation=0)
+    return figure
+
+
+def code_scatter(
+    points: Mapping[str, Float[Tensor, "n 2"]], labels: Int[Tensor, "n"], axis_names: tuple[str, str]
+) -> Figure:
+    """Two coordinates of codes, one panel for each name, coloured by digit."""
+    figure, axes = panel(1, len(points), 2.6, 2.6)
+    for (name, xy), ax in zip(points.items(), axes[0], strict=True):
+        dots = ax.scatter(*xy.T.cpu().numpy(), c=labels.cpu().numpy(), cmap=DIGIT_COLOURS, s=4, vmin=-0.5, vmax=9.5)
+        ax.set_title(name, fontsize=9)
+        ax.set_xlabel(axis_names[0], fontsize=8)
+        ax.tick_params(labelsize=7)
+    axes[0, 0].set_ylabel(axis_names[1], fontsize=8)
+    figure.colorbar(dots, ax=axes[0, -1], ticks=range(10), label="digit")
+    return figure
+
+
+def lines_over_steps(curves: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]], ylabel: str) -> Figure:
+    """`curves[panel][line]` holds (step, value) pairs: one panel a subset or path, one line a method."""
+    figure, axes = panel(1, len(curves), 2.5, 2.4)
+    for (title, lines), ax in zip(curves.items(), axes[0], strict=True):
+        for name, pairs in lines.items():
+            ax.plot(*zip(*pairs, strict=True), marker=".", label=name, linewidth=1.2)
+        ax.set_title(title, fontsize=9)
+        ax.set_xlabel("step", fontsize=8)
+        ax.set_ylim(0, 1.02)
+        ax.tick_params(labelsize=7)
+        sns.despine(ax=ax)
+    axes[0, 0].set_ylabel(ylabel, fontsize=8)
+    axes[0, -1].legend(fontsize=7, frameon=False)
+    return figure
