@@ -229,7 +229,7 @@ def test_resuming_goes_on_bit_for_bit(dataset, steps_before):
 
 def test_a_position_of_another_configuration_is_refused(dataset):
     state = dataset.batches(32, CPU, seeded()).state()
-    with pytest.raises(ValueError, match="belongs to batch size 32 .* resume with the configuration"):
+    with pytest.raises(ValueError, match=r"belongs to batch size 32 .* resume with the configuration"):
         dataset.batches(16, CPU, seeded()).restore(state)
 
 

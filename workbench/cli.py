@@ -101,6 +101,8 @@ def _parse(settings: list[str] | None) -> dict[str, object]:
             parsed[name] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
             parsed[name] = value
+    if "preset" in parsed:
+        raise ValueError("preset is an option of its own: write --preset NAME instead of -p preset=NAME")
     return parsed
 
 
@@ -111,5 +113,5 @@ def main() -> None:
 
     try:
         app()
-    except (ValueError, FileNotFoundError, DataError, TrainingDiverged) as error:
+    except (ValueError, OSError, DataError, TrainingDiverged) as error:
         raise SystemExit(f"workbench: {error}") from None

@@ -5,7 +5,7 @@ import difflib
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 # Fields that say where and how to run, not what is computed: they do not enter the identity of a run.
 WHERE = ("preset", "data_root", "device", "checkpoint_every")
@@ -13,7 +13,7 @@ PRECISIONS = ("float32", "bfloat16")
 
 # Appendix C.2.2 of the paper; the quick preset is the smallest training here in which no modality stays at chance.
 PRESETS: dict[str, dict[str, Any]] = {
-    "quick": dict(data="uci-plain-text", batch_size=64, steps=2400, epochs=0.0, content_first=0.75),
+    "quick": dict(data="uci-plain-text", batch_size=32, steps=2000, epochs=0.0, content_first=0.75),
     "paper": dict(data="mnist-svhn-text", batch_size=256, steps=0, epochs=50.0, content_first=0.0),
 }
 # What a preset changes when there are modality-specific subspaces (MS).
@@ -39,8 +39,8 @@ class Config:
     beta_style: float = 3.0  # further weight of the style divergences
     content_first: float = 0.75  # fraction of the steps with style betas held higher, so that content learns first
     content_first_factor: float = 12.0  # how many times higher
-    batch_size: int = 64
-    steps: int = 2400  # optimiser steps; 0: `epochs` counts
+    batch_size: int = 32
+    steps: int = 2000  # optimiser steps; 0: `epochs` counts
     epochs: float = 0.0  # passes over the pair table; used where steps is 0
     learning_rate: float = 1e-3  # Adam (0.9, 0.999), no schedule, no clipping
     seed: int = 0
@@ -51,7 +51,10 @@ class Config:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            _check_type(field, getattr(self, field.name))
+            value = getattr(self, field.name)
+            _check_type(field, value)
+            if isinstance(value, int) and field.type in (float, float | None):
+                object.__setattr__(self, field.name, float(value))  # 5 and 5.0 are one configuration
         _require(self.preset in PRESETS, f"unknown preset {self.preset!r}: choose one of {sorted(PRESETS)}")
         _require(self.precision in PRECISIONS, f"unknown precision {self.precision!r}: choose one of {PRECISIONS}")
         _require(
@@ -69,21 +72,21 @@ class Config:
         _require(self.steps > 0 or self.epochs > 0, "nothing to train: give steps or epochs")
 
     @classmethod
-    def make(cls, preset: str = "quick", **changes: Any) -> Self:
+    def make(cls, preset: str = "quick", **changes: Any) -> "Config":
         """The preset with changes; a change that is None keeps the preset's value.
 
         Raises ValueError on an unknown preset or field, with the nearest known name.
         """
         if preset not in PRESETS:
             raise ValueError(f"unknown preset {preset!r}: choose one of {sorted(PRESETS)}")
-        changes = {name: value for name, value in changes.items() if value is not None}
         _check_names(changes)
+        changes = {name: value for name, value in changes.items() if value is not None}
         if "epochs" in changes and "steps" not in changes:
             changes["steps"] = 0  # asking for epochs means that they count
         styled = STYLE_PRESETS[preset] if changes.get("style_dim") else {}
         return cls(**{"preset": preset, **PRESETS[preset], **styled, **changes})
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self, **changes: Any) -> "Config":
         """A copy with some fields changed."""
         _check_names(changes)
         return dataclasses.replace(self, **changes)
@@ -97,7 +100,7 @@ class Config:
         """Optimiser steps of the run."""
         return self.steps or max(1, round(self.epochs * steps_per_epoch))
 
-    def at_step(self, step: int, total: int) -> Self:
+    def at_step(self, step: int, total: int) -> "Config":
         """The configuration in force at a step: style betas are held higher during the content-first part.
 
         Without it a short training with modality-specific subspaces hides the class in the styles.
@@ -110,7 +113,7 @@ class Config:
         return dataclasses.asdict(self)
 
     def key(self) -> str:
-        """Twelve hexadecimal digits that two configurations share exactly when they compute the same thing."""
+        """Twelve hexadecimal digits of everything but where to run: configurations that share it compute the same."""
         what = {name: value for name, value in self.to_json().items() if name not in WHERE}
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
 

@@ -7,7 +7,6 @@ worked out in log space, so that log-variances of -20 to 20 are safe in float32.
 
 import math
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -24,12 +23,12 @@ class Gaussian:
     logvar: Float[Tensor, "*batch latent"]
 
     @classmethod
-    def standard_like(cls, other: "Gaussian") -> Self:
+    def standard_like(cls, other: "Gaussian") -> "Gaussian":
         """N(0, I) in the shape, type and place of `other`."""
         return cls(torch.zeros_like(other.mean), torch.zeros_like(other.logvar))
 
     @classmethod
-    def stack(cls, gaussians: "list[Gaussian]") -> Self:
+    def stack(cls, gaussians: "list[Gaussian]") -> "Gaussian":
         """One stack of experts `[M, *batch, latent]` from M Gaussians of the same shape."""
         return cls(torch.stack([g.mean for g in gaussians]), torch.stack([g.logvar for g in gaussians]))
 

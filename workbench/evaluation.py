@@ -21,7 +21,7 @@ from workbench.metrics.coherence import agreement_pattern, all_agree, conditiona
 from workbench.metrics.representation import PAPER_ITEMS, probe_all
 from workbench.model import MultimodalVAE, Posteriors
 from workbench.objectives import METHODS
-from workbench.runs import Run, discard, is_current, provenance, run_folder
+from workbench.runs import Run, code_version, is_current, provenance, run_folder, set_aside
 from workbench.training import fit
 
 CHUNK = 1000  # items encoded or generated at a time
@@ -113,13 +113,15 @@ def random_coherence(
 def complete_run(config: Config, folder: Path | None = None, command: str | None = None, progress: bool = True) -> Run:
     """The finished run of a configuration: read back when it is there and current, else trained and evaluated.
 
-    A run that another version of the code made is made again; an interrupted one goes on from its checkpoint.
+    What another version of the code made or began is set aside and made again, so that no run mixes two programs (`fit`
+    goes on with it all the same); an interrupted run of this version goes on from its checkpoint.
     """
     run = Run(folder or run_folder(config))
     if is_current(run, config):
         return run
-    if run.complete and run.config.key() == config.key():
-        discard(run)
+    stored = run.read("config.json") if (run.folder / "config.json").is_file() else {}
+    if stored.get("key") == config.key() and stored["code"] != code_version():
+        set_aside(run)
     run = fit(config, run.folder, progress=progress)
     evaluate_into(run, command, progress)
     return run

@@ -35,7 +35,9 @@ def dynamic_prior_weights(
     modalities = present.shape[0]
     prior = 1 / (modalities + 1) if prior_weight is None else prior_weight
     experts = present.to(dtype) * (1 - prior) / modalities
-    weights = torch.cat([experts, torch.full_like(experts[:1], prior)])
+    # with nothing there the prior is all there is, whatever its weight
+    last = torch.where(present.any(0, keepdim=True), prior, 1.0).to(dtype)
+    weights = torch.cat([experts, last])
     return weights / weights.sum(0)
 
 

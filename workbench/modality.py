@@ -57,7 +57,7 @@ def make_modalities(names: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> 
     For MNIST-SVHN-Text: 3072/784, 1 and 3072/8. Raises ValueError when no networks are known for a shape.
     """
     largest = max(math.prod(shape) for shape in shapes)
-    modalities = []
+    modalities: list[Modality] = []
     for name, shape in zip(names, shapes, strict=True):
         if shape not in NETWORKS:
             raise ValueError(f"no networks for {name!r} of shape {shape}: add a line to workbench.modality.NETWORKS")
@@ -65,7 +65,7 @@ def make_modalities(names: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> 
         modalities.append(
             Modality(
                 name=name,
-                letter=LETTERS.get(name, name[0].upper()),
+                letter=_letter(name, [m.letter for m in modalities]),
                 shape=shape,
                 make_encoder=found.encoder,
                 make_decoder=found.decoder,
@@ -75,6 +75,15 @@ def make_modalities(names: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> 
             )
         )
     return tuple(modalities)
+
+
+def _letter(name: str, taken: list[str]) -> str:
+    """The letter of a table, or the shortest capitalised beginning of the name that is not taken."""
+    beginnings = [name[:n].capitalize() for n in range(1, len(name) + 1)]
+    free = [candidate for candidate in (LETTERS.get(name, beginnings[0]), *beginnings) if candidate not in taken]
+    if not free:
+        raise ValueError(f"two modalities cannot be told apart by the name {name!r}: rename one")
+    return free[0]
 
 
 def modalities_of(dataset: MultimodalDataset) -> tuple[Modality, ...]:

@@ -58,7 +58,7 @@ def mmjsd(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.G
     weights = dynamic_prior_weights(q.present, config.prior_weight, content.dtype)
     divergence = jensen_shannon_geometric(with_prior(q.content), weights)
     nll = reconstruction(model, batch, content, q.style.rsample(generator))
-    return _loss(model, config, q, nll, divergence)
+    return make_loss(model, config, q, nll, divergence)
 
 
 def mmvae(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.Generator | None = None) -> Loss:
@@ -68,7 +68,7 @@ def mmvae(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.G
     prior = Gaussian.standard_like(q.content[0])
     divergence = weighted_kl(q.content, mixture_weights(q.present, content.dtype), prior)
     nll = reconstruction(model, batch, content, q.style.rsample(generator))
-    return _loss(model, config, q, nll, divergence)
+    return make_loss(model, config, q, nll, divergence)
 
 
 def mvae(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.Generator | None = None) -> Loss:
@@ -88,7 +88,7 @@ def mvae(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.Ge
         unimodal_nll.append(_negative_log_likelihood(model, batch, m, output))
         unimodal_kl.append(kl(alone, prior))
     divergence = divergence + masked(torch.stack(unimodal_kl), q.present).sum(0)
-    return _loss(model, config, q, nll + torch.stack(unimodal_nll), divergence, elbos=2)
+    return make_loss(model, config, q, nll + torch.stack(unimodal_nll), divergence, elbos=2)
 
 
 def reconstruction(
@@ -108,11 +108,14 @@ def masked(values: Float[Tensor, "M batch"], present: Bool[Tensor, "M batch"]) -
 
 
 def _negative_log_likelihood(model: MultimodalVAE, batch: Batch, m: int, output: Tensor) -> Float[Tensor, "batch"]:
-    nll = -model.modalities[m].likelihood.log_prob(output, batch.values[m])
-    return torch.where(batch.present[m], nll, torch.zeros_like(nll))
+    x, there = batch.values[m], batch.present[m]
+    # what is absent may hold anything, even NaN or no character: it must reach neither the value nor the gradient
+    x = torch.where(there.view(-1, *[1] * (x.dim() - 1)), x, torch.zeros_like(x))
+    nll = -model.modalities[m].likelihood.log_prob(output, x)
+    return torch.where(there, nll, torch.zeros_like(nll))
 
 
-def _loss(
+def make_loss(
     model: MultimodalVAE,
     config: Config,
     q: Posteriors,

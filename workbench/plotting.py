@@ -46,16 +46,15 @@ def text_of(x: Tensor) -> str:
     return decode(tokens.unsqueeze(0))[0]
 
 
-def item_grid(columns: Sequence[Sequence[Tensor]], titles: Sequence[str], rows: Sequence[str] = ()) -> Figure:
-    """A grid of items: `columns[c][r]` is drawn in column c, row r; titles above, row names at the left."""
-    count = len(columns[0])
-    figure, axes = panel(len(columns), count)
-    for c, (column, title) in enumerate(zip(columns, titles, strict=True)):
-        for r, item in enumerate(column):
-            show_item(axes[c, r], item)
-        axes[c, 0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=9)
-    for r, name in enumerate(rows):
-        axes[0, r].set_title(name, fontsize=9)
+def item_grid(items: Sequence[Sequence[Tensor]], names: Sequence[str], rows: Sequence[str] = ()) -> Figure:
+    """A grid of items of any modality: one row of pictures for each sequence, named at the left; headings above."""
+    figure, axes = panel(len(items), len(items[0]))
+    for line, row, name in zip(axes, items, names, strict=True):
+        for ax, item in zip(line, row, strict=True):
+            show_item(ax, item)
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+    for ax, heading in zip(axes[0], rows, strict=False):
+        ax.set_title(heading, fontsize=9)
     return figure
 
 

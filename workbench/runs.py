@@ -16,6 +16,7 @@ import hashlib
 import json
 import math
 import platform
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -110,16 +111,20 @@ def run_folder(config: Config, parent: Path | None = None) -> Path:
 def start(config: Config, folder: Path) -> Run:
     """Make or open the run folder of a configuration; ValueError when it holds a different one."""
     run = Run(folder)
-    if (folder / "config.json").is_file() and run.config.key() != config.key():
-        raise ValueError(f"{folder} holds a run with another configuration: choose another folder or remove it")
-    run.write("config.json", {"config": config.to_json(), "key": config.key(), **provenance()})
+    origin = {"key": config.key(), **provenance()}
+    if (folder / "config.json").is_file():
+        if run.config.key() != config.key():
+            raise ValueError(f"{folder} holds a run with another configuration: choose another folder or remove it")
+        origin = run.read("config.json")  # a resumed run may move to another device, but stays the code's that began it
+    run.write("config.json", {**origin, "config": config.to_json()})
     return run
 
 
 def find_runs(parent: Path) -> Iterator[Run]:
     """Complete runs anywhere below a folder, in order of their names."""
     for path in sorted(parent.rglob("metrics.json")):
-        if (path.parent / "config.json").is_file():
+        hidden = any(part.startswith(".") for part in path.relative_to(parent).parts)
+        if (path.parent / "config.json").is_file() and not hidden:
             yield Run(path.parent)
 
 
@@ -131,11 +136,14 @@ def is_current(run: Run, config: Config) -> bool:
     return stored["key"] == config.key() and stored["code"] == code_version()
 
 
-def discard(run: Run) -> None:
-    """Remove what a run left in its folder, metrics first, so that it can be made again; other files stay."""
-    names = ("metrics.json", "model.safetensors", "checkpoint.json", "history.csv", "config.json")
-    for path in (*(run.folder / name for name in names), *run.folder.glob("checkpoint-*"), *run.snapshots().values()):
-        path.unlink(missing_ok=True)
+def set_aside(run: Run) -> Path:
+    """Rename the folder of a run that another version of the code made, hidden beside its place; returns the new one.
+
+    Nothing is lost, and `find_runs` passes over it.
+    """
+    kept = run.folder.with_name(f".{run.folder.name}-{run.read('config.json')['code']}")
+    shutil.rmtree(kept, ignore_errors=True)  # the same configuration and code, set aside before
+    return run.folder.rename(kept)
 
 
 # Parts of the package that show or start runs: a change in them leaves every number as it was.

@@ -89,6 +89,8 @@ class Trainer:
                     bar.set_postfix(self.log(pending), refresh=False)
                     bar.update(len(pending))
                     pending = []
+                if self.done == self.total or self.due(self.config.checkpoint_every):
+                    self.check_weights()
                 if self.due(self.config.checkpoint_every):
                     self.save_checkpoint()
                 if self.due(self.config.snapshot_every):
@@ -129,12 +131,20 @@ class Trainer:
         terms = [names[i] for i in bad[bad[:, 0] == row, 1].tolist()]
         # the total is only the messenger when one of its terms is to blame
         culprit = next((name for name in terms if name != "total"), terms[0])
+        value = values[row, names.index(culprit)].item()
+        raise self.diverged(f"{culprit} is {value}", self.done - len(values) + int(row) + 1)
+
+    def check_weights(self) -> None:
+        """Raise TrainingDiverged when the last step made a weight that is not finite, before it is kept."""
+        for name, weight in self.model.named_parameters():
+            if not torch.isfinite(weight).all():
+                raise self.diverged(f"weight {name} is not finite", self.done)
+
+    def diverged(self, what: str, step: int) -> TrainingDiverged:
+        """The error that says what went wrong when, and what is left."""
         kept = self.run.folder / "checkpoint.json"
         cure = f"the last good checkpoint is kept in {kept}" if kept.is_file() else "no checkpoint had been written yet"
-        raise TrainingDiverged(
-            f"{culprit} is {values[row, names.index(culprit)].item()} at step {self.done - len(values) + int(row) + 1} "
-            f"of {self.total}; {cure}; try a smaller learning_rate"
-        )
+        return TrainingDiverged(f"{what} at step {step} of {self.total}; {cure}; try a smaller learning_rate")
 
     def save_checkpoint(self) -> None:
         """Keep everything the next step depends on."""
@@ -150,7 +160,7 @@ class History:
 
     def append(self, step: int, means: dict[str, float]) -> None:
         """Add a row, and the header before the first."""
-        new = not self.path.is_file()
+        new = not self.path.is_file() or self.path.stat().st_size == 0
         with open(self.path, "a", newline="") as file:
             writer = csv.writer(file)
             if new:
@@ -162,6 +172,7 @@ class History:
         if not self.path.is_file():
             return
         with open(self.path, newline="") as file:
-            header, *rows = csv.reader(file)
+            rows = list(csv.reader(file))
+        kept = [row for n, row in enumerate(rows) if n == 0 or int(row[0]) <= step]
         with paths.replacing(self.path) as temporary, open(temporary, "w", newline="") as file:
-            csv.writer(file).writerows([header, *(row for row in rows if int(row[0]) <= step)])
+            csv.writer(file).writerows(kept)

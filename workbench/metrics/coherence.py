@@ -24,5 +24,7 @@ def agreement_pattern(predicted: Int[Tensor, "M n"]) -> float:
     Three judges that all disagree count as agreeing, so independent guessing among ten classes scores 0.82, not 0.01.
     In general: modality 2 agrees with the first exactly when every later one does.
     """
+    if len(predicted) == 1:
+        return 1.0
     same = predicted[1:] == predicted[0]
     return (same == same[0]).all(0).double().mean().item()

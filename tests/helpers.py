@@ -1,0 +1,133 @@
+"""What several test files share: tiny models and batches, and a tiny data set of real digits."""
+
+import math
+
+import torch
+from torch import nn
+
+from workbench.data.dataset import Batch
+from workbench.distributions import Gaussian
+from workbench.likelihoods import Categorical, Laplace
+from workbench.modality import Modality
+from workbench.model import MultimodalVAE
+
+PIXELS, LETTERS, LENGTH = (1, 2, 2), 5, 3
+WEIGHTS, STYLE_WEIGHTS = (1.5, 1.0, 20.0, 0.5), (1.0, 2.0, 5.0, 0.25)
+
+
+class TinyImageEncoder(nn.Module):
+    features = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(math.prod(PIXELS), 4)
+
+    def forward(self, x):
+        return torch.tanh(self.layer(x.flatten(1)))
+
+
+class TinyImageDecoder(nn.Module):
+    def __init__(self, code_dim: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(code_dim, math.prod(PIXELS))
+
+    def forward(self, code):
+        return self.layer(code).view(-1, *PIXELS)
+
+
+class TinyTextEncoder(nn.Module):
+    features = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(LENGTH * LETTERS, 3)
+
+    def forward(self, x):
+        one_hot = nn.functional.one_hot(x, LETTERS).to(self.layer.weight.dtype)
+        return torch.tanh(self.layer(one_hot.flatten(1)))
+
+
+class TinyTextDecoder(nn.Module):
+    def __init__(self, code_dim: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(code_dim, LENGTH * LETTERS)
+
+    def forward(self, code):
+        return self.layer(code).view(-1, LENGTH, LETTERS)
+
+
+def is_text(m: int) -> bool:
+    """Every third modality of the tiny models is text, the others are images."""
+    return m % 3 == 2
+
+
+def tiny_modalities(count: int) -> tuple[Modality, ...]:
+    """Modalities a, b, c, d with letters A, B, C, D."""
+    made = []
+    for m in range(count):
+        shape = (LENGTH,) if is_text(m) else PIXELS
+        networks = (TinyTextEncoder, TinyTextDecoder) if is_text(m) else (TinyImageEncoder, TinyImageDecoder)
+        likelihood = Categorical() if is_text(m) else Laplace(0.75)
+        name = "abcd"[m]
+        made.append(Modality(name, name.upper(), shape, *networks, likelihood, WEIGHTS[m], STYLE_WEIGHTS[m]))
+    return tuple(made)
+
+
+def tiny_model(count: int = 3, content_dim: int = 2, style_dim: int = 0, seed: int = 0) -> MultimodalVAE:
+    """A float64 model whose posteriors are far from the prior and from each other."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = MultimodalVAE(tiny_modalities(count), content_dim, style_dim).double()
+        for parameter in model.parameters():
+            nn.init.normal_(parameter, std=0.7)
+    return model
+
+
+def without_noise(model: MultimodalVAE) -> MultimodalVAE:
+    """The model with standard deviations of 1e-15: a sample is the mean, whatever the order of the draws."""
+    for heads in model.heads:
+        for layer in list(heads.layers)[1::2]:
+            nn.init.zeros_(layer.weight)
+            nn.init.constant_(layer.bias, -69.0)
+    return model
+
+
+def tiny_batch(count: int = 3, items: int = 7, seed: int = 0, missing: bool = False) -> Batch:
+    """Float64 items of the tiny modalities; `missing` gives every item another pattern of absent ones, or none."""
+    generator = seeded(seed)
+    values = tuple(
+        torch.randint(LETTERS, (items, LENGTH), generator=generator)
+        if is_text(m)
+        else torch.rand(items, *PIXELS, generator=generator, dtype=torch.float64)
+        for m in range(count)
+    )
+    present = torch.ones(count, items, dtype=torch.bool)
+    if missing:
+        patterns = torch.randperm(2**count, generator=generator)[torch.arange(items) % 2**count]
+        present = torch.stack([(patterns >> m) % 2 == 1 for m in range(count)])
+    return Batch(values, present, torch.arange(items) % 10)
+
+
+def rows_of(batch: Batch, rows) -> Batch:
+    """A physically smaller batch."""
+    return Batch(tuple(x[rows] for x in batch.values), batch.present[:, rows], batch.labels[rows])
+
+
+def fewer_modalities(model: MultimodalVAE, keep: list[int]) -> MultimodalVAE:
+    """A physically smaller model: the same networks for some of the modalities only."""
+    small = MultimodalVAE([model.modalities[m] for m in keep], model.content_dim, model.style_dim).double()
+    for name in ("encoders", "heads", "decoders"):
+        for new, old in zip(getattr(small, name), (getattr(model, name)[m] for m in keep), strict=True):
+            new.load_state_dict(old.state_dict())
+    return small
+
+
+def random_gaussian(*shape: int, seed: int = 0, spread: float = 1.0, dtype: torch.dtype = torch.float64) -> Gaussian:
+    """A Gaussian with random means and log-variances."""
+    mean, logvar = spread * torch.randn(2, *shape, generator=seeded(seed), dtype=dtype)
+    return Gaussian(mean, logvar)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    """A generator with its seed set."""
+    return torch.Generator().manual_seed(seed)

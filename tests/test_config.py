@@ -1,0 +1,188 @@
+"""The configuration: presets, refusals in one sentence, and its identity."""
+
+import dataclasses
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from workbench.config import PRESETS, WHERE, Config, field_names
+
+
+def test_quick_preset():
+    config = Config.make()
+    assert config == Config.make("quick") == Config()
+    assert (config.data, config.objective, config.latent_dim, config.style_dim) == ("uci-plain-text", "mmjsd", 20, 0)
+    assert (config.batch_size, config.steps, config.learning_rate) == (64, 2400, 1e-3)
+    assert (config.beta, config.beta_style) == (5, 3)
+    assert (config.content_first, config.content_first_factor) == (0.75, 12)
+
+
+def test_paper_preset():
+    config = Config.make("paper")
+    assert (config.data, config.batch_size, config.steps, config.epochs) == ("mnist-svhn-text", 256, 0, 50)
+    assert config.content_first == 0 and config.repeats == 20
+    assert Config.make("paper", style_dim=4).epochs == 100
+    assert Config.make("paper", style_dim=4, epochs=7.0).epochs == 7
+    assert Config.make("paper").total_steps(4380) == 50 * 4380
+    assert Config.make("quick", style_dim=4).steps == 2400
+
+
+def test_content_and_style_share_the_latent_dimensions():
+    assert Config().content_dim == 20
+    assert Config(style_dim=4).content_dim == 16
+
+
+def test_changes():
+    assert Config.make("quick", beta=2.5, objective=None).beta == 2.5
+    assert Config.make("quick", objective=None).objective == "mmjsd"
+    assert Config.make("quick", epochs=2.0).total_steps(100) == 200
+    assert Config.make("quick", epochs=2.0, steps=7).total_steps(100) == 7
+    assert Config.make("quick", epochs=0.001).total_steps(100) == 1
+    changed = Config().replace(seed=3)
+    assert changed.seed == 3 and Config().seed == 0
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        changed.seed = 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"betta": 1.0}, "unknown configuration field 'betta': did you mean 'beta'"),
+        ({"laerning_rate": 1.0}, "did you mean 'learning_rate'"),
+        ({"laerning_rate": None}, "did you mean 'learning_rate'"),
+        ({"zzzz": 1}, "the fields are preset, data"),
+        ({"style_dim": 20}, "style_dim 20 leaves no content of latent_dim 20: choose 0 to 19"),
+        ({"style_dim": 25}, "leaves no content"),
+        ({"style_dim": -1}, "style_dim -1"),
+        ({"precision": "float16"}, "unknown precision 'float16'"),
+        ({"prior_weight": 1.0}, "prior_weight 1.0 must lie in"),
+        ({"prior_weight": -0.1}, "prior_weight -0.1"),
+        ({"content_first": 1.5}, "content_first 1.5 is a fraction"),
+        ({"batch_size": 0}, "batch_size 0 must be positive"),
+        ({"learning_rate": 0.0}, "learning_rate 0.0 must be positive"),
+        ({"learning_rate": math.nan}, "learning_rate nan"),
+        ({"checkpoint_every": 0}, "checkpoint_every 0 must be positive"),
+        ({"beta": -1.0}, "beta -1.0 must not be negative"),
+        ({"snapshot_every": -1}, "snapshot_every -1 must not be negative"),
+        ({"steps": 0}, "nothing to train"),
+    ],
+)
+def test_refusals(changes, message):
+    with pytest.raises(ValueError) as error:
+        Config.make("quick", **changes)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_unknown_names_elsewhere():
+    with pytest.raises(ValueError, match="unknown preset 'papper'"):
+        Config.make("papper")
+    with pytest.raises(ValueError, match="unknown preset"):
+        Config(preset="slow")
+    with pytest.raises(ValueError, match="did you mean 'objective'"):
+        Config().replace(objectiv="mmvae")
+
+
+def test_content_first_holds_the_style_betas_higher_at_first():
+    config = Config(style_dim=4, beta_style=2.0, content_first=0.75, content_first_factor=12.0)
+    assert [config.at_step(step, 8).beta_style for step in range(8)] == [24.0] * 6 + [2.0] * 2
+    shared = config.replace(style_dim=0)
+    assert [shared.at_step(step, 8) for step in range(8)] == [shared] * 8
+    off = config.replace(content_first=0.0)
+    assert off.at_step(0, 8) is off
+    assert config.at_step(0, 8) == config.replace(beta_style=24.0)
+
+
+# ------------------------------------------------------------------------------------------------------ its identity
+
+OTHER_VALUES = {
+    "data": "mnist-svhn-text",
+    "repeats": 3,
+    "objective": "mvae",
+    "latent_dim": 30,
+    "style_dim": 4,
+    "prior_weight": 0.3,
+    "beta": 1.0,
+    "beta_style": 1.0,
+    "content_first": 0.1,
+    "content_first_factor": 2.0,
+    "batch_size": 8,
+    "steps": 5,
+    "epochs": 2.0,
+    "learning_rate": 0.1,
+    "seed": 5,
+    "precision": "bfloat16",
+    "snapshot_every": 5,
+}
+ELSEWHERE = {"preset": "paper", "data_root": "/elsewhere", "device": "cpu", "checkpoint_every": 5}
+
+
+def test_every_field_is_either_what_or_where():
+    assert {*OTHER_VALUES, *ELSEWHERE} == {*field_names()}
+    assert {*ELSEWHERE} == {*WHERE}
+
+
+@pytest.mark.parametrize("name", OTHER_VALUES)
+def test_the_key_changes_with_what_is_computed(name):
+    assert Config().replace(**{name: OTHER_VALUES[name]}).key() != Config().key()
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_the_key_ignores_where_and_how(name):
+    assert Config().replace(**{name: ELSEWHERE[name]}).key() == Config().key()
+
+
+# Type checks at run time would answer before the configuration does: what follows runs in a plain interpreter.
+PLAIN = """
+import json, sys
+from workbench.config import Config
+answers = []
+for changes in json.load(sys.stdin):
+    try:
+        answers.append(Config.make("quick", **changes).key())
+    except ValueError as error:
+        answers.append(str(error))
+print(json.dumps(answers))
+"""
+
+
+def in_a_plain_interpreter(*changes: dict) -> list[str]:
+    """Key or refusal of each configuration, without the run-time checks of the tests."""
+    done = subprocess.run(
+        [sys.executable, "-c", PLAIN], input=json.dumps(changes), capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
+
+
+def test_types_and_keys_in_a_plain_interpreter():
+    """`-p beta=5` is an int, the default 5.0 a float: one configuration, one run folder."""
+    refusals = {
+        "steps 'many' is not of type int": {"steps": "many"},
+        "steps 2.5 is not of type int": {"steps": 2.5},
+        "seed True is not of type int": {"seed": True},
+        "beta '5' is not of type float": {"beta": "5"},
+        "data 3 is not of type str": {"data": 3},
+        "prior_weight 'a' is not of type float | None": {"prior_weight": "a"},
+    }
+    *answers, floats, integers, styled = in_a_plain_interpreter(
+        *refusals.values(),
+        {"beta": 4.0, "learning_rate": 1.0},
+        {"beta": 4, "learning_rate": 1},
+        {"style_dim": 4, "prior_weight": 0.3},
+    )
+    assert answers == list(refusals)
+    assert floats == integers == Config.make(beta=4.0, learning_rate=1.0).key()
+    assert styled == Config(style_dim=4, prior_weight=0.3).key()
+    assert len(styled) == 12 and int(styled, 16) >= 0
+
+
+@settings(deadline=None, max_examples=30, derandomize=True)
+@given(st.sampled_from(sorted(PRESETS)), st.integers(0, 19), st.floats(0, 1e3), st.none() | st.floats(0, 0.99))
+def test_json_round_trip(preset, style_dim, beta, prior_weight):
+    config = Config.make(preset, style_dim=style_dim, beta=beta, prior_weight=prior_weight)
+    again = Config(**json.loads(json.dumps(config.to_json())))
+    assert again == config and again.key() == config.key()

@@ -1,0 +1,63 @@
+"""The recipes of CONTRIBUTING.md, executed as they are printed."""
+
+import math
+import re
+
+import pytest
+import torch
+
+from workbench import evaluation
+from workbench.config import Config
+from workbench.data import dataset
+from workbench.metrics import classifiers
+from workbench.modality import NETWORKS
+from workbench.networks.classifiers import CLASSIFIERS
+from workbench.objectives import METHODS
+from workbench.paths import project_root
+
+RECIPE = re.compile(r"<!-- tested: (\w+) -->\n```python\n(.*?)```", re.DOTALL)
+
+
+@pytest.fixture
+def recipes(monkeypatch, tiny_root):
+    """Code of the recipes by name; tables that they register in are restored afterwards."""
+    text = (project_root() / "CONTRIBUTING.md").read_text()
+    for table in (dataset.SOURCES, NETWORKS, CLASSIFIERS, METHODS):
+        for key in list(table):  # setting each entry makes monkeypatch restore the table's old content
+            monkeypatch.setitem(table, key, table[key])
+    before = [(table, set(table)) for table in (dataset.SOURCES, NETWORKS, CLASSIFIERS, METHODS)]
+    monkeypatch.setattr(classifiers, "STEPS", 5)
+    yield dict(RECIPE.findall(text))
+    for table, keys in before:
+        for added in set(table) - keys:
+            del table[added]
+
+
+def trained(tmp_path, **changes) -> evaluation.Run:
+    config = Config.make("quick", steps=3, batch_size=16, device="cpu", repeats=1, **changes)
+    return evaluation.complete_run(config, tmp_path / "run", progress=False)
+
+
+def test_every_recipe_is_found(recipes):
+    assert set(recipes) == {"modality", "objective", "metric"}
+
+
+def test_modality(recipes, tmp_path):
+    exec(recipes["modality"], {})
+    run = trained(tmp_path, data="uci-text-thumbnail")
+    assert [m.name for m in run.model().modalities] == ["handwriting", "text", "thumbnail"]
+    assert set(run.metrics["classifier_accuracy"]) == {"M", "T", "Th"}
+    assert "M,T,Th" in run.metrics["linear_probe"]["dynamic_prior"]
+
+
+def test_objective(recipes, tmp_path):
+    exec(recipes["objective"], {})
+    run = trained(tmp_path, data="uci-text", objective="poe")
+    assert math.isfinite(run.history()["total"][-1]) and list(run.metrics["coherence"]) == ["product"]
+
+
+def test_metric(recipes):
+    names: dict = {}
+    exec(recipes["metric"], names)
+    assert names["vote_entropy"](torch.arange(10)) == pytest.approx(math.log(10))
+    assert names["vote_entropy"](torch.zeros(7, dtype=torch.long)) == 0

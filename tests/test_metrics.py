@@ -1,0 +1,156 @@
+"""Probes, coherence counts and the judges, against scikit-learn, scipy, enumeration and loops."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from helpers import seeded
+from scipy.optimize import minimize
+from sklearn.linear_model import LogisticRegression
+
+from workbench.data.dataset import load_dataset
+from workbench.metrics import classifiers
+from workbench.metrics.classifiers import classifiers_of
+from workbench.metrics.coherence import agreement_pattern, all_agree, conditional_coherence
+from workbench.metrics.representation import linear_probe, probe_all
+
+# --------------------------------------------------------------------------------------------------------- probes
+
+
+def clouds(items: int, seed: int, spread: float = 1.5) -> tuple[torch.Tensor, torch.Tensor]:
+    """Overlapping clouds of three classes in four dimensions."""
+    generator = seeded(seed)
+    labels = torch.randint(3, (items,), generator=generator)
+    centres = torch.eye(4)[:3] * 2
+    return centres[labels] + spread * torch.randn(items, 4, generator=generator), labels
+
+
+def fit_by_hand(codes: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Coefficients [3, 5] that minimise the plain multinomial cross-entropy, by scipy."""
+    extended = np.hstack([codes, np.ones((len(codes), 1))])
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        logits = extended @ flat.reshape(3, 5).T
+        top = logits.max(1, keepdims=True)
+        log_p = logits - top - np.log(np.exp(logits - top).sum(1, keepdims=True))
+        difference = np.exp(log_p) - np.eye(3)[labels]
+        return -log_p[np.arange(len(labels)), labels].mean(), (difference.T @ extended / len(labels)).ravel()
+
+    return minimize(loss, np.zeros(15), jac=True, method="L-BFGS-B", options={"gtol": 1e-10}).x.reshape(3, 5)
+
+
+def test_the_probe_has_no_penalty():
+    (train, y), (test, z) = clouds(300, 0), clouds(400, 1)
+    weights = fit_by_hand(train.double().numpy(), y.numpy())
+    predicted = (test.double().numpy() @ weights[:, :4].T + weights[:, 4]).argmax(1)
+    expected = (predicted == z.numpy()).mean()
+    assert 0.5 < expected < 0.95
+    assert linear_probe(train, y, test, z) == pytest.approx(expected, abs=1 / 400)
+
+
+def test_the_regularised_probe_is_that_of_scikit_learn():
+    (train, y), (test, z) = clouds(20, 0, spread=0.7), clouds(400, 1, spread=0.7)
+    direct = LogisticRegression(max_iter=1000).fit(train.numpy(), y.numpy())
+    assert linear_probe(train, y, test, z, regularised=True) == pytest.approx(
+        direct.score(test.numpy(), z.numpy()), abs=1 / 400
+    )
+    assert linear_probe(train, y, test, z) != linear_probe(train, y, test, z, regularised=True)
+
+
+def test_probes_of_separable_constant_and_single_class_codes():
+    (train, y), (test, z) = clouds(60, 0, spread=0.01), clouds(100, 1, spread=0.01)
+    assert linear_probe(train, y, test, z) == 1
+    chance = linear_probe(torch.zeros_like(train), y, torch.zeros_like(test), z)
+    assert chance == pytest.approx((z == y.mode().values).float().mean().item())
+    with pytest.raises(ValueError, match="at least two classes"):
+        linear_probe(train, torch.zeros_like(y), test, z)
+
+
+def test_probes_of_many_codes_use_the_first_items():
+    (train, y), (test, z) = clouds(400, 0), clouds(300, 1)
+    several = probe_all({"M": train, "M,S": -train[:, :2]}, y, {"M": test, "M,S": -test[:, :2]}, z, items=50)
+    assert several == {
+        "M": linear_probe(train[:50], y[:50], test, z),
+        "M,S": linear_probe(-train[:50, :2], y[:50], -test[:, :2], z),
+    }
+    assert probe_all({"M": train}, y, {"M": test}, z) == {"M": linear_probe(train[:256], y[:256], test, z)}
+
+
+# ------------------------------------------------------------------------------------------------------ coherence
+
+
+@pytest.mark.parametrize("modalities", [1, 2, 3, 4])
+def test_counts_by_loop(modalities):
+    predicted = torch.randint(3, (modalities, 500), generator=seeded())
+    rows = predicted.T.tolist()
+    assert all_agree(predicted) == pytest.approx(sum(len(set(row)) == 1 for row in rows) / 500)
+    pattern = sum(len({row[0] == other for other in row[1:]}) <= 1 for row in rows) / 500
+    assert agreement_pattern(predicted) == pytest.approx(pattern)
+    labels = torch.randint(3, (500,), generator=seeded(1))
+    hits = sum(row[0] == label for row, label in zip(rows, labels.tolist(), strict=True))
+    assert conditional_coherence(predicted[0], labels) == pytest.approx(hits / 500)
+
+
+def test_chance_levels_of_ten_classes():
+    """Three independent uniform guesses, every combination once."""
+    guesses = torch.tensor([*itertools.product(range(10), repeat=3)]).T
+    assert all_agree(guesses) == pytest.approx(0.01)
+    assert agreement_pattern(guesses) == pytest.approx(0.82)
+    a, b, c = guesses
+    assert agreement_pattern(guesses) == pytest.approx(((a == b) == (a == c)).double().mean().item())
+    assert conditional_coherence(guesses[0], guesses[1]) == pytest.approx(0.1)
+
+
+# --------------------------------------------------------------------------------------------------------- judges
+
+
+@pytest.fixture
+def splits(tiny_root, monkeypatch):
+    monkeypatch.setattr(classifiers, "STEPS", 25)
+    monkeypatch.setattr(classifiers, "BATCH", 32)
+    return [load_dataset("uci-plain-text", split, repeats=1) for split in ("train", "test")]
+
+
+def test_judges_learn_are_kept_and_come_back(splits, tiny_root, monkeypatch):
+    judges = classifiers_of(*splits, progress=False)
+    files = sorted(path.name for path in (tiny_root / "data" / "cache").glob("classifier-*"))
+    assert [name.split("-")[1] for name in files] == ["plain", "text", "uci"]
+
+    def train_again(*arguments):
+        raise AssertionError("a judge in the cache must not be trained again")
+
+    monkeypatch.setattr(classifiers, "_train", train_again)
+    torch.manual_seed(77)
+    again = classifiers_of(*splits, progress=False)
+    batch = splits[1].batch(splits[1].first_repeat(), seeded())
+    for k, (judge, other) in enumerate(zip(judges, again, strict=True)):
+        assert judge.source == other.source == ("uci", "plain", "text")[k]
+        assert not judge.network.training and not other.network.training
+        assert torch.equal(judge.predict(batch.values[k]), other.predict(batch.values[k]))
+        assert judge.accuracy == other.accuracy
+        values, labels = splits[1].unimodal(k)[:2]
+        shown = values.float() / 255 if values.dim() == 4 else values.long()
+        hits = (judge.predict(shown) == labels).double().mean().item()
+        assert judge.accuracy == pytest.approx(hits)
+    assert judges[0].accuracy > 0.3, "25 steps are enough to be well above chance"
+
+
+def test_training_a_judge_is_seeded(splits, tiny_root):
+    torch.manual_seed(5)
+    first = classifiers_of(*splits, progress=False)[2].network.state_dict()
+    for path in (tiny_root / "data" / "cache").glob("classifier-*"):
+        path.unlink()
+    torch.manual_seed(6)
+    second = classifiers_of(*splits, progress=False)[2].network.state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_other_data_or_recipe_means_another_judge(splits, tiny_root, monkeypatch):
+    def recipes():
+        return {classifiers._recipe(*splits, k) for k in range(3)} | {classifiers._recipe(splits[1], splits[0], 0)}
+
+    before = recipes()
+    assert len(before) == 4
+    monkeypatch.setattr(classifiers, "STEPS", 26)
+    assert len(before | recipes()) == 8

@@ -1,0 +1,317 @@
+"""The objectives against a loop over items written from the equations, with torch.distributions for every density."""
+
+import pytest
+import torch
+import torch.distributions as td
+from helpers import fewer_modalities, is_text, rows_of, seeded, tiny_batch, tiny_model, without_noise
+
+from workbench.config import Config
+from workbench.data.dataset import Batch
+from workbench.likelihoods import Categorical, Laplace
+from workbench.model import MultimodalVAE
+from workbench.objectives import METHODS, masked, method
+
+OBJECTIVES = sorted(METHODS)
+CONFIG = Config(beta=2.5, beta_style=1.7)
+
+
+def normal(mean: torch.Tensor, logvar: torch.Tensor) -> td.Distribution:
+    return td.Independent(td.Normal(mean, torch.exp(logvar / 2)), 1)
+
+
+def standard(size: int) -> td.Distribution:
+    return normal(*torch.zeros(2, size, dtype=torch.float64))
+
+
+def fuse(experts: list[td.Distribution], weights: list[float]) -> td.Distribution:
+    """The normalised weighted product, by adding up precisions."""
+    precision = sum(w / e.base_dist.scale**2 for w, e in zip(weights, experts, strict=True))
+    mean = sum(w * e.base_dist.loc / e.base_dist.scale**2 for w, e in zip(weights, experts, strict=True)) / precision
+    return normal(mean, -torch.log(precision))
+
+
+class ByHand:
+    """One objective, item by item. It draws its noise in the order in which the objectives say they do."""
+
+    def __init__(self, model: MultimodalVAE, batch: Batch, config: Config, seed: int) -> None:
+        self.model, self.batch, self.config = model, batch, config
+        self.count, self.items = batch.present.shape
+        self.generator = seeded(seed)
+        self.there = [[m for m in range(self.count) if batch.present[m, b]] for b in range(self.items)]
+        self.posteriors = [[self.encode(m, b) for b in range(self.items)] for m in range(self.count)]
+
+    def noise(self, *shape: int) -> torch.Tensor:
+        return torch.empty(*shape, dtype=torch.float64).normal_(generator=self.generator)
+
+    def encode(self, m: int, b: int) -> tuple[td.Distribution, td.Distribution]:
+        """q(c | x_m) and q(s_m | x_m) of one item."""
+        heads = self.model.heads[m].layers
+        features = self.model.encoders[m](self.batch.values[m][b : b + 1])[0]
+        content = normal(heads[0](features), heads[1](features))
+        return content, normal(heads[2](features), heads[3](features)) if self.model.style_dim else standard(0)
+
+    def nll(self, m: int, b: int, content: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
+        output = self.model.decoders[m](torch.cat([style, content])[None])[0]
+        x = self.batch.values[m][b]
+        if is_text(m):
+            return -td.Categorical(logits=output).log_prob(x).sum()
+        return -td.Laplace(output, 0.75).log_prob(x).sum()
+
+    def sample(self, q: td.Distribution, noise: torch.Tensor) -> torch.Tensor:
+        return q.base_dist.loc + q.base_dist.scale * noise
+
+    def drawn_from(self, b: int) -> int:
+        """Which modality item b takes its content from: an even split of the items with the same pattern."""
+        alike = [other for other in range(self.items) if self.there[other] == self.there[b]]
+        place = alike.index(b)
+        return self.there[b][(2 * place + 1) * len(self.there[b]) // (2 * len(alike))]
+
+    def divergence_mmjsd(self, b: int) -> torch.Tensor:
+        share = 1 / (self.count + 1)
+        prior = share if self.config.prior_weight is None else self.config.prior_weight
+        raw = [(1 - prior) / self.count for _ in self.there[b]] + [prior]
+        pi = [w / sum(raw) for w in raw]
+        experts = [self.posteriors[m][b][0] for m in self.there[b]] + [standard(self.model.content_dim)]
+        mean = fuse(experts, pi)
+        return sum(w * td.kl_divergence(e, mean) for w, e in zip(pi, experts, strict=True))
+
+    def divergence_mmvae(self, b: int) -> torch.Tensor:
+        prior = standard(self.model.content_dim)
+        return sum(td.kl_divergence(self.posteriors[m][b][0], prior) for m in self.there[b]) / len(self.there[b])
+
+    def style_kl(self, b: int) -> torch.Tensor:
+        """sum_m beta_m KL(s_m || p) of one item."""
+        return sum(
+            self.model.modalities[m].style_weight
+            * td.kl_divergence(self.posteriors[m][b][1], standard(self.model.style_dim))
+            for m in self.there[b]
+        )
+
+    def mixture_item(self, b: int, content_noise, style_noise, divergence) -> torch.Tensor:
+        content = self.sample(self.posteriors[self.drawn_from(b)][b][0], content_noise[b])
+        total = self.config.beta * (divergence(b) + self.config.beta_style * self.style_kl(b))
+        for m in self.there[b]:
+            style = self.sample(self.posteriors[m][b][1], style_noise[m, b])
+            total = total + self.model.modalities[m].weight * self.nll(m, b, content, style)
+        return total
+
+    def mmjsd(self) -> torch.Tensor:
+        content, style = self.noise(self.items, self.model.content_dim), self.styles()
+        return sum(self.mixture_item(b, content, style, self.divergence_mmjsd) for b in range(self.items)) / self.items
+
+    def mmvae(self) -> torch.Tensor:
+        content, style = self.noise(self.items, self.model.content_dim), self.styles()
+        return sum(self.mixture_item(b, content, style, self.divergence_mmvae) for b in range(self.items)) / self.items
+
+    def styles(self) -> torch.Tensor:
+        return self.noise(self.count, self.items, self.model.style_dim)
+
+    def elbo(self, b: int, inferred: list[int], shown: list[int], content_noise, style_noise) -> torch.Tensor:
+        """The negative weighted ELBO with the product of some experts and the prior."""
+        prior, config = standard(self.model.content_dim), self.config
+        product = fuse([self.posteriors[m][b][0] for m in inferred] + [prior], [1.0] * (len(inferred) + 1))
+        content = self.sample(product, content_noise[b])
+        total = config.beta * td.kl_divergence(product, prior)
+        for m in shown:
+            modality, style = self.model.modalities[m], self.posteriors[m][b][1]
+            total = total + modality.weight * self.nll(m, b, content, self.sample(style, style_noise[m][b]))
+            divergence = td.kl_divergence(style, standard(self.model.style_dim))
+            total = total + config.beta * config.beta_style * modality.style_weight * divergence
+        return total
+
+    def mvae(self) -> torch.Tensor:
+        size = self.model.content_dim
+        joint = self.noise(self.items, size), self.styles()
+        alone = [
+            (self.noise(self.items, size), self.noise(self.items, self.model.style_dim)) for _ in range(self.count)
+        ]
+        total = torch.zeros((), dtype=torch.float64)
+        for b, there in enumerate(self.there):
+            total = total + self.elbo(b, there, there, *joint)
+            for m in there:
+                content_noise, style_noise = alone[m]
+                total = total + self.elbo(b, [m], [m], content_noise, {m: style_noise})
+        return total / self.items
+
+
+def total(name: str, model: MultimodalVAE, batch: Batch, config: Config = CONFIG, seed: int = 5) -> torch.Tensor:
+    return method(name).objective(model, batch, config, seeded(seed)).total
+
+
+def with_something(batch: Batch) -> Batch:
+    """The items of which at least one modality is there."""
+    return rows_of(batch, batch.present.any(0))
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("style", [0, 2])
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@pytest.mark.parametrize("missing", [False, True])
+def test_totals_by_hand(name, style, count, missing):
+    model = tiny_model(count, 2, style)
+    batch = with_something(tiny_batch(count, items=11, missing=missing))
+    expected = getattr(ByHand(model, batch, CONFIG, seed=5), name)()
+    torch.testing.assert_close(total(name, model, batch), expected)
+
+
+def test_prior_weight_enters_the_dynamic_prior():
+    model, batch = tiny_model(3), with_something(tiny_batch(3, missing=True))
+    config = CONFIG.replace(prior_weight=0.6)
+    expected = ByHand(model, batch, config, seed=5).mmjsd()
+    torch.testing.assert_close(total("mmjsd", model, batch, config), expected)
+    assert not torch.isclose(expected, total("mmjsd", model, batch))
+
+
+# ------------------------------------------------------------------------------- masks against physically smaller ones
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("style", [0, 1])
+@pytest.mark.parametrize("keep", [[0], [2], [0, 1], [0, 2], [1, 2]])
+def test_absent_modalities_are_a_smaller_model(name, style, keep):
+    model, batch = without_noise(tiny_model(3, 2, style)), tiny_batch(3)
+    absent = torch.tensor([m in keep for m in range(3)])[:, None].expand(3, 7).contiguous()
+    small_batch = Batch(tuple(batch.values[m] for m in keep), batch.present[keep], batch.labels)
+    small = total(name, fewer_modalities(model, keep), small_batch)
+    torch.testing.assert_close(total(name, model, batch._replace(present=absent)), small)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("style", [0, 1])
+def test_a_mixed_batch_is_its_patterns_one_by_one(name, style):
+    model, batch = without_noise(tiny_model(3, 2, style)), tiny_batch(3, items=21, missing=True)
+    codes = (batch.present * torch.tensor([[1], [2], [4]])).sum(0)
+    parts = [rows_of(batch, codes == code) for code in codes.unique()]
+    assert len(parts) == 8
+    expected = sum(total(name, model, part) * part.size for part in parts) / 21
+    torch.testing.assert_close(total(name, model, batch), expected)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("style", [0, 1])
+def test_absent_values_reach_neither_loss_nor_gradient(name, style):
+    batch = tiny_batch(3, items=9, missing=True)
+    spoiled = tuple(
+        torch.where(
+            there.view(-1, *[1] * (x.dim() - 1)), x, torch.full_like(x, float("nan") if x.is_floating_point() else -1)
+        )
+        for x, there in zip(batch.values, batch.present, strict=True)
+    )
+    results = []
+    for values in (batch.values, spoiled):
+        model = tiny_model(3, 2, style)
+        loss = total(name, model, batch._replace(values=values))
+        loss.backward()
+        results.append([loss.detach(), *(p.grad for p in model.parameters())])
+    for clean, dirty in zip(*results, strict=True):
+        assert torch.isfinite(dirty).all() and torch.equal(clean, dirty)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("prior_weight", [None, 0.0])
+def test_an_item_without_any_modality_costs_nothing(name, prior_weight):
+    batch = tiny_batch(3)._replace(present=torch.zeros(3, 7, dtype=torch.bool))
+    loss = total(name, tiny_model(3, 2, 1), batch, CONFIG.replace(prior_weight=prior_weight))
+    assert loss.item() == pytest.approx(0, abs=1e-12)
+
+
+# ------------------------------------------------------------------------------------------------ weights and gradients
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("style", [0, 2])
+def test_total_is_the_weighted_sum_of_its_terms(name, style):
+    model, batch = tiny_model(3, 2, style), tiny_batch(3, items=9, missing=True)
+    terms = {}
+    for beta, beta_style in ((1.0, 1.0), (5.0, 3.0), (0.0, 2.0)):
+        loss = METHODS[name].objective(model, batch, Config(beta=beta, beta_style=beta_style), seeded())
+        terms = {key: value.item() for key, value in loss.terms.items()}
+        expected = 1.5 * terms["nll_a"] + 1.0 * terms["nll_b"] + 20.0 * terms["nll_c"]
+        styles = sum(weight * terms.get(f"kl_style_{m}", 0.0) for m, weight in zip("abc", (1, 2, 5), strict=True))
+        expected += beta * (terms["divergence"] + beta_style * styles)
+        assert loss.total.item() == terms["total"] == pytest.approx(expected, rel=1e-12)
+        assert not any(value.requires_grad for value in loss.terms.values())
+    assert len(terms) == 5 + (3 if style else 0)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("style", [0, 1])
+def test_gradients_are_those_of_finite_differences(name, style):
+    model, batch = tiny_model(2, 1, style), with_something(tiny_batch(2, items=3, missing=True))
+    names, values = zip(*model.named_parameters(), strict=True)
+
+    class Driven(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self) -> torch.Tensor:
+            return total(name, self.model, batch)
+
+    def of_parameters(*tensors: torch.Tensor) -> torch.Tensor:
+        named = {f"model.{key}": tensor for key, tensor in zip(names, tensors, strict=True)}
+        return torch.func.functional_call(Driven(), named, ())
+
+    assert torch.autograd.gradcheck(of_parameters, [v.detach().requires_grad_() for v in values])
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_every_parameter_is_trained(name):
+    model = tiny_model(3, 2, 2)
+    total(name, model, tiny_batch(3)).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_the_generator_alone_draws_the_noise(name):
+    model, batch = tiny_model(3, 2, 1), tiny_batch(3)
+    torch.manual_seed(0)
+    first = total(name, model, batch)
+    torch.manual_seed(1)
+    assert torch.equal(first, total(name, model, batch))
+    assert not torch.equal(first, total(name, model, batch, seed=6))
+
+
+# ------------------------------------------------------------------------------------------- likelihoods and the table
+
+
+def test_laplace_is_that_of_torch():
+    output, x = (torch.rand(5, 3, 4, 4, generator=seeded(s), dtype=torch.float64) for s in (0, 1))
+    for scale in (0.75, 0.1):
+        expected = td.Independent(td.Laplace(output, scale), 3).log_prob(x)
+        torch.testing.assert_close(Laplace(scale).log_prob(output, x), expected)
+    torch.testing.assert_close(Laplace().mean(output), td.Laplace(output, 0.75).mean)
+    assert Laplace().scale == 0.75
+
+
+def test_categorical_is_that_of_torch():
+    output, x = torch.randn(5, 8, 71, generator=seeded()), torch.randint(71, (5, 8), generator=seeded())
+    theirs = td.Categorical(logits=output)
+    torch.testing.assert_close(Categorical().log_prob(output, x), theirs.log_prob(x).sum(1))
+    torch.testing.assert_close(Categorical().mean(output), theirs.probs)
+
+
+@pytest.mark.parametrize("likelihood", [Laplace(), Categorical()])
+def test_gradients_of_the_likelihoods(likelihood):
+    output = torch.randn(2, 3, 4, generator=seeded(), dtype=torch.float64, requires_grad=True)
+    discrete = isinstance(likelihood, Categorical)
+    x = torch.randint(4, (2, 3), generator=seeded()) if discrete else torch.rand(2, 3, 4, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda o: likelihood.log_prob(o, x), output)
+
+
+def test_the_table_of_methods():
+    rows = {name: (m.label, m.posterior, m.inference) for name, m in METHODS.items()}
+    assert rows == {
+        "mvae": ("MVAE", "product", ("product",)),
+        "mmvae": ("MMVAE", "mixture", ("mixture",)),
+        "mmjsd": ("mmJSD", "mixture", ("dynamic_prior", "mixture")),
+    }
+    for name, row in METHODS.items():
+        assert row.objective.__name__ == name and method(name) is row
+    with pytest.raises(ValueError, match="unknown objective 'elbo': choose one of mvae, mmvae, mmjsd"):
+        method("elbo")
+
+
+def test_masked():
+    values, present = torch.tensor([[1.0, 2.0], [3.0, float("nan")]]), torch.tensor([[True, False], [True, False]])
+    assert masked(values, present).tolist() == [[1.0, 0.0], [3.0, 0.0]]
