@@ -17,7 +17,7 @@ def test_quick_preset():
     config = Config.make()
     assert config == Config.make("quick") == Config()
     assert (config.data, config.objective, config.latent_dim, config.style_dim) == ("uci-plain-text", "mmjsd", 20, 0)
-    assert (config.batch_size, config.steps, config.learning_rate) == (64, 2400, 1e-3)
+    assert (config.batch_size, config.steps, config.learning_rate) == (32, 2000, 1e-3)
     assert (config.beta, config.beta_style) == (5, 3)
     assert (config.content_first, config.content_first_factor) == (0.75, 12)
 
@@ -29,7 +29,7 @@ def test_paper_preset():
     assert Config.make("paper", style_dim=4).epochs == 100
     assert Config.make("paper", style_dim=4, epochs=7.0).epochs == 7
     assert Config.make("paper").total_steps(4380) == 50 * 4380
-    assert Config.make("quick", style_dim=4).steps == 2400
+    assert Config.make("quick", style_dim=4).steps == 2000
 
 
 def test_content_and_style_share_the_latent_dimensions():

@@ -245,6 +245,18 @@ def test_scrub_removes_what_is_volatile_and_keeps_the_rest(tmp_path):
     assert after.cells[4].metadata == {"tags": ["a"]}
 
 
+def test_scrub_drops_progress_bars(tmp_path):
+    notebook, path = _good(), tmp_path / "04_some.ipynb"
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "8f2"}}
+    bar = new_output("display_data", {"text/plain": "mmJSD:   0%|          | 0/2000 [00:00<?, ?step/s]", **view})
+    slider = new_output("display_data", {"text/plain": "IntSlider(value=3)", **view})
+    notebook.cells[4].outputs = [bar, slider]
+    nbformat.write(notebook, path)
+    assert notebooks.scrub(path)
+    kept = nbformat.read(path, as_version=4).cells[4].outputs
+    assert [output.data for output in kept] == [{"text/plain": "IntSlider(value=3)"}]
+
+
 def test_scrub_is_stable(tmp_path):
     """Twice is once, and two notebooks that differ only in volatile things become the same file."""
     first, second = tmp_path / "a.ipynb", tmp_path / "b.ipynb"

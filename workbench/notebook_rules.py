@@ -26,6 +26,7 @@ KEPT_CELL_METADATA = ("tags", "jupyter")
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 LANGUAGE = {"name": "python", "pygments_lexer": "ipython3"}
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+PROGRESS_BAR = re.compile(r"\d%\|.*\[.*\]")  # tqdm's text form
 
 
 def problems(path: Path) -> list[str]:
@@ -165,8 +166,9 @@ def _exercises(notebook: NotebookNode) -> Iterator[str]:
 def scrub(path: Path) -> bool:
     """Rewrite a notebook without volatile metadata; outputs and execution counts stay. True if the file changed.
 
-    Removed: timing, papermill's and editors' metadata, widget state and views (they name models of a kernel that is
-    gone; their text stays), versions. Cell ids become their positions, so that the same cells give the same file.
+    Removed: timing, papermill's and editors' metadata, versions, widget state and views (they name models of a kernel
+    that is gone; their text stays, but for progress bars). Cell ids become their positions, so that the same cells
+    give the same file.
     """
     path = Path(path)
     before = path.read_text(encoding="utf-8")
@@ -183,9 +185,17 @@ def scrub(path: Path) -> bool:
     return True
 
 
+def _is_progress(output: NotebookNode) -> bool:
+    """Whether an output is the view of a progress bar: without its widget only a stale "0%" would be left."""
+    data = output.get("data", {})
+    return WIDGET_VIEW in data and PROGRESS_BAR.search(data.get("text/plain", "")) is not None
+
+
 def _scrub_cell(cell: NotebookNode, name: str) -> None:
     cell.id = name
     cell.metadata = nbformat.from_dict({k: cell.metadata[k] for k in KEPT_CELL_METADATA if cell.metadata.get(k)})
+    if "outputs" in cell:
+        cell.outputs = [output for output in cell.outputs if not _is_progress(output)]
     for output in cell.get("outputs", []):
         if "metadata" in output:
             output.metadata = nbformat.from_dict({k: v for k, v in output.metadata.items() if k.startswith("image/")})

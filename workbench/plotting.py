@@ -16,10 +16,17 @@ DPI = 72
 DIGIT_COLOURS = "tab10"
 
 
-def panel(rows: int, columns: int, width: float = 0.8, height: float = 0.8) -> tuple[Figure, np.ndarray]:
-    """A figure of rows x columns axes of the given size in inches; not registered with pyplot, so shown only once."""
+def panel(
+    rows: int, columns: int, width: float = 0.8, height: float = 0.8, ratios: Sequence[float] | None = None
+) -> tuple[Figure, np.ndarray]:
+    """A figure of rows x columns axes of the given size in inches; not registered with pyplot, so shown only once.
+
+    `ratios` makes some rows flatter: heights in units of `height`.
+    """
+    ratios = ratios or [1.0] * rows
+    size = (columns * width, sum(ratios) * height)
     figure, axes = plt.subplots(
-        rows, columns, figsize=(columns * width, rows * height), dpi=DPI, squeeze=False, layout="constrained"
+        rows, columns, figsize=size, dpi=DPI, squeeze=False, layout="constrained", height_ratios=ratios
     )
     plt.close(figure)
     return figure, axes
@@ -34,10 +41,9 @@ def show_item(axes: Axes, x: Tensor) -> None:
         axes.imshow(pixels if pixels.shape[2] == 3 else pixels[..., 0], cmap="gray", vmin=0, vmax=1)
         return
     string = text_of(x)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
     axes.text(0.5, 0.5, string.replace(" ", "·"), ha="center", va="center", family="monospace", fontsize=8)
-    axes.set_aspect("equal")
+    for spine in axes.spines.values():
+        spine.set_visible(False)
 
 
 def text_of(x: Tensor) -> str:
@@ -46,14 +52,15 @@ def text_of(x: Tensor) -> str:
     return decode(tokens.unsqueeze(0))[0]
 
 
-def item_grid(items: Sequence[Sequence[Tensor]], names: Sequence[str], rows: Sequence[str] = ()) -> Figure:
+def item_grid(items: Sequence[Tensor | Sequence[Tensor]], names: Sequence[str], headings: Sequence[str] = ()) -> Figure:
     """A grid of items of any modality: one row of pictures for each sequence, named at the left; headings above."""
-    figure, axes = panel(len(items), len(items[0]))
+    ratios = [1.0 if row[0].dim() == 3 else 0.45 for row in items]  # a word needs less height than an image
+    figure, axes = panel(len(items), len(items[0]), ratios=ratios)
     for line, row, name in zip(axes, items, names, strict=True):
         for ax, item in zip(line, row, strict=True):
             show_item(ax, item)
         line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
-    for ax, heading in zip(axes[0], rows, strict=False):
+    for ax, heading in zip(axes[0], headings, strict=False):
         ax.set_title(heading, fontsize=9)
     return figure
 
@@ -115,11 +122,13 @@ def coherence_map(coherence: Mapping[str, Mapping[str, float]], title: str) -> F
 def code_scatter(
     points: Mapping[str, Float[Tensor, "n 2"]], labels: Int[Tensor, "n"], axis_names: tuple[str, str]
 ) -> Figure:
-    """Two coordinates of codes, one panel for each name, coloured by digit."""
+    """Two coordinates of codes, one panel for each name, coloured by digit; all panels share their limits."""
     figure, axes = panel(1, len(points), 2.6, 2.6)
     for (name, xy), ax in zip(points.items(), axes[0], strict=True):
         dots = ax.scatter(*xy.T.cpu().numpy(), c=labels.cpu().numpy(), cmap=DIGIT_COLOURS, s=4, vmin=-0.5, vmax=9.5)
         ax.set_title(name, fontsize=9)
+        ax.sharex(axes[0, 0])
+        ax.sharey(axes[0, 0])
         ax.set_xlabel(axis_names[0], fontsize=8)
         ax.tick_params(labelsize=7)
     axes[0, 0].set_ylabel(axis_names[1], fontsize=8)

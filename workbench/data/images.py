@@ -33,7 +33,8 @@ def check_split(split: str) -> None:
 def cached(name: str, make: Callable[[], Images]) -> Images:
     """`make()`, kept as `data/cache/NAME.safetensors`: read back when it is there, made again when it is damaged.
 
-    `name` must carry everything the images depend on (source, split, seed, version of the recipe).
+    `name` must carry everything the images depend on, the version of the recipe last: SOURCE-SPLIT-SEED-VERSION.
+    What other versions left is removed.
     """
     path = cache_dir() / f"{name}.safetensors"
     if path.is_file():
@@ -44,4 +45,7 @@ def cached(name: str, make: Callable[[], Images]) -> Images:
     images = make()
     with replacing(path) as temporary:
         safetensors.torch.save_file(images._asdict(), temporary)
+    for old in path.parent.glob(f"{name.rpartition('-')[0]}-*.safetensors"):
+        if old != path:
+            old.unlink()
     return images
