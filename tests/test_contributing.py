@@ -2,6 +2,7 @@
 
 import math
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +14,6 @@ from workbench.metrics import classifiers
 from workbench.modality import NETWORKS
 from workbench.networks.classifiers import CLASSIFIERS
 from workbench.objectives import METHODS
-from workbench.paths import project_root
 
 RECIPE = re.compile(r"<!-- tested: (\w+) -->\n```python\n(.*?)```", re.DOTALL)
 
@@ -21,12 +21,15 @@ RECIPE = re.compile(r"<!-- tested: (\w+) -->\n```python\n(.*?)```", re.DOTALL)
 @pytest.fixture
 def recipes(monkeypatch, tiny_root):
     """Code of the recipes by name; tables that they register in are restored afterwards."""
-    text = (project_root() / "CONTRIBUTING.md").read_text()
+    text = (Path(__file__).resolve().parent.parent / "CONTRIBUTING.md").read_text()
     for table in (dataset.SOURCES, NETWORKS, CLASSIFIERS, METHODS):
         for key in list(table):  # setting each entry makes monkeypatch restore the table's old content
             monkeypatch.setitem(table, key, table[key])
     before = [(table, set(table)) for table in (dataset.SOURCES, NETWORKS, CLASSIFIERS, METHODS)]
     monkeypatch.setattr(classifiers, "STEPS", 5)
+    monkeypatch.setattr(classifiers, "OTHER_STEPS", {})
+    monkeypatch.setattr(evaluation, "MANY_ITEMS", 400)
+    monkeypatch.setattr(evaluation, "RANDOM_ITEMS", 100)
     yield dict(RECIPE.findall(text))
     for table, keys in before:
         for added in set(table) - keys:

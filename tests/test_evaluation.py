@@ -1,7 +1,5 @@
 """Every number of a trained run, recomputed by loops where it matters."""
 
-import functools
-
 import pytest
 import torch
 from helpers import fewer_modalities, seeded, tiny_batch, tiny_model
@@ -22,11 +20,12 @@ ALL = {"M", "S", "T", "M,S", "M,T", "S,T", "M,S,T"}
 def little(tiny_root, monkeypatch):
     """Small numbers of everything that an evaluation counts."""
     monkeypatch.setattr(classifiers, "STEPS", 5)
+    monkeypatch.setattr(classifiers, "OTHER_STEPS", {})
     monkeypatch.setattr(classifiers, "BATCH", 32)
     monkeypatch.setattr(evaluation, "MANY_ITEMS", 150)
     monkeypatch.setattr(evaluation, "PAPER_ITEMS", 60)
     monkeypatch.setattr(evaluation, "CHUNK", 64)
-    monkeypatch.setattr(evaluation, "random_coherence", functools.partial(evaluation.random_coherence, items=50))
+    monkeypatch.setattr(evaluation, "RANDOM_ITEMS", 50)
 
 
 def trained(**changes) -> Run:

@@ -108,6 +108,7 @@ def test_chance_levels_of_ten_classes():
 @pytest.fixture
 def splits(tiny_root, monkeypatch):
     monkeypatch.setattr(classifiers, "STEPS", 25)
+    monkeypatch.setattr(classifiers, "OTHER_STEPS", {})
     monkeypatch.setattr(classifiers, "BATCH", 32)
     return [load_dataset("uci-plain-text", split, repeats=1) for split in ("train", "test")]
 
@@ -153,4 +154,5 @@ def test_other_data_or_recipe_means_another_judge(splits, tiny_root, monkeypatch
     before = recipes()
     assert len(before) == 4
     monkeypatch.setattr(classifiers, "STEPS", 26)
+    monkeypatch.setattr(classifiers, "OTHER_STEPS", {})
     assert len(before | recipes()) == 8

@@ -321,3 +321,10 @@ def test_weights_that_are_not_finite_are_never_kept(at, data, tmp_path, monkeypa
         tensors = safetensors.torch.load_file(path)
         assert all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()), path.name
     assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("wrong", [dict(data="uci-nonsense"), dict(batch_size=10**7), dict(objective="nonsense")])
+def test_a_refused_configuration_leaves_nothing_behind(tiny_root, wrong):
+    with pytest.raises(ValueError, match=r"nonsense|batch size 10000000 does not fit"):
+        fit(Config.make("quick", device="cpu", **{"data": "uci-text", "steps": 2, **wrong}), tiny_root / "run")
+    assert not (tiny_root / "run").exists()

@@ -162,7 +162,7 @@ def evaluate(
         "linear_probe_many": {},
         "coherence": {},
         "style_probe": _probe([style_codes(model, part) for part in (fitted, tested)], labels, MANY_ITEMS),
-        "random_coherence": random_coherence(model, judges, generator),
+        "random_coherence": random_coherence(model, judges, generator, RANDOM_ITEMS),
     }
     for how in METHODS[config.objective].inference:
         both = [codes(model, part, how, config.prior_weight) for part in (fitted, tested)]

@@ -36,7 +36,8 @@ def dynamic_prior_weights(
     prior = 1 / (modalities + 1) if prior_weight is None else prior_weight
     experts = present.to(dtype) * (1 - prior) / modalities
     # with nothing there the prior is all there is, whatever its weight
-    last = torch.where(present.any(0, keepdim=True), prior, 1.0).to(dtype)
+    some = present.any(0, keepdim=True)
+    last = torch.where(some, torch.full_like(experts[:1], prior), torch.ones_like(experts[:1]))
     weights = torch.cat([experts, last])
     return weights / weights.sum(0)
 

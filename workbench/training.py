@@ -50,11 +50,13 @@ def fit(
     """
     method(config.objective)
     device = pick_device(config.device)
-    run = runs.start(config, folder or runs.run_folder(config))
-    if run.trained:
-        return run
+    folder = folder or runs.run_folder(config)
+    if Run(folder).trained:
+        return runs.start(config, folder)
     if data is None:
         data = load_dataset(config.data, "train", root=config.data_root or None, repeats=config.repeats)
+    data.steps_per_epoch(config.batch_size)  # a batch that does not fit is refused before anything is written
+    run = runs.start(config, folder)
     Trainer(config, run, data, device).train(progress)
     return run
 
