@@ -16,7 +16,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from torch import Tensor
 
 PAPER_ITEMS = 256
-MAX_ITER = 300
+MAX_ITER = 100
 REFERENCE_C = 1.0  # the inverse L2 strength of the authors' released code
 
 
