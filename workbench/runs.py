@@ -20,6 +20,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -161,15 +162,24 @@ def code_version() -> str:
 
 
 def provenance() -> dict[str, str | None]:
-    """Version of the code, commit when known, and machine: what a number must be quoted with."""
+    """Version of the code, commit when known, day (UTC) and machine: what a number must be quoted with."""
     return {
         "code": code_version(),
         "commit": _commit(),
+        "date": datetime.now(UTC).date().isoformat(),
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "machine": f"{_processor()}, {torch.get_num_threads()} threads",
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def _processor() -> str:
+    """The processor's name where the system tells it, else its architecture."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _commit() -> str | None:
