@@ -105,6 +105,7 @@ OTHER_VALUES = {
     "objective": "mvae",
     "latent_dim": 30,
     "style_dim": 4,
+    "dynamic_prior": "arithmetic",
     "prior_weight": 0.3,
     "beta": 1.0,
     "beta_style": 1.0,

@@ -82,6 +82,7 @@ def test_the_partner_identity_gives_the_normaliser(rows, weights):
     mass = ByQuadrature(rows, weights).z
     assert mass <= 1
     assert reverse.item() == pytest.approx(-math.log(mass), abs=1e-8)
+    assert jensen_shannon_geometric(experts, pi, dual=True).item() == pytest.approx(-math.log(mass), abs=1e-8)
 
 
 def test_closed_form_written_out():

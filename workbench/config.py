@@ -10,6 +10,7 @@ from typing import Any
 # Fields that say where and how to run, not what is computed: they do not enter the identity of a run.
 WHERE = ("preset", "data_root", "device", "checkpoint_every")
 PRECISIONS = ("float32", "bfloat16")
+DYNAMIC_PRIORS = ("geometric", "arithmetic", "none")
 
 # Appendix C.2.2 of the paper; the quick preset is the smallest training here in which no modality stays at chance.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -34,6 +35,7 @@ class Config:
     objective: str = "mmjsd"  # mmjsd | mmvae | mvae
     latent_dim: int = 20  # dimensions of content and one style together
     style_dim: int = 0  # dimensions of each modality-specific subspace; 0: a shared space only
+    dynamic_prior: str = "geometric"  # what mmjsd relates the posteriors to: geometric | arithmetic | none
     prior_weight: float | None = None  # weight of p(z) in the dynamic prior; None: 1 / (M + 1)
     beta: float = 5.0  # weight of all divergences
     beta_style: float = 3.0  # further weight of the style divergences
@@ -61,6 +63,14 @@ class Config:
             0 <= self.style_dim < self.latent_dim,
             f"style_dim {self.style_dim} leaves no content of latent_dim {self.latent_dim}: choose 0 to "
             f"{self.latent_dim - 1}",
+        )
+        _require(
+            self.dynamic_prior in DYNAMIC_PRIORS,
+            f"unknown dynamic_prior {self.dynamic_prior!r}: choose one of {DYNAMIC_PRIORS}",
+        )
+        _require(
+            self.dynamic_prior == "geometric" or self.objective == "mmjsd",
+            f"dynamic_prior {self.dynamic_prior!r} is a choice of mmjsd: {self.objective} has no dynamic prior",
         )
         weight = self.prior_weight
         _require(weight is None or 0 <= weight < 1, f"prior_weight {weight} must lie in [0, 1)")

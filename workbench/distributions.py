@@ -1,4 +1,4 @@
-"""Diagonal Gaussians and their mixtures: densities, samples, divergences, weighted products.
+"""Diagonal Gaussians and their mixtures: densities, samples, divergences, weighted products, bounds on entropies.
 
 A distribution carries any leading dimensions; sums run over the last one, the latent dimensions. Experts of several
 modalities are one stack with the experts first, `[M, *batch, latent]`. Everything is in nats, differentiable, and
@@ -22,6 +22,10 @@ class Gaussian:
     mean: Float[Tensor, "*batch latent"]
     logvar: Float[Tensor, "*batch latent"]
 
+    def __post_init__(self) -> None:
+        if self.mean.shape != self.logvar.shape:
+            raise ValueError(f"mean {list(self.mean.shape)} and logvar {list(self.logvar.shape)} differ in shape")
+
     @classmethod
     def standard_like(cls, other: "Gaussian") -> "Gaussian":
         """N(0, I) in the shape, type and place of `other`."""
@@ -35,6 +39,10 @@ class Gaussian:
     def __getitem__(self, index) -> "Gaussian":
         """Index the leading dimensions."""
         return Gaussian(self.mean[index], self.logvar[index])
+
+    def unsqueeze(self, dim: int) -> "Gaussian":
+        """One more leading dimension; `dim` counts from the first and must not be negative."""
+        return Gaussian(self.mean.unsqueeze(dim), self.logvar.unsqueeze(dim))
 
     def log_prob(self, z: Float[Tensor, "*samples latent"]) -> Float[Tensor, "..."]:
         """Log-density, summed over the latent dimensions; leading dimensions broadcast."""
@@ -58,6 +66,12 @@ def kl(p: Gaussian, q: Gaussian) -> Float[Tensor, "..."]:
     return 0.5 * (torch.expm1(ratio) - ratio + (p.mean - q.mean) ** 2 * torch.exp(-q.logvar)).sum(-1)
 
 
+def log_overlap(p: Gaussian, q: Gaussian) -> Float[Tensor, "..."]:
+    """ln of the integral of p(z) q(z), in closed form: the log-density of p's mean under N(q.mean, var_p + var_q)."""
+    mean, logvar = torch.broadcast_tensors(q.mean, torch.logaddexp(p.logvar, q.logvar))
+    return Gaussian(mean, logvar).log_prob(p.mean)
+
+
 def weighted_product(experts: Gaussian, weights: Float[Tensor, "M *batch"]) -> Gaussian:
     """The Gaussian proportional to prod_m q_m^(w_m): precisions add up, weighted.
 
@@ -77,6 +91,14 @@ class Mixture:
     components: Gaussian  # [M, *batch, latent]
     weights: Float[Tensor, "M *batch"]
 
+    @classmethod
+    def of(cls, components: Gaussian, weights: Tensor | None = None, present: Tensor | None = None) -> "Mixture":
+        """A mixture of those components that are present, checked; `weights` None: equal ones. See `checked`."""
+        if weights is None:
+            shape = components.mean.shape[:-1]
+            weights = components.mean.new_full(shape, 1 / shape[0])
+        return cls(*checked(components, weights, present))
+
     def log_prob(self, z: Float[Tensor, "*samples latent"]) -> Float[Tensor, "..."]:
         """Log-density, by log-sum-exp over the components; leading dimensions of z broadcast with the batch."""
         experts = -self.weights.dim()  # where the components' dimension stands in a log-density
@@ -88,26 +110,102 @@ class Mixture:
         return (self.weights.unsqueeze(-1) * self.components.mean).sum(0)
 
     def select(self) -> Gaussian:
-        """One component per item, the batch split among its components by their weights: a stratified draw.
+        """One component per item, the items split among their components by weight: a stratified draw.
 
         Deterministic: item number r of those with the same weights takes the component in which (r + 1/2) / n of the
-        cumulated weight falls, n items in all. Needs exactly one batch dimension.
+        cumulated weight falls, n items in all.
         """
         return _gather(self.components, stratified_choice(self.weights))
 
-    def rsample(self, generator: torch.Generator | None = None) -> Float[Tensor, "batch latent"]:
+    def rsample(self, generator: torch.Generator | None = None) -> Float[Tensor, "*batch latent"]:
         """One reparametrised sample per item from its selected component; see `select`."""
         return self.select().rsample(generator)
 
+    def strata(
+        self, samples: int, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "samples M *batch latent"]:
+        """`samples` reparametrised draws from every component, for expectations stratified over the components."""
+        shape = (samples, *self.components.mean.shape)
+        return Gaussian(self.components.mean.expand(shape), self.components.logvar.expand(shape)).rsample(generator)
 
-def stratified_choice(weights: Float[Tensor, "M batch"]) -> Int[Tensor, "batch"]:
+    def entropy_bounds(self) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+        """Closed-form lower and upper bound on the entropy (Hershey and Olsen 2007, see `spread_bounds`)."""
+        inside = (self.weights * self.components.entropy()).sum(0)
+        lower, upper = self.spread_bounds()
+        return inside + lower, inside + upper
+
+    def spread_bounds(self) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+        """Bounds on H(mixture) - sum_k w_k H(q_k), the information of a sample about its component.
+
+        Hershey and Olsen bound E_{q_k}[ln sum_j w_j q_j] from above by Jensen's inequality, with the integrals of
+        q_k q_j (their product of Gaussians), and from below by their variational bound, with KL(q_k || q_j). The
+        difference is worked out pair by pair, so that large entropies do not cancel. The lower bound may be negative.
+        """
+        rows = self.components.unsqueeze(1)  # q_k against all q_j: [K, K, *batch]
+        lower = self._spread(log_overlap(rows, self.components) + rows.entropy())
+        upper = self._spread(-kl(rows, self.components))
+        return lower, upper
+
+    def _spread(self, log_ratio: Float[Tensor, "M M *batch"]) -> Float[Tensor, "*batch"]:
+        """-sum_k w_k ln sum_j w_j exp(log_ratio_kj)."""
+        return -(self.weights * torch.logsumexp(torch.log(self.weights) + log_ratio, dim=1)).sum(0)
+
+
+def checked(
+    experts: Gaussian, weights: Float[Tensor, "..."], present: Bool[Tensor, "..."] | None = None, validate: bool = True
+) -> tuple[Gaussian, Float[Tensor, "..."]]:
+    """Experts and weights with the absent ones taken out: their weight is zero, the others' sum to one again.
+
+    `experts` is a stack `[K, *batch, latent]`; `weights` and `present` are `[K, *batch]` or `[K]`, the same for all
+    items. What an absent expert holds, even NaN, reaches neither value nor gradient. Raises ValueError on shapes that
+    do not fit, on weights that are negative or do not sum to one, and on items with nothing present; `validate` False
+    skips the checks of values, for which the host would wait for the device.
+    """
+    weights = _per_item(weights, experts, "weights").to(experts.mean.dtype)
+    if validate:
+        _check_weights(weights)
+    if present is None:
+        return experts, weights
+    present = _per_item(present, experts, "present")
+    weights = torch.where(present, weights, torch.zeros_like(weights))
+    total = weights.sum(0)
+    if validate and not (total > 0).all():
+        raise ValueError(f"nothing is present with a positive weight for {_which(~(total > 0))}: leave it out")
+    there, zero = present.unsqueeze(-1), torch.zeros_like(experts.mean)
+    experts = Gaussian(torch.where(there, experts.mean, zero), torch.where(there, experts.logvar, zero))
+    return experts, weights / total
+
+
+def _per_item(values: Tensor, experts: Gaussian, name: str) -> Tensor:
+    shape = experts.mean.shape[:-1]
+    if values.shape not in (shape, shape[:1]):
+        raise ValueError(f"{name} of shape {list(values.shape)} do not fit experts {list(shape)}")
+    return values.view(-1, *[1] * (len(shape) - values.dim())).expand(shape) if values.shape != shape else values
+
+
+def _check_weights(weights: Float[Tensor, "K *batch"]) -> None:
+    if (weights < 0).any():
+        raise ValueError(f"weights must not be negative: the smallest is {weights.min().item():.4g}")
+    total = weights.sum(0)
+    wrong = ~((total - 1).abs() <= 1e-4)  # NaN is wrong, too
+    if wrong.any():
+        raise ValueError(f"weights must sum to one: they sum to {total[wrong][0].item():.6g} for {_which(wrong)}")
+
+
+def _which(wrong: Bool[Tensor, "*batch"]) -> str:
+    """The first of the items that are marked, in words."""
+    return f"item {wrong.nonzero()[0].tolist()}" if wrong.dim() else "the only item"
+
+
+def stratified_choice(weights: Float[Tensor, "M *batch"]) -> Int[Tensor, "*batch"]:
     """A component for each item such that items with equal weights are split among them evenly, in batch order."""
-    same: Bool[Tensor, "batch batch"] = (weights.unsqueeze(2) == weights.unsqueeze(1)).all(0)
+    flat = weights.flatten(1) if weights.dim() > 1 else weights.unsqueeze(1)
+    same: Bool[Tensor, "items items"] = (flat.unsqueeze(2) == flat.unsqueeze(1)).all(0)
     rank = same.tril().sum(1) - 1
     position = (rank + 0.5) / same.sum(1)
-    return (weights.cumsum(0) <= position).sum(0).clamp(max=weights.shape[0] - 1)
+    return (flat.cumsum(0) <= position).sum(0).clamp(max=flat.shape[0] - 1).view(weights.shape[1:])
 
 
-def _gather(experts: Gaussian, choice: Int[Tensor, "batch"]) -> Gaussian:
-    items = torch.arange(choice.shape[0], device=choice.device)
-    return Gaussian(experts.mean[choice, items], experts.logvar[choice, items])
+def _gather(experts: Gaussian, choice: Int[Tensor, "*batch"]) -> Gaussian:
+    index = choice.view(1, *choice.shape, 1).expand(1, *choice.shape, experts.mean.shape[-1])
+    return Gaussian(experts.mean.gather(0, index)[0], experts.logvar.gather(0, index)[0])

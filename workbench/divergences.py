@@ -1,13 +1,38 @@
-"""Divergences between several distributions: Jensen-Shannon with an abstract mean, and the bound of Lemma 3.
+"""Divergences between several distributions: Jensen-Shannon with an abstract mean, its dual, and KL of a mixture.
 
-Experts are a stack of K distributions `[K, *batch, latent]` with weights `[K, *batch]` that sum to one over the first
-dimension; for the multimodal objective K = M + 1 and one of the experts is the pre-defined prior p(z).
+Experts are a stack of K Gaussians `[K, *batch, latent]` with weights `[K, *batch]`, or `[K]` for all items alike, that
+sum to one over the experts; for the multimodal objective K = M + 1 and one of them is the pre-defined prior p(z).
+`present` takes experts out, item by item. All results are in nats. With h the normalised mean of the experts,
+
+    JS = sum_k w_k KL(q_k || h)   (Definition 1)        dual JS = sum_k w_k KL(h || q_k)   (Nielsen 2019)
+
+The geometric mean of Gaussians is a Gaussian, and both are closed forms. The arithmetic mean is a mixture: Monte Carlo,
+stratified over the components, and closed-form bounds. The harmonic mean 1 / sum_k (w_k / q_k) of Gaussians lies below
+their geometric mean, so it can always be normalised, but it has no closed form either.
+
+Every function raises ValueError on shapes that do not fit, on weights that are negative or do not sum to one, and on
+items with nothing present; `validate=False` leaves out the checks of values, for which the host waits for the device.
 """
 
-from jaxtyping import Float
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from workbench.distributions import Gaussian, kl, weighted_product
+from workbench.distributions import Gaussian, Mixture, checked, kl, weighted_product
+
+MEANS = ("geometric", "arithmetic", "harmonic")
+SAMPLES = 1000  # draws from every expert, where nothing else is said
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A Monte-Carlo estimate and its standard error, in nats; the error is NaN for a single sample."""
+
+    value: Float[Tensor, "*batch"]
+    standard_error: Float[Tensor, "*batch"]
 
 
 def weighted_kl(experts: Gaussian, weights: Float[Tensor, "K *batch"], other: Gaussian) -> Float[Tensor, "*batch"]:
@@ -20,9 +45,147 @@ def geometric_mean(experts: Gaussian, weights: Float[Tensor, "K *batch"]) -> Gau
     return weighted_product(experts, weights)
 
 
-def jensen_shannon_geometric(experts: Gaussian, weights: Float[Tensor, "K *batch"]) -> Float[Tensor, "*batch"]:
-    """sum_k w_k KL(q_k || G) with G the geometric mean, in nats: Definition 1 with the mean of Definition 3.
+def jensen_shannon_geometric(
+    experts: Gaussian,
+    weights: Float[Tensor, "..."],
+    present: Bool[Tensor, "..."] | None = None,
+    dual: bool = False,
+    validate: bool = True,
+) -> Float[Tensor, "*batch"]:
+    """sum_k w_k KL(q_k || G) with G the geometric mean, in closed form: Definition 1 with the mean of Definition 3.
 
-    Closed form per dimension: 1/2 [ln var_G - sum_k w_k ln var_k + sum_k w_k (var_k + (mu_k - mu_G)^2) / var_G - 1].
+    Per dimension: 1/2 [ln var_G - sum_k w_k ln var_k + sum_k w_k (var_k + (mu_k - mu_G)^2) / var_G - 1]. The dual is
+    sum_k w_k KL(G || q_k) = -ln Z, with Z <= 1 the integral of the geometric mean before it is normalised.
     """
-    return weighted_kl(experts, weights, geometric_mean(experts, weights))
+    experts, weights = checked(experts, weights, present, validate)
+    mean = geometric_mean(experts, weights)
+    return (weights * kl(mean, experts)).sum(0) if dual else weighted_kl(experts, weights, mean)
+
+
+def jensen_shannon_arithmetic(
+    experts: Gaussian,
+    weights: Float[Tensor, "..."],
+    present: Bool[Tensor, "..."] | None = None,
+    dual: bool = False,
+    samples: int = SAMPLES,
+    generator: torch.Generator | None = None,
+    validate: bool = True,
+) -> Estimate:
+    """sum_k w_k KL(q_k || sum_j w_j q_j), the classical divergence (Lin 1991): at most the entropy of the weights.
+
+    Monte Carlo with `samples` reparametrised draws from every component, so it is differentiable. The dual is
+    sum_k w_k KL(sum_j w_j q_j || q_k) = sum_jk w_j w_k KL(q_j || q_k) - JS: only the bounded part is sampled.
+    """
+    experts, weights = checked(experts, weights, present, validate)
+    log_q = _log_densities(experts, Mixture(experts, weights).strata(samples, generator))
+    log_mixture = torch.logsumexp(torch.log(weights) + log_q, dim=2)
+    found = stratified_mean(_own(log_q) - log_mixture, weights)
+    if dual:
+        pairs = weights.unsqueeze(1) * weights * kl(experts.unsqueeze(1), experts)
+        return Estimate(pairs.sum((0, 1)) - found.value, found.standard_error)
+    return found
+
+
+def jensen_shannon_bounds(
+    experts: Gaussian,
+    weights: Float[Tensor, "..."],
+    present: Bool[Tensor, "..."] | None = None,
+    validate: bool = True,
+) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+    """Lower and upper bound on the arithmetic divergence in closed form (Hershey and Olsen 2007), the lower at least 0.
+
+    The divergence is the entropy of the mixture less the mean entropy of its components; see `Mixture.spread_bounds`.
+    The upper bound never exceeds the entropy of the weights.
+    """
+    experts, weights = checked(experts, weights, present, validate)
+    lower, upper = Mixture(experts, weights).spread_bounds()
+    return lower.clamp(min=0), upper
+
+
+def jensen_shannon_harmonic(
+    experts: Gaussian,
+    weights: Float[Tensor, "..."],
+    present: Bool[Tensor, "..."] | None = None,
+    dual: bool = False,
+    samples: int = SAMPLES,
+    generator: torch.Generator | None = None,
+    validate: bool = True,
+) -> Estimate:
+    """sum_k w_k KL(q_k || H), H the normalised harmonic mean 1 / sum_k (w_k / q_k), by Monte Carlo; dual: KL(H || q_k).
+
+    The integral of the mean comes from draws of the geometric mean, which it nowhere exceeds, so that the importance
+    weights are at most one. The dual is self-normalised: its bias vanishes with 1 / samples.
+    """
+    experts, weights = checked(experts, weights, present, validate)
+    proposal = geometric_mean(experts, weights)
+    z = Mixture(proposal.unsqueeze(0), torch.ones_like(weights[:1])).strata(samples, generator)
+    log_q = _log_densities(experts, z)[:, 0]
+    log_mean = _log_harmonic(log_q, weights, dim=1)
+    log_share = log_mean - proposal.log_prob(z[:, 0])
+    log_mass = torch.logsumexp(log_share, dim=0) - math.log(samples)
+    share = torch.exp(log_share - log_mass)  # of mean one
+    if dual:
+        log_ratio = log_mean - (weights * log_q).sum(1)
+        ratio = (share * log_ratio).mean(0)
+        return Estimate(ratio - log_mass, _standard_error(share * (log_ratio - ratio) - share))
+    log_q = _log_densities(experts, Mixture(experts, weights).strata(samples, generator))
+    found = stratified_mean(_own(log_q) - _log_harmonic(log_q, weights, dim=2), weights)
+    return Estimate(found.value + log_mass, torch.hypot(found.standard_error, _standard_error(share)))
+
+
+def mixture_kl(
+    experts: Gaussian,
+    weights: Float[Tensor, "..."],
+    other: Gaussian,
+    present: Bool[Tensor, "..."] | None = None,
+    samples: int = SAMPLES,
+    generator: torch.Generator | None = None,
+    validate: bool = True,
+) -> Estimate:
+    """KL(sum_k w_k q_k || other) = sum_k w_k KL(q_k || other) - JS_arithmetic: only the bounded part is sampled."""
+    found = jensen_shannon_arithmetic(experts, weights, present, False, samples, generator, validate)
+    experts, weights = checked(experts, weights, present, validate)
+    return Estimate(weighted_kl(experts, weights, other) - found.value, found.standard_error)
+
+
+def mixture_kl_bounds(
+    experts: Gaussian,
+    weights: Float[Tensor, "..."],
+    other: Gaussian,
+    present: Bool[Tensor, "..."] | None = None,
+    validate: bool = True,
+) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+    """Lower and upper bound on KL(sum_k w_k q_k || other) in closed form, the upper at most that of Lemma 3."""
+    lower, upper = jensen_shannon_bounds(experts, weights, present, validate)
+    experts, weights = checked(experts, weights, present, validate)
+    single = weighted_kl(experts, weights, other)
+    return (single - upper).clamp(min=0), single - lower
+
+
+def stratified_mean(values: Float[Tensor, "samples K *batch"], weights: Float[Tensor, "K *batch"]) -> Estimate:
+    """sum_k w_k E_{q_k}[value] from draws of every component, with the standard error of the stratified estimate."""
+    within = weights**2 * _standard_error(values) ** 2
+    return Estimate((weights * values.mean(0)).sum(0), within.sum(0).sqrt())
+
+
+def _standard_error(values: Float[Tensor, "samples *rest"]) -> Float[Tensor, "*rest"]:
+    if values.shape[0] < 2:
+        return torch.full_like(values[0], math.nan)
+    return values.detach().std(0) / math.sqrt(values.shape[0])
+
+
+def _log_densities(
+    experts: Gaussian, z: Float[Tensor, "samples strata *batch latent"]
+) -> Float[Tensor, "samples strata K *batch"]:
+    """ln q_j of every draw, for all experts j."""
+    return experts.log_prob(z.unsqueeze(2))
+
+
+def _own(log_q: Float[Tensor, "samples K K *batch"]) -> Float[Tensor, "samples K *batch"]:
+    """ln q_k of the draws from q_k."""
+    return log_q.diagonal(dim1=1, dim2=2).movedim(-1, 1)
+
+
+def _log_harmonic(log_q: Float[Tensor, "..."], weights: Float[Tensor, "K *batch"], dim: int) -> Float[Tensor, "..."]:
+    """ln of 1 / sum_k (w_k / q_k), not normalised."""
+    return -torch.logsumexp(torch.log(weights) - log_q, dim=dim)

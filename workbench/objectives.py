@@ -19,7 +19,7 @@ from torch import Tensor
 from workbench.config import Config
 from workbench.data.dataset import Batch
 from workbench.distributions import Gaussian, kl
-from workbench.divergences import jensen_shannon_geometric, weighted_kl
+from workbench.divergences import jensen_shannon_arithmetic, jensen_shannon_geometric, weighted_kl
 from workbench.fusion import (
     dynamic_prior_weights,
     mixture_of_experts,
@@ -28,6 +28,8 @@ from workbench.fusion import (
     with_prior,
 )
 from workbench.model import MultimodalVAE, Posteriors
+
+ARITHMETIC_SAMPLES = 4  # draws of every posterior for the arithmetic divergence; each costs no pass of a network
 
 
 @dataclass(frozen=True)
@@ -48,25 +50,45 @@ class Objective(Protocol):
 
 
 def mmjsd(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.Generator | None = None) -> Loss:
-    """Multimodal Jensen-Shannon divergence with the geometric dynamic prior (equations 5 and 10, Definition 3).
+    """Multimodal Jensen-Shannon divergence (equations 5 and 10), by default with the geometric mean (Definition 3).
 
     The content of each item is drawn from one of its modalities' posteriors (a stratified draw from their mixture)
     and decoded into all of them.
     """
     q = model.encode(batch)
     content = mixture_of_experts(q.content, q.present).rsample(generator)
-    weights = dynamic_prior_weights(q.present, config.prior_weight, content.dtype)
-    divergence = jensen_shannon_geometric(with_prior(q.content), weights)
+    divergence = DIVERGENCES[config.dynamic_prior](q, config, generator)
     nll = reconstruction(model, batch, content, q.style.rsample(generator))
     return make_loss(model, config, q, nll, divergence)
+
+
+def to_geometric_mean(q: Posteriors, config: Config, generator: torch.Generator | None = None) -> Tensor:
+    """JS of the content posteriors and p(c) with their geometric mean, in closed form, per item."""
+    weights = dynamic_prior_weights(q.present, config.prior_weight, q.content.mean.dtype)
+    return jensen_shannon_geometric(with_prior(q.content), weights, validate=False)
+
+
+def to_arithmetic_mean(q: Posteriors, config: Config, generator: torch.Generator | None = None) -> Tensor:
+    """JS of the content posteriors and p(c) with their mixture, by ARITHMETIC_SAMPLES draws of each, per item."""
+    weights = dynamic_prior_weights(q.present, config.prior_weight, q.content.mean.dtype)
+    experts, draws = with_prior(q.content), ARITHMETIC_SAMPLES
+    return jensen_shannon_arithmetic(experts, weights, samples=draws, generator=generator, validate=False).value
+
+
+def to_the_prior(q: Posteriors, *_: object) -> Tensor:
+    """(1 / M) sum_m KL(q_m || p(c)), equation 6: without a dynamic prior mmJSD is MMVAE."""
+    weights = mixture_weights(q.present, q.content.mean.dtype)
+    return weighted_kl(q.content, weights, Gaussian.standard_like(q.content[0]))
+
+
+DIVERGENCES = {"geometric": to_geometric_mean, "arithmetic": to_arithmetic_mean, "none": to_the_prior}
 
 
 def mmvae(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.Generator | None = None) -> Loss:
     """Mixture of experts without importance samples (Shi et al. 2019; equation 6): (1 / M) sum_m KL(q_m || p)."""
     q = model.encode(batch)
     content = mixture_of_experts(q.content, q.present).rsample(generator)
-    prior = Gaussian.standard_like(q.content[0])
-    divergence = weighted_kl(q.content, mixture_weights(q.present, content.dtype), prior)
+    divergence = to_the_prior(q)
     nll = reconstruction(model, batch, content, q.style.rsample(generator))
     return make_loss(model, config, q, nll, divergence)
 
@@ -155,9 +177,7 @@ METHODS: dict[str, Method] = {
         mvae, "MVAE", "product", "KL(product || p) + sum_m KL(q_m || p)", "joint, and each from itself", ("product",)
     ),
     "mmvae": Method(mmvae, "MMVAE", "mixture", "(1/M) sum_m KL(q_m || p)", "one draw into all", ("mixture",)),
-    "mmjsd": Method(
-        mmjsd, "mmJSD", "mixture", "JS(q_1 .. q_M, p), geometric", "one draw into all", ("dynamic_prior", "mixture")
-    ),
+    "mmjsd": Method(mmjsd, "mmJSD", "mixture", "JS(q_1 .. q_M, p)", "one draw into all", ("dynamic_prior", "mixture")),
 }
 
 
