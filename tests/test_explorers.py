@@ -47,14 +47,24 @@ def test_the_curves_are_densities():
         ), name
 
 
-def test_moving_a_slider_draws_the_new_picture():
-    explorer = explorers.explore_divergences(count=2)
-    means, deviations, prior, picture = explorer.children
-    start = picture.value
-    assert Image.open(io.BytesIO(start)).format == "PNG"
-    assert prior.value == pytest.approx(1 / 3, abs=0.01) and len(means.children) == len(deviations.children) == 2
-    means.children[0].value = 2.0
-    moved = picture.value
-    assert moved != start
-    values = [[slider.value for slider in row.children] for row in (means, deviations)]
-    assert moved == explorers.to_png(explorers.draw_divergences(*values, prior.value))
+def test_every_control_draws_its_own_picture():
+    explorer = explorers.explore_divergences()
+    count, means, deviations, prior, picture = explorer.children
+    assert Image.open(io.BytesIO(picture.value)).format == "PNG"
+    seen = {picture.value}
+    for control, value in (
+        (means.children[2], 2.0), (deviations.children[0], 0.3), (prior, 0.5), (count, 2), (means.children[1], -1.0),
+    ):  # fmt: skip
+        control.value = value
+        shown = [[slider.value for slider in row.children[: count.value]] for row in (means, deviations)]
+        assert picture.value == explorers.to_png(explorers.draw_divergences(*shown, prior.value))
+        seen.add(picture.value)
+    assert len(seen) == 6
+
+
+def test_the_third_posterior_can_be_switched_off():
+    count, means, deviations, *_ = explorers.explore_divergences().children
+    count.value = 2
+    assert means.children[2].disabled and deviations.children[2].disabled and not means.children[1].disabled
+    count.value = 3
+    assert not means.children[2].disabled

@@ -16,6 +16,13 @@ def test_none_takes_the_preset():
     assert config == Config.make("paper", style_dim=4)
 
 
+def test_functions_that_bear_a_fields_name_are_no_parameters():
+    from workbench.fusion import dynamic_prior
+
+    assert config_from({"dynamic_prior": dynamic_prior, "steps": 7}) == Config.make("quick", steps=7)
+    assert config_from({"dynamic_prior": "none"}).dynamic_prior == "none"
+
+
 @pytest.mark.parametrize(
     ("cell", "names"),
     [

@@ -56,3 +56,24 @@ def test_scatter_shares_its_limits():
 @pytest.mark.parametrize("x", [encode(" zero   ").long(), torch.eye(71)[encode(" zero   ").long()]])
 def test_text_of_tokens_and_probabilities(x):
     assert plotting.text_of(x) == " zero   "
+
+
+def test_share_maps_name_their_rows_and_columns():
+    maps = {"first": torch.tensor([[0.25, 0.75], [1.0, 0.0]]), "second": torch.eye(2)}
+    figure = plotting.share_maps(maps, ["a", "b"], ["c", "d"], ("from", "to"))
+    one, other = figure.axes
+    assert [text.get_text() for text in one.texts] == ["0.25", "0.75", "1.00", "0.00"]
+    assert [text.get_text() for text in other.texts] == ["1.00", "0.00", "0.00", "1.00"]
+    assert [t.get_text() for t in one.get_yticklabels()] == ["a", "b"] and one.get_ylabel() == "from"
+    assert [t.get_text() for t in one.get_xticklabels()] == ["c", "d"] and one.get_xlabel() == "to"
+
+
+def test_log_lines_are_logarithmic_with_ticks_where_the_points_are():
+    figure = plotting.log_lines(
+        {"left": {"a": [(2.0, 3.0), (16.0, 24.0)]}, "right": {"a": [(2.0, 1.0), (16.0, 1.0)]}}, "x", "y"
+    )
+    ax = figure.axes[0]
+    np.testing.assert_array_equal(ax.lines[0].get_xydata(), [[2, 3], [16, 24]])
+    assert (ax.get_xscale(), ax.get_yscale(), ax.get_title()) == ("log", "log", "left")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("x", "y")
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["2", "16"] and figure.axes[1].get_title() == "right"

@@ -26,9 +26,7 @@ def test_a_claim_is_hatched_where_it_fails():
     assert holds[:, 1].min() == 0 and 1 < fails[:, 1].min() < 2 == fails[:, 1].max()
 
 
-def test_shares_and_dots():
-    figure = plots.share_map({"a": {"M = 1": 0.25, "M = 2": 1.0}, "b": {"M = 1": 0.0, "M = 2": 0.5}}, "modalities")
-    assert [text.get_text() for text in figure.axes[0].texts] == ["25%", "100%", "0%", "50%"]
+def test_dots():
     ax = plots.dots({"one": torch.tensor([1.0, 2.0]), "two": torch.tensor([3.0])}, "nats", 0.5, "level").axes[0]
     np.testing.assert_allclose(ax.lines[0].get_xdata(), [1, 2])
     assert [label.get_text() for label in ax.get_yticklabels()] == ["one", "two"]

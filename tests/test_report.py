@@ -2,8 +2,6 @@
 
 import json
 
-import pytest
-
 from workbench import published, report
 from workbench.config import Config
 from workbench.runs import Run, start
@@ -100,5 +98,6 @@ def test_label_of_every_method(tmp_path):
         run = finished(tmp_path / objective, objective=objective)
         assert (report.label(run), report.paper_key(run)) == (name, objective)
         assert report.paper_key(run) in published.LINEAR_PROBE
-    with pytest.raises(KeyError):
-        published.LINEAR_PROBE["unknown"]
+    run = finished(tmp_path / "none", objective="mmjsd", dynamic_prior="none", style_dim=4)
+    assert report.label(run) == "mmJSD (MS, dynamic prior: none)"
+    assert report.paper_key(run) not in published.LINEAR_PROBE

@@ -66,7 +66,7 @@ def random_experts(modalities: int, cases: int, generator: torch.Generator, spre
     return Gaussian(mean, 6 * torch.rand(shape, generator=generator, dtype=torch.float64) - 4)
 
 
-def lemma_2_terms(experts: Gaussian, prior_weight: float | None = None, points: int = 401) -> dict[str, Tensor]:
+def lemma_2_terms(experts: Gaussian, prior_weight: float | None = None, points: int = 601) -> dict[str, Tensor]:
     """Every quantity that Lemma 2 and equation 9 compare, in nats, for one-dimensional posteriors `[M, cases, 1]`.
 
     q is the mixture of the posteriors with equal weights, f the dynamic prior of posteriors and N(0, 1), arithmetic (A)

@@ -53,22 +53,25 @@ def to_png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def explore_divergences(count: int = 3) -> widgets.VBox:
-    """Sliders for the means and standard deviations of `count` posteriors and the weight of p(z), and the picture."""
-    starts = torch.linspace(-1.5, 1.5, count).tolist()
-    means = [_slider(f"mean {m}", start, -4.0, 4.0) for m, start in enumerate(starts, start=1)]
-    deviations = [_slider(f"deviation {m}", 0.6, 0.1, 3.0) for m in range(1, count + 1)]
-    prior = _slider("weight of p", 1 / (count + 1), 0.02, 0.9)
+def explore_divergences() -> widgets.VBox:
+    """Two or three posteriors moved by hand: sliders for means, standard deviations and the weight of p(z)."""
+    count = widgets.ToggleButtons(options=[2, 3], value=3, description="posteriors")
+    means = [_slider(f"mean {m}", start, -4.0, 4.0) for m, start in enumerate((-1.5, 0.0, 1.5), start=1)]
+    deviations = [_slider(f"deviation {m}", 0.6, 0.1, 3.0) for m in (1, 2, 3)]
+    prior = _slider("weight of p", 0.25, 0.02, 0.9)
     picture = widgets.Image(format="png")
 
     def redraw(*_: object) -> None:
-        figure = draw_divergences([s.value for s in means], [s.value for s in deviations], prior.value)
-        picture.value = to_png(figure)
+        shown = slice(count.value)
+        for slider in (means[2], deviations[2]):
+            slider.disabled = count.value == 2
+        values = [[slider.value for slider in row[shown]] for row in (means, deviations)]
+        picture.value = to_png(draw_divergences(*values, prior.value))
 
-    for slider in (*means, *deviations, prior):
-        slider.observe(redraw, names="value")
+    for control in (count, *means, *deviations, prior):
+        control.observe(redraw, names="value")
     redraw()
-    return widgets.VBox([widgets.HBox(means), widgets.HBox(deviations), prior, picture])
+    return widgets.VBox([count, widgets.HBox(means), widgets.HBox(deviations), prior, picture])
 
 
 def _slider(description: str, value: float, low: float, high: float) -> widgets.FloatSlider:

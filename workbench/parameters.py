@@ -18,7 +18,8 @@ def config_from(namespace: Mapping[str, Any], also: Sequence[str] = ()) -> Confi
     """The configuration that a notebook's parameters describe; call it with `globals()`.
 
     A parameter of None takes the preset's value. `also` names the notebook's parameters that are no fields of Config.
-    Raises ValueError on an injected name that is neither, with the nearest known one.
+    Functions are no parameters, even those that bear a field's name (`fusion.dynamic_prior`). Raises ValueError on an
+    injected name that is neither, with the nearest known one.
     """
     known = [*field_names(), *also]
     for name in injected_names(namespace.get("In", ())):
@@ -26,7 +27,7 @@ def config_from(namespace: Mapping[str, Any], also: Sequence[str] = ()) -> Confi
             near = difflib.get_close_matches(name, known, n=1)
             hint = f": did you mean {near[0]!r}?" if near else f": this notebook knows {', '.join(known)}"
             raise ValueError(f"unknown parameter {name!r}{hint}")
-    given = {name: namespace[name] for name in field_names() if name in namespace}
+    given = {name: namespace[name] for name in field_names() if name in namespace and not callable(namespace[name])}
     return Config.make(given.pop("preset", None) or "quick", **given)
 
 

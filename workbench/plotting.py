@@ -150,3 +150,47 @@ def lines_over_steps(curves: Mapping[str, Mapping[str, Sequence[tuple[int, float
     axes[0, 0].set_ylabel(ylabel, fontsize=8)
     axes[0, -1].legend(fontsize=7, frameon=False)
     return figure
+
+
+def share_maps(
+    maps: Mapping[str, Float[Tensor, "rows columns"]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    axes: tuple[str, str],
+    cell: float = 0.62,
+) -> Figure:
+    """Matrices of shares in [0, 1] as annotated heat maps side by side; `axes` names what rows and columns are.
+
+    `cell` is the width of a cell in inches, row names included: more for long ones.
+    """
+    figure, line = panel(1, len(maps), cell * len(columns) + 0.6, 0.5 * len(rows) + 0.7)
+    for (title, values), ax in zip(maps.items(), line[0], strict=True):
+        sns.heatmap(
+            values.cpu().numpy(), vmin=0, vmax=1, annot=True, fmt=".2f", cmap="viridis", ax=ax, cbar=False,
+            xticklabels=columns, yticklabels=rows, annot_kws={"fontsize": 9},
+        )  # fmt: skip
+        ax.set_title(title, fontsize=10)
+        ax.set_xlabel(axes[1], fontsize=9)
+        ax.tick_params(labelsize=9, rotation=0, length=0)
+    line[0, 0].set_ylabel(axes[0], fontsize=9)
+    return figure
+
+
+def log_lines(
+    curves: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], xlabel: str, ylabel: str = ""
+) -> Figure:
+    """`curves[panel][line]` holds (x, y) pairs, drawn on doubly logarithmic axes; the ticks are the x of the pairs."""
+    figure, axes = panel(1, len(curves), 3.3, 2.8)
+    for (title, lines), ax in zip(curves.items(), axes[0], strict=True):
+        for (name, pairs), dash in zip(lines.items(), ("-", "--", "-.", ":") * len(lines), strict=False):
+            ax.loglog(*zip(*pairs, strict=True), marker=".", linestyle=dash, label=name, linewidth=1.5)
+        ticks = sorted({x for pairs in lines.values() for x, _ in pairs})
+        ax.set_xticks(ticks, [f"{x:g}" for x in ticks])
+        ax.xaxis.minorticks_off()
+        ax.set_title(title, fontsize=10)
+        ax.set_xlabel(xlabel, fontsize=9)
+        ax.tick_params(labelsize=8)
+        sns.despine(ax=ax)
+    axes[0, 0].set_ylabel(ylabel, fontsize=9)
+    axes[0, -1].legend(fontsize=8, frameon=False)
+    return figure

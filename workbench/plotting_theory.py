@@ -91,21 +91,6 @@ def sign_maps(
     return figure
 
 
-def share_map(shares: Mapping[str, Mapping[str, float]], xlabel: str) -> Figure:
-    """Shares between 0 and 1, a row for each claim, as an annotated heat map."""
-    rows, columns = list(shares), list(next(iter(shares.values())))
-    values = np.array([[shares[row][column] for column in columns] for row in rows])
-    figure, axes = panel(1, 1, 6.6, 0.36 * len(rows) + 0.9)
-    ax = axes[0, 0]
-    sns.heatmap(
-        values, vmin=0, vmax=1, annot=True, fmt=".0%", cmap="rocket_r", ax=ax, annot_kws={"fontsize": 8},
-        xticklabels=columns, yticklabels=rows, cbar_kws={"label": "fails for"},
-    )  # fmt: skip
-    ax.set_xlabel(xlabel, fontsize=8)
-    ax.tick_params(labelsize=8, rotation=0)
-    return figure
-
-
 def dots(
     rows: Mapping[str, Float[Tensor, "n"]], xlabel: str, level: float | None = None, level_name: str = ""
 ) -> Figure:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from workbench.distributions import Gaussian, Mixture, checked
 
-REACH = 10.0  # standard deviations to each side; what is cut off has a mass below 1e-22
+REACH = 9.0  # standard deviations to each side; what is cut off has a mass below 1e-18
 POINTS = 1001  # along each dimension
 
 

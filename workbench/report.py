@@ -26,13 +26,17 @@ def tables(runs: Sequence[Run]) -> str:
 
 
 def label(run: Run) -> str:
-    """The method as the paper's tables name it: mmJSD, mmJSD (MS)."""
-    return METHODS[run.config.objective].label + (" (MS)" if run.config.style_dim else "")
+    """The method as the paper's tables name it: mmJSD, mmJSD (MS); another dynamic prior than the paper's is named."""
+    config = run.config
+    other = "" if config.dynamic_prior == "geometric" else f"dynamic prior: {config.dynamic_prior}"
+    notes = ", ".join(note for note in ("MS" if config.style_dim else "", other) if note)
+    return METHODS[config.objective].label + (f" ({notes})" if notes else "")
 
 
 def paper_key(run: Run) -> str:
-    """The method's key in `published`."""
-    return run.config.objective + ("-ms" if run.config.style_dim else "")
+    """The method's key in `published`; one that is not there when the paper has no such method."""
+    style, other = "-ms" if run.config.style_dim else "", run.config.dynamic_prior
+    return run.config.objective + style + ("" if other == "geometric" else f"-{other}")
 
 
 def probe_table(runs: Sequence[Run], probe: str = "linear_probe") -> Rows:

@@ -140,7 +140,7 @@ def is_current(run: Run, config: Config) -> bool:
 def set_aside(run: Run) -> Path:
     """Rename the folder of a run that another version of the code made, hidden beside its place; returns the new one.
 
-    Nothing is lost, and `find_runs` passes over it.
+    It takes the place of an older copy of the same configuration and code; `find_runs` passes over it.
     """
     kept = run.folder.with_name(f".{run.folder.name}-{run.read('config.json')['code']}")
     shutil.rmtree(kept, ignore_errors=True)  # the same configuration and code, set aside before
