@@ -2,7 +2,7 @@
 
 Experts are a stack of K Gaussians `[K, *batch, latent]` with weights `[K, *batch]`, or `[K]` for all items alike, that
 sum to one over the experts; for the multimodal objective K = M + 1 and one of them is the pre-defined prior p(z).
-`present` takes experts out, item by item. All results are in nats. With h the normalised mean of the experts,
+All results are in nats. With h the normalised mean of the experts,
 
     JS = sum_k w_k KL(q_k || h)   (Definition 1)        dual JS = sum_k w_k KL(h || q_k)   (Nielsen 2019)
 
@@ -10,12 +10,14 @@ The geometric mean of Gaussians is a Gaussian, and both are closed forms. The ar
 stratified over the components, and closed-form bounds. The harmonic mean 1 / sum_k (w_k / q_k) of Gaussians lies below
 their geometric mean, so it can always be normalised, but it has no closed form either.
 
-Every function raises ValueError on shapes that do not fit, on weights that are negative or do not sum to one, and on
-items with nothing present; `validate=False` leaves out the checks of values, for which the host waits for the device.
+Every function of experts and weights also takes the keywords of `over_experts`, and raises its errors.
 """
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -45,38 +47,54 @@ def geometric_mean(experts: Gaussian, weights: Float[Tensor, "K *batch"]) -> Gau
     return weighted_product(experts, weights)
 
 
+def over_experts(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a function of checked experts and weights take any, with two more keywords: see `distributions.checked`.
+
+    `present=` (Boolean, in the shape of the weights) takes experts out, item by item, and renormalises the weights.
+    Raises ValueError on shapes that do not fit, on weights that are negative or do not sum to one, and on items with
+    nothing present; `validate=False` leaves out the checks of values, for which the host would wait for the device.
+    """
+
+    @functools.wraps(function)
+    def checking(
+        experts: Gaussian,
+        weights: Float[Tensor, "..."],
+        *others: Gaussian,
+        present: Bool[Tensor, "..."] | None = None,
+        validate: bool = True,
+        **options: Any,
+    ) -> Any:
+        return function(*checked(experts, weights, present, validate), *others, **options)
+
+    return checking
+
+
+@over_experts
 def jensen_shannon_geometric(
-    experts: Gaussian,
-    weights: Float[Tensor, "..."],
-    present: Bool[Tensor, "..."] | None = None,
-    dual: bool = False,
-    validate: bool = True,
+    experts: Gaussian, weights: Float[Tensor, "K *batch"], dual: bool = False
 ) -> Float[Tensor, "*batch"]:
     """sum_k w_k KL(q_k || G) with G the geometric mean, in closed form: Definition 1 with the mean of Definition 3.
 
     Per dimension: 1/2 [ln var_G - sum_k w_k ln var_k + sum_k w_k (var_k + (mu_k - mu_G)^2) / var_G - 1]. The dual is
     sum_k w_k KL(G || q_k) = -ln Z, with Z <= 1 the integral of the geometric mean before it is normalised.
     """
-    experts, weights = checked(experts, weights, present, validate)
     mean = geometric_mean(experts, weights)
     return (weights * kl(mean, experts)).sum(0) if dual else weighted_kl(experts, weights, mean)
 
 
+@over_experts
 def jensen_shannon_arithmetic(
     experts: Gaussian,
-    weights: Float[Tensor, "..."],
-    present: Bool[Tensor, "..."] | None = None,
+    weights: Float[Tensor, "K *batch"],
     dual: bool = False,
     samples: int = SAMPLES,
     generator: torch.Generator | None = None,
-    validate: bool = True,
 ) -> Estimate:
     """sum_k w_k KL(q_k || sum_j w_j q_j), the classical divergence (Lin 1991): at most the entropy of the weights.
 
     Monte Carlo with `samples` reparametrised draws from every component, so it is differentiable. The dual is
     sum_k w_k KL(sum_j w_j q_j || q_k) = sum_jk w_j w_k KL(q_j || q_k) - JS: only the bounded part is sampled.
     """
-    experts, weights = checked(experts, weights, present, validate)
     log_q = _log_densities(experts, Mixture(experts, weights).strata(samples, generator))
     log_mixture = torch.logsumexp(torch.log(weights) + log_q, dim=2)
     found = stratified_mean(_own(log_q) - log_mixture, weights)
@@ -86,37 +104,32 @@ def jensen_shannon_arithmetic(
     return found
 
 
+@over_experts
 def jensen_shannon_bounds(
-    experts: Gaussian,
-    weights: Float[Tensor, "..."],
-    present: Bool[Tensor, "..."] | None = None,
-    validate: bool = True,
+    experts: Gaussian, weights: Float[Tensor, "K *batch"]
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
     """Lower and upper bound on the arithmetic divergence in closed form (Hershey and Olsen 2007), the lower at least 0.
 
     The divergence is the entropy of the mixture less the mean entropy of its components; see `Mixture.spread_bounds`.
     The upper bound never exceeds the entropy of the weights.
     """
-    experts, weights = checked(experts, weights, present, validate)
     lower, upper = Mixture(experts, weights).spread_bounds()
     return lower.clamp(min=0), upper
 
 
+@over_experts
 def jensen_shannon_harmonic(
     experts: Gaussian,
-    weights: Float[Tensor, "..."],
-    present: Bool[Tensor, "..."] | None = None,
+    weights: Float[Tensor, "K *batch"],
     dual: bool = False,
     samples: int = SAMPLES,
     generator: torch.Generator | None = None,
-    validate: bool = True,
 ) -> Estimate:
     """sum_k w_k KL(q_k || H), H the normalised harmonic mean 1 / sum_k (w_k / q_k), by Monte Carlo; dual: KL(H || q_k).
 
     The integral of the mean comes from draws of the geometric mean, which it nowhere exceeds, so that the importance
     weights are at most one. The dual is self-normalised: its bias vanishes with 1 / samples.
     """
-    experts, weights = checked(experts, weights, present, validate)
     proposal = geometric_mean(experts, weights)
     z = Mixture(proposal.unsqueeze(0), torch.ones_like(weights[:1])).strata(samples, generator)
     log_q = _log_densities(experts, z)[:, 0]
@@ -133,31 +146,25 @@ def jensen_shannon_harmonic(
     return Estimate(found.value + log_mass, torch.hypot(found.standard_error, _standard_error(share)))
 
 
+@over_experts
 def mixture_kl(
     experts: Gaussian,
-    weights: Float[Tensor, "..."],
+    weights: Float[Tensor, "K *batch"],
     other: Gaussian,
-    present: Bool[Tensor, "..."] | None = None,
     samples: int = SAMPLES,
     generator: torch.Generator | None = None,
-    validate: bool = True,
 ) -> Estimate:
     """KL(sum_k w_k q_k || other) = sum_k w_k KL(q_k || other) - JS_arithmetic: only the bounded part is sampled."""
-    found = jensen_shannon_arithmetic(experts, weights, present, False, samples, generator, validate)
-    experts, weights = checked(experts, weights, present, validate)
+    found = jensen_shannon_arithmetic(experts, weights, samples=samples, generator=generator, validate=False)
     return Estimate(weighted_kl(experts, weights, other) - found.value, found.standard_error)
 
 
+@over_experts
 def mixture_kl_bounds(
-    experts: Gaussian,
-    weights: Float[Tensor, "..."],
-    other: Gaussian,
-    present: Bool[Tensor, "..."] | None = None,
-    validate: bool = True,
+    experts: Gaussian, weights: Float[Tensor, "K *batch"], other: Gaussian
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
     """Lower and upper bound on KL(sum_k w_k q_k || other) in closed form, the upper at most that of Lemma 3."""
-    lower, upper = jensen_shannon_bounds(experts, weights, present, validate)
-    experts, weights = checked(experts, weights, present, validate)
+    lower, upper = jensen_shannon_bounds(experts, weights, validate=False)
     single = weighted_kl(experts, weights, other)
     return (single - upper).clamp(min=0), single - lower
 
