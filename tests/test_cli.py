@@ -49,6 +49,18 @@ def test_train_leaves_a_complete_run(root_with_judges):
     assert json.loads((run.folder / "config.json").read_text())["key"] == config.key()
 
 
+def test_evaluate_again_keeps_the_training_and_makes_new_numbers(root_with_judges):
+    settings = ("data=uci-text", "steps=2", "repeats=2", "batch_size=8", "device=cpu")
+    assert workbench("train", *(part for setting in settings for part in ("-p", setting))).returncode == 0
+    (run,) = find_runs(root_with_judges / "outputs")
+    before, weights = run.metrics, (run.folder / "model.safetensors").read_bytes()
+    run.write("metrics.json", {"command": before["command"]})
+    done = workbench("evaluate", str(root_with_judges / "outputs"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"Evaluated: {run.folder}"
+    assert run.metrics == before and (run.folder / "model.safetensors").read_bytes() == weights
+
+
 def test_data_check_says_what_is_there(tmp_path):
     done = workbench("data", "check", "--root", str(tmp_path))
     assert done.returncode == 0, done.stderr

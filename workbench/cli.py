@@ -1,12 +1,15 @@
-"""`workbench run | train | report | data`: the notebooks, single runs, their tables and the data from a shell."""
+"""`workbench run | train | evaluate | report | data`: notebooks, single runs, their tables, the data from a shell."""
 
 import ast
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from workbench.runs import Run
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 data_app = typer.Typer(no_args_is_help=True, help="Downloaded data sets: fetch them, check them.")
@@ -53,21 +56,38 @@ def train(
 
 
 @app.command()
+def evaluate(folders: Annotated[list[Path], typer.Argument(help="Run folders, or folders above them.")]) -> None:
+    """Evaluate complete runs again, with the metrics of this version; their weights and training stay as they are."""
+    from workbench.evaluation import evaluate_into
+
+    for run in _complete_runs(folders):
+        evaluate_into(run, run.metrics["command"])
+        print(f"Evaluated: {run.folder}")
+
+
+@app.command()
 def report(
     folders: Annotated[list[Path], typer.Argument(help="Run folders, or folders above them.")],
     out: Annotated[Path | None, typer.Option(help="Also write everything to this JSON file.")] = None,
 ) -> None:
     """Print the tables of finished runs, and collect their numbers with configuration, commit and machine."""
     from workbench import report as collation
+
+    runs = _complete_runs(folders)
+    print(collation.tables(runs))
+    if out:
+        collation.write(runs, out)
+        print(f"Written: {out}")
+
+
+def _complete_runs(folders: list[Path]) -> "list[Run]":
+    """The complete runs below some folders; ValueError when there is none."""
     from workbench.runs import find_runs
 
     runs = [run for folder in folders for run in find_runs(folder)]
     if not runs:
         raise ValueError(f"no complete run below {', '.join(map(str, folders))}: train one with `workbench train`")
-    print(collation.tables(runs))
-    if out:
-        collation.write(runs, out)
-        print(f"Written: {out}")
+    return runs
 
 
 @data_app.command("fetch")

@@ -81,11 +81,11 @@ class TextClassifier(nn.Module):
     def forward(self, x: Int[Tensor, "batch 8"] | Float[Tensor, "batch 8 alphabet"]) -> Float[Tensor, "batch 10"]:
         """Tokens, or the probabilities a decoder gives for each position, to logits.
 
-        Probabilities are read at their most likely character, so that a judge sees a string and never a blur.
+        Probabilities are read as they are. Where a word's place is uncertain, the most likely character is a blank at
+        every position, while the probabilities still tell the word.
         """
-        tokens = x.argmax(-1) if x.dim() == 3 else x
-        one_hot = F.one_hot(tokens, self.alphabet).transpose(1, 2)
-        return self.layers(one_hot.to(self.layers[0].weight.dtype))
+        characters = x if x.dim() == 3 else F.one_hot(x, self.alphabet)
+        return self.layers(characters.transpose(1, 2).to(self.layers[0].weight.dtype))
 
 
 CLASSIFIERS: dict[tuple[int, ...], type[nn.Module]] = {
