@@ -29,7 +29,7 @@ def line_plot(
     for name, (low, high) in (bands or {}).items():
         ax.fill_between(x, low, high, alpha=0.25, color="0.5", linewidth=0, label=name)
     for i, (name, y) in enumerate(lines.items()):
-        ax.plot(x, y, DASHES[i % 5], color=PALETTE[i], linewidth=1.4, label=name)
+        ax.plot(x, y, linestyle=DASHES[i % 5], color=PALETTE[i], linewidth=1.4, label=name)
     for name, level in (levels or {}).items():
         ax.axhline(level, color="0.35", linestyle=(0, (1, 3)), linewidth=1, label=name)
     _label(ax, xlabel, ylabel)
@@ -48,7 +48,7 @@ def bell_curves(
     figure, axes = panel(1, columns, 4.2, 2.7)
     ax = axes[0, 0]
     for i, (name, density) in enumerate(experts.items()):
-        ax.plot(z, density, DASHES[1 + i % 4], color=PALETTE[i], linewidth=1.2, label=name)
+        ax.plot(z, density, linestyle=DASHES[1 + i % 4], color=PALETTE[i], linewidth=1.2, label=name)
     for i, (name, density) in enumerate(means.items(), start=len(experts)):
         ax.fill_between(z, density, alpha=0.25, color=PALETTE[i], linewidth=0)
         ax.plot(z, density, color=PALETTE[i], linewidth=1.4, label=name)
