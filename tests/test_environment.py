@@ -4,11 +4,13 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -142,3 +144,18 @@ def test_core_imports_need_only_the_core_dependencies():
 def test_the_import_check_can_fail():
     done = _import_without_extras("workbench.notebooks")
     assert done.returncode != 0 and "No module named" in done.stderr
+
+
+def test_every_pin_installs_on_the_oldest_python():
+    """A Python 3.11.2, as Debian 12 has it, must not be refused by a pin that wants 3.11.5."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = {canonicalize_name(line.split("==")[0]) for line in lines if "==" in line and not line.startswith("#")}
+    oldest = PROJECT["requires-python"].removeprefix(">=") + ".0"
+    wants = {
+        canonicalize_name(d.metadata["Name"]): d.metadata["Requires-Python"]
+        for d in metadata.distributions()
+        if d.metadata["Requires-Python"]
+    }
+    assert len(pins & wants.keys()) > 100
+    refused = {name for name in pins & wants.keys() if not SpecifierSet(wants[name]).contains(oldest)}
+    assert not refused
