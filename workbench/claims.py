@@ -13,7 +13,7 @@ from torch import Tensor
 
 from workbench.distributions import Gaussian, Mixture, kl
 from workbench.divergences import geometric_mean, jensen_shannon_geometric, weighted_kl
-from workbench.fusion import with_prior
+from workbench.fusion import dynamic_prior_weights, mixture_weights, with_prior
 from workbench.quadrature import expectation
 
 TOLERANCE = 1e-7  # nats; what quadrature and rounding may cost
@@ -72,12 +72,10 @@ def lemma_2_terms(experts: Gaussian, prior_weight: float | None = None, points: 
     q is the mixture of the posteriors with equal weights, f the dynamic prior of posteriors and N(0, 1), arithmetic (A)
     or geometric (G), with weights over M + 1. Exact but for the quadrature of the mixtures' entropies.
     """
-    modalities = len(experts.mean)
-    last = 1 / (modalities + 1) if prior_weight is None else prior_weight
-    everyone = with_prior(experts)
-    pi = experts.mean.new_full((modalities + 1, experts.mean.shape[1]), (1 - last) / modalities)
-    pi[-1] = last
-    equal = torch.full_like(pi[:-1], 1 / modalities)
+    modalities, everyone = len(experts.mean), with_prior(experts)
+    present = torch.ones(experts.mean.shape[:2], dtype=torch.bool)
+    pi = dynamic_prior_weights(present, prior_weight, experts.mean.dtype)
+    equal = mixture_weights(present, experts.mean.dtype)
     q, arithmetic, prior = Mixture(experts, equal), Mixture(everyone, pi), everyone[-1]
     geometric = geometric_mean(everyone, pi)
     log_q = torch.stack([expectation(experts[m], q.log_prob, points) for m in range(modalities)])

@@ -54,6 +54,11 @@ class Gaussian:
         noise = torch.empty_like(self.mean).normal_(generator=generator)
         return self.mean + torch.exp(0.5 * self.logvar) * noise
 
+    def draws(self, samples: int, generator: torch.Generator | None = None) -> Float[Tensor, "samples *batch latent"]:
+        """Several independent reparametrised samples, in front of the other dimensions."""
+        shape = (samples, *self.mean.shape)
+        return Gaussian(self.mean.expand(shape), self.logvar.expand(shape)).rsample(generator)
+
     def entropy(self) -> Float[Tensor, "*batch"]:
         """Differential entropy."""
         return 0.5 * (1 + LOG_2PI + self.logvar).sum(-1)
@@ -125,8 +130,7 @@ class Mixture:
         self, samples: int, generator: torch.Generator | None = None
     ) -> Float[Tensor, "samples M *batch latent"]:
         """`samples` reparametrised draws from every component, for expectations stratified over the components."""
-        shape = (samples, *self.components.mean.shape)
-        return Gaussian(self.components.mean.expand(shape), self.components.logvar.expand(shape)).rsample(generator)
+        return self.components.draws(samples, generator)
 
     def entropy_bounds(self) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
         """Closed-form lower and upper bound on the entropy (Hershey and Olsen 2007, see `spread_bounds`)."""

@@ -131,10 +131,10 @@ def jensen_shannon_harmonic(
     weights are at most one. The dual is self-normalised: its bias vanishes with 1 / samples.
     """
     proposal = geometric_mean(experts, weights)
-    z = Mixture(proposal.unsqueeze(0), torch.ones_like(weights[:1])).strata(samples, generator)
-    log_q = _log_densities(experts, z)[:, 0]
+    z = proposal.draws(samples, generator)
+    log_q = experts.log_prob(z.unsqueeze(1))
     log_mean = _log_harmonic(log_q, weights, dim=1)
-    log_share = log_mean - proposal.log_prob(z[:, 0])
+    log_share = log_mean - proposal.log_prob(z)
     log_mass = torch.logsumexp(log_share, dim=0) - math.log(samples)
     share = torch.exp(log_share - log_mass)  # of mean one
     if dual:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from workbench.claims import lemma_2_terms
 from workbench.distributions import Gaussian, Mixture
 from workbench.divergences import geometric_mean, jensen_shannon_bounds
-from workbench.fusion import with_prior
+from workbench.fusion import dynamic_prior_weights, with_prior
 from workbench.plotting_theory import bell_curves
 
 
@@ -21,8 +21,8 @@ def draw_divergences(means: Sequence[float], deviations: Sequence[float], prior_
     """Posteriors N(mean, deviation^2) with p(z) = N(0, 1): their two dynamic priors and what they cost, in nats."""
     column = torch.tensor(list(zip(means, deviations, strict=True)), dtype=torch.float64)
     experts = Gaussian(column[:, None, :1], 2 * column[:, None, 1:].log())
-    everyone, count = with_prior(experts), len(means)
-    weights = torch.tensor([(1 - prior_weight) / count] * count + [prior_weight], dtype=torch.float64)
+    everyone, present = with_prior(experts), torch.ones(len(means), 1, dtype=torch.bool)
+    weights = dynamic_prior_weights(present, prior_weight, torch.float64).flatten()
     terms = lemma_2_terms(experts, prior_weight)
     low, high = jensen_shannon_bounds(everyone, weights)
     numbers = {

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.distributions import Gaussian, Mixture, checked
+from workbench.distributions import Gaussian, Mixture
 
 REACH = 9.0  # standard deviations to each side; what is cut off has a mass below 1e-18
 POINTS = 1001  # along each dimension
@@ -54,7 +54,7 @@ def mixture_kl(
     experts: Gaussian, weights: Float[Tensor, "..."], other: Gaussian | Mixture, points: int = POINTS
 ) -> Float[Tensor, "*batch"]:
     """KL(sum_k w_k q_k || other), without noise; the other may be a mixture, too."""
-    mixture = Mixture(*checked(experts, weights))
+    mixture = Mixture.of(experts, weights)
     return mixture_expectation(mixture, lambda z: mixture.log_prob(z) - other.log_prob(z), points)
 
 
@@ -62,7 +62,6 @@ def jensen_shannon_arithmetic(
     experts: Gaussian, weights: Float[Tensor, "..."], points: int = POINTS
 ) -> Float[Tensor, "*batch"]:
     """sum_k w_k KL(q_k || sum_j w_j q_j), without noise: the entropy of the mixture less that of its components."""
-    experts, weights = checked(experts, weights)
-    mixture = Mixture(experts, weights)
+    mixture = Mixture.of(experts, weights)
     entropy = mixture_expectation(mixture, lambda z: -mixture.log_prob(z), points)
-    return entropy - (weights * experts.entropy()).sum(0)
+    return entropy - (mixture.weights * experts.entropy()).sum(0)
