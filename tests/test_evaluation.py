@@ -10,7 +10,7 @@ from workbench.data.dataset import Batch
 from workbench.evaluation import asleep, codes, conditional_coherences, evaluate_into, subset_posterior, subsets
 from workbench.metrics import classifiers
 from workbench.metrics.classifiers import Classifier
-from workbench.runs import Run, save_weights
+from workbench.runs import Run, judges_version, save_weights
 from workbench.training import fit
 
 ALL = {"M", "S", "T", "M,S", "M,T", "S,T", "M,S,T"}
@@ -41,8 +41,8 @@ def test_subsets_in_order():
 
 def test_an_evaluated_run_has_every_number(little):
     run = trained(style_dim=4, snapshot_every=3)
-    metrics = evaluate_into(run, command="by hand", progress=False)
-    assert run.complete and run.metrics["command"] == "by hand"
+    metrics = evaluate_into(run, progress=False)
+    assert run.complete and run.metrics["evaluated_with"]["judges"] == judges_version()
     assert run.metrics["coherence"] == metrics["coherence"]
     assert metrics["test_items"] == len(run.dataset("test")) // 2
     assert metrics["classifier_accuracy"].keys() == metrics["style_probe"].keys() == {"M", "S", "T"}

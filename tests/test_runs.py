@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -10,7 +11,17 @@ import torch
 from workbench import evaluation, paths, runs
 from workbench.config import Config
 from workbench.data.dataset import load_dataset
-from workbench.runs import Run, build_model, find_runs, is_current, run_folder, save_weights, set_aside, start
+from workbench.runs import (
+    Run,
+    build_model,
+    find_runs,
+    is_current,
+    is_trained,
+    run_folder,
+    save_weights,
+    set_aside,
+    start,
+)
 from workbench.training import fit
 
 TINY = Config(data="uci-text", repeats=2, batch_size=8, steps=3, device="cpu")
@@ -93,14 +104,35 @@ def test_what_stands_in_config_json(tmp_path):
     assert {"commit", "python", "machine", "gpu"} <= stored.keys()
 
 
-def test_current_means_complete_same_configuration_same_code(tmp_path, monkeypatch):
+def test_current_means_trained_and_judged_by_this_code_in_this_configuration(tmp_path, monkeypatch):
     run = start(TINY, tmp_path)
-    assert not is_current(run, TINY) and not is_current(Run(tmp_path / "nowhere"), TINY)
-    run.write("metrics.json", {})
+    judged = {"evaluated_with": runs.provenance()}
+    run.write("metrics.json", judged)
+    assert not is_current(run, TINY) and not is_current(Run(tmp_path / "nowhere"), TINY), "not trained"
+    (run.folder / "model.safetensors").touch()
     assert is_current(run, TINY) and is_current(run, TINY.replace(device="auto"))
     assert not is_current(run, TINY.replace(beta=1.0))
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "judges_version", lambda: "other judges")
+        assert is_trained(run, TINY) and not is_current(run, TINY)
     monkeypatch.setattr(runs, "code_version", lambda: "another code")
-    assert not is_current(run, TINY)
+    assert not is_trained(run, TINY)
+
+
+def test_every_file_that_numbers_depend_on_is_in_one_of_two_versions():
+    """Training and judging share no file; what is in neither shows, starts or is used by no run."""
+    chosen = {"training": [], "judging": [], "neither": []}
+    package = Path(runs.__file__).parent
+    for name in (path.relative_to(package).as_posix() for path in package.rglob("*.py")):
+        kind = (
+            "judging" if name.startswith(runs.JUDGING) else "neither" if name.startswith(runs.SHOWING) else "training"
+        )
+        chosen[kind].append(name)
+    assert {"objectives.py", "model.py", "data/dataset.py", "networks/digits.py"} <= set(chosen["training"])
+    assert {"evaluation.py", "metrics/coherence.py", "networks/classifiers.py"} <= set(chosen["judging"])
+    trained_by = " ".join((package / name).read_text() for name in chosen["training"])
+    assert "from workbench.metrics" not in trained_by and "from workbench.evaluation" not in trained_by
+    assert runs.code_version() != runs.judges_version()
 
 
 def test_a_run_set_aside_keeps_everything_out_of_sight(tmp_path):
@@ -156,7 +188,7 @@ def test_weights_of_other_code_are_never_passed_off_as_current(evaluated, tiny_r
 
     def evaluate_into(run, *rest, **more):
         evaluations.append(run)
-        run.write("metrics.json", {})
+        run.write("metrics.json", {"evaluated_with": runs.provenance()})
 
     monkeypatch.setattr(evaluation, "evaluate_into", evaluate_into)
     with monkeypatch.context() as patch:
@@ -165,10 +197,14 @@ def test_weights_of_other_code_are_never_passed_off_as_current(evaluated, tiny_r
         fresh = (run.folder / "model.safetensors").read_bytes()
         save_weights(build_model(TINY.replace(seed=9), run.dataset()), run.folder / "model.safetensors")
         if evaluated:
-            run.write("metrics.json", {})
+            run.write("metrics.json", {"evaluated_with": runs.provenance()})
     run = evaluation.complete_run(TINY, progress=False)
     assert (run.folder / "model.safetensors").read_bytes() == fresh
     assert json.loads((run.folder / "config.json").read_text())["code"] == runs.code_version()
     assert len(evaluations) == 1 and is_current(run, TINY)
     evaluation.complete_run(TINY, progress=False)
     assert len(evaluations) == 1, "what is current is not made again"
+    monkeypatch.setattr(runs, "judges_version", lambda: "other judges")
+    evaluation.complete_run(TINY, progress=False)
+    assert len(evaluations) == 2, "other judges evaluate again"
+    assert (run.folder / "model.safetensors").read_bytes() == fresh, "but do not train again"

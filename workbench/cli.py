@@ -44,24 +44,28 @@ def run(
 def train(
     preset: Annotated[str, typer.Option(help="quick or paper")] = "quick",
     out: Annotated[Path | None, typer.Option(help="Run folder (else outputs/PRESET/runs/...).")] = None,
+    judge: Annotated[bool, typer.Option("--evaluate/--no-evaluate", help="Evaluate at the end.")] = True,
     settings: Settings = None,
 ) -> None:
     """Train and evaluate one configuration without a notebook; resumes from its last checkpoint."""
     from workbench.config import Config
     from workbench.evaluation import complete_run
+    from workbench.training import fit
 
-    command = shlex.join(["workbench", *sys.argv[1:]])
-    finished = complete_run(Config.make(preset, **_parse(settings)), out, command)
-    print(f"Complete: {finished.folder}")
+    command, config = shlex.join(["workbench", *sys.argv[1:]]), Config.make(preset, **_parse(settings))
+    if judge:
+        print(f"Complete: {complete_run(config, out, command).folder}")
+    else:
+        print(f"Trained, to be evaluated by `workbench evaluate`: {fit(config, out, command=command).folder}")
 
 
 @app.command()
 def evaluate(folders: Annotated[list[Path], typer.Argument(help="Run folders, or folders above them.")]) -> None:
-    """Evaluate complete runs again, with the metrics of this version; their weights and training stay as they are."""
+    """Evaluate trained runs with the metrics of this version, again if need be; their weights stay as they are."""
     from workbench.evaluation import evaluate_into
 
-    for run in _complete_runs(folders):
-        evaluate_into(run, run.metrics["command"])
+    for run in _runs(folders, evaluated=False):
+        evaluate_into(run)
         print(f"Evaluated: {run.folder}")
 
 
@@ -73,20 +77,21 @@ def report(
     """Print the tables of finished runs, and collect their numbers with configuration, commit and machine."""
     from workbench import report as collation
 
-    runs = _complete_runs(folders)
+    runs = _runs(folders)
     print(collation.tables(runs))
     if out:
         collation.write(runs, out)
         print(f"Written: {out}")
 
 
-def _complete_runs(folders: list[Path]) -> "list[Run]":
-    """The complete runs below some folders; ValueError when there is none."""
+def _runs(folders: list[Path], evaluated: bool = True) -> "list[Run]":
+    """The complete runs below some folders, or all trained ones; ValueError when there is none."""
     from workbench.runs import find_runs
 
-    runs = [run for folder in folders for run in find_runs(folder)]
+    runs = [run for folder in folders for run in find_runs(folder, evaluated)]
     if not runs:
-        raise ValueError(f"no complete run below {', '.join(map(str, folders))}: train one with `workbench train`")
+        what = "complete" if evaluated else "trained"
+        raise ValueError(f"no {what} run below {', '.join(map(str, folders))}: train one with `workbench train`")
     return runs
 
 

@@ -113,8 +113,9 @@ def random_coherence(
 def complete_run(config: Config, folder: Path | None = None, command: str | None = None, progress: bool = True) -> Run:
     """The finished run of a configuration: read back when it is there and current, else trained and evaluated.
 
-    What another version of the code made or began is set aside and made again, so that no run mixes two programs (`fit`
-    goes on with it all the same); an interrupted run of this version goes on from its checkpoint.
+    What another version of the code trained or began to is set aside and made again, so that no run mixes two programs
+    (`fit` goes on with it all the same); an interrupted run of this version goes on from its checkpoint, and one that
+    other judges evaluated is evaluated again.
     """
     run = Run(folder or run_folder(config))
     if is_current(run, config):
@@ -122,19 +123,19 @@ def complete_run(config: Config, folder: Path | None = None, command: str | None
     stored = run.read("config.json") if (run.folder / "config.json").is_file() else {}
     if stored.get("key") == config.key() and stored["code"] != code_version():
         set_aside(run)
-    run = fit(config, run.folder, progress=progress)
-    evaluate_into(run, command, progress)
+    run = fit(config, run.folder, progress=progress, command=command)
+    evaluate_into(run, progress)
     return run
 
 
-def evaluate_into(run: Run, command: str | None = None, progress: bool = True) -> dict[str, Any]:
+def evaluate_into(run: Run, progress: bool = True) -> dict[str, Any]:
     """Evaluate a trained run and its snapshots and complete the run folder with metrics.json; returns the metrics.
 
     Snapshots are judged on fewer test items, their step beside them under `over_steps`.
     """
     metrics = evaluate(run, progress=progress)
     metrics["over_steps"] = [{"step": n} | evaluate(run, p, SNAPSHOT_ITEMS) for n, p in run.snapshots().items()]
-    run.write("metrics.json", metrics | {"command": command, "evaluated_with": provenance()})
+    run.write("metrics.json", metrics | {"evaluated_with": provenance()})
     return metrics
 
 

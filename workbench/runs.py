@@ -18,7 +18,7 @@ import math
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,10 +109,13 @@ def run_folder(config: Config, parent: Path | None = None) -> Path:
     return (parent or paths.outputs_dir() / config.preset / "runs") / name
 
 
-def start(config: Config, folder: Path) -> Run:
-    """Make or open the run folder of a configuration; ValueError when it holds a different one."""
+def start(config: Config, folder: Path, command: str | None = None) -> Run:
+    """Make or open the run folder of a configuration; ValueError when it holds a different one.
+
+    `command` is what somebody typed to have it trained.
+    """
     run = Run(folder)
-    origin = {"key": config.key(), **provenance()}
+    origin = {"key": config.key(), "command": command, **provenance()}
     if (folder / "config.json").is_file():
         if run.config.key() != config.key():
             raise ValueError(f"{folder} holds a run with another configuration: choose another folder or remove it")
@@ -121,17 +124,22 @@ def start(config: Config, folder: Path) -> Run:
     return run
 
 
-def find_runs(parent: Path) -> Iterator[Run]:
-    """Complete runs anywhere below a folder, in order of their names."""
-    for path in sorted(parent.rglob("metrics.json")):
+def find_runs(parent: Path, evaluated: bool = True) -> Iterator[Run]:
+    """Complete runs anywhere below a folder, in order of their names; `evaluated` False: all trained ones."""
+    for path in sorted(parent.rglob("metrics.json" if evaluated else "model.safetensors")):
         hidden = any(part.startswith(".") for part in path.relative_to(parent).parts)
         if (path.parent / "config.json").is_file() and not hidden:
             yield Run(path.parent)
 
 
 def is_current(run: Run, config: Config) -> bool:
-    """Whether a run is complete, has this configuration and was made by this version of the code."""
-    if not run.complete:
+    """Whether a run is complete, has this configuration, and was trained and judged by this version of the code."""
+    return run.complete and is_trained(run, config) and run.metrics["evaluated_with"]["judges"] == judges_version()
+
+
+def is_trained(run: Run, config: Config) -> bool:
+    """Whether a run's training reached the end with this configuration and this version of the code."""
+    if not run.trained:
         return False
     stored = run.read("config.json")
     return stored["key"] == config.key() and stored["code"] == code_version()
@@ -148,24 +156,40 @@ def set_aside(run: Run) -> Path:
 
 
 # Parts of the package that show or start runs, or that no run uses: a change in them leaves every number as it was.
-SHOWING = ("anatomy", "cli", "explorers", "notebook", "parameters", "plotting", "published", "report")
-SHOWING += ("claims", "linear_gaussian", "quadrature")
+SHOWING = ("anatomy", "claims", "cli", "explorers", "linear_gaussian", "notebook", "parameters", "plotting")
+SHOWING += ("published", "quadrature", "report")
+# Parts that judge a trained run: when they change, runs are evaluated anew, not trained anew.
+JUDGING = ("evaluation", "metrics/", "networks/classifiers")
 
 
 @functools.cache
 def code_version() -> str:
-    """Twelve hexadecimal digits of the source text that numbers depend on: when it changes, runs are made anew."""
+    """Twelve hexadecimal digits of the source text that a training depends on: when it changes, runs are made anew."""
+    return _digest(lambda name: not name.startswith(SHOWING + JUDGING))
+
+
+@functools.cache
+def judges_version() -> str:
+    """Twelve hexadecimal digits of the source text that makes numbers of a trained model."""
+    return _digest(lambda name: name.startswith(JUDGING))
+
+
+def _digest(chosen: Callable[[str], bool]) -> str:
+    """Digest of those source files of the package whose path in it is chosen."""
     digest = hashlib.sha256()
     package = Path(__file__).resolve().parent
-    for path in sorted(path for path in package.rglob("*.py") if not path.name.startswith(SHOWING)):
-        digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    for path in sorted(package.rglob("*.py")):
+        name = path.relative_to(package).as_posix()
+        if chosen(name):
+            digest.update(name.encode() + path.read_bytes())
     return digest.hexdigest()[:12]
 
 
 def provenance() -> dict[str, str | None]:
-    """Version of the code, commit when known, day (UTC) and machine: what a number must be quoted with."""
+    """What a number must be quoted with: versions of training code and judges, commit when known, day (UTC), machine."""
     return {
         "code": code_version(),
+        "judges": judges_version(),
         "commit": _commit(),
         "date": datetime.now(UTC).date().isoformat(),
         "torch": torch.__version__,
