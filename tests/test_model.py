@@ -15,6 +15,7 @@ NAMES, SHAPES = ("handwriting", "street", "text"), ((1, 28, 28), (3, 32, 32), (8
 
 
 def digit_model(content_dim: int = 20, style_dim: int = 0) -> MultimodalVAE:
+    torch.manual_seed(0)
     return MultimodalVAE(make_modalities(NAMES, SHAPES), content_dim, style_dim)
 
 

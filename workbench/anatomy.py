@@ -20,9 +20,9 @@ from workbench.config import Config
 from workbench.data.dataset import Batch
 from workbench.distributions import Gaussian, kl
 from workbench.fusion import product_of_experts
+from workbench.losses import Loss, make_loss, reconstruction
 from workbench.modality import Modality
 from workbench.model import MultimodalVAE
-from workbench.objectives import Loss, make_loss, reconstruction
 
 Objective = Callable[..., Loss]  # called like `workbench.objectives.Objective`
 

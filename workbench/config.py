@@ -11,6 +11,10 @@ from typing import Any
 WHERE = ("preset", "data_root", "device", "checkpoint_every")
 PRECISIONS = ("float32", "bfloat16")
 DYNAMIC_PRIORS = ("geometric", "arithmetic", "none")
+POSTERIORS = ("gaussian", "laplace")
+IMPORTANCE_SAMPLED = ("mmvae_iwae", "mmvae_dreg")  # objectives that need no closed form of any divergence
+
+POSITIVE = ("batch_size", "repeats", "learning_rate", "checkpoint_every", "content_first_factor", "importance_samples")
 
 # Appendix C.2.2 of the paper; the quick preset is the smallest training here in which no modality stays at chance.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -32,11 +36,14 @@ class Config:
     data: str = "uci-plain-text"  # sources by name: handwriting-street-text
     data_root: str = ""  # folder of downloaded data; empty: WORKBENCH_DATA, else data/
     repeats: int = 20  # random pairings per item of a class
-    objective: str = "mmjsd"  # mmjsd | mmvae | mvae
+    objective: str = "mmjsd"  # mmjsd | mmvae | mvae | mmvae_iwae | mmvae_dreg | mopoe | mvtcae
     latent_dim: int = 20  # dimensions of content and one style together
     style_dim: int = 0  # dimensions of each modality-specific subspace; 0: a shared space only
     dynamic_prior: str = "geometric"  # what mmjsd relates the posteriors to: geometric | arithmetic | none
     prior_weight: float | None = None  # weight of p(z) in the dynamic prior; None: 1 / (M + 1)
+    importance_samples: int = 30  # draws from each posterior in mmvae_iwae and mmvae_dreg: the paper's I
+    posterior: str = "gaussian"  # family of posteriors and prior: gaussian | laplace (mmvae_iwae and mmvae_dreg only)
+    total_correlation: float = 0.9  # alpha of mvtcae: 1 relates its posterior to the experts only, 0 to p(z) only
     beta: float = 5.0  # weight of all divergences
     beta_style: float = 3.0  # further weight of the style divergences
     content_first: float = 0.75  # fraction of the steps with style betas held higher, so that content learns first
@@ -72,10 +79,19 @@ class Config:
             self.dynamic_prior == "geometric" or self.objective == "mmjsd",
             f"dynamic_prior {self.dynamic_prior!r} is a choice of mmjsd: {self.objective} has no dynamic prior",
         )
+        _require(self.posterior in POSTERIORS, f"unknown posterior {self.posterior!r}: choose one of {POSTERIORS}")
+        _require(
+            self.posterior == "gaussian" or self.objective in IMPORTANCE_SAMPLED,
+            f"posterior {self.posterior!r} is a choice of {' and '.join(IMPORTANCE_SAMPLED)}: {self.objective} needs "
+            "divergences of Gaussians in closed form",
+        )
+        _require(
+            0 <= self.total_correlation <= 1, f"total_correlation {self.total_correlation} is a share: choose 0 to 1"
+        )
         weight = self.prior_weight
         _require(weight is None or 0 <= weight < 1, f"prior_weight {weight} must lie in [0, 1)")
         _require(0 <= self.content_first <= 1, f"content_first {self.content_first} is a fraction: choose 0 to 1")
-        for name in ("batch_size", "repeats", "learning_rate", "checkpoint_every", "content_first_factor"):
+        for name in POSITIVE:
             _require(getattr(self, name) > 0, f"{name} {getattr(self, name)} must be positive")
         for name in ("beta", "beta_style", "steps", "epochs", "snapshot_every"):
             _require(getattr(self, name) >= 0, f"{name} {getattr(self, name)} must not be negative")

@@ -1,4 +1,4 @@
-"""Diagonal Gaussians and their mixtures: densities, samples, divergences, weighted products, bounds on entropies.
+"""Diagonal Gaussians, Laplaces and their mixtures: densities, samples, divergences, products, bounds on entropies.
 
 A distribution carries any leading dimensions; sums run over the last one, the latent dimensions. Experts of several
 modalities are one stack with the experts first, `[M, *batch, latent]`. Everything is in nats, differentiable, and
@@ -16,8 +16,11 @@ LOG_2PI = math.log(2 * math.pi)
 
 
 @dataclass(frozen=True)
-class Gaussian:
-    """N(mean, diag(exp(logvar))). Density: exp(-1/2 sum_d [ln 2 pi + logvar_d + (z_d - mean_d)^2 / var_d])."""
+class Diagonal:
+    """A distribution with independent dimensions of given means and variances exp(logvar): a Gaussian or a Laplace.
+
+    Families differ in their density, and in `_noise`: draws of mean zero and variance one.
+    """
 
     mean: Float[Tensor, "*batch latent"]
     logvar: Float[Tensor, "*batch latent"]
@@ -27,41 +30,80 @@ class Gaussian:
             raise ValueError(f"mean {list(self.mean.shape)} and logvar {list(self.logvar.shape)} differ in shape")
 
     @classmethod
-    def standard_like(cls, other: "Gaussian") -> "Gaussian":
-        """N(0, I) in the shape, type and place of `other`."""
+    def standard_like(cls, other: "Diagonal") -> "Diagonal":
+        """Mean zero and variance one in the shape, type and place of `other`."""
         return cls(torch.zeros_like(other.mean), torch.zeros_like(other.logvar))
 
     @classmethod
-    def stack(cls, gaussians: "list[Gaussian]") -> "Gaussian":
-        """One stack of experts `[M, *batch, latent]` from M Gaussians of the same shape."""
-        return cls(torch.stack([g.mean for g in gaussians]), torch.stack([g.logvar for g in gaussians]))
+    def stack(cls, distributions: "list[Diagonal]") -> "Diagonal":
+        """One stack of experts `[M, *batch, latent]` from M distributions of the same shape."""
+        return cls(torch.stack([d.mean for d in distributions]), torch.stack([d.logvar for d in distributions]))
 
-    def __getitem__(self, index) -> "Gaussian":
+    def __getitem__(self, index) -> "Diagonal":
         """Index the leading dimensions."""
-        return Gaussian(self.mean[index], self.logvar[index])
+        return type(self)(self.mean[index], self.logvar[index])
 
-    def unsqueeze(self, dim: int) -> "Gaussian":
+    def unsqueeze(self, dim: int) -> "Diagonal":
         """One more leading dimension; `dim` counts from the first and must not be negative."""
-        return Gaussian(self.mean.unsqueeze(dim), self.logvar.unsqueeze(dim))
+        return type(self)(self.mean.unsqueeze(dim), self.logvar.unsqueeze(dim))
+
+    def detach(self) -> "Diagonal":
+        """The same distribution, through which no gradient passes."""
+        return type(self)(self.mean.detach(), self.logvar.detach())
+
+    def log_prob(self, z: Float[Tensor, "*samples latent"]) -> Float[Tensor, "..."]:
+        """Log-density, summed over the latent dimensions; leading dimensions broadcast."""
+        raise NotImplementedError
+
+    def rsample(self, generator: torch.Generator | None = None) -> Float[Tensor, "*batch latent"]:
+        """One reparametrised sample (Kingma and Welling 2014); gradients reach mean and logvar."""
+        return self.mean + torch.exp(0.5 * self.logvar) * self._noise(generator)
+
+    def draws(self, samples: int, generator: torch.Generator | None = None) -> Float[Tensor, "samples *batch latent"]:
+        """Several independent reparametrised samples, in front of the other dimensions."""
+        shape = (samples, *self.mean.shape)
+        return type(self)(self.mean.expand(shape), self.logvar.expand(shape)).rsample(generator)
+
+    def _noise(self, generator: torch.Generator | None) -> Float[Tensor, "*batch latent"]:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Gaussian(Diagonal):
+    """N(mean, diag(exp(logvar))). Density: exp(-1/2 sum_d [ln 2 pi + logvar_d + (z_d - mean_d)^2 / var_d])."""
 
     def log_prob(self, z: Float[Tensor, "*samples latent"]) -> Float[Tensor, "..."]:
         """Log-density, summed over the latent dimensions; leading dimensions broadcast."""
         squared = (z - self.mean) ** 2 * torch.exp(-self.logvar)
         return -0.5 * (LOG_2PI + self.logvar + squared).sum(-1)
 
-    def rsample(self, generator: torch.Generator | None = None) -> Float[Tensor, "*batch latent"]:
-        """One reparametrised sample (Kingma and Welling 2014); gradients reach mean and logvar."""
-        noise = torch.empty_like(self.mean).normal_(generator=generator)
-        return self.mean + torch.exp(0.5 * self.logvar) * noise
-
-    def draws(self, samples: int, generator: torch.Generator | None = None) -> Float[Tensor, "samples *batch latent"]:
-        """Several independent reparametrised samples, in front of the other dimensions."""
-        shape = (samples, *self.mean.shape)
-        return Gaussian(self.mean.expand(shape), self.logvar.expand(shape)).rsample(generator)
-
     def entropy(self) -> Float[Tensor, "*batch"]:
         """Differential entropy."""
         return 0.5 * (1 + LOG_2PI + self.logvar).sum(-1)
+
+    def _noise(self, generator: torch.Generator | None) -> Float[Tensor, "*batch latent"]:
+        return torch.empty_like(self.mean).normal_(generator=generator)
+
+
+@dataclass(frozen=True)
+class Laplace(Diagonal):
+    """Independent Laplace densities exp(-|z - mean| / b) / 2 b of scale b = sqrt(exp(logvar) / 2).
+
+    Posterior and prior of Shi et al. (2019). A product of several is no Laplace again: mixtures alone fuse them.
+    """
+
+    def log_prob(self, z: Float[Tensor, "*samples latent"]) -> Float[Tensor, "..."]:
+        """Log-density, summed over the latent dimensions; leading dimensions broadcast."""
+        distance = (z - self.mean).abs() * torch.exp(-0.5 * self.logvar)
+        return -(0.5 * (math.log(2) + self.logvar) + math.sqrt(2) * distance).sum(-1)
+
+    def _noise(self, generator: torch.Generator | None) -> Float[Tensor, "*batch latent"]:
+        # a random sign times an exponential draw of mean b = 1 / sqrt(2)
+        uniform = torch.empty_like(self.mean).uniform_(-1, 1, generator=generator)
+        return -uniform.sign() * torch.log1p(-uniform.abs()) / math.sqrt(2)
+
+
+FAMILIES: dict[str, type[Diagonal]] = {"gaussian": Gaussian, "laplace": Laplace}
 
 
 def kl(p: Gaussian, q: Gaussian) -> Float[Tensor, "..."]:
@@ -93,7 +135,7 @@ def weighted_product(experts: Gaussian, weights: Float[Tensor, "M *batch"]) -> G
 class Mixture:
     """sum_m w_m q_m(z): a stack of Gaussians and weights that sum to one over the first dimension."""
 
-    components: Gaussian  # [M, *batch, latent]
+    components: Diagonal  # [M, *batch, latent]
     weights: Float[Tensor, "M *batch"]
 
     @classmethod
@@ -114,7 +156,7 @@ class Mixture:
         """Mean of the mixture: the weighted mean of the components' means."""
         return (self.weights.unsqueeze(-1) * self.components.mean).sum(0)
 
-    def select(self) -> Gaussian:
+    def select(self) -> Diagonal:
         """One component per item, the items split among their components by weight: a stratified draw.
 
         Deterministic: item number r of those with the same weights takes the component in which (r + 1/2) / n of the
@@ -210,6 +252,6 @@ def stratified_choice(weights: Float[Tensor, "M *batch"]) -> Int[Tensor, "*batch
     return (flat.cumsum(0) <= position).sum(0).clamp(max=flat.shape[0] - 1).view(weights.shape[1:])
 
 
-def _gather(experts: Gaussian, choice: Int[Tensor, "*batch"]) -> Gaussian:
+def _gather(experts: Diagonal, choice: Int[Tensor, "*batch"]) -> Diagonal:
     index = choice.view(1, *choice.shape, 1).expand(1, *choice.shape, experts.mean.shape[-1])
-    return Gaussian(experts.mean.gather(0, index)[0], experts.logvar.gather(0, index)[0])
+    return type(experts)(experts.mean.gather(0, index)[0], experts.logvar.gather(0, index)[0])

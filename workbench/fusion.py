@@ -1,15 +1,17 @@
-"""The joint posterior of any subset of modalities: product, mixture, dynamic prior.
+"""The joint posterior of any subset of modalities: product, mixture, dynamic prior, mixture of products.
 
 `experts` holds the unimodal posteriors q(z | x_m) as one stack; `present` says for each item which of them there are.
 A subset is a mask, never a loop: what is absent gets weight zero and the other weights are renormalised. Items with
 no modality at all get the prior from the product and the dynamic prior; a mixture of nothing does not exist.
 """
 
+from itertools import combinations
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from workbench.distributions import Gaussian, Mixture, weighted_product
+from workbench.distributions import Diagonal, Gaussian, Mixture, weighted_product
 from workbench.divergences import geometric_mean
 
 
@@ -19,8 +21,8 @@ def with_prior(experts: Gaussian) -> Gaussian:
     return Gaussian(torch.cat([experts.mean, prior.mean]), torch.cat([experts.logvar, prior.logvar]))
 
 
-def mixture_weights(present: Bool[Tensor, "M batch"], dtype: torch.dtype = torch.float32) -> Float[Tensor, "M batch"]:
-    """Equal weights of the present modalities, summing to one."""
+def mixture_weights(present: Bool[Tensor, "K batch"], dtype: torch.dtype = torch.float32) -> Float[Tensor, "K batch"]:
+    """Equal weights of the present modalities, or other components, summing to one."""
     return present.to(dtype) / present.sum(0).clamp(min=1)
 
 
@@ -48,9 +50,34 @@ def product_of_experts(experts: Gaussian, present: Bool[Tensor, "M batch"]) -> G
     return weighted_product(with_prior(experts), torch.cat([present, prior]).to(experts.mean.dtype))
 
 
-def mixture_of_experts(experts: Gaussian, present: Bool[Tensor, "M batch"]) -> Mixture:
+def product_alone(experts: Gaussian, present: Bool[Tensor, "M *batch"]) -> Gaussian:
+    """prod_m q(z | x_m) of the present modalities, normalised, without p(z): MVTCAE's posterior (Hwang et al. 2021)."""
+    nothing = ~present.any(0, keepdim=True)
+    return weighted_product(with_prior(experts), torch.cat([present, nothing]).to(experts.mean.dtype))
+
+
+def mixture_of_experts(experts: Diagonal, present: Bool[Tensor, "M batch"]) -> Mixture:
     """The mixture of the present modalities with equal weights: MMVAE's and, in training, mmJSD's posterior."""
     return Mixture(experts, mixture_weights(present, experts.mean.dtype))
+
+
+def mixture_of_products(experts: Gaussian, present: Bool[Tensor, "M batch"]) -> Mixture:
+    """MoPoE's posterior (Sutter et al. 2021): products of all non-empty subsets of what is present, equally weighted.
+
+    2^M - 1 components, in the order of `all_subsets`; those with an absent member get weight zero. As in the paper p(z)
+    is no expert; in its authors' code it is one of the largest product, so that an absent modality is not the same as
+    a model without it.
+    """
+    members = all_subsets(present.shape[0], present.device).unsqueeze(2)  # [S, M, 1]
+    there = (present | ~members).all(1)
+    masks = members.transpose(0, 1).expand(-1, -1, present.shape[1])
+    return Mixture(product_alone(experts.unsqueeze(1), masks), mixture_weights(there, experts.mean.dtype))
+
+
+def all_subsets(modalities: int, device: torch.device | None = None) -> Bool[Tensor, "S M"]:
+    """Membership of all non-empty subsets of M modalities, smaller ones first: M, S, T, (M, S), (M, T), (S, T), all."""
+    chosen = [set(c) for size in range(1, modalities + 1) for c in combinations(range(modalities), size)]
+    return torch.tensor([[m in subset for m in range(modalities)] for subset in chosen], device=device)
 
 
 def dynamic_prior(experts: Gaussian, present: Bool[Tensor, "M batch"], prior_weight: float | None = None) -> Gaussian:
@@ -59,17 +86,26 @@ def dynamic_prior(experts: Gaussian, present: Bool[Tensor, "M batch"], prior_wei
 
 
 def fuse(
-    how: str, experts: Gaussian, present: Bool[Tensor, "M batch"], prior_weight: float | None = None
-) -> Gaussian | Mixture:
+    how: str, experts: Diagonal, present: Bool[Tensor, "M batch"], prior_weight: float | None = None
+) -> Diagonal | Mixture:
     """The posterior of the present modalities; `how` is one of FUSIONS.
 
-    Raises ValueError on an unknown name. `prior_weight` matters to the dynamic prior alone.
+    Raises ValueError on an unknown name, and on any but a mixture of posteriors that are no Gaussians. `prior_weight`
+    matters to the dynamic prior alone.
     """
-    if how == "dynamic_prior":
-        return dynamic_prior(experts, present, prior_weight)
     if how not in FUSIONS:
         raise ValueError(f"unknown fusion {how!r}: choose one of {sorted(FUSIONS)}")
+    if how != "mixture" and not isinstance(experts, Gaussian):
+        raise ValueError(f"the fusion {how!r} needs Gaussian posteriors: choose 'mixture'")
+    if how == "dynamic_prior":
+        return dynamic_prior(experts, present, prior_weight)
     return FUSIONS[how](experts, present)
 
 
-FUSIONS = {"product": product_of_experts, "mixture": mixture_of_experts, "dynamic_prior": dynamic_prior}
+FUSIONS = {
+    "product": product_of_experts,
+    "product_alone": product_alone,
+    "mixture": mixture_of_experts,
+    "mixture_of_products": mixture_of_products,
+    "dynamic_prior": dynamic_prior,
+}

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from workbench.data.dataset import Batch
-from workbench.distributions import Gaussian, Mixture
+from workbench.distributions import Diagonal, Gaussian, Mixture
 from workbench.fusion import fuse
 from workbench.modality import Modality
 
@@ -21,36 +21,43 @@ from workbench.modality import Modality
 class Posteriors:
     """Unimodal posteriors of a batch: q(c | x_m) and q(s_m | x_m), experts first, and which of them are there."""
 
-    content: Gaussian  # [M, batch, content]
-    style: Gaussian  # [M, batch, style]
+    content: Diagonal  # [M, batch, content]
+    style: Diagonal  # [M, batch, style]
     present: Bool[Tensor, "M batch"]
 
 
 class Heads(nn.Module):
     """Linear maps from features to means and log-variances of style and content (rows 'a' and 'b' of the tables)."""
 
-    def __init__(self, features: int, content_dim: int, style_dim: int) -> None:
+    def __init__(self, features: int, content_dim: int, style_dim: int, family: type[Diagonal] = Gaussian) -> None:
         super().__init__()
+        self.family = family
         self.sizes = [content_dim, content_dim, style_dim, style_dim]
         self.layers = nn.ModuleList(nn.Linear(features, size) for size in self.sizes if size > 0)
 
-    def forward(self, features: Float[Tensor, "batch features"]) -> tuple[Gaussian, Gaussian]:
+    def forward(self, features: Float[Tensor, "batch features"]) -> tuple[Diagonal, Diagonal]:
         """Content and style posteriors."""
         outputs = [full_precision(layer(features)) for layer in self.layers]
         empty = outputs[0][:, :0]
         mean, logvar, style_mean, style_logvar = ([*outputs, empty, empty])[:4]
-        return Gaussian(mean, logvar), Gaussian(style_mean, style_logvar)
+        return self.family(mean, logvar), self.family(style_mean, style_logvar)
 
 
 class MultimodalVAE(nn.Module):
-    """Encoders, heads and decoders of M modalities; every objective drives the same networks."""
+    """Encoders, heads and decoders of M modalities; every objective drives the same networks.
 
-    def __init__(self, modalities: Sequence[Modality], content_dim: int, style_dim: int = 0) -> None:
+    `family` is that of posteriors and prior; the prior has mean zero and variance one in either.
+    """
+
+    def __init__(
+        self, modalities: Sequence[Modality], content_dim: int, style_dim: int = 0, family: type[Diagonal] = Gaussian
+    ) -> None:
         super().__init__()
+        self.family = family
         self.modalities = tuple(modalities)
         self.content_dim, self.style_dim = content_dim, style_dim
         self.encoders = nn.ModuleList(m.make_encoder() for m in self.modalities)
-        self.heads = nn.ModuleList(Heads(encoder.features, content_dim, style_dim) for encoder in self.encoders)
+        self.heads = nn.ModuleList(Heads(encoder.features, content_dim, style_dim, family) for encoder in self.encoders)
         self.decoders = nn.ModuleList(m.make_decoder(style_dim + content_dim) for m in self.modalities)
 
     @property
@@ -66,7 +73,7 @@ class MultimodalVAE(nn.Module):
             c, s = self.heads[m](self.encoders[m](torch.where(there, x, torch.zeros_like(x))))
             content.append(c)
             style.append(s)
-        return Posteriors(Gaussian.stack(content), Gaussian.stack(style), batch.present)
+        return Posteriors(self.family.stack(content), self.family.stack(style), batch.present)
 
     def infer(
         self,
@@ -74,10 +81,10 @@ class MultimodalVAE(nn.Module):
         given: Sequence[str] | None = None,
         how: str = "mixture",
         prior_weight: float | None = None,
-    ) -> Gaussian | Mixture:
+    ) -> Diagonal | Mixture:
         """The content posterior given a subset of the modalities, for any pattern of missing ones.
 
-        `given` holds letters or names (None: all); `how` is product, mixture or dynamic_prior. Modalities that an
+        `given` holds letters or names (None: all); `how` is one of `fusion.FUSIONS`. Modalities that an
         item lacks are left out of its posterior. Raises ValueError on an unknown modality or fusion.
         """
         posteriors = batch if isinstance(batch, Posteriors) else self.encode(batch)
@@ -109,26 +116,29 @@ class MultimodalVAE(nn.Module):
     def draw_style(
         self, like: Float[Tensor, "batch content"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "M batch style"]:
-        """Styles from their prior N(0, I), one set for each row of `like`."""
-        shape = (len(self.modalities), like.shape[0], self.style_dim)
-        return torch.empty(shape, device=like.device, dtype=like.dtype).normal_(generator=generator)
+        """Styles from their prior p(s), one set for each row of `like`."""
+        return self.prior(like.new_empty(len(self.modalities), like.shape[0], self.style_dim)).rsample(generator)
+
+    def prior(self, like: Float[Tensor, "*batch latent"]) -> Diagonal:
+        """p(z) in the shape, type and place of a tensor: mean zero, variance one, in the family of the posteriors."""
+        return self.family(torch.zeros_like(like), torch.zeros_like(like))
 
     @torch.no_grad()
     def generate(
         self,
-        content: Float[Tensor, "batch content"] | Gaussian | Mixture | int,
+        content: Float[Tensor, "batch content"] | Diagonal | Mixture | int,
         style: Float[Tensor, "M batch style"] | None = None,
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, ...]:
         """Means of p(x_m | s_m, c) for every modality: pixels for images, character probabilities for text.
 
         `content` is a code, a posterior from `infer` (conditional generation: one sample per item is drawn) or a
-        number of items (random generation: content from p(c) = N(0, I)). `style` None draws from the prior.
+        number of items (random generation: content from p(c)). `style` None draws from the prior.
         """
         if isinstance(content, int):
             weight = self.heads[0].layers[0].weight
-            content = weight.new_empty((content, self.content_dim)).normal_(generator=generator)
-        elif isinstance(content, Gaussian | Mixture):
+            content = self.prior(weight.new_empty((content, self.content_dim))).rsample(generator)
+        elif isinstance(content, Diagonal | Mixture):
             content = content.rsample(generator)
         style = self.draw_style(content, generator) if style is None else style
         outputs = self.decode(content, style)

@@ -1,11 +1,7 @@
 """The training objectives: one short function each, and one table that says what makes a method.
 
 An objective maps (model, batch, config, generator) to a `Loss` to be minimised: the negative of the method's ELBO with
-weighted terms,
-
-    sum_m w_m E[-ln p(x_m | s_m, c)] + beta (divergence of the content + beta_style sum_m beta_m KL(s_m || p)),
-
-summed over dimensions, averaged over the items of the batch, in nats. Modalities that an item lacks add nothing to it.
+the weighted terms of `workbench.losses`, or its importance-weighted kin in `workbench.importance`.
 """
 
 from collections.abc import Callable
@@ -13,7 +9,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor
 
 from workbench.config import Config
@@ -23,21 +18,17 @@ from workbench.divergences import jensen_shannon_arithmetic, jensen_shannon_geom
 from workbench.fusion import (
     dynamic_prior_weights,
     mixture_of_experts,
+    mixture_of_products,
     mixture_weights,
+    product_alone,
     product_of_experts,
     with_prior,
 )
+from workbench.importance import mmvae_dreg, mmvae_iwae
+from workbench.losses import Loss, make_loss, masked, negative_log_likelihood, reconstruction
 from workbench.model import MultimodalVAE, Posteriors
 
 ARITHMETIC_SAMPLES = 4  # draws of every posterior for the arithmetic divergence; each costs no pass of a network
-
-
-@dataclass(frozen=True)
-class Loss:
-    """What to minimise and what it is made of; all scalars, terms detached, unweighted and in nats per item."""
-
-    total: Float[Tensor, ""]
-    terms: dict[str, Float[Tensor, ""]]
 
 
 class Objective(Protocol):
@@ -107,57 +98,34 @@ def mvae(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.Ge
     for m in range(len(model.modalities)):
         alone = product_of_experts(q.content[m : m + 1], q.present[m : m + 1])
         output = model.decode_one(m, alone.rsample(generator), q.style[m].rsample(generator))
-        unimodal_nll.append(_negative_log_likelihood(model, batch, m, output))
+        unimodal_nll.append(negative_log_likelihood(model, batch, m, output))
         unimodal_kl.append(kl(alone, prior))
     divergence = divergence + masked(torch.stack(unimodal_kl), q.present).sum(0)
     return make_loss(model, config, q, nll + torch.stack(unimodal_nll), divergence, elbos=2)
 
 
-def reconstruction(
-    model: MultimodalVAE,
-    batch: Batch,
-    content: Float[Tensor, "batch content"],
-    style: Float[Tensor, "M batch style"],
-) -> Float[Tensor, "M batch"]:
-    """-ln p(x_m | s_m, c) of every present modality, unweighted; zero where absent."""
-    outputs = model.decode(content, style)
-    return torch.stack([_negative_log_likelihood(model, batch, m, output) for m, output in enumerate(outputs)])
+def mopoe(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.Generator | None = None) -> Loss:
+    """Mixture of the products of all subsets (MoPoE, Sutter et al. 2021): mean over them of KL(product || p)."""
+    q = model.encode(batch)
+    mixture = mixture_of_products(q.content, q.present)
+    divergence = weighted_kl(mixture.components, mixture.weights, Gaussian.standard_like(q.content[0]))
+    nll = reconstruction(model, batch, mixture.rsample(generator), q.style.rsample(generator))
+    return make_loss(model, config, q, nll, divergence)
 
 
-def masked(values: Float[Tensor, "M batch"], present: Bool[Tensor, "M batch"]) -> Float[Tensor, "M batch"]:
-    """The values where there is a modality, zero elsewhere."""
-    return torch.where(present, values, torch.zeros_like(values))
+def mvtcae(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.Generator | None = None) -> Loss:
+    """Total correlation of M modalities (MVTCAE, Hwang et al. 2021, equation 13), alpha = `total_correlation`.
 
-
-def _negative_log_likelihood(model: MultimodalVAE, batch: Batch, m: int, output: Tensor) -> Float[Tensor, "batch"]:
-    x, there = batch.values[m], batch.present[m]
-    # what is absent may hold anything, even NaN or no character: it must reach neither the value nor the gradient
-    x = torch.where(there.view(-1, *[1] * (x.dim() - 1)), x, torch.zeros_like(x))
-    nll = -model.modalities[m].likelihood.log_prob(output, x)
-    return torch.where(there, nll, torch.zeros_like(nll))
-
-
-def make_loss(
-    model: MultimodalVAE,
-    config: Config,
-    q: Posteriors,
-    nll: Float[Tensor, "M batch"],
-    divergence: Float[Tensor, "batch"],
-    elbos: int = 1,
-) -> Loss:
-    """Weighted sum of the terms; `elbos` is how many of the method's ELBOs each style takes part in."""
-    style = elbos * masked(kl(q.style, Gaussian.standard_like(q.style)), q.present).mean(1)
-    nll = nll.mean(1)
-    content = divergence.mean()
-    total = config.beta * content
-    terms = {}
-    for m, modality in enumerate(model.modalities):
-        total = total + modality.weight * nll[m] + config.beta * config.beta_style * modality.style_weight * style[m]
-        terms[f"nll_{modality.name}"] = nll[m].detach()
-    terms["divergence"] = content.detach()
-    if model.style_dim:
-        terms |= {f"kl_style_{modality.name}": style[m].detach() for m, modality in enumerate(model.modalities)}
-    return Loss(total, {"total": total.detach()} | terms)
+    With q the product of the experts: (M - alpha) / M of the reconstruction, and of the divergence
+    (alpha / M) sum_m KL(q || q_m) + (1 - alpha) KL(q || p). M counts the modalities that an item has.
+    """
+    q, alpha = model.encode(batch), config.total_correlation
+    joint = product_alone(q.content, q.present)
+    count = q.present.sum(0).clamp(min=1)
+    to_experts = masked(kl(joint, q.content), q.present).sum(0) / count
+    divergence = alpha * to_experts + (1 - alpha) * kl(joint, Gaussian.standard_like(joint))
+    nll = reconstruction(model, batch, joint.rsample(generator), q.style.rsample(generator))
+    return make_loss(model, config, q, nll, divergence, nll_weight=1 - alpha / count)
 
 
 @dataclass(frozen=True)
@@ -178,6 +146,38 @@ METHODS: dict[str, Method] = {
     ),
     "mmvae": Method(mmvae, "MMVAE", "mixture", "(1/M) sum_m KL(q_m || p)", "one draw into all", ("mixture",)),
     "mmjsd": Method(mmjsd, "mmJSD", "mixture", "JS(q_1 .. q_M, p)", "one draw into all", ("dynamic_prior", "mixture")),
+    "mmvae_iwae": Method(
+        mmvae_iwae,
+        "MMVAE (IWAE)",
+        "mixture",
+        "inside ln mean_k p(X, z_k) / q(z_k)",
+        "K draws of each into all",
+        ("mixture",),
+    ),
+    "mmvae_dreg": Method(
+        mmvae_dreg,
+        "MMVAE (DReG)",
+        "mixture",
+        "inside ln mean_k p(X, z_k) / q(z_k)",
+        "K draws of each into all",
+        ("mixture",),
+    ),
+    "mopoe": Method(
+        mopoe,
+        "MoPoE",
+        "mixture_of_products",
+        "mean of KL(q_subset || p)",
+        "one draw into all",
+        ("product_alone", "mixture_of_products"),
+    ),
+    "mvtcae": Method(
+        mvtcae,
+        "MVTCAE",
+        "product_alone",
+        "(a/M) sum_m KL(product || q_m) + (1 - a) KL(product || p)",
+        "one draw into all",
+        ("product_alone",),
+    ),
 }
 
 

@@ -31,6 +31,7 @@ from torch import nn
 from workbench import paths
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset, load_dataset
+from workbench.distributions import FAMILIES
 from workbench.modality import modalities_of
 from workbench.model import MultimodalVAE
 
@@ -99,7 +100,7 @@ def build_model(config: Config, dataset: MultimodalDataset) -> MultimodalVAE:
     """The untrained model of a configuration, initialised from its seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return MultimodalVAE(modalities_of(dataset), config.content_dim, config.style_dim)
+        return MultimodalVAE(modalities_of(dataset), config.content_dim, config.style_dim, FAMILIES[config.posterior])
 
 
 def run_folder(config: Config, parent: Path | None = None) -> Path:
@@ -157,7 +158,7 @@ def set_aside(run: Run) -> Path:
 
 # Parts of the package that show or start runs, or that no run uses: a change in them leaves every number as it was.
 SHOWING = ("anatomy", "claims", "cli", "explorers", "linear_gaussian", "notebook", "parameters", "plotting")
-SHOWING += ("published", "quadrature", "report")
+SHOWING += ("published", "quadrature", "report", "tables")
 # Parts that judge a trained run: when they change, runs are evaluated anew, not trained anew.
 JUDGING = ("evaluation", "metrics/", "networks/classifiers")
 
@@ -186,7 +187,7 @@ def _digest(chosen: Callable[[str], bool]) -> str:
 
 
 def provenance() -> dict[str, str | None]:
-    """What a number must be quoted with: versions of training code and judges, commit when known, day (UTC), machine."""
+    """What a number must be quoted with: versions of training code and judges, commit if known, day (UTC), machine."""
     return {
         "code": code_version(),
         "judges": judges_version(),

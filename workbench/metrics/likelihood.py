@@ -16,8 +16,8 @@ from workbench.data.dataset import Batch
 from workbench.distributions import Gaussian, Mixture
 from workbench.divergences import Estimate
 from workbench.fusion import mixture_of_experts
+from workbench.losses import masked, reconstruction
 from workbench.model import MultimodalVAE
-from workbench.objectives import masked, reconstruction
 
 
 def importance_sampled(
