@@ -33,6 +33,7 @@ CORE_MODULES = [
     "evaluation",
 ]
 OUTSIDE_CORE = {
+    "pandas",
     "matplotlib",
     "torchvision",
     "papermill",

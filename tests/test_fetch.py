@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -95,6 +96,18 @@ def svhn(server, monkeypatch, tmp_path):
         table[split] = [f"{server.url}/svhn/{name}", name, hashlib.md5(contents[name]).hexdigest()]
     monkeypatch.setattr(datasets.SVHN, "split_list", table)
     return {name: content for name, content in contents.items() if "extra" not in name}
+
+
+@pytest.fixture
+def inception(server, monkeypatch):
+    """Other, shorter weights on the server, named as pytorch-fid names its own."""
+    weights = pytest.importorskip("pytorch_fid.inception")
+    content = np.random.default_rng(2).bytes(1000)
+    name = f"pt_inception-2015-12-05-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+    server.files[f"/weights/{name}"] = content
+    monkeypatch.setattr(fetch, "INCEPTION", name)
+    monkeypatch.setattr(weights, "FID_WEIGHTS_URL", f"{server.url}/weights/{name}")
+    return content
 
 
 def leftovers(root):
@@ -205,15 +218,15 @@ def test_no_server(tmp_path, svhn, server, monkeypatch):
 
 
 def test_unknown_name(tmp_path):
-    with pytest.raises(ValueError, match="unknown data set 'uci': choose one of mnist, svhn"):
+    with pytest.raises(ValueError, match="unknown data set 'uci': choose one of mnist, svhn, inception"):
         fetch.fetch("uci", tmp_path)
 
 
 def test_check_of_an_empty_root(tmp_path):
     rows = fetch.check(tmp_path)
-    assert [row.source for row in rows] == ["mnist"] * 4 + ["svhn"] * 2
+    assert [row.source for row in rows] == ["mnist"] * 4 + ["svhn"] * 2 + ["inception"]
     assert {row.state for row in rows} == {"missing"} and not any(row.sound for row in rows)
-    assert {row.cure for row in rows} == {"workbench data fetch mnist", "workbench data fetch svhn"}
+    assert {row.cure for row in rows} == {f"workbench data fetch {name}" for name in fetch.NAMES}
 
 
 def test_check_says_when_a_sound_file_is_not_the_whole_set(tmp_path, svhn):
@@ -232,9 +245,44 @@ def test_check_of_real_files(real_data):
     assert {row.cure for row in rows} == {""}
 
 
-def test_addresses_are_torchvisions(tmp_path):
-    datasets = pytest.importorskip("torchvision.datasets")
+def test_inceptions_weights(tmp_path, inception, server):
+    assert fetch.inception_weights(tmp_path) is None
+    (file,) = fetch.fetch("inception", tmp_path)
+    assert file.read_bytes() == inception and leftovers(tmp_path) == []
+    assert fetch.inception_weights(tmp_path) == file == tmp_path / "inception" / server.asked[0][0].split("/")[-1]
+    assert states(tmp_path, "inception") == [f"ok, {len(inception):,} bytes"]
+    fetch.fetch("inception", tmp_path)
+    assert len(server.asked) == 1
+
+
+def test_damaged_weights_are_fetched_again(tmp_path, inception):
+    (file,) = fetch.fetch("inception", tmp_path)
+    file.write_bytes(inception[:-1])
+    assert states(tmp_path, "inception") == ["damaged"] and fetch.inception_weights(tmp_path) is None
+    assert fetch.fetch("inception", tmp_path) == [file] and file.read_bytes() == inception
+
+
+def test_other_weights_are_refused(tmp_path, inception, server):
+    server.files[f"/weights/{fetch.INCEPTION}"] = inception[:-1]
+    with pytest.raises(DataError, match=r"wrong checksum .* run `workbench data fetch inception` again"):
+        fetch.fetch("inception", tmp_path)
+    assert leftovers(tmp_path) == [] and fetch.inception_weights(tmp_path) is None
+
+
+def test_weights_need_pytorch_fid_to_be_fetched_but_not_to_be_checked(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pytorch_fid", None)
+    monkeypatch.delitem(sys.modules, "pytorch_fid.inception", raising=False)
+    with pytest.raises(DataError, match="pip install pytorch-fid"):
+        fetch.fetch("inception", tmp_path)
+    assert states(tmp_path, "inception") == ["missing"]
+
+
+def test_addresses_are_torchvisions_and_pytorch_fids(tmp_path):
+    datasets, weights = pytest.importorskip("torchvision.datasets"), pytest.importorskip("pytorch_fid.inception")
     names = [download.goal.name for name in fetch.NAMES for download in fetch.downloads(name, tmp_path)]
     assert names == [row.file.name for row in fetch.check(tmp_path)]
-    assert fetch.downloads("svhn", tmp_path)[1].md5 == datasets.SVHN.split_list["test"][2]
+    assert fetch.downloads("svhn", tmp_path)[1].checksum == datasets.SVHN.split_list["test"][2]
     assert fetch.downloads("mnist", tmp_path)[0].urls[0].endswith("/mnist/train-images-idx3-ubyte.gz")
+    (download,) = fetch.downloads("inception", tmp_path)
+    assert download.urls == (weights.FID_WEIGHTS_URL,) and weights.FID_WEIGHTS_URL.endswith(f"/{fetch.INCEPTION}")
+    assert (download.checksum, download.algorithm) == ("6726825d", "sha256")

@@ -98,7 +98,7 @@ def test_dreg_is_the_squared_weights_by_hand(style, missing):
 def test_dreg_is_less_noisy_and_for_one_modality_unbiased(modalities, unbiased):
     """Mean gradients over many draws: Tucker et al.'s identity needs the density that the draws come from.
 
-    With several experts the density is their mixture, the draws are one expert's, and the published estimator is biased.
+    With several experts the density is their mixture, the draws are one expert's: the published estimator is biased.
     """
     model, batch = unweighted(tiny_model(modalities, 1)), tiny_batch(modalities, items=3)
     config, encoders = PLAIN.replace(importance_samples=20), list(model.heads.parameters())

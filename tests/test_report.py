@@ -1,4 +1,4 @@
-"""Tables and collected numbers of finished runs: every cell is the run's own number, the paper's only where it fits."""
+"""Names and collected numbers of finished runs: every cell is the run's own number, the paper's only where it fits."""
 
 import json
 
@@ -86,11 +86,20 @@ def test_long_histories_are_thinned_to_their_end(tmp_path):
     assert entry["history"]["step"] == [float(n) for n in range(20, 1001, 20)]
 
 
+def test_pictures_are_left_out_of_collected_numbers(tmp_path):
+    run = finished(tmp_path / "run")
+    metrics = run.metrics
+    run.write("metrics.json", metrics | {"confusion": {"M": [[9, 1]]}, "over_steps": [metrics | {"confusion": [[1]]}]})
+    report.write([run], tmp_path / "reference.json")
+    (entry,) = json.loads((tmp_path / "reference.json").read_text())["runs"]
+    assert entry["metrics"] == metrics | {"over_steps": [metrics]}
+    assert "confusion" in run.metrics  # the run itself keeps them
+
+
 def test_markdown_is_one_line_a_row(tmp_path):
-    lines = report.tables([finished(tmp_path)]).splitlines()
-    assert "## uci-plain-text" in lines and "| --- | --- | ---: |" in "\n".join(lines)
-    widths = {line.count("|") for line in lines if line.startswith("| MMVAE | mixture | 2,000")}
-    assert widths == {len(SUBSETS) + 4}
+    lines = report.markdown(report.probe_table([finished(tmp_path)])).splitlines()
+    assert lines[1].startswith("| --- | --- | ---: |") and len(lines) == 3
+    assert {line.count("|") for line in lines} == {len(SUBSETS) + 4}
 
 
 def test_label_of_every_method(tmp_path):
@@ -101,3 +110,23 @@ def test_label_of_every_method(tmp_path):
     run = finished(tmp_path / "none", objective="mmjsd", dynamic_prior="none", style_dim=4)
     assert report.label(run) == "mmJSD (MS, dynamic prior: none)"
     assert report.paper_key(run) not in published.LINEAR_PROBE
+
+
+def test_label_of_importance_samples(tmp_path):
+    names = {
+        ("mmvae_dreg", 30, 0): ("MMVAE (I=30)", "mmvae-i30"),
+        ("mmvae_dreg", 10, 0): ("MMVAE (I=10)", "mmvae-i10"),
+        ("mmvae_dreg", 30, 4): ("MMVAE (I=30, MS)", "mmvae-i30-ms"),
+        ("mmvae_iwae", 30, 0): ("MMVAE (I=30, IWAE)", "mmvae_iwae-i30"),
+        ("mmvae_iwae", 30, 4): ("MMVAE (I=30, IWAE, MS)", "mmvae_iwae-i30-ms"),
+    }
+    for (objective, samples, style), expected in names.items():
+        folder = tmp_path / f"{objective}{samples}{style}"
+        run = finished(folder, objective=objective, importance_samples=samples, style_dim=style)
+        assert (report.label(run), report.paper_key(run)) == expected
+    assert [key for _, key in names.values() if key in published.LINEAR_PROBE] == ["mmvae-i30"]
+
+
+def test_another_family_of_posteriors_is_named(tmp_path):
+    run = finished(tmp_path, objective="mmvae_dreg", posterior="laplace")
+    assert (report.label(run), report.paper_key(run)) == ("MMVAE (I=30, Laplace)", "mmvae-i30-laplace")

@@ -73,15 +73,21 @@ def evaluate(folders: Annotated[list[Path], typer.Argument(help="Run folders, or
 def report(
     folders: Annotated[list[Path], typer.Argument(help="Run folders, or folders above them.")],
     out: Annotated[Path | None, typer.Option(help="Also write everything to this JSON file.")] = None,
+    tables: Annotated[Path | None, typer.Option(help="Also write every table to this folder: CSV, LaTeX.")] = None,
 ) -> None:
-    """Print the tables of finished runs, and collect their numbers with configuration, commit and machine."""
+    """Print the tables of finished runs beside the paper's; collect their numbers with configuration and commit."""
     from workbench import report as collation
 
-    runs = _runs(folders)
-    print(collation.tables(runs))
+    runs, written = _runs(folders), [out] if out else []
     if out:
-        collation.write(runs, out)
-        print(f"Written: {out}")
+        collation.write(runs, out)  # first: it needs no pandas
+    try:
+        from workbench import tables as sheets
+    except ModuleNotFoundError as error:
+        raise ValueError(f"tables need {error.name}: install it with `pip install -e '.[notebooks]'`") from None
+    print(sheets.markdown(runs))
+    for path in written + (sheets.write(runs, tables) if tables else []):
+        print(f"Written: {path}")
 
 
 def _runs(folders: list[Path], evaluated: bool = True) -> "list[Run]":
@@ -96,7 +102,7 @@ def _runs(folders: list[Path], evaluated: bool = True) -> "list[Run]":
 
 
 @data_app.command("fetch")
-def data_fetch(name: Annotated[str, typer.Argument(help="mnist or svhn")], root: Root = None) -> None:
+def data_fetch(name: Annotated[str, typer.Argument(help="mnist, svhn or inception")], root: Root = None) -> None:
     """Download a data set, with checksums; safe to interrupt and to repeat."""
     from workbench.data.fetch import fetch
     from workbench.paths import data_root

@@ -30,7 +30,10 @@ class Laplace:
         self, output: Float[Tensor, "batch *pixels"], x: Float[Tensor, "batch *pixels"]
     ) -> Float[Tensor, "batch"]:
         """ln p(x | output), summed over the pixels."""
-        return (-(x - output).abs() / self.scale - math.log(2 * self.scale)).flatten(1).sum(1)
+        distance = (
+            (x - output).abs().sum(tuple(range(1, x.dim())))
+        )  # first: one number an item is scaled, not each pixel
+        return -distance / self.scale - x.shape[1:].numel() * math.log(2 * self.scale)
 
     def mean(self, output: Float[Tensor, "batch *pixels"]) -> Float[Tensor, "batch *pixels"]:
         """The output itself: pixels, mostly but not strictly in [0, 1]."""

@@ -1,4 +1,4 @@
-"""Tables 1 and 2 of finished runs, beside the paper's numbers where the data set is the paper's, and as JSON."""
+"""What finished runs are called, in words and in `published`, and all their numbers as one JSON file."""
 
 import json
 from collections.abc import Sequence
@@ -10,33 +10,32 @@ from workbench.objectives import METHODS
 from workbench.paths import replacing
 from workbench.runs import Run
 
-PROBES = {"linear_probe": "256 items, as in the paper", "linear_probe_many": "5,000 items"}
+# Objectives with importance samples, and what tells their estimators apart; the paper's is the first.
+IMPORTANCE = {"mmvae_dreg": "", "mmvae_iwae": "IWAE"}
+BULKY = ("confusion",)  # metrics that are pictures rather than numbers: left out of collected files
 Rows = list[list[str]]
 
 
-def tables(runs: Sequence[Run]) -> str:
-    """All tables of some runs as Markdown: data and its honesty, probes, coherences."""
-    parts = []
-    for data in sorted({run.config.data for run in runs}):
-        chosen = [run for run in runs if run.config.data == data]
-        parts.append(f"## {data}\n\nJudges' own accuracy: {ceiling(chosen[0])}.")
-        parts += [f"Linear probe ({words})\n\n{markdown(probe_table(chosen, p))}" for p, words in PROBES.items()]
-        parts.append(f"Coherence\n\n{markdown(coherence_table(chosen))}")
-    return "\n\n".join(parts)
-
-
 def label(run: Run) -> str:
-    """The method as the paper's tables name it: mmJSD, mmJSD (MS); another dynamic prior than the paper's is named."""
+    """The method as the paper's tables name it: mmJSD, mmJSD (MS), MMVAE (I=30); what the paper has not is named."""
     config = run.config
-    other = "" if config.dynamic_prior == "geometric" else f"dynamic prior: {config.dynamic_prior}"
-    notes = ", ".join(note for note in ("MS" if config.style_dim else "", other) if note)
-    return METHODS[config.objective].label + (f" ({notes})" if notes else "")
+    notes = [f"I={config.importance_samples}", IMPORTANCE[config.objective]] if config.objective in IMPORTANCE else []
+    notes.append("MS" if config.style_dim else "")
+    notes.append("" if config.dynamic_prior == "geometric" else f"dynamic prior: {config.dynamic_prior}")
+    notes.append("" if config.posterior == "gaussian" else config.posterior.capitalize())
+    joined = ", ".join(note for note in notes if note)
+    name = METHODS[config.objective].label.partition(" (")[0]  # its own note is among these
+    return name + (f" ({joined})" if joined else "")
 
 
 def paper_key(run: Run) -> str:
     """The method's key in `published`; one that is not there when the paper has no such method."""
-    style, other = "-ms" if run.config.style_dim else "", run.config.dynamic_prior
-    return run.config.objective + style + ("" if other == "geometric" else f"-{other}")
+    config = run.config
+    key = "mmvae" if config.objective == "mmvae_dreg" else config.objective
+    key += f"-i{config.importance_samples}" if config.objective in IMPORTANCE else ""
+    key += "-ms" if config.style_dim else ""
+    key += "" if config.dynamic_prior == "geometric" else f"-{config.dynamic_prior}"
+    return key + ("" if config.posterior == "gaussian" else f"-{config.posterior}")
 
 
 def probe_table(runs: Sequence[Run], probe: str = "linear_probe") -> Rows:
@@ -84,11 +83,23 @@ def markdown(rows: Rows) -> str:
 def write(runs: Sequence[Run], path: Path) -> None:
     """Every number of some runs as one JSON file, each with configuration, command, commit and machine."""
     collected: list[dict[str, Any]] = [
-        {"method": label(run), **run.read("config.json"), "metrics": run.metrics, "history": _thin(run.history())}
+        {
+            "method": label(run),
+            **run.read("config.json"),
+            "metrics": _without(run.metrics, BULKY),
+            "history": _thin(run.history()),
+        }
         for run in runs
     ]
     with replacing(path) as temporary:
         temporary.write_text(json.dumps({"runs": collected}, indent=1) + "\n")
+
+
+def _without(value: Any, names: Sequence[str]) -> Any:
+    """A JSON value without the keys of these names, at any depth: snapshots are judged as whole runs are."""
+    if isinstance(value, dict):
+        return {key: _without(item, names) for key, item in value.items() if key not in names}
+    return [_without(item, names) for item in value] if isinstance(value, list) else value
 
 
 def _thin(history: dict[str, list[float]], rows: int = 50) -> dict[str, list[float]]:

@@ -1,4 +1,4 @@
-"""Download the real data sets, and say what is there: `workbench data fetch NAME`, `workbench data check`.
+"""Download real data sets and Inception's weights, and say what is there: `workbench data fetch NAME`, `... check`.
 
 A transfer goes to a partial file beside its goal, which takes the goal's name when its checksum matches. Whoever
 interrupts a transfer loses nothing: the next one goes on where it stopped, if the server can.
@@ -23,18 +23,23 @@ from workbench.data.images import SPLITS, DataError
 from workbench.paths import data_root, replacing
 
 _READERS = {"mnist": mnist, "svhn": svhn}
-NAMES = tuple(_READERS)
+NAMES = (*_READERS, "inception")
+INCEPTION = "pt_inception-2015-12-05-6726825d.pth"  # pytorch-fid's name for it; its last part begins the file's SHA-256
 _CHUNK = 1 << 18
 _TIMEOUT = 60  # seconds without a byte
 
 
 @dataclass(frozen=True)
 class Download:
-    """One file: where to get it, its MD5 as transferred, where it belongs; .gz files are unpacked on arrival."""
+    """One file: where to get it, its checksum as transferred or how that begins, where it belongs.
+
+    Files whose address ends in .gz are unpacked on arrival.
+    """
 
     urls: tuple[str, ...]
-    md5: str
+    checksum: str
     goal: Path
+    algorithm: str = "md5"
 
 
 class FileState(NamedTuple):
@@ -69,12 +74,20 @@ def fetch(name: str, root: str | Path | None = None) -> list[Path]:
 
 
 def check(root: str | Path | None = None) -> list[FileState]:
-    """One row for each file of the real data sets, judged by its header and length."""
+    """One row for each file of the real data sets, judged by its header and length, and one for Inception's weights."""
     return [row for name in NAMES for row in _states(name, data_root(root))]
 
 
+def inception_weights(root: str | Path | None = None) -> Path | None:
+    """The file of pytorch-fid's Inception weights under the data root; None where it is missing or damaged."""
+    (row,) = _states("inception", data_root(root))
+    return row.file if row.sound else None
+
+
 def downloads(name: str, root: Path) -> list[Download]:
-    """Addresses and checksums of the files of a data set, as torchvision has them."""
+    """Addresses and checksums of the files of a data set, as torchvision has them; Inception's are pytorch-fid's."""
+    if name == "inception":
+        return [_inception(root)]
     try:
         from torchvision import datasets
     except ImportError as error:
@@ -88,6 +101,14 @@ def downloads(name: str, root: Path) -> list[Download]:
         )
         for file, md5 in datasets.MNIST.resources
     ]
+
+
+def _inception(root: Path) -> Download:
+    try:
+        from pytorch_fid.inception import FID_WEIGHTS_URL
+    except ImportError as error:
+        raise DataError("pytorch-fid knows where the weights are: install it with `pip install pytorch-fid`") from error
+    return Download((FID_WEIGHTS_URL,), _inception_checksum(), root / "inception" / INCEPTION, "sha256")
 
 
 def _transfer(name: str, download: Download) -> None:
@@ -134,11 +155,10 @@ def _receive(url: str, partial: Path) -> None:
 
 def _accept(url: str, partial: Path, download: Download) -> None:
     """Move the partial file to its goal, unpacked where it is packed; a wrong one is removed."""
-    with partial.open("rb") as stream:
-        md5 = hashlib.file_digest(stream, "md5").hexdigest()
-    if md5 != download.md5:
+    found = _checksum(partial, download.algorithm)
+    if not found.startswith(download.checksum):
         partial.unlink()
-        raise DataError(f"wrong checksum {md5} instead of {download.md5}, removed")
+        raise DataError(f"wrong checksum {found} instead of {download.checksum}, removed")
     if url.endswith(".gz"):
         with replacing(download.goal) as temporary, gzip.open(partial) as packed, temporary.open("wb") as plain:
             shutil.copyfileobj(packed, plain)
@@ -147,15 +167,36 @@ def _accept(url: str, partial: Path, download: Download) -> None:
         os.replace(partial, download.goal)
 
 
+def _checksum(file: Path, algorithm: str) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, algorithm).hexdigest()
+
+
+def _inception_checksum() -> str:
+    return Path(INCEPTION).stem.rpartition("-")[2]
+
+
+def _inception_bytes(file: Path) -> int:
+    """Size of Inception's weights; DataError when they are not what the name says."""
+    if not _checksum(file, "sha256").startswith(_inception_checksum()):
+        raise DataError(f"{file} is damaged, its SHA-256 does not begin with {_inception_checksum()}")
+    return file.stat().st_size
+
+
 def _states(name: str, root: Path) -> list[FileState]:
+    if name == "inception":
+        return [_state(name, root / "inception" / INCEPTION, None, _inception_bytes, "bytes")]
     reader = _READERS[name]
     return [
         _state(name, file, reader.COUNTS[split], reader.count) for split in SPLITS for file in reader.files(split, root)
     ]
 
 
-def _state(source: str, file: Path, whole: int, count: Callable[[Path], int]) -> FileState:
-    """Judge one file by `count(file)`, which says how many items it holds or raises DataError."""
+def _state(source: str, file: Path, whole: int | None, count: Callable[[Path], int], unit: str = "items") -> FileState:
+    """Judge one file by `count(file)`, which says how many items it holds or raises DataError.
+
+    `whole` is their right number; None where what can be counted is right.
+    """
     cure = f"workbench data fetch {source}"
     if not file.is_file():
         return FileState(source, file, "partly downloaded" if _partial(file).is_file() else "missing", cure)
@@ -163,9 +204,9 @@ def _state(source: str, file: Path, whole: int, count: Callable[[Path], int]) ->
         items = count(file)
     except DataError:
         return FileState(source, file, "damaged", cure)
-    if items != whole:
+    if whole is not None and items != whole:
         return FileState(source, file, f"ok, but {items:,} items instead of {whole:,}", f"move it away, then {cure}")
-    return FileState(source, file, f"ok, {items:,} items", "")
+    return FileState(source, file, f"ok, {items:,} {unit}", "")
 
 
 def _partial(goal: Path) -> Path:

@@ -1,67 +1,256 @@
-"""Log-likelihoods by importance sampling: ln p(X) = ln E_q[p(X, z) / q(z)].
+"""Log-likelihoods by importance sampling: ln p(X) = ln E_q[p(X, z) / q(z)] (Tables 4 and 16).
 
 The logarithm of the average underestimates on average (Jensen's inequality; Burda et al. 2016), less so the more
-samples there are and the nearer q is to the posterior. Samples are grouped per item, and stratified over the
-components where the proposal is a mixture.
+samples there are and the nearer q is to the posterior. Samples are grouped per item; where the proposal is a mixture
+they are stratified over its components, and its density is the mixture's, not that of the component drawn from.
+
+The paper's ln p(X | x_K) is an estimate of ln p(X), too, with q(z | x_K) as proposal: how well the posterior of a
+subset accounts for everything. Beside it stand the model's own conditional ln p(x_j | x_K), the difference of
+ln p(x_j, x_K) and ln p(x_K), and the predictive ln E_{q(z | x_K)}[p(x_j | z)], from which conditional generation draws.
+Styles of given modalities are proposed by their posteriors, those of the others by the prior. All in nats, without
+likelihood weights.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from workbench.data.dataset import Batch
-from workbench.distributions import Gaussian, Mixture
+from workbench.distributions import Diagonal, Mixture
 from workbench.divergences import Estimate
-from workbench.fusion import mixture_of_experts
-from workbench.losses import masked, reconstruction
+from workbench.fusion import all_subsets, mixture_of_experts
+from workbench.importance import repeated
+from workbench.losses import masked, negative_log_likelihood, reconstruction
 from workbench.model import MultimodalVAE
+
+Subset = tuple[int, ...]  # places of its modalities
+CHUNK = 512  # codes decoded at a time: what a decoder writes for them stays in a processor's cache
+
+
+@dataclass(frozen=True)
+class LogEstimate(Estimate):
+    """The logarithm of a mean, its standard error (to first order), and how many equal weights would be as good."""
+
+    effective_samples: Float[Tensor, "*batch"]
 
 
 def importance_sampled(
     log_joint: Callable[[Float[Tensor, "batch latent"]], Float[Tensor, "batch"]],
-    proposal: Gaussian | Mixture,
+    proposal: Diagonal | Mixture,
     samples: int,
     generator: torch.Generator | None = None,
-) -> Estimate:
+) -> LogEstimate:
     """ln of the integral of exp(log_joint(z)), from `samples` draws of every component of the proposal.
 
-    `log_joint` gets one draw for each item at a time. The standard error is that of the logarithm, to first order.
+    `log_joint` gets one draw for each item at a time.
     """
-    if isinstance(proposal, Gaussian):
+    if isinstance(proposal, Diagonal):
         proposal = Mixture(proposal.unsqueeze(0), torch.ones_like(proposal.mean[None, ..., 0]))
     z = proposal.strata(samples, generator)
     log_weights = torch.stack([torch.stack([log_joint(c) for c in draw]) for draw in z]) - proposal.log_prob(z)
     return log_mean_exp(log_weights, proposal.weights)
 
 
-def log_mean_exp(log_values: Float[Tensor, "samples M batch"], weights: Float[Tensor, "M batch"]) -> Estimate:
+def log_mean_exp(log_values: Float[Tensor, "samples M batch"], weights: Float[Tensor, "M batch"]) -> LogEstimate:
     """ln sum_m w_m mean_s exp(log_values), with the standard error of a stratified mean."""
-    samples = log_values.shape[0]
+    total, share = _shares(log_values, weights)
+    effective = share.sum((0, 1)) ** 2 / (share**2).sum((0, 1))
+    return LogEstimate(total, _stratified_error(share), effective)
+
+
+def log_ratio(
+    log_values: Float[Tensor, "samples M batch"],
+    log_others: Float[Tensor, "samples M batch"],
+    weights: Float[Tensor, "M batch"],
+) -> LogEstimate:
+    """ln of one stratified mean over another of the same draws: a self-normalised estimate."""
+    (total, share), (other_total, other_share) = _shares(log_values, weights), _shares(log_others, weights)
+    effective = other_share.sum((0, 1)) ** 2 / (other_share**2).sum((0, 1))
+    return LogEstimate(total - other_total, _stratified_error(share - other_share), effective)
+
+
+def _shares(log_values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """ln of the stratified mean, and what every draw contributes to it; contributions sum to the draws of a stratum."""
     weighted = torch.log(weights) + log_values
-    total = torch.logsumexp(weighted, dim=(0, 1)) - math.log(samples)
-    share = torch.exp(weighted - total)  # these sum to `samples`
-    error = (share.var(0) / samples).sum(0).sqrt() if samples > 1 else torch.full_like(total, math.nan)
-    return Estimate(total, error)
+    total = torch.logsumexp(weighted, dim=(0, 1)) - math.log(log_values.shape[0])
+    return total, torch.exp(weighted - total)
+
+
+def _stratified_error(share: Float[Tensor, "samples M batch"]) -> Float[Tensor, "batch"]:
+    samples = share.shape[0]
+    if samples < 2:
+        return torch.full_like(share[0, 0], math.nan)
+    return (share.var(0) / samples).sum(0).sqrt()
 
 
 @torch.no_grad()
 def log_evidence(
     model: MultimodalVAE, batch: Batch, samples: int, generator: torch.Generator | None = None
-) -> Estimate:
+) -> LogEstimate:
     """ln p(X) of the modalities that each item has, in nats and without likelihood weights.
 
     The content is proposed by the mixture of the items' posteriors, `samples` draws from each modality's; the styles by
     their own posteriors.
     """
     q = model.encode(batch)
-    content_prior, style_prior = Gaussian.standard_like(q.content[0]), Gaussian.standard_like(q.style)
 
     def log_joint(content: Tensor) -> Tensor:
         style = q.style.rsample(generator)
-        log_ratio = masked(style_prior.log_prob(style) - q.style.log_prob(style), q.present).sum(0)
-        return content_prior.log_prob(content) + log_ratio - reconstruction(model, batch, content, style).sum(0)
+        ratio = masked(model.prior(style).log_prob(style) - q.style.log_prob(style), q.present).sum(0)
+        return model.prior(content).log_prob(content) + ratio - reconstruction(model, batch, content, style).sum(0)
 
     return importance_sampled(log_joint, mixture_of_experts(q.content, q.present), samples, generator)
+
+
+@dataclass(frozen=True)
+class Likelihoods:
+    """Estimates for every item, by given subset, and by target modality and given subset; names as in "M,S"."""
+
+    joint: dict[str, LogEstimate]  # ln p(X | x_K); of the whole set, ln p(X)
+    conditional: dict[str, dict[str, LogEstimate]]  # ln p(x_j | x_K), j not in K
+    predictive: dict[str, dict[str, LogEstimate]]  # ln E_{q(z | x_K)}[p(x_j | z)], any j
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Likelihoods]") -> "Likelihoods":
+        """The estimates of several batches, one after the other."""
+        nested = [
+            {j: _joined([getattr(p, kind)[j] for p in parts]) for j in getattr(parts[0], kind)}
+            for kind in ("conditional", "predictive")
+        ]
+        return cls(_joined([p.joint for p in parts]), *nested)
+
+
+def _joined(parts: Sequence[dict[str, LogEstimate]]) -> dict[str, LogEstimate]:
+    fields = ("value", "standard_error", "effective_samples")
+    return {key: LogEstimate(*(torch.cat([getattr(p[key], f) for p in parts]) for f in fields)) for key in parts[0]}
+
+
+@torch.no_grad()
+def log_likelihoods(
+    model: MultimodalVAE,
+    batch: Batch,
+    how: str,
+    samples: int = 12,
+    generator: torch.Generator | None = None,
+    prior_weight: float | None = None,
+) -> Likelihoods:
+    """All estimates of a batch given every subset of the modalities; `how` is one of `fusion.FUSIONS`.
+
+    Every estimate rests on `samples` draws, or the next multiple of the components that its proposal has. A draw from
+    a component serves all subsets whose posterior has that component. Raises ValueError on items that lack something.
+    """
+    if not batch.present.all():
+        raise ValueError("log-likelihoods given subsets need items that have all modalities: leave the others out")
+    pool = Pool(model, batch, how, samples, generator, prior_weight)
+    found = Likelihoods({}, {j: {} for j in model.letters}, {j: {} for j in model.letters})
+    for subset in pool.plan:
+        name = ",".join(model.letters[m] for m in subset)
+        weights, log_p, log_given = pool.read(subset)
+        rest = [j for j in range(len(model.letters)) if j not in subset]
+        found.joint[name] = log_mean_exp(log_given + sum(log_p[j] for j in rest), weights)
+        for j, letter in enumerate(model.letters):
+            found.predictive[letter][name] = log_mean_exp(log_p[j], weights)
+        for j in rest:
+            found.conditional[model.letters[j]][name] = log_ratio(log_given + log_p[j], log_given, weights)
+    return found
+
+
+class Pool:
+    """Draws from every component that the posterior of some subset has, and the likelihoods that decoders give them."""
+
+    def __init__(
+        self,
+        model: MultimodalVAE,
+        batch: Batch,
+        how: str,
+        samples: int,
+        generator: torch.Generator | None = None,
+        prior_weight: float | None = None,
+    ) -> None:
+        self.model, self.batch, self.q = model, batch, model.encode(batch)
+        self.generator, self.samples = generator, samples
+        self.plan = components_of_subsets(how, len(model.modalities))
+        uses = {key: [s for s, keys in self.plan.items() if key in keys] for keys in self.plan.values() for key in keys}
+        self.components = {key: self._component(key, how, prior_weight) for key in uses}
+        self.draws = {
+            key: self.components[key].draws(max(self.draws_for(s) for s in subsets), generator)
+            for key, subsets in uses.items()
+        }
+        self.styled: dict[tuple, tuple[Tensor, Tensor]] = {}
+        for key, subsets in uses.items():
+            for j in range(len(model.modalities)):
+                for given in {self._given(j, subset) for subset in subsets}:
+                    self.styled[key, j, given] = self._decode(self.draws[key], j, given)
+
+    def draws_for(self, subset: Subset) -> int:
+        """Draws from each component of a subset's posterior."""
+        return -(-self.samples // len(self.plan[subset]))
+
+    def read(self, subset: Subset) -> tuple[Tensor, list[Tensor], Tensor]:
+        """Weights of the components, ln p(x_j | z, s_j) of all j, and ln of p(x_K, z, s_K) / q(z, s_K | x_K).
+
+        The weights are `[C, batch]`, the others `[draws, C, batch]`.
+        """
+        keys, n = self.plan[subset], self.draws_for(subset)
+        components = type(self.q.content).stack([self.components[key] for key in keys])
+        weights = components.mean.new_full(components.mean.shape[:2], 1 / len(keys))
+        z = torch.stack([self.draws[key][:n] for key in keys], dim=1)
+        log_given = self.model.prior(z).log_prob(z) - Mixture(components, weights).log_prob(z)
+        log_p = []
+        for j in range(len(self.model.modalities)):
+            parts = [self.styled[key, j, self._given(j, subset)] for key in keys]
+            log_p.append(torch.stack([p[:n] for p, _ in parts], dim=1))
+            if j in subset:
+                log_given = log_given + log_p[j] + torch.stack([ratio[:n] for _, ratio in parts], dim=1)
+        return weights, log_p, log_given
+
+    def _given(self, j: int, subset: Subset) -> bool:
+        """Whether style j is proposed by its posterior; without styles there is nothing to tell apart."""
+        return j in subset or not self.model.style_dim
+
+    def _component(self, key: Subset, how: str, prior_weight: float | None) -> Diagonal:
+        """The posterior given exactly some modalities; of a single one under the dynamic prior, its encoder's."""
+        if how in ("mixture", "dynamic_prior") and len(key) == 1:
+            return self.q.content[key[0]]
+        how = "product_alone" if how == "mixture_of_products" else how
+        found = self.model.infer(self.q, [self.model.letters[m] for m in key], how, prior_weight)
+        if isinstance(found, Mixture):
+            raise ValueError(f"the fusion {how!r} gives a mixture: say in components_of_subsets what it is made of")
+        return found
+
+    def _decode(self, z: Float[Tensor, "draws batch content"], j: int, given: bool) -> tuple[Tensor, Tensor]:
+        """ln p(x_j | z, s_j) and ln p(s_j) - ln q(s_j) of every draw, about CHUNK of them at a time."""
+        own = self.q.style[j] if given else self.model.prior(self.q.style.mean[j])
+        style = own.draws(len(z), self.generator)
+        ratio = self.model.prior(style).log_prob(style) - own.log_prob(style)
+        at_a_time = max(1, CHUNK // self.batch.size)
+        log_p = []
+        for content, styles in zip(z.split(at_a_time), style.split(at_a_time), strict=True):
+            output = self.model.decode_one(j, content.flatten(0, 1), styles.flatten(0, 1))
+            nll = negative_log_likelihood(self.model, repeated(self.batch, len(content)), j, output)
+            log_p.append(-nll.view(len(content), -1))
+        return torch.cat(log_p), ratio
+
+
+def components_of_subsets(how: str, modalities: int) -> dict[Subset, list[Subset]]:
+    """For every subset of the modalities, the subsets whose fused posteriors its own posterior is a mixture of."""
+    members = [tuple(row.nonzero().flatten().tolist()) for row in all_subsets(modalities)]
+    parts = {
+        "mixture": lambda subset: [(m,) for m in subset],
+        "mixture_of_products": lambda subset: [other for other in members if set(other) <= set(subset)],
+    }
+    return {subset: parts.get(how, lambda subset: [subset])(subset) for subset in members}
+
+
+def summary(estimate: LogEstimate) -> dict[str, float]:
+    """Mean over the items in nats, its standard error from the draws alone, and the mean effective number of draws."""
+    error = estimate.standard_error.square().sum().sqrt() / len(estimate.value)
+    return {
+        "nats": estimate.value.double().mean().item(),
+        "standard_error": error.item(),
+        "effective_samples": estimate.effective_samples.mean().item(),
+    }

@@ -1,0 +1,476 @@
+"""The objectives against `multivae`, another library's: shared networks, shared noise, equal losses and gradients.
+
+Where the two differ on purpose, the adapter of that method says what differs, and why ours is as it is.
+"""
+
+import contextlib
+import math
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from helpers import LETTERS, is_text, rows_of, seeded, tiny_batch, tiny_model
+
+from workbench.config import Config
+from workbench.data.dataset import Batch
+from workbench.distributions import Diagonal, Gaussian, Laplace, stratified_choice
+from workbench.fusion import all_subsets
+from workbench.model import MultimodalVAE
+from workbench.objectives import method
+
+# after `workbench`, which repairs a torchvision that multivae could not import
+WHY = "multivae is not installed: pip install -e '.[oracle]'"
+models = pytest.importorskip("multivae.models", reason=WHY)
+datasets = pytest.importorskip("multivae.data.datasets", reason=WHY)
+base = pytest.importorskip("multivae.models.base", reason=WHY)
+poe = pytest.importorskip("multivae.models.base.base_utils", reason=WHY).poe
+
+STYLE_WEIGHT = 2.5
+CONFIG = Config(beta=2.5, beta_style=1.7, total_correlation=0.7)
+RTOL = 1e-9
+# multivae adds 1e-8 to the variances in MVTCAE's product, and MoPoE's weights of incomplete items are float32 there
+LOOSE = 1e-6
+
+
+@dataclass(frozen=True)
+class Case:
+    """An objective with what it is tried with."""
+
+    name: str
+    style: int = 0
+    samples: int = 0  # of the importance-weighted objectives
+    family: type[Diagonal] = Gaussian
+
+    def __str__(self) -> str:
+        what = [self.name, "styles" * (self.style > 0), f"K{self.samples}" * (self.samples > 0)]
+        return "-".join([part for part in what if part] + ["laplace"] * (self.family is Laplace))
+
+    @property
+    def config(self) -> Config:
+        """CONFIG; where there are importance samples with beta 1, for multivae's bound has no beta."""
+        return CONFIG.replace(beta=1.0, importance_samples=self.samples) if self.samples else CONFIG
+
+    def model(self, count: int) -> MultimodalVAE:
+        """A tiny model whose style weights are equal: multivae has one beta for all styles."""
+        gaussian = tiny_model(count, 2, self.style)
+        modalities = [replace(m, style_weight=STYLE_WEIGHT) for m in gaussian.modalities]
+        model = MultimodalVAE(modalities, 2, self.style, self.family).double()
+        model.load_state_dict(gaussian.state_dict())
+        return model
+
+
+CLOSED = [Case("mvae"), Case("mvtcae"), *(Case(name, style) for name in ("mmvae", "mopoe") for style in (0, 1))]
+FAMILIES = [(1, Gaussian), (4, Gaussian), (4, Laplace)]
+SAMPLED = [Case(name, 0, k, family) for name in ("mmvae_iwae", "mmvae_dreg") for k, family in FAMILIES]
+CASES = CLOSED + SAMPLED
+
+
+def batch_of(count: int, kind: str) -> Batch:
+    """Items that are complete, miss several patterns of modalities, or all miss the second one."""
+    if kind == "mixed":
+        batch = tiny_batch(count, items=21, missing=True)
+        return rows_of(batch, batch.present.any(0))
+    batch = tiny_batch(count, items=21)  # a number on whose split among 2, 3 or 7 components both agree
+    if kind == "absent":
+        batch.present[1] = False
+    return batch
+
+
+# ------------------------------------------------------------------------------------------------------- shared noise
+
+
+class SharedNoise:
+    """Noise that belongs to what is drawn from, whatever the order of the draws.
+
+    A distribution is known by its parameters. Its r-th draw within one call is the same on both sides. Once `closed`,
+    a draw from anything that was not drawn from before is a KeyError.
+    """
+
+    DRAWS = 100  # of one distribution in a call: items that lack a modality share its posterior
+
+    def __init__(self) -> None:
+        self.generator, self.closed = seeded(11), False
+        self.known: dict[int, torch.Tensor] = {}
+        self.noise: dict[int, torch.Tensor] = {}
+
+    def __call__(self, mean: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
+        """Noise of variance one in the shape of a mean `[*batch, latent]`."""
+        width = mean.shape[-1]
+        if width == 0:
+            return torch.zeros_like(mean)
+        rows = torch.cat([mean, logvar], dim=-1).detach().flatten(0, -2)
+        self.add(rows, width)
+        which = self.same(rows, self.known[width]).int().argmax(1)
+        turn = (which.unsqueeze(1) == which).tril().sum(1) - 1
+        return self.noise[width][which, turn].view(mean.shape)
+
+    def add(self, rows: torch.Tensor, width: int) -> None:
+        """Make acquaintance of distributions not seen before."""
+        known = self.known.get(width, rows[:0])
+        noise = self.noise.get(width, rows.new_empty(0, self.DRAWS, width))
+        new = rows.unique(dim=0)
+        new = new[~self.same(new, known).any(1)]
+        if self.closed and len(new):
+            raise KeyError(f"the other side has not drawn from {new[0].tolist()}")
+        made = torch.randn(len(new), self.DRAWS, width, generator=self.generator, dtype=rows.dtype)
+        self.known[width], self.noise[width] = torch.cat([known, new]), torch.cat([noise, made])
+
+    @staticmethod
+    def same(rows: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+        """Which row is which known distribution; MVTCAE's products differ by multivae's 1e-8."""
+        return torch.cdist(rows, known, p=math.inf) < 1e-6
+
+
+@pytest.fixture
+def noise(monkeypatch) -> SharedNoise:
+    """The same noise for the draws of this package and for those of torch.distributions, with which multivae draws."""
+    shared = SharedNoise()
+
+    def rsample(self, sample_shape=()):
+        shape = self._extended_shape(sample_shape)
+        mean, std = self.mean.expand(shape), self.stddev.expand(shape)
+        return mean + std * shared(mean, 2 * std.log())
+
+    for family in (Gaussian, Laplace):
+        monkeypatch.setattr(family, "_noise", lambda self, generator: shared(self.mean, self.logvar))
+    for family in (torch.distributions.Normal, torch.distributions.Laplace):
+        monkeypatch.setattr(family, "rsample", rsample)
+    return shared
+
+
+# ------------------------------------------------------------------------------------------ our networks as multivae's
+
+
+class Encoder(base.BaseEncoder):
+    """Encoder and heads of one of our modalities; text comes as one-hot vectors."""
+
+    def __init__(self, model: MultimodalVAE, m: int) -> None:
+        super().__init__()
+        self.network, self.heads, self.text = model.encoders[m], model.heads[m], is_text(m)
+
+    def forward(self, x):
+        content, style = self.heads(self.network(x.argmax(-1) if self.text else x))
+        latents = {"embedding": content.mean, "log_covariance": content.logvar}
+        return base.ModelOutput(**latents, style_embedding=style.mean, style_log_covariance=style.logvar)
+
+
+class Decoder(base.BaseDecoder):
+    """Decoder of one of our modalities: codes are (content, style) there, (style, content) here."""
+
+    def __init__(self, model: MultimodalVAE, m: int) -> None:
+        super().__init__()
+        self.network, self.content_dim = model.decoders[m], model.content_dim
+
+    def forward(self, z):
+        code = torch.cat([z[..., self.content_dim :], z[..., : self.content_dim]], dim=-1)
+        return base.ModelOutput(reconstruction=self.network(code))
+
+
+class MoPoE(models.MoPoE):
+    """Theirs without p(z) as an expert, and with our choice of a component for items that lack something.
+
+    Ours has the products of the paper's text. Theirs, after the authors' code, multiplies p(z) into that of all
+    modalities only. And theirs draws the components of incomplete items at random, without sharing them out.
+    """
+
+    def _poe_fusion(self, mus, logvars):
+        return poe(mus, logvars, eps=0.0)
+
+    def random_mixture_component_selection(self, mus, logvars, availabilities):
+        items = torch.arange(mus.shape[1])
+        choice = stratified_choice(availabilities)
+        return mus[choice, items], logvars[choice, items]
+
+
+class LaplaceMMVAE(models.MMVAE):
+    """Theirs with our Laplace distributions: scale sqrt(exp(logvar) / 2), where theirs has a softmax over latents."""
+
+    def log_var_to_std(self, log_var):
+        return torch.exp(0.5 * log_var) / math.sqrt(2)
+
+    @property
+    def pz_params(self):
+        return self.prior_mean, torch.full_like(self.prior_mean, math.sqrt(0.5))
+
+
+def mvae_settings(model: MultimodalVAE, config: Config) -> tuple:
+    """The joint ELBO and the unimodal ones, but none of the further random subsets (k), and no warm-up of beta."""
+    return models.MVAE, models.MVAEConfig, {"use_subsampling": True, "k": 0, "warmup": 0, "beta": config.beta}
+
+
+def mopoe_settings(model: MultimodalVAE, config: Config) -> tuple:
+    """All subsets; styles of the same size everywhere."""
+    styles = {m.name: model.style_dim for m in model.modalities} if model.style_dim else None
+    betas = {"beta": config.beta, "beta_style": config.beta_style * STYLE_WEIGHT}
+    return MoPoE, models.MoPoEConfig, {**betas, "modalities_specific_dim": styles}
+
+
+def mmvae_settings(model: MultimodalVAE, config: Config) -> tuple:
+    """MMVAE with a closed form of the divergence is a MoPoE whose subsets are single modalities."""
+    theirs, settings, values = mopoe_settings(model, config)
+    return theirs, settings, values | {"subsets": [[m.name] for m in model.modalities]}
+
+
+def mvtcae_settings(model: MultimodalVAE, config: Config) -> tuple:
+    """Their alpha is our `total_correlation`."""
+    return models.MVTCAE, models.MVTCAEConfig, {"alpha": config.total_correlation, "beta": config.beta}
+
+
+def iwae_settings(model: MultimodalVAE, config: Config, loss: str = "iwae_looser") -> tuple:
+    """A fixed prior; the loose bound is the one that averages the draws of every expert by themselves, as ours."""
+    laplace = model.family is Laplace
+    family = "laplace_with_softmax" if laplace else "normal"
+    values = {"K": config.importance_samples, "prior_and_posterior_dist": family, "learn_prior": False, "loss": loss}
+    return LaplaceMMVAE if laplace else models.MMVAE, models.MMVAEConfig, values
+
+
+def dreg_settings(model: MultimodalVAE, config: Config) -> tuple:
+    """As IWAE, with the other gradient."""
+    return iwae_settings(model, config, "dreg_looser")
+
+
+SETTINGS = {
+    "mvae": mvae_settings,
+    "mmvae": mmvae_settings,
+    "mopoe": mopoe_settings,
+    "mvtcae": mvtcae_settings,
+    "mmvae_iwae": iwae_settings,
+    "mmvae_dreg": dreg_settings,
+}
+
+
+def oracle(name: str, model: MultimodalVAE, config: Config):
+    """A model of multivae around our networks, with its own likelihoods, weighted as ours."""
+    theirs, settings, values = SETTINGS[name](model, config)
+    names = [m.name for m in model.modalities]
+    likelihoods = {
+        "uses_likelihood_rescaling": True,
+        "rescale_factors": {m.name: m.weight for m in model.modalities},
+        "decoders_dist": {n: "categorical" if is_text(m) else "laplace" for m, n in enumerate(names)},
+        "decoder_dist_params": {n: {"scale": 0.75} for m, n in enumerate(names) if not is_text(m)},
+    }
+    return theirs(
+        settings(n_modalities=len(names), latent_dim=model.content_dim, **likelihoods, **values),
+        encoders={n: Encoder(model, m) for m, n in enumerate(names)},
+        decoders={n: Decoder(model, m) for m, n in enumerate(names)},
+    )
+
+
+def inputs(batch: Batch):
+    """The batch as a data set of multivae: absent values are zero, which is how our model reads them."""
+    data, masks = {}, {}
+    for m, (x, there) in enumerate(zip(batch.values, batch.present, strict=True)):
+        x = torch.where(there.view(-1, *[1] * (x.dim() - 1)), x, torch.zeros_like(x))
+        data["abcd"[m]] = torch.nn.functional.one_hot(x, LETTERS).double() if is_text(m) else x
+        masks["abcd"[m]] = there.clone()
+    if batch.present.all():
+        return datasets.MultimodalBaseDataset(data)
+    return datasets.IncompleteDataset(data, masks)
+
+
+# ----------------------------------------------------------------------------------------------------- losses of both
+
+
+def mean_loss(theirs, batch: Batch) -> torch.Tensor:
+    """Their loss where it is the mean over the batch, as ours."""
+    return theirs(inputs(batch)).loss
+
+
+def summed_loss(theirs, batch: Batch) -> torch.Tensor:
+    """Their MMVAE adds up over the batch."""
+    return theirs(inputs(batch)).loss / batch.size
+
+
+def mvae_loss(theirs, batch: Batch) -> torch.Tensor:
+    """Their ELBO of a subset is a mean over the items that have any of it, which counts rare modalities more.
+
+    Ours is a mean over the batch, so that every item weighs the same whatever the others lack.
+    """
+    elbos, names = theirs(inputs(batch)).metrics, list(theirs.encoders)
+    having = dict(zip(names, batch.present, strict=True)) | {"_".join(names): batch.present.any(0)}
+    return sum(elbos[subset] * there.sum() / batch.size for subset, there in having.items() if there.any())
+
+
+def mvtcae_loss(theirs, batch: Batch) -> torch.Tensor:
+    """M in their weights is the model's, in ours the item's, which makes an absent modality as good as none.
+
+    So theirs gets the items of the same number of modalities together, and that number.
+    """
+    total, counts = torch.zeros(()), batch.present.sum(0)
+    for count in counts.unique().tolist():
+        part = rows_of(batch, counts == count)
+        theirs.n_modalities = count
+        total = total + mean_loss(theirs, part) * part.size / batch.size
+    return total
+
+
+LOSSES = {"mvae": mvae_loss, "mvtcae": mvtcae_loss, "mmvae_iwae": summed_loss, "mmvae_dreg": summed_loss}
+
+
+@contextlib.contextmanager
+def float64_by_default():
+    """multivae makes buffers in the default type."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def theirs(name: str, model: MultimodalVAE, batch: Batch, config: Config) -> list[torch.Tensor]:
+    """multivae's loss and its gradients in our parameters.
+
+    The value of their DReG is sum_k w_k ln w_k with fixed normalised w_k, made for its gradient; ours is the bound.
+    """
+    with float64_by_default():
+        loss = LOSSES.get(name, mean_loss)(oracle(name, model, config), batch)
+        gradients = torch.autograd.grad(loss, list(model.parameters()), materialize_grads=True)
+        bound = theirs("mmvae_iwae", model, batch, config)[0] if name == "mmvae_dreg" else loss.detach()
+    return [bound, *gradients]
+
+
+def ours(name: str, model: MultimodalVAE, batch: Batch, config: Config) -> list[torch.Tensor]:
+    """Our loss and its gradients."""
+    loss = method(name).objective(model, batch, config).total
+    return [loss.detach(), *torch.autograd.grad(loss, list(model.parameters()), materialize_grads=True)]
+
+
+def tolerance(name: str, kind: str) -> float:
+    """Relative tolerance: see LOOSE."""
+    loose = name == "mvtcae" or (name in ("mopoe", "mmvae") and kind != "complete")
+    return LOOSE if loose else RTOL
+
+
+def assert_equal(found: list[torch.Tensor], expected: list[torch.Tensor], rtol: float = RTOL) -> None:
+    """Loss and gradients agree; zeros within rtol of the largest gradient of the same parameter."""
+    for mine, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, other, rtol=rtol, atol=rtol * other.abs().max().item())
+
+
+@pytest.mark.parametrize("kind", ["complete", "mixed", "absent"])
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_losses_and_gradients_are_those_of_multivae(case, count, kind, noise):
+    model, batch = case.model(count), batch_of(count, kind)
+    found = ours(case.name, model, batch, case.config)
+    noise.closed = True
+    assert_equal(found, theirs(case.name, model, batch, case.config), tolerance(case.name, kind))
+
+
+# ----------------------------------------------------------------------------------------------------- it can fail
+
+
+def other_beta(model: MultimodalVAE, config: Config) -> Config:
+    """Half a percent more of all divergences."""
+    return config.replace(beta=config.beta * 1.005)
+
+
+def other_style_beta(model: MultimodalVAE, config: Config) -> Config:
+    """Half a percent more of the styles' divergences."""
+    return config.replace(beta_style=config.beta_style * 1.005)
+
+
+def other_correlation(model: MultimodalVAE, config: Config) -> Config:
+    """Another alpha."""
+    return config.replace(total_correlation=config.total_correlation + 0.005)
+
+
+def fewer_samples(model: MultimodalVAE, config: Config) -> Config:
+    """One draw less of every posterior; the others are the same."""
+    return config.replace(importance_samples=config.importance_samples - 1)
+
+
+def other_likelihood_weight(model: MultimodalVAE, config: Config) -> Config:
+    """Half a percent more of one likelihood."""
+    first, *others = model.modalities
+    model.modalities = (replace(first, weight=first.weight * 1.005), *others)
+    return config
+
+
+def other_network(model: MultimodalVAE, config: Config) -> Config:
+    """One bias of the text's decoder; in an image's the gradients of a Laplace likelihood would stay the same."""
+    with torch.no_grad():
+        model.decoders[2].layer.bias[0] += 0.005
+    return config
+
+
+CHANGES = [
+    *((case, other_beta) for case in CASES if case.samples != 1),
+    *((case, other_likelihood_weight) for case in CASES if case.samples != 1),
+    *((case, other_network) for case in CASES if case.samples != 1),
+    *((case, fewer_samples) for case in SAMPLED if case.samples != 1),
+    *((case, other_style_beta) for case in CLOSED if case.style),
+    (Case("mvtcae"), other_correlation),
+]
+
+
+@pytest.mark.parametrize(("case", "change"), CHANGES, ids=lambda x: getattr(x, "__name__", str(x)))
+def test_a_small_change_is_seen(case, change, noise):
+    model, batch = case.model(3), batch_of(3, "mixed")
+    expected = theirs(case.name, model, batch, case.config)
+    changed = ours(case.name, model, batch, change(model, case.config))
+    for mine, other in ((changed[:1], expected[:1]), (changed[1:], expected[1:])):
+        with pytest.raises(AssertionError, match="not close"):
+            assert_equal(mine, other, tolerance(case.name, "mixed"))
+
+
+@pytest.mark.parametrize("samples", [1, 4])
+def test_gradients_of_dreg_are_not_those_of_iwae(samples, noise):
+    case, batch = Case("mmvae_dreg", 0, samples), batch_of(3, "mixed")
+    model = case.model(3)
+    found, expected = (side("mmvae_iwae", model, batch, case.config) for side in (ours, theirs))
+    dreg = ours("mmvae_dreg", model, batch, case.config)
+    assert_equal(found, expected)
+    assert_equal(dreg[:1], expected[:1])
+    with pytest.raises(AssertionError, match="not close"):
+        assert_equal(dreg, expected)
+
+
+@pytest.mark.parametrize("name", ["mvae", "mvtcae", "mopoe"])
+def test_the_deliberate_differences_are_differences(name, noise, monkeypatch):
+    """Without its adapter every one of these methods is another, so that no adapter is idle."""
+    monkeypatch.setitem(LOSSES, name, mean_loss)
+    monkeypatch.delattr(MoPoE, "_poe_fusion")
+    model, batch = Case(name).model(3), batch_of(3, "mixed")
+    with pytest.raises(AssertionError, match="not close"):
+        assert_equal(ours(name, model, batch, CONFIG), theirs(name, model, batch, CONFIG), rtol=1e-3)
+
+
+# ----------------------------------------------------------------------------------------- components of mixtures
+
+
+def their_choice(theirs, weights: torch.Tensor) -> torch.Tensor:
+    """Which component their code gives to every item, read off components whose mean is their number."""
+    components = torch.arange(len(weights)).view(-1, 1, 1).expand(*weights.shape, 1)
+    choose = super(MoPoE, theirs).random_mixture_component_selection
+    if (weights == weights[0, 0]).all():
+        choose, weights = theirs.deterministic_mixture_component_selection, weights[:, 0]
+    return choose(components, components, weights)[0].flatten()
+
+
+@pytest.mark.parametrize(("components", "items"), [(2, 21), (3, 21), (7, 21), (7, 70), (7, 27)])
+def test_complete_items_are_split_evenly_by_both(components, items):
+    """In blocks, too. Where the number does not divide, ours differ by one at most; theirs gives the last the rest."""
+    theirs = oracle("mopoe", tiny_model(3), CONFIG)
+    weights = torch.full((components, items), 1 / components, dtype=torch.float64)
+    mine, other = stratified_choice(weights), their_choice(theirs, weights)
+    found, expected = mine.bincount(minlength=components), other.bincount(minlength=components)
+    share = items // components
+    assert (mine.diff() >= 0).all() and found.max() - found.min() <= 1
+    assert expected.tolist() == [share] * (components - 1) + [items - share * (components - 1)]
+    assert torch.equal(mine, other) == (items != 27)
+
+
+def test_incomplete_items_are_split_evenly_by_both():
+    """Theirs by chance, ours exactly, among the subsets of what is there: here a, c and (a, c)."""
+    theirs, items = oracle("mopoe", tiny_model(3), CONFIG), 9000
+    there = ~all_subsets(3)[:, 1:2].expand(-1, items)
+    weights = there.double() / 3
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        other = their_choice(theirs, weights).bincount(minlength=7)
+    mine = stratified_choice(weights[:, :90]).bincount(minlength=7)
+    assert mine.tolist() == [30, 0, 30, 0, 30, 0, 0]
+    assert (other > 0).tolist() == [True, False, True, False, True, False, False]
+    assert (other[other > 0] - 3000).abs().max() < 5 * math.sqrt(9000 * 2 / 9)

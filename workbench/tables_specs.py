@@ -1,0 +1,240 @@
+"""The table of tables: which of the paper's each one is, how its cells are read from metrics.json, the paper's cells.
+
+To add a table, add a line to `SPECS`. A reader gives no cell where a run lacks the section.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from workbench import published
+
+Metrics = dict[str, Any]
+Numbers = dict[str, dict[str, Any]]  # posterior -> column -> number; the posterior that the paper shows comes first
+Rows = dict[str, dict[str, float]]  # the paper's: method's key -> column -> number
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A table: where it stands in the paper, how its cells are read from metrics, and the paper's own cells."""
+
+    name: str
+    title: str
+    read: Callable[[Metrics], Numbers]
+    numbers: str = ""  # in the paper; "": beyond it
+    paper: Rows = field(default_factory=dict)
+    error: Callable[[Metrics], Numbers] = lambda metrics: {}  # standard error inside a run
+    note: Callable[[Sequence[Metrics]], str] = lambda metrics: ""  # sentences for the caption
+    digits: int = 2
+    higher_is_better: bool = True
+    unjudged: tuple[str, ...] = ()  # columns in which more is neither better nor worse
+    sparse: bool = False  # methods that cannot have such numbers are left out
+
+    @property
+    def heading(self) -> str:
+        """Number and title, such as "Tables 1 and 14: accuracy ..."."""
+        return f"{self.numbers}: {self.title}" if self.numbers else self.title[0].upper() + self.title[1:]
+
+
+def _section(name: str) -> Callable[[Metrics], Numbers]:
+    """A section that is laid out as a table: posterior, column."""
+    return lambda metrics: metrics.get(name) or {}
+
+
+def _flat(name: str) -> Callable[[Metrics], Numbers]:
+    """A section that has columns only."""
+    return lambda metrics: {"": metrics[name]} if metrics.get(name) else {}
+
+
+def _path(target: str, given: str) -> str:
+    return f"{given} → {target}"
+
+
+def _paths(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Columns from found[target][given], but for what was given itself."""
+    items = ((target, given, x) for target, row in found.items() for given, x in row.items())
+    return {_path(target, given): x for target, given, x in items if target not in given.split(",")}
+
+
+def _coherence(metrics: Metrics) -> Numbers:
+    random = {published.RANDOM: (metrics.get("random_coherence") or {}).get("agreement_pattern")}
+    return {how: random | _paths(found) for how, found in (metrics.get("coherence") or {}).items()}
+
+
+def _random_coherence(metrics: Metrics) -> Numbers:
+    return {
+        how: {c.replace("_", " "): x for c, x in row.items()} for how, row in _flat("random_coherence")(metrics).items()
+    }
+
+
+def _quality(score: str) -> Callable[[Metrics], Numbers]:
+    """A score of generated images: of each modality from every subset of the others, then from the prior."""
+
+    def read(metrics: Metrics) -> Numbers:
+        quality = metrics.get("quality") or {}
+        random = quality.get("random") or {}
+        conditional = quality.get("conditional") or ({"": {}} if random else {})
+        numbers: Numbers = {}
+        for how, found in conditional.items():
+            targets = {
+                target: found.get(target, {}) | {published.RANDOM: random.get(target)} for target in found | random
+            }
+            numbers[how] = {path: (x or {}).get(score) for path, x in _paths(targets).items()}
+        return numbers
+
+    return read
+
+
+def _given(subset: str, joint: str = ",".join("MST")) -> str:
+    return "X" if subset == joint else f"X|{subset}"
+
+
+def _likelihood(entry: str) -> Callable[[Metrics], Numbers]:
+    """An entry of the log-likelihoods: of X first, then of X given each subset."""
+
+    def read(metrics: Metrics) -> Numbers:
+        numbers: Numbers = {}
+        for how, found in ((metrics.get("log_likelihood") or {}).get("X") or {}).items():
+            joint = max(found, key=lambda subset: subset.count(","), default="")
+            order = sorted(found, key=lambda subset: subset != joint)
+            numbers[how] = {_given(subset, joint): (found[subset] or {}).get(entry) for subset in order}
+        return numbers
+
+    return read
+
+
+def _distinct(metrics: Sequence[Metrics], section: str, entry: str) -> list[Any]:
+    """Values of an entry of a section over runs, each once, where they have it."""
+    values = [(m.get(section) or {}).get(entry) for m in metrics]
+    return [x for i, x in enumerate(values) if x is not None and x not in values[:i]]
+
+
+def _or(values: Sequence[Any], form: str = "") -> str:
+    return " or ".join(dict.fromkeys(format(value, form) for value in values))
+
+
+def _probe_note(metrics: Sequence[Metrics]) -> str:
+    draws = ", mean over several draws of them" if any(m.get("linear_probe_error") for m in metrics) else ""
+    return f"Accuracy on test items of a logistic regression on posterior means of 256 training items{draws}."
+
+
+def _judges_note(metrics: Sequence[Metrics]) -> str:
+    """What no coherence can pass but by luck."""
+    letters = dict.fromkeys(letter for m in metrics for letter in m.get("classifier_accuracy") or {})
+    own = [f"{letter} {_or(_distinct(metrics, 'classifier_accuracy', letter), '.3f')}" for letter in letters]
+    return f"Judges' own accuracy: {', '.join(own)}." if own else ""
+
+
+def _coherence_note(metrics: Sequence[Metrics]) -> str:
+    what = (
+        "Accuracy of generated samples, as a judge finds it; random: the agreement pattern of the reference code, 0.82 "
+        "by chance, so that more is not better."
+    )
+    return f"{what} {_judges_note(metrics)}".strip()
+
+
+def _random_note(metrics: Sequence[Metrics]) -> str:
+    what = (
+        "All agree: every modality shows one class, the paper's words. Agreement pattern: (a = b) = (a = c), "
+        "the reference code's count, 0.82 by chance, so that more is not better; the paper's RANDOM looks like it."
+    )
+    return f"{what} {_judges_note(metrics)}".strip()
+
+
+def _features_note(metrics: Sequence[Metrics]) -> str:
+    features = [", ".join(f"{k} {v}" for k, v in found.items()) for found in _distinct(metrics, "quality", "features")]
+    images = _distinct(metrics, "quality", "images")
+    parts = [f"Features: {_or(features)}."] if features else []
+    return " ".join([*parts, f"{_or(images, ',')} images of each kind."] if images else parts)
+
+
+def _quality_note(metrics: Sequence[Metrics]) -> str:
+    ceilings = _distinct(metrics, "quality", "ceiling")
+    ceiling = f"Identical distributions reach {_or(ceilings, '.2f')}, not 1." if ceilings else ""
+    return " ".join(part for part in (_features_note(metrics), "The paper's are Inception's.", ceiling) if part)
+
+
+def _likelihood_note(metrics: Sequence[Metrics]) -> str:
+    samples, items = _distinct(metrics, "log_likelihood", "samples"), _distinct(metrics, "log_likelihood", "items")
+    how = "Importance sampling"
+    how += f" with K = {_or(samples)} samples" if samples else ""
+    how += f" for each of {_or(items, ',')} test items" if items else ""
+    return f"{how}; the paper's estimator mixed items, so that its absolute values are out of reach."
+
+
+def _columns(name: Callable[..., str], rows: dict[str, dict]) -> Rows:
+    """The paper's rows with our names of columns."""
+    return {
+        key: {name(*column) if isinstance(column, tuple) else name(column): x for column, x in row.items()}
+        for key, row in rows.items()
+    }
+
+
+_COHERENCE_ROWS = {
+    key: {published.RANDOM: published.RANDOM_COHERENCE[key]} | row
+    for key, row in _columns(_path, published.COHERENCE).items()
+}
+_RANDOM_ROWS = {key: {"agreement pattern": x} for key, x in published.RANDOM_COHERENCE.items()}
+_QUALITY_ROWS = _columns(_path, published.QUALITY)
+
+SPECS = {
+    spec.name: spec
+    for spec in (
+        Spec(
+            "linear_probe",
+            "accuracy of a linear probe on 256 items",
+            _section("linear_probe"),
+            "Tables 1 and 14",
+            published.LINEAR_PROBE,
+            error=_section("linear_probe_error"),
+            note=_probe_note,
+        ),
+        Spec("linear_probe_full", "accuracy of a linear probe on all training items", _section("linear_probe_full")),
+        Spec("style_probe", "accuracy of a linear probe on each modality's style", _flat("style_probe"), sparse=True),
+        Spec(
+            "coherence",
+            "coherence of generated samples, given → generated",
+            _coherence,
+            "Tables 2 and 15",
+            _COHERENCE_ROWS,
+            note=_coherence_note,
+            unjudged=(published.RANDOM,),
+        ),
+        Spec(
+            "random_coherence",
+            "coherence of random samples by two counts",
+            _random_coherence,
+            paper=_RANDOM_ROWS,
+            note=_random_note,
+            unjudged=("agreement pattern",),
+        ),
+        Spec(
+            "quality",
+            "average precision of generated samples, given → generated",
+            _quality("average_precision"),
+            "Table 3",
+            _QUALITY_ROWS,
+            note=_quality_note,
+        ),
+        Spec("f_8", "F_8 of generated samples (weights recall)", _quality("f_8"), note=_features_note),
+        Spec("f_1_8", "F_1/8 of generated samples (weights precision)", _quality("f_1_8"), note=_features_note),
+        Spec(
+            "fid",
+            "Fréchet distance (FID) of generated samples (lower is better)",
+            _quality("fid"),
+            note=_features_note,
+            digits=1,
+            higher_is_better=False,
+        ),
+        Spec(
+            "log_likelihood",
+            "test log-likelihoods in nats per item",
+            _likelihood("nats"),
+            "Tables 4 and 16",
+            _columns(_given, published.LOG_LIKELIHOOD),
+            error=_likelihood("standard_error"),
+            note=_likelihood_note,
+            digits=0,
+        ),
+    )
+}
