@@ -7,9 +7,13 @@ from helpers import fewer_modalities, seeded, tiny_batch, tiny_model
 from workbench import evaluation
 from workbench.config import Config
 from workbench.data.dataset import Batch
-from workbench.evaluation import asleep, codes, conditional_coherences, evaluate_into, subset_posterior, subsets
-from workbench.metrics import classifiers
+from workbench.evaluation import asleep, evaluate_into
+from workbench.fusion import subsets
+from workbench.inference import codes, subset_posterior
+from workbench.metrics import classifiers, quality
 from workbench.metrics.classifiers import Classifier
+from workbench.metrics.coherence import conditional_coherence
+from workbench.metrics.generation import Panel, judge_conditional
 from workbench.runs import Run, judges_version, save_weights
 from workbench.training import fit
 
@@ -22,10 +26,9 @@ def little(tiny_root, monkeypatch):
     monkeypatch.setattr(classifiers, "STEPS", 5)
     monkeypatch.setattr(classifiers, "OTHER_STEPS", {})
     monkeypatch.setattr(classifiers, "BATCH", 32)
-    monkeypatch.setattr(evaluation, "MANY_ITEMS", 150)
-    monkeypatch.setattr(evaluation, "PAPER_ITEMS", 60)
+    monkeypatch.setattr(quality, "RUNS", 1)
     monkeypatch.setattr(evaluation, "CHUNK", 64)
-    monkeypatch.setattr(evaluation, "RANDOM_ITEMS", 50)
+    monkeypatch.setattr(evaluation, "IMPORTANCE_SAMPLES", 3)
 
 
 def trained(**changes) -> Run:
@@ -46,7 +49,7 @@ def test_an_evaluated_run_has_every_number(little):
     assert run.metrics["coherence"] == metrics["coherence"]
     assert metrics["test_items"] == len(run.dataset("test")) // 2
     assert metrics["classifier_accuracy"].keys() == metrics["style_probe"].keys() == {"M", "S", "T"}
-    for table in ("linear_probe", "linear_probe_many"):
+    for table in ("linear_probe", "linear_probe_error", "linear_probe_full"):
         assert metrics[table].keys() == {"dynamic_prior", "mixture"}
         assert all(row.keys() == ALL for row in metrics[table].values())
     for table in metrics["coherence"].values():
@@ -57,19 +60,74 @@ def test_an_evaluated_run_has_every_number(little):
     assert all(0 <= x <= 1 for x in numbers)
     assert metrics["random_coherence"]["all_agree"] <= metrics["random_coherence"]["agreement_pattern"]
     assert [row["step"] for row in metrics["over_steps"]] == [3, 6]
+    assert not {"quality", "log_likelihood"} & metrics["over_steps"][0].keys()
     # under mixture and dynamic prior a single modality is its own posterior: the same probe
     for letter in "MST":
         assert metrics["linear_probe"]["mixture"][letter] == metrics["linear_probe"]["dynamic_prior"][letter]
+
+
+def test_confusions_are_what_coherence_counts(little):
+    metrics = evaluation.evaluate(trained(objective="mvae"), limit=60, progress=False, parts=["coherence"])
+    assert "linear_probe" not in metrics and "quality" not in metrics
+    for target, row in metrics["confusion"]["product"].items():
+        for given, counts in row.items():
+            counts = torch.tensor(counts)
+            assert counts.shape == (10, 10) and counts.sum() == 60
+            assert metrics["coherence"]["product"][target][given] == pytest.approx(counts.trace().item() / 60)
+
+
+def test_quality_of_what_was_not_given(little):
+    metrics = evaluation.evaluate(trained(), limit=60, progress=False, parts=["quality"])
+    found = metrics["quality"]
+    assert found["features"] == {"M": "judge of uci (128 features)", "S": "judge of plain (128 features)"}
+    assert found["images"] == 60 and found["ceiling"] == pytest.approx(0.72, abs=0.001)
+    measures = {"average_precision", "f_8", "f_1_8", "fid"}
+    assert {*found["random"]} == {"M", "S"} and all({*row} == measures for row in found["random"].values())
+    for table in found["conditional"].values():
+        assert {target: {*row} for target, row in table.items()} == {"M": {"S", "T", "S,T"}, "S": {"M", "T", "M,T"}}
+        for row in table.values():
+            assert all(0 <= x["average_precision"] <= found["ceiling"] and x["fid"] >= 0 for x in row.values())
+
+
+def test_log_likelihoods_of_a_run(little):
+    run = trained(objective="mmvae", style_dim=4)
+    found = evaluation.evaluate(run, limit=60, progress=False, parts=["likelihood"], samples=4)["log_likelihood"]
+    assert found["samples"] == 4 and found["items"] == 60
+    assert {*found["X"]["mixture"]} == ALL
+    assert {target: len(row) for target, row in found["given"]["mixture"].items()} == {"M": 3, "S": 3, "T": 3}
+    assert {target: len(row) for target, row in found["predictive"]["mixture"].items()} == {"M": 7, "S": 7, "T": 7}
+    for row in found["X"]["mixture"].values():
+        assert row["nats"] < 0 and row["standard_error"] > 0 and 1 <= row["effective_samples"] <= 6
+
+
+def test_importance_weighted_and_laplace_runs_are_evaluated(little):
+    run = trained(objective="mmvae_dreg", posterior="laplace", importance_samples=2)
+    metrics = evaluation.evaluate(run, limit=60, progress=False)
+    assert metrics["linear_probe"].keys() == {"mixture"} and metrics["log_likelihood"]["X"]["mixture"]["M"]["nats"] < 0
+
+
+def test_mopoe_has_two_posteriors(little):
+    metrics = evaluation.evaluate(trained(objective="mopoe"), limit=60, progress=False)
+    assert [*metrics["coherence"]] == ["product_alone", "mixture_of_products"]
+    found = metrics["log_likelihood"]["X"]
+    assert found["product_alone"]["M"] == found["mixture_of_products"]["M"], "the same draws"
+
+
+def test_an_unknown_part_is_refused(little):
+    with pytest.raises(ValueError, match="unknown part 'speed' of an evaluation: choose some of probes, coherence"):
+        evaluation.evaluate(trained(), parts=["speed"])
 
 
 @pytest.mark.parametrize(("objective", "inference"), [("mvae", "product"), ("mmvae", "mixture")])
 def test_each_method_has_its_own_inference_and_the_same_numbers_again(objective, inference, little):
     run = trained(objective=objective)
     metrics = evaluation.evaluate(run, limit=60, progress=False)
+    assert metrics.pop("seconds").keys() == {"encoding", "probes", "judges", "generation", "likelihood"}
     assert metrics["coherence"].keys() == {inference} and metrics["style_probe"] == {}
     assert metrics["test_items"] == 60
     if objective == "mvae":
-        assert evaluation.evaluate(run, limit=60, progress=False) == metrics
+        again = evaluation.evaluate(run, limit=60, progress=False)
+        assert {name: value for name, value in again.items() if name != "seconds"} == metrics
         return
     for row in metrics["coherence"]["mixture"].values():
         for pair in ("M,S", "M,T", "S,T"):
@@ -123,8 +181,8 @@ def test_conditional_coherence_by_loop():
     model, batch = tiny_model(3, 2, 1), tiny_batch(3, items=20)
     labels = batch.labels % 2
     encoded = [(model.encode(batch), labels)]
-    judges = [Classifier(Threshold(), "none", 1.0)] * 3
-    ours = conditional_coherences(model, encoded, judges, "mixture", seeded(3))
+    panel = Panel(dict.fromkeys("ABC", Classifier(Threshold(), "none", 1.0)), {})
+    ours, _ = judge_conditional(model, encoded, panel, "mixture", seeded(3))
     generator = seeded(3)
     for subset in subsets("ABC"):
         posterior = model.infer(batch, subset).select()
@@ -132,13 +190,13 @@ def test_conditional_coherence_by_loop():
         for letter, x in zip("ABC", shown, strict=True):
             said = [int(item.flatten()[0] > 0.3) for item in x]
             expected = sum(a == b for a, b in zip(said, labels.tolist(), strict=True)) / 20
-            assert ours[letter][",".join(subset)] == pytest.approx(expected)
+            assert conditional_coherence(ours[letter][",".join(subset)]) == pytest.approx(expected)
 
 
 def test_asleep():
     probes = {"M": 0.97, "S": 0.12, "T": 0.2, "M,S": 0.1}
-    assert asleep({"linear_probe_many": {"mixture": probes}}) == ["S", "T"]
-    assert asleep({"linear_probe_many": {"mixture": {"M": 0.26, "S": 0.99}}}) == []
+    assert asleep({"linear_probe_full": {"mixture": probes}}) == ["S", "T"]
+    assert asleep({"linear_probe_full": {"mixture": {"M": 0.26, "S": 0.99}}}) == []
 
 
 def test_an_encoder_that_says_nothing_is_asleep(little):

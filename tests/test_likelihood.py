@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from workbench.data.dataset import Batch
 from workbench.distributions import Gaussian
+from workbench.fusion import subsets
 from workbench.linear_gaussian import LinearGaussian
 from workbench.metrics.likelihood import (
     Likelihoods,
-    components_of_subsets,
+    components,
     log_evidence,
     log_likelihoods,
     log_mean_exp,
@@ -147,7 +148,7 @@ def test_every_estimate_is_exact_in_a_linear_gaussian_model(how, style):
     items = 12
     _, values = exact.sample(items, seeded(3))
     batch = Batch(values, torch.ones(3, items, dtype=torch.bool), torch.zeros(items, dtype=torch.long))
-    found = log_likelihoods(model, batch, how, 3000, seeded(4))
+    found = log_likelihoods(model, batch, [how], 3000, seeded(4))[how]
 
     def evidence(members):
         return exact.log_evidence(values, torch.tensor([[m in members] for m in range(3)]).expand(3, items))
@@ -173,7 +174,7 @@ def test_predictive_is_the_expectation_under_the_subsets_posterior():
     model, exact = linear_model(0)
     _, values = exact.sample(4, seeded(3))
     batch = Batch(values, torch.ones(3, 4, dtype=torch.bool), torch.zeros(4, dtype=torch.long))
-    found = log_likelihoods(model, batch, "mixture", 4000, seeded(5)).predictive
+    found = log_likelihoods(model, batch, ["mixture"], 4000, seeded(5))["mixture"].predictive
     q = model.encode(batch).content
     for subset, members in {"A": [0], "A,C": [0, 2], "A,B,C": [0, 1, 2]}.items():
         for j, letter in enumerate("ABC"):
@@ -190,9 +191,10 @@ def test_items_are_not_mixed_and_chunks_join():
     model, exact = linear_model(1)
     _, values = exact.sample(6, seeded(3))
     batch = Batch(values, torch.ones(3, 6, dtype=torch.bool), torch.zeros(6, dtype=torch.long))
-    whole = log_likelihoods(model, batch, "mixture", 2000, seeded(1))
+    whole = log_likelihoods(model, batch, ["mixture"], 2000, seeded(1))["mixture"]
     parts = [
-        log_likelihoods(model, rows_of(batch, rows), "mixture", 2000, seeded(2)) for rows in ([0, 1], [2, 3, 4, 5])
+        log_likelihoods(model, rows_of(batch, rows), ["mixture"], 2000, seeded(2))["mixture"]
+        for rows in ([0, 1], [2, 3, 4, 5])
     ]
     joined = Likelihoods.joined(parts)
     for name, estimate in whole.joint.items():
@@ -213,7 +215,7 @@ def test_a_model_that_knows_its_posterior_needs_one_draw():
         torch.nn.init.constant_(layer.weight, weight)
         torch.nn.init.constant_(layer.bias, shift)
     batch = Batch(values[:1], torch.ones(1, 5, dtype=torch.bool), torch.zeros(5, dtype=torch.long))
-    found = log_likelihoods(small, batch, "mixture", 12, seeded()).joint["A"]
+    found = log_likelihoods(small, batch, ["mixture"], 12, seeded())["mixture"].joint["A"]
     alone = torch.tensor([[True], [False], [False]]).expand(3, 5)
     torch.testing.assert_close(found.value, exact.log_evidence(values, alone))
     torch.testing.assert_close(found.effective_samples, torch.full((5,), 12.0).double())
@@ -222,18 +224,29 @@ def test_a_model_that_knows_its_posterior_needs_one_draw():
 
 def test_draws_are_as_many_as_asked_for():
     model, batch = tiny_model(3, 2), tiny_batch(3, items=4)
-    for how, components in (("mixture", [1, 1, 1, 2, 2, 2, 3]), ("mixture_of_products", [1, 1, 1, 3, 3, 3, 7])):
-        plan = components_of_subsets(how, 3)
-        assert [len(keys) for keys in plan.values()] == components
+    for how, counts in (("mixture", [1, 1, 1, 2, 2, 2, 3]), ("mixture_of_products", [1, 1, 1, 3, 3, 3, 7])):
+        assert [len(components(how, subset)) for subset in subsets(range(3))] == counts
         for samples in (1, 12):
-            for estimate in log_likelihoods(model, batch, how, samples, seeded()).joint.values():
+            for estimate in log_likelihoods(model, batch, [how], samples, seeded())[how].joint.values():
                 assert (estimate.effective_samples <= samples + 7).all()
-    assert components_of_subsets("product", 2) == {(0,): [(0,)], (1,): [(1,)], (0, 1): [(0, 1)]}
+    assert components("product", (0, 1)) == [("product", (0, 1))]
+    assert components("dynamic_prior", (2,)) == components("mixture", (2,)) == [("product_alone", (2,))]
+
+
+def test_fusions_share_their_draws():
+    """A single modality's posterior is the same under mixture and dynamic prior, and so are its estimates."""
+    model, batch = tiny_model(3, 2), tiny_batch(3, items=4)
+    both = log_likelihoods(model, batch, ["dynamic_prior", "mixture"], 12, seeded())
+    for letter in "ABC":
+        assert torch.equal(both["dynamic_prior"].joint[letter].value, both["mixture"].joint[letter].value)
+    assert not torch.equal(both["dynamic_prior"].joint["A,B"].value, both["mixture"].joint["A,B"].value)
+    alone = log_likelihoods(model, batch, ["mixture"], 12, seeded())["mixture"]
+    assert alone.joint.keys() == both["mixture"].joint.keys()
 
 
 def test_incomplete_items_are_refused():
     with pytest.raises(ValueError, match="need items that have all modalities: leave the others out"):
-        log_likelihoods(tiny_model(3), tiny_batch(3, missing=True), "mixture")
+        log_likelihoods(tiny_model(3), tiny_batch(3, missing=True), ["mixture"])
 
 
 @given(st.integers(0, 10**6), st.integers(2, 6), st.integers(1, 4))

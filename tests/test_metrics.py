@@ -12,8 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from workbench.data.dataset import load_dataset
 from workbench.metrics import classifiers
 from workbench.metrics.classifiers import classifiers_of
-from workbench.metrics.coherence import agreement_pattern, all_agree, conditional_coherence
-from workbench.metrics.representation import linear_probe, probe_all
+from workbench.metrics.coherence import agreement_pattern, all_agree, conditional_coherence, confusion
+from workbench.metrics.representation import linear_probe, probe_all, repeated_probe
 
 # --------------------------------------------------------------------------------------------------------- probes
 
@@ -67,14 +67,23 @@ def test_probes_of_separable_constant_and_single_class_codes():
         linear_probe(train, torch.zeros_like(y), test, z)
 
 
-def test_probes_of_many_codes_use_the_first_items():
+def test_probes_of_many_codes():
     (train, y), (test, z) = clouds(400, 0), clouds(300, 1)
-    several = probe_all({"M": train, "M,S": -train[:, :2]}, y, {"M": test, "M,S": -test[:, :2]}, z, items=50)
-    assert several == {
-        "M": linear_probe(train[:50], y[:50], test, z),
-        "M,S": linear_probe(-train[:50, :2], y[:50], -test[:, :2], z),
-    }
-    assert probe_all({"M": train}, y, {"M": test}, z) == {"M": linear_probe(train[:256], y[:256], test, z)}
+    several = probe_all({"M": train, "M,S": -train[:, :2]}, y, {"M": test, "M,S": -test[:, :2]}, z)
+    assert several == {"M": linear_probe(train, y, test, z), "M,S": linear_probe(-train[:, :2], y, -test[:, :2], z)}
+
+
+@pytest.mark.parametrize(("items", "draws"), [(60, 5), (150, 4)])  # 600 of 400 codes: the draws overlap
+def test_repeated_probes_are_single_ones_on_other_items(items, draws):
+    (train, y), (test, z) = clouds(400, 0), clouds(300, 1)
+    means, errors = repeated_probe({"M": train}, y, {"M": test}, z, items, draws, seeded(7))
+    generator = seeded(7)
+    order = torch.cat([torch.randperm(400, generator=generator) for _ in range(2 if items * draws > 400 else 1)])
+    found = [
+        linear_probe(train[order[i * items :][:items]], y[order[i * items :][:items]], test, z) for i in range(draws)
+    ]
+    assert means["M"] == pytest.approx(np.mean(found)) and errors["M"] > 0
+    assert errors["M"] == pytest.approx(np.std(found, ddof=1) / draws**0.5)
 
 
 # ------------------------------------------------------------------------------------------------------ coherence
@@ -89,7 +98,7 @@ def test_counts_by_loop(modalities):
     assert agreement_pattern(predicted) == pytest.approx(pattern)
     labels = torch.randint(3, (500,), generator=seeded(1))
     hits = sum(row[0] == label for row, label in zip(rows, labels.tolist(), strict=True))
-    assert conditional_coherence(predicted[0], labels) == pytest.approx(hits / 500)
+    assert conditional_coherence(confusion(predicted[0], labels)) == pytest.approx(hits / 500)
 
 
 def test_chance_levels_of_ten_classes():
@@ -99,7 +108,7 @@ def test_chance_levels_of_ten_classes():
     assert agreement_pattern(guesses) == pytest.approx(0.82)
     a, b, c = guesses
     assert agreement_pattern(guesses) == pytest.approx(((a == b) == (a == c)).double().mean().item())
-    assert conditional_coherence(guesses[0], guesses[1]) == pytest.approx(0.1)
+    assert conditional_coherence(confusion(guesses[0], guesses[1])) == pytest.approx(0.1)
 
 
 # --------------------------------------------------------------------------------------------------------- judges

@@ -15,7 +15,7 @@ from torch import nn
 
 from workbench.data import DataError
 from workbench.metrics.classifiers import Classifier
-from workbench.metrics.coherence import conditional_coherence
+from workbench.metrics.coherence import conditional_coherence, confusion
 from workbench.metrics.features import ClassifierFeatures, Features, InceptionFeatures, features_for
 from workbench.metrics.quality import (
     FeatureSet,
@@ -148,8 +148,10 @@ def test_quality_of_modes_is_that_of_their_shares():
 def test_a_perfect_generator_hits_the_ceilings(digits):
     images, labels = (x[:500] for x in digits)
     order = torch.randperm(len(images), generator=seeded())
-    assert conditional_coherence(labels, labels) == 1
-    assert conditional_coherence(labels[order], labels) == pytest.approx(0.1, abs=0.04), "shuffled: incoherent"
+    assert conditional_coherence(confusion(labels, labels)) == 1
+    assert conditional_coherence(confusion(labels[order], labels)) == pytest.approx(0.1, abs=0.04), (
+        "shuffled: incoherent"
+    )
     for samples in (images, images[order]):  # shuffled: of the same quality
         found = quality(described(images), described(samples))
         assert found.average_precision == pytest.approx(prd_ceiling(), abs=1e-12)

@@ -5,7 +5,9 @@ A subset is a mask, never a loop: what is absent gets weight zero and the other 
 no modality at all get the prior from the product and the dynamic prior; a mixture of nothing does not exist.
 """
 
+from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -74,10 +76,15 @@ def mixture_of_products(experts: Gaussian, present: Bool[Tensor, "M batch"]) -> 
     return Mixture(product_alone(experts.unsqueeze(1), masks), mixture_weights(there, experts.mean.dtype))
 
 
+def subsets(members: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """All non-empty subsets, smaller ones first: M, S, T, (M, S), (M, T), (S, T), (M, S, T)."""
+    return [chosen for size in range(1, len(members) + 1) for chosen in combinations(members, size)]
+
+
 def all_subsets(modalities: int, device: torch.device | None = None) -> Bool[Tensor, "S M"]:
-    """Membership of all non-empty subsets of M modalities, smaller ones first: M, S, T, (M, S), (M, T), (S, T), all."""
-    chosen = [set(c) for size in range(1, modalities + 1) for c in combinations(range(modalities), size)]
-    return torch.tensor([[m in subset for m in range(modalities)] for subset in chosen], device=device)
+    """Membership of all non-empty subsets of M modalities, in the order of `subsets`."""
+    rows = [[m in chosen for m in range(modalities)] for chosen in subsets(range(modalities))]
+    return torch.tensor(rows, device=device)
 
 
 def dynamic_prior(experts: Gaussian, present: Bool[Tensor, "M batch"], prior_weight: float | None = None) -> Gaussian:

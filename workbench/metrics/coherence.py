@@ -4,13 +4,31 @@ Conditional: content from the posterior of a subset, styles from their prior; th
 judge gives the class of the given items. Random: content from p(c); do the generated modalities agree?
 """
 
+from collections.abc import Sequence
+
+import torch
 from jaxtyping import Int
 from torch import Tensor
 
+CLASSES = 10
+Confusion = Int[Tensor, "C C"] | Sequence[Sequence[int]]  # items of each given class (rows) by judged class (columns)
 
-def conditional_coherence(predicted: Int[Tensor, "n"], labels: Int[Tensor, "n"]) -> float:
+
+def confusion(judged: Int[Tensor, "n"], labels: Int[Tensor, "n"], classes: int = CLASSES) -> Int[Tensor, "C C"]:
+    """How many items of each given class (rows) were judged to be of each class (columns)."""
+    return (labels * classes + judged).bincount(minlength=classes**2).view(classes, classes)
+
+
+def conditional_coherence(confused: Confusion) -> float:
     """Fraction of generations that are judged to be of the given class."""
-    return (predicted == labels).double().mean().item()
+    counts = torch.as_tensor(confused)
+    return (counts.trace() / counts.sum()).item()
+
+
+def coherence_by_class(confused: Confusion) -> list[float]:
+    """The same for the items of every given class; NaN for a class that was not given."""
+    counts = torch.as_tensor(confused).double()
+    return (counts.diagonal() / counts.sum(1)).tolist()
 
 
 def all_agree(predicted: Int[Tensor, "M n"]) -> float:

@@ -22,12 +22,14 @@ from torch import Tensor
 from workbench.data.dataset import Batch
 from workbench.distributions import Diagonal, Mixture
 from workbench.divergences import Estimate
-from workbench.fusion import all_subsets, mixture_of_experts
+from workbench.fusion import mixture_of_experts, subsets
 from workbench.importance import repeated
 from workbench.losses import masked, negative_log_likelihood, reconstruction
 from workbench.model import MultimodalVAE
 
 Subset = tuple[int, ...]  # places of its modalities
+Component = tuple[str, Subset]  # a fusion that gives no mixture, and whose posteriors it fuses
+ALONE = "product_alone"  # of a single modality: its posterior
 CHUNK = 512  # codes decoded at a time: what a decoder writes for them stays in a processor's cache
 
 
@@ -133,94 +135,96 @@ def _joined(parts: Sequence[dict[str, LogEstimate]]) -> dict[str, LogEstimate]:
 def log_likelihoods(
     model: MultimodalVAE,
     batch: Batch,
-    how: str,
+    hows: Sequence[str],
     samples: int = 12,
     generator: torch.Generator | None = None,
     prior_weight: float | None = None,
-) -> Likelihoods:
-    """All estimates of a batch given every subset of the modalities; `how` is one of `fusion.FUSIONS`.
+) -> dict[str, Likelihoods]:
+    """All estimates of a batch given every subset of the modalities, for each of some fusions (of `fusion.FUSIONS`).
 
     Every estimate rests on `samples` draws, or the next multiple of the components that its proposal has. A draw from
-    a component serves all subsets whose posterior has that component. Raises ValueError on items that lack something.
+    a component serves all posteriors that have that component. Raises ValueError on items that lack something.
     """
     if not batch.present.all():
         raise ValueError("log-likelihoods given subsets need items that have all modalities: leave the others out")
-    pool = Pool(model, batch, how, samples, generator, prior_weight)
-    found = Likelihoods({}, {j: {} for j in model.letters}, {j: {} for j in model.letters})
-    for subset in pool.plan:
-        name = ",".join(model.letters[m] for m in subset)
-        weights, log_p, log_given = pool.read(subset)
-        rest = [j for j in range(len(model.letters)) if j not in subset]
+    pool = Pool(model, batch, hows, samples, generator, prior_weight)
+    return {how: _estimates(pool, how) for how in hows}
+
+
+def _estimates(pool: "Pool", how: str) -> Likelihoods:
+    """All estimates of one fusion."""
+    letters = pool.model.letters
+    found = Likelihoods({}, {j: {} for j in letters}, {j: {} for j in letters})
+    for subset in subsets(range(len(letters))):
+        name, rest = ",".join(letters[m] for m in subset), [j for j in range(len(letters)) if j not in subset]
+        weights, log_p, log_given = pool.read(how, subset)
         found.joint[name] = log_mean_exp(log_given + sum(log_p[j] for j in rest), weights)
-        for j, letter in enumerate(model.letters):
+        for j, letter in enumerate(letters):
             found.predictive[letter][name] = log_mean_exp(log_p[j], weights)
         for j in rest:
-            found.conditional[model.letters[j]][name] = log_ratio(log_given + log_p[j], log_given, weights)
+            found.conditional[letters[j]][name] = log_ratio(log_given + log_p[j], log_given, weights)
     return found
 
 
 class Pool:
-    """Draws from every component that the posterior of some subset has, and the likelihoods that decoders give them."""
+    """Draws from every component that some posterior has, and the likelihoods that the decoders give them."""
 
     def __init__(
         self,
         model: MultimodalVAE,
         batch: Batch,
-        how: str,
+        hows: Sequence[str],
         samples: int,
         generator: torch.Generator | None = None,
         prior_weight: float | None = None,
     ) -> None:
         self.model, self.batch, self.q = model, batch, model.encode(batch)
-        self.generator, self.samples = generator, samples
-        self.plan = components_of_subsets(how, len(model.modalities))
-        uses = {key: [s for s, keys in self.plan.items() if key in keys] for keys in self.plan.values() for key in keys}
-        self.components = {key: self._component(key, how, prior_weight) for key in uses}
-        self.draws = {
-            key: self.components[key].draws(max(self.draws_for(s) for s in subsets), generator)
-            for key, subsets in uses.items()
-        }
-        self.styled: dict[tuple, tuple[Tensor, Tensor]] = {}
-        for key, subsets in uses.items():
-            for j in range(len(model.modalities)):
-                for given in {self._given(j, subset) for subset in subsets}:
-                    self.styled[key, j, given] = self._decode(self.draws[key], j, given)
+        self.generator, self.samples, self.prior_weight = generator, samples, prior_weight
+        everything = range(len(model.modalities))
+        self.plan = {(how, subset): components(how, subset) for how in hows for subset in subsets(everything)}
+        self.posterior: dict[Component, Diagonal] = {}
+        self.draws: dict[Component, Tensor] = {}
+        self.decoded: dict[tuple[Component, int, bool], tuple[Tensor, Tensor]] = {}
+        for part in dict.fromkeys(part for parts in self.plan.values() for part in parts):
+            users = [key for key, parts in self.plan.items() if part in parts]
+            self.posterior[part] = self._posterior(part)
+            self.draws[part] = self.posterior[part].draws(max(self.draws_for(key) for key in users), generator)
+            for j in everything:
+                for given in sorted({self._given(j, subset) for _, subset in users}):
+                    self.decoded[part, j, given] = self._decode(self.draws[part], j, given)
 
-    def draws_for(self, subset: Subset) -> int:
+    def draws_for(self, key: tuple[str, Subset]) -> int:
         """Draws from each component of a subset's posterior."""
-        return -(-self.samples // len(self.plan[subset]))
+        return -(-self.samples // len(self.plan[key]))
 
-    def read(self, subset: Subset) -> tuple[Tensor, list[Tensor], Tensor]:
+    def read(self, how: str, subset: Subset) -> tuple[Tensor, list[Tensor], Tensor]:
         """Weights of the components, ln p(x_j | z, s_j) of all j, and ln of p(x_K, z, s_K) / q(z, s_K | x_K).
 
         The weights are `[C, batch]`, the others `[draws, C, batch]`.
         """
-        keys, n = self.plan[subset], self.draws_for(subset)
-        components = type(self.q.content).stack([self.components[key] for key in keys])
-        weights = components.mean.new_full(components.mean.shape[:2], 1 / len(keys))
-        z = torch.stack([self.draws[key][:n] for key in keys], dim=1)
-        log_given = self.model.prior(z).log_prob(z) - Mixture(components, weights).log_prob(z)
+        parts, n = self.plan[how, subset], self.draws_for((how, subset))
+        posteriors = type(self.q.content).stack([self.posterior[part] for part in parts])
+        weights = posteriors.mean.new_full(posteriors.mean.shape[:2], 1 / len(parts))
+        z = torch.stack([self.draws[part][:n] for part in parts], dim=1)
+        log_given = self.model.prior(z).log_prob(z) - Mixture(posteriors, weights).log_prob(z)
         log_p = []
         for j in range(len(self.model.modalities)):
-            parts = [self.styled[key, j, self._given(j, subset)] for key in keys]
-            log_p.append(torch.stack([p[:n] for p, _ in parts], dim=1))
+            decoded = [self.decoded[part, j, self._given(j, subset)] for part in parts]
+            log_p.append(torch.stack([p[:n] for p, _ in decoded], dim=1))
             if j in subset:
-                log_given = log_given + log_p[j] + torch.stack([ratio[:n] for _, ratio in parts], dim=1)
+                log_given = log_given + log_p[j] + torch.stack([ratio[:n] for _, ratio in decoded], dim=1)
         return weights, log_p, log_given
 
     def _given(self, j: int, subset: Subset) -> bool:
         """Whether style j is proposed by its posterior; without styles there is nothing to tell apart."""
         return j in subset or not self.model.style_dim
 
-    def _component(self, key: Subset, how: str, prior_weight: float | None) -> Diagonal:
-        """The posterior given exactly some modalities; of a single one under the dynamic prior, its encoder's."""
-        if how in ("mixture", "dynamic_prior") and len(key) == 1:
-            return self.q.content[key[0]]
-        how = "product_alone" if how == "mixture_of_products" else how
-        found = self.model.infer(self.q, [self.model.letters[m] for m in key], how, prior_weight)
-        if isinstance(found, Mixture):
-            raise ValueError(f"the fusion {how!r} gives a mixture: say in components_of_subsets what it is made of")
-        return found
+    def _posterior(self, part: Component) -> Diagonal:
+        """The distribution of a component."""
+        how, members = part
+        if how == ALONE and len(members) == 1:
+            return self.q.content[members[0]]  # of whatever family
+        return self.model.infer(self.q, [self.model.letters[m] for m in members], how, self.prior_weight)
 
     def _decode(self, z: Float[Tensor, "draws batch content"], j: int, given: bool) -> tuple[Tensor, Tensor]:
         """ln p(x_j | z, s_j) and ln p(s_j) - ln q(s_j) of every draw, about CHUNK of them at a time."""
@@ -236,14 +240,16 @@ class Pool:
         return torch.cat(log_p), ratio
 
 
-def components_of_subsets(how: str, modalities: int) -> dict[Subset, list[Subset]]:
-    """For every subset of the modalities, the subsets whose fused posteriors its own posterior is a mixture of."""
-    members = [tuple(row.nonzero().flatten().tolist()) for row in all_subsets(modalities)]
-    parts = {
-        "mixture": lambda subset: [(m,) for m in subset],
-        "mixture_of_products": lambda subset: [other for other in members if set(other) <= set(subset)],
-    }
-    return {subset: parts.get(how, lambda subset: [subset])(subset) for subset in members}
+def components(how: str, subset: Subset) -> list[Component]:
+    """What the posterior of a subset is a mixture of, with equal weights: one component where it is no mixture.
+
+    The dynamic prior of a single modality is its own posterior, as everywhere in the evaluation.
+    """
+    if how == "mixture":
+        return [(ALONE, (m,)) for m in subset]
+    if how == "mixture_of_products":
+        return [(ALONE, members) for members in subsets(subset)]
+    return [(ALONE if how == "dynamic_prior" and len(subset) == 1 else how, subset)]
 
 
 def summary(estimate: LogEstimate) -> dict[str, float]:
