@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from workbench import published
-from workbench.evaluation import subsets
+from workbench.fusion import subsets
 from workbench.published import COHERENCE, LINEAR_PROBE, LOG_LIKELIHOOD, PRINTED, QUALITY, RANDOM_COHERENCE, TRAINING
 
 PLAIN = ["mvae", "mmvae", "mmjsd"]

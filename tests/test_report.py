@@ -2,7 +2,9 @@
 
 import json
 
-from workbench import published, report
+import pytest
+
+from workbench import published, report, tables
 from workbench.config import Config
 from workbench.runs import Run, start
 
@@ -26,46 +28,6 @@ def finished(folder, data="uci-plain-text", objective="mmvae", posteriors=("mixt
         },
     )
     return run
-
-
-def test_probe_table_shows_every_posterior(tmp_path):
-    run = finished(tmp_path, objective="mmjsd", posteriors=("dynamic_prior", "mixture"), style_dim=4)
-    heading, dynamic, mixture = report.probe_table([run])
-    assert heading == ["method", "posterior", "steps", *SUBSETS[:-1], "joint"]
-    assert dynamic == ["mmJSD (MS)", "dynamic prior", "2,000", *(f"{n / 100:.2f}" for n in range(7))]
-    assert mixture[3:] == [f"{(7 + n) / 100:.2f}" for n in range(7)]
-    assert report.probe_table([run], "linear_probe_many")[1][3] == "0.50"
-
-
-def test_coherence_table_shows_what_was_not_given(tmp_path):
-    run = finished(tmp_path)
-    heading, row = report.coherence_table([run])
-    cells = dict(zip(heading, row, strict=True))
-    assert (cells["random: all agree"], cells["random: pattern"]) == ("0.24", "0.59")
-    paths = [name for name in heading if "→" in name]
-    assert len(paths) == 9 and all(name[-1] not in name.split(" → ")[0] for name in paths)
-    found = run.metrics["coherence"]["mixture"]
-    assert all(cells[name] == f"{found[name[-1]][name.split(' → ')[0]]:.2f}" for name in paths)
-
-
-def test_the_papers_rows_stand_beside_its_own_data_only(tmp_path):
-    own = finished(tmp_path / "own")
-    paper = finished(tmp_path / "paper", data=published.DATA)
-    assert len(report.probe_table([own])) == 2 and len(report.coherence_table([own])) == 2
-    assert report.probe_table([paper])[2] == [
-        "MMVAE, paper",
-        "",
-        "",
-        "0.96",
-        "0.81",
-        "0.99",
-        "0.89",
-        "0.97",
-        "0.90",
-        "0.93",
-    ]
-    row = report.coherence_table([paper])[2]
-    assert row[:4] == ["MMVAE, paper", "", "", "0.54"] and row[4:7] == ["0.82", "0.99", "0.91"]
 
 
 def test_written_numbers_carry_their_origin(tmp_path):
@@ -96,10 +58,28 @@ def test_pictures_are_left_out_of_collected_numbers(tmp_path):
     assert "confusion" in run.metrics  # the run itself keeps them
 
 
-def test_markdown_is_one_line_a_row(tmp_path):
-    lines = report.markdown(report.probe_table([finished(tmp_path)])).splitlines()
-    assert lines[1].startswith("| --- | --- | ---: |") and len(lines) == 3
-    assert {line.count("|") for line in lines} == {len(SUBSETS) + 4}
+def test_markdown_is_one_line_a_row():
+    lines = report.markdown([["method", "steps", "M"], ["MVAE", "2,000", "0.96"]]).splitlines()
+    assert lines == ["| method | steps | M |", "| --- | --- | ---: |", "| MVAE | 2,000 | 0.96 |"]
+
+
+def test_collected_runs_come_back(tmp_path):
+    """From the file alone: the same configuration, metrics, name and tables, but no weights."""
+    run = finished(tmp_path / "run", objective="mmjsd", style_dim=4)
+    report.write([run], tmp_path / "reference.json")
+    (again,) = report.read(tmp_path / "reference.json")
+    assert again.config == run.config and again.metrics == run.metrics and report.label(again) == report.label(run)
+    assert again.history() == run.history() and again.complete and not again.trained
+    assert tables.markdown([again]) == tables.markdown([run])
+    with pytest.raises(FileNotFoundError, match="has not finished its training"):
+        again.model()
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", "no JSON", '{"runs": 3}'])
+def test_another_file_is_refused(text, tmp_path):
+    (tmp_path / "other.json").write_text(text)
+    with pytest.raises(ValueError, match=r"other.json holds no runs: give a file that `workbench report --out` wrote"):
+        report.read(tmp_path / "other.json")
 
 
 def test_label_of_every_method(tmp_path):

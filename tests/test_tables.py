@@ -12,7 +12,7 @@ import pytest
 from workbench import published, tables
 from workbench.cli import main
 from workbench.config import Config
-from workbench.evaluation import subsets
+from workbench.fusion import subsets
 from workbench.runs import Run, start
 
 OTHER = "mnist-plain-text"

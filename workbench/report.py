@@ -1,11 +1,11 @@
-"""What finished runs are called, in words and in `published`, and all their numbers as one JSON file."""
+"""What finished runs are called, in words and in `published`, and their numbers as one JSON file, there and back."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from workbench import published
+from workbench.config import Config
 from workbench.objectives import METHODS
 from workbench.paths import replacing
 from workbench.runs import Run
@@ -38,36 +38,6 @@ def paper_key(run: Run) -> str:
     return key + ("" if config.posterior == "gaussian" else f"-{config.posterior}")
 
 
-def probe_table(runs: Sequence[Run], probe: str = "linear_probe") -> Rows:
-    """Table 1: accuracy of a linear classifier on the posterior means of every subset, a row per run and posterior."""
-    subsets = list(next(iter(runs[0].metrics[probe].values())))
-    rows = [["method", "posterior", "steps", *map(_heading, subsets)]]
-    for run in runs:
-        for how, accuracies in run.metrics[probe].items():
-            rows.append([label(run), _words(how), _steps(run), *(_number(accuracies[s]) for s in subsets)])
-        if run.config.data == published.DATA and paper_key(run) in published.LINEAR_PROBE:
-            paper = published.LINEAR_PROBE[paper_key(run)]
-            rows.append([f"{label(run)}, paper", "", "", *(_number(paper[s]) for s in subsets)])
-    return rows
-
-
-def coherence_table(runs: Sequence[Run]) -> Rows:
-    """Table 2: random coherence by both counts, and of each modality generated from every subset of the others."""
-    targets = next(iter(runs[0].metrics["coherence"].values()))
-    paths = [(t, s) for t, given in targets.items() for s in given if t not in s.split(",")]
-    rows = [["method", "posterior", "random: all agree", "random: pattern", *(f"{s} → {t}" for t, s in paths)]]
-    for run in runs:
-        random = run.metrics["random_coherence"]
-        counts = [_number(random["all_agree"]), _number(random["agreement_pattern"])]
-        for how, found in run.metrics["coherence"].items():
-            rows.append([label(run), _words(how), *counts, *(_number(found[t][s]) for t, s in paths)])
-        if run.config.data == published.DATA and paper_key(run) in published.COHERENCE:
-            paper = published.COHERENCE[paper_key(run)]
-            random_paper = _number(published.RANDOM_COHERENCE[paper_key(run)])
-            rows.append([f"{label(run)}, paper", "", "", random_paper, *(_number(paper[path]) for path in paths)])
-    return rows
-
-
 def ceiling(run: Run) -> str:
     """Accuracy of the judges themselves on real test items: what no coherence can pass but by luck."""
     return ", ".join(f"{letter} {accuracy:.3f}" for letter, accuracy in run.metrics["classifier_accuracy"].items())
@@ -95,6 +65,43 @@ def write(runs: Sequence[Run], path: Path) -> None:
         temporary.write_text(json.dumps({"runs": collected}, indent=1) + "\n")
 
 
+class Recorded(Run):
+    """A run of which only the numbers are there: an entry of a file that `write` made. It has no weights."""
+
+    def __init__(self, folder: Path, entry: dict[str, Any]) -> None:
+        super().__init__(folder)
+        object.__setattr__(self, "entry", entry)  # the class it extends is frozen
+
+    @property
+    def config(self) -> Config:
+        return Config(**self.entry["config"])
+
+    @property
+    def complete(self) -> bool:
+        return True
+
+    @property
+    def trained(self) -> bool:
+        return False
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        return self.entry["metrics"]
+
+    def history(self) -> dict[str, list[float]]:
+        """About fifty rows of it."""
+        return self.entry["history"]
+
+
+def read(path: Path) -> list[Run]:
+    """The runs in a JSON file that `write` made, for tables and claims; ValueError when it is none."""
+    try:
+        entries = json.loads(path.read_text())["runs"]
+        return [Recorded(path, entry) for entry in entries]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} holds no runs: give a file that `workbench report --out` wrote") from error
+
+
 def _without(value: Any, names: Sequence[str]) -> Any:
     """A JSON value without the keys of these names, at any depth: snapshots are judged as whole runs are."""
     if isinstance(value, dict):
@@ -107,19 +114,3 @@ def _thin(history: dict[str, list[float]], rows: int = 50) -> dict[str, list[flo
     count = len(next(iter(history.values()), []))
     kept = range(count - 1, -1, -max(1, count // rows))[::-1]
     return {name: [column[i] for i in kept] for name, column in history.items()}
-
-
-def _heading(subset: str) -> str:
-    return subset if subset.count(",") < 2 else "joint"
-
-
-def _steps(run: Run) -> str:
-    return f"{int(run.history()['step'][-1]):,}"
-
-
-def _words(how: str) -> str:
-    return how.replace("_", " ")
-
-
-def _number(value: float) -> str:
-    return f"{value:.2f}"

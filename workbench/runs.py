@@ -63,7 +63,9 @@ class Run:
         return self.read("metrics.json")
 
     def history(self) -> dict[str, list[float]]:
-        """Columns of history.csv: step, total and the terms."""
+        """Columns of history.csv: step, total and the terms; none where it was not kept."""
+        if not (self.folder / "history.csv").is_file():
+            return {}
         with open(self.folder / "history.csv", newline="") as file:
             rows = list(csv.DictReader(file))
         return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {}
@@ -158,9 +160,9 @@ def set_aside(run: Run) -> Path:
 
 # Parts of the package that show or start runs, or that no run uses: a change in them leaves every number as it was.
 SHOWING = ("anatomy", "claims", "cli", "explorers", "linear_gaussian", "notebook", "parameters", "plotting")
-SHOWING += ("published", "quadrature", "report", "tables")
+SHOWING += ("published", "quadrature", "report", "statements", "tables")
 # Parts that judge a trained run: when they change, runs are evaluated anew, not trained anew.
-JUDGING = ("evaluation", "metrics/", "networks/classifiers")
+JUDGING = ("evaluation", "inference", "metrics/", "networks/classifiers")
 
 
 @functools.cache

@@ -97,7 +97,7 @@ def _results(runs: Sequence[Run]) -> list[_Result]:
 
 def _steps(run: Run) -> int:
     """Steps taken, by the history; those asked for where there is none."""
-    steps = run.history().get("step") if (run.folder / "history.csv").is_file() else None
+    steps = run.history().get("step")
     return int(steps[-1]) if steps else run.config.steps
 
 
