@@ -59,10 +59,11 @@ def test_train_now_and_evaluate_later(root_with_judges):
     assert run.read("config.json")["command"].startswith("workbench train --no-evaluate -p data=uci-text")
     weights = (run.folder / "model.safetensors").read_bytes()
     for _ in range(2):  # for the first time, and again
-        done = workbench("evaluate", str(root_with_judges / "outputs"))
+        done = workbench("evaluate", str(root_with_judges / "outputs"), "--samples", "2", "--limit", "50")
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip() == f"Evaluated: {run.folder}"
-        assert run.metrics["coherence"] and (run.folder / "model.safetensors").read_bytes() == weights
+        assert run.metrics["log_likelihood"]["samples"] == 2 and run.metrics["test_items"] == 50
+        assert (run.folder / "model.safetensors").read_bytes() == weights
 
 
 def test_data_check_says_what_is_there(tmp_path):

@@ -60,12 +60,17 @@ def train(
 
 
 @app.command()
-def evaluate(folders: Annotated[list[Path], typer.Argument(help="Run folders, or folders above them.")]) -> None:
+def evaluate(
+    folders: Annotated[list[Path], typer.Argument(help="Run folders, or folders above them.")],
+    samples: Annotated[int, typer.Option(help="Importance samples behind every log-likelihood.")] = 12,
+    limit: Annotated[int, typer.Option(help="Test items at most.")] = 10_000,
+    inception: Annotated[Path | None, typer.Option(help="Weights of Inception (else features of the judges).")] = None,
+) -> None:
     """Evaluate trained runs with the metrics of this version, again if need be; their weights stay as they are."""
     from workbench.evaluation import evaluate_into
 
     for run in _runs(folders, evaluated=False):
-        evaluate_into(run)
+        evaluate_into(run, samples=samples, limit=limit, inception=inception)
         print(f"Evaluated: {run.folder}")
 
 
@@ -74,6 +79,9 @@ def report(
     folders: Annotated[list[Path], typer.Argument(help="Run folders, or folders above them.")],
     out: Annotated[Path | None, typer.Option(help="Also write everything to this JSON file.")] = None,
     tables: Annotated[Path | None, typer.Option(help="Also write every table to this folder: CSV, LaTeX.")] = None,
+    claims: Annotated[
+        bool, typer.Option("--claims", help="Also print a verdict on each of the paper's claims.")
+    ] = False,
 ) -> None:
     """Print the tables of finished runs beside the paper's; collect their numbers with configuration and commit."""
     from workbench import report as collation
@@ -86,6 +94,10 @@ def report(
     except ModuleNotFoundError as error:
         raise ValueError(f"tables need {error.name}: install it with `pip install -e '.[notebooks]'`") from None
     print(sheets.markdown(runs))
+    if claims:
+        from workbench import claims as ordinal
+
+        print(f"\n{ordinal.markdown(runs)}")
     for path in written + (sheets.write(runs, tables) if tables else []):
         print(f"Written: {path}")
 
