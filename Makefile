@@ -13,7 +13,7 @@ BIN := .venv/bin
 # The stamp carries the folder's checksum: a checkout that was moved or copied with its .venv installs afresh,
 # because the scripts inside hold absolute paths.
 STAMP := .venv/.installed-$(shell pwd | cksum | cut -d ' ' -f 1)
-NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb))
 
 help:  ## show this help
 	@echo "Targets (each sets up .venv by itself, once):"

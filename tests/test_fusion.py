@@ -8,15 +8,19 @@ from helpers import random_gaussian
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.distributions import Gaussian, Mixture
+from workbench.distributions import Gaussian, Laplace, Mixture
 from workbench.fusion import (
     FUSIONS,
+    all_subsets,
     dynamic_prior,
     dynamic_prior_weights,
     fuse,
     mixture_of_experts,
+    mixture_of_products,
     mixture_weights,
+    product_alone,
     product_of_experts,
+    subsets,
     with_prior,
 )
 
@@ -137,3 +141,49 @@ def test_prior_weight_matters_to_the_dynamic_prior_alone():
 def test_unknown_fusion():
     with pytest.raises(ValueError, match=r"unknown fusion 'sum': choose one of .*dynamic_prior.*mixture.*product"):
         fuse("sum", random_gaussian(3, 4, 2), torch.ones(3, 4, dtype=torch.bool))
+
+
+# ----------------------------------------------------------------------------------------------- products without p(z)
+
+
+def test_product_alone_item_by_item():
+    experts = random_gaussian(3, 8, 2)
+    alone = product_alone(experts, PRESENT)
+    for b, row in enumerate(PATTERNS):
+        for d in range(2):
+            mean, variance = brute_force(experts, [*map(float, row), float(not any(row))], b, d)
+            assert alone.mean[b, d].item() == pytest.approx(mean, rel=1e-10, abs=1e-12)
+            assert alone.logvar[b, d].exp().item() == pytest.approx(variance, rel=1e-10)
+
+
+@pytest.mark.parametrize("modalities", [1, 2, 3, 4])
+def test_mixture_of_products_is_one_product_for_each_subset(modalities):
+    experts = random_gaussian(modalities, 2**modalities, 2)
+    rows = [[bool(pattern >> m & 1) for m in range(modalities)] for pattern in range(2**modalities)]
+    present = torch.tensor(rows).T.contiguous()
+    mixture = mixture_of_products(experts, present)
+    for s, members in enumerate(subsets(range(modalities))):
+        keep = torch.tensor([m in members for m in range(modalities)])[:, None].expand_as(present)
+        expected = product_alone(experts, keep)
+        torch.testing.assert_close(mixture.components.mean[s], expected.mean)
+        torch.testing.assert_close(mixture.components.logvar[s], expected.logvar)
+        for b, row in enumerate(rows):
+            there = sum(row)
+            share = 1 / (2**there - 1) if there and all(row[m] for m in members) else 0
+            assert mixture.weights[s, b].item() == pytest.approx(share)
+
+
+def test_subsets_and_their_members():
+    assert [",".join(s) for s in subsets("MST")] == ["M", "S", "T", "M,S", "M,T", "S,T", "M,S,T"]
+    members = all_subsets(3)
+    assert members.shape == (7, 3) and members.sum().item() == 12
+    assert members[4].tolist() == [True, False, True] and members[-1].all()
+
+
+def test_laplace_posteriors_mix_and_nothing_else():
+    gaussian = random_gaussian(3, 8, 2)
+    experts = Laplace(gaussian.mean, gaussian.logvar)
+    assert isinstance(fuse("mixture", experts, PRESENT).components, Laplace)
+    for how in set(FUSIONS) - {"mixture"}:
+        with pytest.raises(ValueError, match=f"the fusion '{how}' needs Gaussian posteriors: choose 'mixture'"):
+            fuse(how, experts, PRESENT)
