@@ -1,143 +1,183 @@
-"""Statements about the bound, put to the test: margins over random Gaussians, counterexamples, computed verdicts.
+"""The paper's ordinal claims put to the test on finished runs: `findings`, then `table`, `frame` or `markdown`.
 
-A claim is an inequality; its margin, right side minus left side in nats, must not be negative. `judge` turns margins
-into a verdict, `smallest_counterexample` looks for the plainest Gaussians that break it.
+A claim is a difference that supports it when positive. It is supported when the difference is above the margin and
+above 2 standard errors, not supported when it is below minus the margin and below minus 2 standard errors, else
+undecided. A claim that two numbers are equal is supported when the difference, give or take 2 standard errors, lies
+within the margin of equality, and not supported when it lies outside; for a claim that one is not below the other,
+only the lower side counts. Margins: 0.01 of accuracies, 0.02 of average precision, 5 nats; of equality 0.02, 0.04 and
+10 nats. The difference is the mean over seeds, paired by seed where all methods share some. Its standard error comes
+from the spread over seeds or from the errors inside the runs, whichever is larger, and shrinks with the number of
+seeds from three on: two say little about a spread. One seed has the errors inside its run alone (over draws of a
+probe or of importance samples, else that of a share of the test items), and decides little. The effect size is the
+difference over its standard deviation over seeds.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
+from workbench import published, report
+from workbench.claims_contrasts import value
+from workbench.claims_estimates import Cells, Entrants, cells_of, entrants_of, estimate, means, mixed, unequal
+from workbench.claims_list import CLAIMS, EQUAL, GREATER, NOT_BELOW, Claim, spelt
+from workbench.data.dataset import SOURCES, describe
+from workbench.runs import Run
+from workbench.tables_specs import SPECS
 
-from workbench.distributions import Gaussian, Mixture, kl
-from workbench.divergences import geometric_mean, jensen_shannon_geometric, weighted_kl
-from workbench.fusion import dynamic_prior_weights, mixture_weights, with_prior
-from workbench.quadrature import expectation
+if TYPE_CHECKING:
+    import pandas as pd
 
-TOLERANCE = 1e-7  # nats; what quadrature and rounding may cost
+__all__ = ["CLAIMS", "Claim", "Finding", "decide", "findings", "frame", "markdown", "table"]
+
+RULE = " ".join((__doc__ or "").partition("\n\n")[2].split())
+SUPPORTED, CONTRADICTED, UNDECIDED, UNTESTED = "supported", "not supported", "undecided", "not tested"
+
+
+class Metric(NamedTuple):
+    """What differences of one kind of number are measured with."""
+
+    unit: str
+    margin: float  # a difference within it is of no account
+    equality: float  # numbers that differ by less are called equal
+    digits: int
+
+
+ACCURACY = Metric("accuracy", margin=0.01, equality=0.02, digits=3)
+PRECISION = Metric("average precision", margin=0.02, equality=0.04, digits=3)
+NATS = Metric("nats", margin=5.0, equality=10.0, digits=1)
+METRICS = {"linear_probe": ACCURACY, "coherence": ACCURACY, "quality": PRECISION, "log_likelihood": NATS}
+PROBES = ("linear_probe", "linear_probe_full")  # the paper's on 256 items, and the one on all items
+HEADING = ["claim", "where in the paper", "paper's difference", "our difference ± standard error"]
+HEADING += ["effect size", "seeds", "verdict"]
+
+
+def decide(kind: str, difference: float, error: float, metric: Metric) -> str:
+    """Supported, not supported or undecided, by the rule above; undecided when the error is NaN."""
+    low, high = difference - 2 * error, difference + 2 * error
+    margin, equality = metric.margin, metric.equality
+    yes, no = {
+        GREATER: (difference > margin and low > 0, difference < -margin and high < 0),
+        EQUAL: (-equality < low and high < equality, low > equality or high < -equality),
+        NOT_BELOW: (low > -equality, high < -equality),
+    }[kind]
+    return SUPPORTED if yes else CONTRADICTED if no else UNDECIDED
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What became of a claim: `holds`, `holds under the reading ...` or `fails: smallest counterexample ...`."""
+class Finding:
+    """What runs on one data set say to a claim: a difference that supports it when positive, in the metric's unit.
 
-    claim: str
-    holds: bool
-    cases: int
-    failures: int
-    worst: float  # the smallest margin, nats
-    reading: str = ""
-    counterexample: str = ""
+    NaN: `error` where nothing is known of it, `effect` below two seeds, all of them where the claim was not tested.
+    """
 
-    def __str__(self) -> str:
-        if self.holds:
-            return f"holds under the reading: {self.reading}" if self.reading else "holds"
-        where = f": smallest counterexample {self.counterexample}" if self.counterexample else ""
-        return f"fails{where}"
+    claim: Claim
+    data: str
+    paper: float  # the same difference in the paper's own table
+    verdict: str
+    difference: float = math.nan
+    error: float = math.nan  # standard error
+    effect: float = math.nan  # difference / standard deviation over seeds
+    seeds: int = 0
+    notes: tuple[str, ...] = ()  # what the verdict must not be read without, or what is missing
+
+    @property
+    def metric(self) -> Metric:
+        """Unit and margins of the difference."""
+        return METRICS[self.claim.table]
+
+    @property
+    def tested(self) -> bool:
+        """Whether there were the runs for it."""
+        return self.verdict != UNTESTED
+
+    @property
+    def paper_verdict(self) -> str:
+        """What the paper's own table says to the claim, by the margins alone: it has no errors."""
+        return decide(self.claim.kind, self.paper, 0.0, self.metric)
 
     def row(self) -> list[str]:
-        """Claim, verdict, how many cases, how often it failed, as a table shows them."""
-        share = f"{self.failures / self.cases:.1%}" if self.failures else "never"
-        return [self.claim, str(self), f"{self.cases:,}", share]
+        """The finding as a table shows it, below `HEADING`."""
+        paper = self._number(self.paper) + ("" if self.paper_verdict == SUPPORTED else f" ({self.paper_verdict})")
+        after = "" if math.isnan(self.error) else f" ± {self.error:.{self.metric.digits}f}"
+        ours = "" if math.isnan(self.difference) else self._number(self.difference, after)
+        effect = "" if math.isnan(self.effect) else f"{self.effect:+.1f}"
+        words = self.verdict + (f" ({'; '.join(self.notes)})" if self.notes else "")
+        return [self.claim.statement, self.claim.where, paper, ours, effect, str(self.seeds or ""), words]
+
+    def _number(self, difference: float, after: str = "") -> str:
+        rounded = round(difference, self.metric.digits) + 0.0  # no minus before a zero
+        return f"{rounded:+.{self.metric.digits}f}{after}{' nats' if self.metric is NATS else ''}"
 
 
-def judge(
-    claim: str,
-    margins: Float[Tensor, "..."],
-    reading: str = "",
-    counterexample: str = "",
-    tolerance: float = TOLERANCE,
-) -> Verdict:
-    """The verdict on a claim from its margins: it holds when none is below -tolerance. NaN counts as a failure."""
-    margins = margins.detach().flatten().double()
-    if margins.numel() == 0:
-        raise ValueError(f"no case was tried for {claim!r}")
-    failed = ~(margins >= -tolerance)
-    worst = margins.nan_to_num(nan=-torch.inf).min().item()
-    return Verdict(claim, not failed.any(), margins.numel(), int(failed.sum()), worst, reading, counterexample)
+def findings(runs: Sequence[Run], claims: Sequence[Claim] = CLAIMS, probe: str = "linear_probe") -> list[Finding]:
+    """What complete runs on one data set say to every claim; ValueError without runs or on several data sets.
 
-
-def random_experts(modalities: int, cases: int, generator: torch.Generator, spread: float = 2.0) -> Gaussian:
-    """One-dimensional posteriors `[M, cases, 1]` in float64: means N(0, spread^2), log-variances uniform in [-4, 2]."""
-    shape = (modalities, cases, 1)
-    mean = spread * torch.randn(shape, generator=generator, dtype=torch.float64)
-    return Gaussian(mean, 6 * torch.rand(shape, generator=generator, dtype=torch.float64) - 4)
-
-
-def lemma_2_terms(experts: Gaussian, prior_weight: float | None = None, points: int = 601) -> dict[str, Tensor]:
-    """Every quantity that Lemma 2 and equation 9 compare, in nats, for one-dimensional posteriors `[M, cases, 1]`.
-
-    q is the mixture of the posteriors with equal weights, f the dynamic prior of posteriors and N(0, 1), arithmetic (A)
-    or geometric (G), with weights over M + 1. Exact but for the quadrature of the mixtures' entropies.
+    `probe` "linear_probe_full" judges representations by the probe on all training items instead of the paper's on 256.
     """
-    modalities, everyone = len(experts.mean), with_prior(experts)
-    present = torch.ones(experts.mean.shape[:2], dtype=torch.bool)
-    pi = dynamic_prior_weights(present, prior_weight, experts.mean.dtype)
-    equal = mixture_weights(present, experts.mean.dtype)
-    q, arithmetic, prior = Mixture(experts, equal), Mixture(everyone, pi), everyone[-1]
-    geometric = geometric_mean(everyone, pi)
-    log_q = torch.stack([expectation(experts[m], q.log_prob, points) for m in range(modalities)])
-    log_a = torch.stack([expectation(everyone[k], arithmetic.log_prob, points) for k in range(modalities + 1)])
-    to_a = -everyone.entropy() - log_a  # KL(q_k || A)
-    apart = (equal * (-experts.entropy() - log_q)).sum(0)  # JS of the posteriors alone
-    return {
-        "KL(q || p)": weighted_kl(experts, equal, prior) - apart,
-        "KL(q || A)": (equal * (log_q - log_a[:-1])).sum(0),
-        "KL(q || G)": weighted_kl(experts, equal, geometric) - apart,
-        "sum KL(q_m || p) / M": weighted_kl(experts, equal, prior),
-        "sum KL(q_m || A) / M": (equal * to_a[:-1]).sum(0),
-        "KL(A || p)": weighted_kl(everyone, pi, prior) - (pi * to_a).sum(0),
-        "KL(A || G)": weighted_kl(everyone, pi, geometric) - (pi * to_a).sum(0),
-        "JS_A": (pi * to_a).sum(0),
-        "JS_G": jensen_shannon_geometric(everyone, pi, validate=False),
+    if probe not in PROBES:
+        raise ValueError(f"unknown probe {probe!r}: choose one of {', '.join(PROBES)}")
+    data = sorted({run.config.data for run in runs})
+    if len(data) != 1:
+        what = f"runs on {', '.join(data)} do not share a comparison" if data else "there is no run to test claims on"
+        raise ValueError(f"{what}: give those of one data set")
+    entrants = entrants_of(runs)
+    return [_finding(claim, data[0], entrants, probe if claim.table in PROBES else claim.table) for claim in claims]
+
+
+def _finding(claim: Claim, data: str, entrants: Entrants, source: str) -> Finding:
+    """The finding of one claim, whose numbers are read from the table `source`."""
+    printed = {key: SPECS[claim.table].paper[key] for key in claim.methods}
+    paper = value(claim.contrast(printed), printed)
+    cells = {key: cells_of(source, entrants.get(key, [])) for key in claim.methods}
+    missing = _missing(claim, source, entrants, cells)
+    contrast = {} if missing else claim.contrast({key: means(seeds) for key, seeds in cells.items()})
+    if not contrast:
+        return Finding(claim, data, paper, UNTESTED, notes=(missing or f"these runs have no {claim.pick.words}",))
+    difference, error, effect, seeds, paired = estimate(contrast, cells)
+    notes = [*(["one seed"] if seeds == 1 else []), *([] if paired else ["no seed in common"])]
+    notes += unequal({key: entrants[key] for key, _ in contrast})
+    verdict = decide(claim.kind, difference, error, METRICS[claim.table])
+    return Finding(claim, data, paper, verdict, difference, error, effect, seeds, tuple(notes))
+
+
+def _missing(claim: Claim, source: str, entrants: Entrants, cells: Cells) -> str:
+    """What keeps a claim from being tested, in words; "" when nothing does."""
+    if absent := [spelt(key) for key in claim.methods if key not in entrants]:
+        return f"no run of {', '.join(absent)}"
+    if apart := [words for key in claim.methods if (words := mixed(key, entrants[key]))]:
+        return apart[0]
+    without = [spelt(key) for key in claim.methods if not cells[key]]
+    return f"no {source.replace('_', ' ')} of {', '.join(without)}" if without else ""
+
+
+def table(found: Sequence[Finding]) -> report.Rows:
+    """Rows for `report.markdown`, a heading first."""
+    return [HEADING, *(finding.row() for finding in found)]
+
+
+def frame(found: Sequence[Finding]) -> "pd.DataFrame":
+    """One row per finding, unrounded, by the claim's name."""
+    import pandas as pd
+
+    columns = {
+        "claim": [f.claim.name for f in found],
+        "statement": [f.claim.statement for f in found],
+        "where": [f.claim.where for f in found],
+        "table": [f.claim.table for f in found],
+        "kind": [f.claim.kind for f in found],
+        **{name: [getattr(f, name) for f in found] for name in ("data", "paper", "paper_verdict")},
+        **{name: [getattr(f, name) for f in found] for name in ("difference", "error", "effect", "seeds", "verdict")},
+        "notes": ["; ".join(f.notes) for f in found],
     }
+    return pd.DataFrame(columns).set_index("claim")
 
 
-def smallest_counterexample(
-    margin: Callable[[Gaussian], Float[Tensor, "cases"]], start: Gaussian, by: float = 0.01, steps: int = 200
-) -> Gaussian | None:
-    """The posteriors `[M, 1, 1]` nearest to N(0, 1) that an optimiser finds to break a claim by at least `by` nats.
-
-    Adam from every start at once: `steps` on the margin, as many on the distance sum_m KL(q_m || p) with the margin
-    held below -by; rounded to two decimals (means) and two digits (variances). None where no start leads to one.
-    """
-    found = _descend(lambda q: torch.relu(margin(q) + 1.2 * by), start, steps)
-    found = _descend(lambda q: distance(q) + 100 * torch.relu(margin(q) + 1.2 * by), found, steps)
-    found = rounded(found)
-    broken = (margin(found) <= -by).nonzero().flatten()
-    if len(broken) == 0:
-        return None
-    return found[:, broken[distance(found)[broken].argmin()]].unsqueeze(1)
-
-
-def _descend(loss: Callable[[Gaussian], Float[Tensor, "cases"]], start: Gaussian, steps: int) -> Gaussian:
-    """Adam with a falling step size on all cases side by side."""
-    mean, logvar = (x.clone().requires_grad_() for x in (start.mean, start.logvar))
-    optimizer = torch.optim.Adam([mean, logvar], lr=0.1, betas=(0.9, 0.95))
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, eta_min=1e-3)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        loss(Gaussian(mean, logvar)).sum().backward()
-        optimizer.step()
-        schedule.step()
-    return Gaussian(mean.detach(), logvar.detach())
-
-
-def distance(experts: Gaussian) -> Float[Tensor, "cases"]:
-    """sum_m KL(q_m || N(0, I)), in nats: how far posteriors are from having learnt nothing."""
-    return kl(experts, Gaussian.standard_like(experts)).sum(0)
-
-
-def rounded(experts: Gaussian) -> Gaussian:
-    """Means to two decimals and variances to two significant digits, so that a reader can type them."""
-    variance = torch.exp(experts.logvar)
-    unit = 10 ** torch.floor(torch.log10(variance) - 1)
-    return Gaussian((100 * experts.mean).round() / 100 + 0.0, torch.log((variance / unit).round() * unit))
-
-
-def spelt(experts: Gaussian) -> str:
-    """Posteriors of one case in words: q_1 = N(0.00, 1.3), q_2 = ..., with variances."""
-    rows = zip(experts.mean.flatten().tolist(), experts.logvar.exp().flatten().tolist(), strict=True)
-    return ", ".join(f"q_{m} = N({mean:.2f}, {variance:.2g})" for m, (mean, variance) in enumerate(rows, start=1))
+def markdown(runs: Sequence[Run], claims: Sequence[Claim] = CLAIMS, probe: str = "linear_probe") -> str:
+    """The findings of each data set as Markdown, below the rule and a heading that says what is real in the data."""
+    sections = [f"{RULE} The paper's differences are those of {published.DATA_TITLE}."]
+    for data in sorted({run.config.data for run in runs}):
+        real = [f"Data: {describe(data)}."] if set(data.split("-")) <= SOURCES.keys() else []
+        found = findings([run for run in runs if run.config.data == data], claims, probe)
+        sections += [f"## Claims on {data}", *real, report.markdown(table(found))]
+    return "\n\n".join(sections)

@@ -10,11 +10,11 @@ import ipywidgets as widgets
 import torch
 from matplotlib.figure import Figure
 
-from workbench.claims import lemma_2_terms
 from workbench.distributions import Gaussian, Mixture
 from workbench.divergences import geometric_mean, jensen_shannon_bounds
 from workbench.fusion import dynamic_prior_weights, with_prior
 from workbench.plotting_theory import bell_curves
+from workbench.statements import lemma_2_terms
 
 
 def draw_divergences(means: Sequence[float], deviations: Sequence[float], prior_weight: float = 0.25) -> Figure:
