@@ -60,7 +60,7 @@ def test_an_evaluated_run_has_every_number(little):
     assert all(0 <= x <= 1 for x in numbers)
     assert metrics["random_coherence"]["all_agree"] <= metrics["random_coherence"]["agreement_pattern"]
     assert [row["step"] for row in metrics["over_steps"]] == [3, 6]
-    assert not {"quality", "log_likelihood"} & metrics["over_steps"][0].keys()
+    assert not {"linear_probe_full", "quality", "log_likelihood"} & metrics["over_steps"][0].keys()
     # under mixture and dynamic prior a single modality is its own posterior: the same probe
     for letter in "MST":
         assert metrics["linear_probe"]["mixture"][letter] == metrics["linear_probe"]["dynamic_prior"][letter]
@@ -114,7 +114,9 @@ def test_mopoe_has_two_posteriors(little):
 
 
 def test_an_unknown_part_is_refused(little):
-    with pytest.raises(ValueError, match="unknown part 'speed' of an evaluation: choose some of probes, coherence"):
+    with pytest.raises(
+        ValueError, match="unknown part 'speed' of an evaluation: choose some of probe, full_probe, coherence"
+    ):
         evaluation.evaluate(trained(), parts=["speed"])
 
 
@@ -122,7 +124,7 @@ def test_an_unknown_part_is_refused(little):
 def test_each_method_has_its_own_inference_and_the_same_numbers_again(objective, inference, little):
     run = trained(objective=objective)
     metrics = evaluation.evaluate(run, limit=60, progress=False)
-    assert metrics.pop("seconds").keys() == {"encoding", "probes", "judges", "generation", "likelihood"}
+    assert metrics.pop("seconds").keys() == {"probe", "full probe", "judges", "generation", "likelihood"}
     assert metrics["coherence"].keys() == {inference} and metrics["style_probe"] == {}
     assert metrics["test_items"] == 60
     if objective == "mvae":

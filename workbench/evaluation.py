@@ -22,14 +22,14 @@ from workbench.metrics.coherence import agreement_pattern, all_agree, conditiona
 from workbench.metrics.generation import Panel, judge_conditional, judge_random
 from workbench.metrics.likelihood import Likelihoods, LogEstimate, log_likelihoods, summary
 from workbench.metrics.quality import prd_ceiling
-from workbench.metrics.representation import probe_all, repeated_probe
+from workbench.metrics.representation import DRAWS, PAPER_ITEMS, probe_all, repeated_probe
 from workbench.model import MultimodalVAE
 from workbench.objectives import METHODS
 from workbench.runs import Run, code_version, is_current, provenance, run_folder, set_aside
 from workbench.training import fit
 
-PARTS = ("probes", "coherence", "quality", "likelihood")
-SNAPSHOT_PARTS = ("probes", "coherence")
+PARTS = ("probe", "full_probe", "coherence", "quality", "likelihood")
+SNAPSHOT_PARTS = ("probe", "coherence")
 SNAPSHOT_ITEMS = 2000  # test items a snapshot is judged on
 IMPORTANCE_SAMPLES = 12
 CHANCE_MARGIN = 0.15  # a probe below chance plus this says that a modality has not woken up
@@ -86,8 +86,10 @@ def evaluate(
         raise ValueError(f"unknown part {sorted(unknown)[0]!r} of an evaluation: choose some of {', '.join(PARTS)}")
     with Trial.of(run, weights, limit, seed, progress, parts) as trial:
         metrics: dict[str, Any] = {"data": trial.config.data, "test_items": len(trial.labels)}
-        if "probes" in parts:
+        if "probe" in parts:
             metrics |= trial.probes()
+        if "full_probe" in parts:
+            metrics |= trial.full_probes()
         if {"coherence", "quality"} & set(parts):
             metrics |= trial.generations(inception, "quality" in parts)
         if "likelihood" in parts:
@@ -122,10 +124,14 @@ class Trial:
         generator = torch.Generator().manual_seed(seed)
         tests = [test.batch(rows, generator) for rows in test.first_repeat(limit).split(CHUNK)]
         hows, subsets = len(METHODS[run.config.objective].inference), 2 ** len(model.letters) - 1
-        cost = {"probes": 1 + 2 * hows, "coherence": 1 + hows * subsets, "likelihood": len(tests)}
-        with tqdm(
-            total=sum(cost[part] for part in parts if part in cost), desc="evaluation", disable=not progress
-        ) as bar:
+        generated = hows * subsets * bool({"coherence", "quality"} & set(parts))
+        total = (
+            hows * ("probe" in parts)
+            + hows * ("full_probe" in parts)
+            + generated
+            + len(tests) * ("likelihood" in parts)
+        )
+        with tqdm(total=total, desc="evaluation", disable=not progress) as bar:
             yield cls(run.config, model, train, test, tests, encode_batches(model, tests), generator, bar, progress)
 
     @property
@@ -147,24 +153,36 @@ class Trial:
         self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 1)
 
     def probes(self) -> dict[str, Any]:
-        """Linear probes on content and style codes: few items, many times, and all training items."""
-        found: dict[str, Any] = {"linear_probe": {}, "linear_probe_error": {}, "linear_probe_full": {}}
-        with self.part("encoding"):
-            fitted = encode_rows(self.model, self.train, self.train.first_repeat(), self.generator)
+        """The paper's linear probe on few items, many times."""
+        found: dict[str, Any] = {"linear_probe": {}, "linear_probe_error": {}}
+        rows = torch.randint(len(self.train), (PAPER_ITEMS * DRAWS,), generator=self.generator)
+        with self.part("probe"):
+            fitted = encode_rows(self.model, self.train, rows, self.generator)
             labels = torch.cat([y for _, y in fitted])
-        with self.part("probes"):
-            styles = [style_codes(self.model, part) for part in (fitted, self.tested)]
-            found["style_probe"] = probe_all(styles[0], labels, styles[1], self.labels)
-            self.bar.update()
             for how in self.hows:
-                seen, new = (codes(self.model, part, how, self.config.prior_weight) for part in (fitted, self.tested))
                 same = torch.Generator().manual_seed(self.generator.initial_seed())  # items for every posterior
+                seen, new = self._codes(fitted, how), self._codes(self.tested, how)
                 few = repeated_probe(seen, labels, new, self.labels, generator=same)
                 found["linear_probe"][how], found["linear_probe_error"][how] = few
                 self.bar.update()
+        return found
+
+    def full_probes(self) -> dict[str, Any]:
+        """Linear probes on the content of all training items, and on their styles."""
+        found: dict[str, Any] = {"linear_probe_full": {}}
+        with self.part("full probe"):
+            fitted = encode_rows(self.model, self.train, self.train.first_repeat(), self.generator)
+            labels = torch.cat([y for _, y in fitted])
+            styles = [style_codes(self.model, part) for part in (fitted, self.tested)]
+            found["style_probe"] = probe_all(styles[0], labels, styles[1], self.labels)
+            for how in self.hows:
+                seen, new = self._codes(fitted, how), self._codes(self.tested, how)
                 found["linear_probe_full"][how] = probe_all(seen, labels, new, self.labels)
                 self.bar.update()
         return found
+
+    def _codes(self, encoded: Encoded, how: str) -> dict[str, Tensor]:
+        return codes(self.model, encoded, how, self.config.prior_weight)
 
     def generations(self, inception: Path | None, with_quality: bool) -> dict[str, Any]:
         """Coherence, conditional and random, with the classes that were confused, and quality of images."""
@@ -174,7 +192,6 @@ class Trial:
         confused, conditional = {}, {}
         with self.part("generation"):
             agreed, random = judge_random(self.model, panel, len(self.labels), self.generator, with_quality)
-            self.bar.update()
             for how in self.hows:
                 confused[how], conditional[how] = judge_conditional(
                     self.model, self.tested, panel, how, self.generator, self.config.prior_weight, with_quality,
