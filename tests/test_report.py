@@ -70,6 +70,7 @@ def test_collected_runs_come_back(tmp_path):
     (again,) = report.read(tmp_path / "reference.json")
     assert again.config == run.config and again.metrics == run.metrics and report.label(again) == report.label(run)
     assert again.history() == run.history() and again.complete and not again.trained
+    assert all(again.read(name) == run.read(name) for name in ("config.json", "metrics.json"))
     assert tables.markdown([again]) == tables.markdown([run])
     with pytest.raises(FileNotFoundError, match="has not finished its training"):
         again.model()
@@ -110,3 +111,23 @@ def test_label_of_importance_samples(tmp_path):
 def test_another_family_of_posteriors_is_named(tmp_path):
     run = finished(tmp_path, objective="mmvae_dreg", posterior="laplace")
     assert (report.label(run), report.paper_key(run)) == ("MMVAE (I=30, Laplace)", "mmvae-i30-laplace")
+
+
+def test_origins_say_what_a_number_must_be_quoted_with(tmp_path):
+    runs = [finished(tmp_path / str(seed), objective="mmjsd", seed=seed) for seed in (1, 0)]
+    runs.append(finished(tmp_path / "ms", objective="mmjsd", style_dim=4, batch_size=64, precision="bfloat16"))
+    for run, commit in zip(runs, ("aaa", "bbb", "bbb"), strict=True):
+        run.write("metrics.json", run.metrics | {"evaluated_with": {"date": "2026-01-02", "commit": commit}})
+    heading, shared, styled = report.origins(runs)
+    day = run.read("config.json")["date"]
+    cells = dict(zip(heading, shared, strict=True))
+    assert (cells["data"], cells["method"], cells["steps"], cells["batch"]) == (
+        "uci-plain-text",
+        "mmJSD",
+        "2,000",
+        "32",
+    )
+    assert (cells["seeds"], cells["evaluated"]) == ("0, 1", "2026-01-02 at aaa, bbb") and cells["trained"].startswith(
+        day
+    )
+    assert styled[1:6] == ["mmJSD (MS)", "2,000", "64", "bfloat16", "0"]

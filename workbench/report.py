@@ -12,6 +12,7 @@ from workbench.runs import Run
 
 # Objectives with importance samples, and what tells their estimators apart; the paper's is the first.
 IMPORTANCE = {"mmvae_dreg": "", "mmvae_iwae": "IWAE"}
+ADDED = ("method", "metrics", "history")  # what an entry of a collected file has beside config.json
 BULKY = ("confusion",)  # metrics that are pictures rather than numbers: left out of collected files
 Rows = list[list[str]]
 
@@ -36,6 +37,31 @@ def paper_key(run: Run) -> str:
     key += "-ms" if config.style_dim else ""
     key += "" if config.dynamic_prior == "geometric" else f"-{config.dynamic_prior}"
     return key + ("" if config.posterior == "gaussian" else f"-{config.posterior}")
+
+
+def origins(runs: Sequence[Run]) -> Rows:
+    """Where numbers come from: a row for each method and data set, with its seeds, its scale, versions and machines."""
+    groups: dict[tuple[str, str, str, int, str], list[Run]] = {}
+    for run in runs:
+        config, steps = run.config, int((run.history().get("step") or [run.config.steps])[-1])
+        scale = (f"{steps:,}", config.batch_size, config.precision)
+        groups.setdefault((config.data, label(run), *scale), []).append(run)
+    rows = [["data", "method", "steps", "batch", "precision", "seeds", "trained", "evaluated", "machine"]]
+    for (*names, batch, precision), group in groups.items():
+        stored = [run.read("config.json") for run in group]
+        judged = [run.metrics.get("evaluated_with") or {} for run in group]
+        seeds = ", ".join(str(seed) for seed in sorted({run.config.seed for run in group}))
+        rows.append([*names, str(batch), precision, seeds, _when(stored), _when(judged), _several(stored, "machine")])
+    return rows
+
+
+def _when(origins: Sequence[dict[str, Any]]) -> str:
+    """Days and commits of some origins."""
+    return f"{_several(origins, 'date')} at {_several(origins, 'commit')}"
+
+
+def _several(origins: Sequence[dict[str, Any]], name: str) -> str:
+    return ", ".join(sorted({str(origin.get(name) or "unknown") for origin in origins}))
 
 
 def ceiling(run: Run) -> str:
@@ -75,6 +101,10 @@ class Recorded(Run):
     @property
     def config(self) -> Config:
         return Config(**self.entry["config"])
+
+    def read(self, name: str) -> dict[str, Any]:
+        """config.json or metrics.json, as it was in the run's folder."""
+        return self.metrics if name == "metrics.json" else {k: v for k, v in self.entry.items() if k not in ADDED}
 
     @property
     def complete(self) -> bool:
