@@ -10,7 +10,7 @@ import torch
 from workbench import evaluation
 from workbench.config import Config
 from workbench.data import dataset
-from workbench.metrics import classifiers
+from workbench.metrics import classifiers, quality
 from workbench.modality import NETWORKS
 from workbench.networks.classifiers import CLASSIFIERS
 from workbench.objectives import METHODS
@@ -28,8 +28,7 @@ def recipes(monkeypatch, tiny_root):
     before = [(table, set(table)) for table in (dataset.SOURCES, NETWORKS, CLASSIFIERS, METHODS)]
     monkeypatch.setattr(classifiers, "STEPS", 5)
     monkeypatch.setattr(classifiers, "OTHER_STEPS", {})
-    monkeypatch.setattr(evaluation, "MANY_ITEMS", 400)
-    monkeypatch.setattr(evaluation, "RANDOM_ITEMS", 100)
+    monkeypatch.setattr(quality, "RUNS", 1)
     yield dict(RECIPE.findall(text))
     for table, keys in before:
         for added in set(table) - keys:
@@ -51,6 +50,10 @@ def test_modality(recipes, tmp_path):
     assert [m.name for m in run.model().modalities] == ["handwriting", "text", "thumbnail"]
     assert set(run.metrics["classifier_accuracy"]) == {"M", "T", "Th"}
     assert "M,T,Th" in run.metrics["linear_probe"]["dynamic_prior"]
+    assert run.metrics["quality"]["features"] == {
+        "M": "judge of uci (128 features)",
+        "Th": "judge of thumbnail (49 features)",
+    }
 
 
 def test_objective(recipes, tmp_path):

@@ -28,7 +28,6 @@ def little(tiny_root, monkeypatch):
     monkeypatch.setattr(classifiers, "BATCH", 32)
     monkeypatch.setattr(quality, "RUNS", 1)
     monkeypatch.setattr(evaluation, "CHUNK", 64)
-    monkeypatch.setattr(evaluation, "IMPORTANCE_SAMPLES", 3)
 
 
 def trained(**changes) -> Run:

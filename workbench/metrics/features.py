@@ -43,11 +43,17 @@ class ClassifierFeatures:
 
     @property
     def dimensions(self) -> int:
-        return self.judge.network.layers[-1].in_features
+        return self._layers[-1].in_features
 
     @torch.no_grad()
     def __call__(self, images: Float[Tensor, "n C H W"]) -> Float[Tensor, "n d"]:
-        return self.judge.network.layers[:-1](images)
+        return self._layers[:-1](images)
+
+    @property
+    def _layers(self) -> nn.Sequential:
+        """The judge's layers, the linear one to the classes last: those of its class, or the judge itself."""
+        network = self.judge.network
+        return network if isinstance(network, nn.Sequential) else network.layers
 
 
 class InceptionFeatures:
