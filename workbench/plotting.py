@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+import torch
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -82,18 +84,28 @@ def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]], term
     return figure
 
 
-def accuracy_bars(groups: Mapping[str, Mapping[str, float]], title: str, chance: float = 0.1) -> Figure:
-    """Accuracies side by side: one cluster of bars for each subset, one bar for each method."""
+def accuracy_bars(
+    groups: Mapping[str, Mapping[str, float]],
+    title: str,
+    chance: float = 0.1,
+    errors: Mapping[str, Mapping[str, float]] | None = None,
+) -> Figure:
+    """Accuracies side by side: one cluster of bars for each subset, one bar for each method.
+
+    `errors`, of the groups that have them, are drawn as whiskers of that length up and down.
+    """
     figure, axes = panel(1, 1, 7.5, 2.6)
     ax, names = axes[0, 0], list(next(iter(groups.values())))
     width = 0.8 / len(groups)
     palette = sns.color_palette("colorblind", len(groups))
     for i, (method, values) in enumerate(groups.items()):
         places = np.arange(len(names)) + (i - (len(groups) - 1) / 2) * width
-        ax.bar(places, [values[name] for name in names], width, label=method, color=palette[i])
+        whiskers = [errors[method][name] for name in names] if errors and method in errors else None
+        heights = [values[name] for name in names]
+        ax.bar(places, heights, width, label=method, color=palette[i], yerr=whiskers, ecolor="0.15", capsize=2)
     ax.axhline(chance, color="0.4", linestyle=":", linewidth=1, label="chance")
     ax.set_xticks(range(len(names)), names, fontsize=8)
-    ax.set_ylim(0, 1)
+    ax.set_ylim(0, 1.02)
     ax.set_ylabel("accuracy", fontsize=8)
     ax.tick_params(axis="y", labelsize=7)
     ax.set_title(title, fontsize=10)
@@ -105,17 +117,45 @@ def accuracy_bars(groups: Mapping[str, Mapping[str, float]], title: str, chance:
 def coherence_map(coherence: Mapping[str, Mapping[str, float]], title: str) -> Figure:
     """Conditional coherence of every target (rows) given every subset (columns), as an annotated heat map."""
     targets, subsets = list(coherence), list(next(iter(coherence.values())))
-    values = np.array([[coherence[t][s] for s in subsets] for t in targets])
-    figure, axes = panel(1, 1, 0.8 * len(subsets) + 1.2, 0.5 * len(targets) + 1)
-    ax = axes[0, 0]
-    sns.heatmap(
-        values, vmin=0, vmax=1, annot=True, fmt=".2f", cmap="viridis", ax=ax, annot_kws={"fontsize": 8},
-        xticklabels=subsets, yticklabels=targets, cbar_kws={"label": "coherence"},
-    )  # fmt: skip
-    ax.set_xlabel("given", fontsize=8)
-    ax.set_ylabel("generated", fontsize=8)
-    ax.set_title(title, fontsize=10)
-    ax.tick_params(labelsize=8, rotation=0)
+    values = torch.tensor([[coherence[t][s] for s in subsets] for t in targets])
+    return share_maps({title: values}, targets, subsets, ("generated", "given"))
+
+
+def class_coherence(by_class: Mapping[str, Sequence[float]], title: str) -> Figure:
+    """Coherence of every path (rows) for the items of every class (columns); blank for a class without items."""
+    values = torch.tensor([*map(list, by_class.values())])
+    classes = [str(c) for c in range(values.shape[1])]
+    return share_maps({title: values}, [*by_class], classes, ("", "class of what is given"), cell=0.7)
+
+
+def confusion_maps(
+    counts: Mapping[str, Int[Tensor, "C C"] | Sequence[Sequence[int]]],
+    axes: tuple[str, str] = ("given", "judged"),
+    columns: int = 6,
+) -> Figure:
+    """Confusion counts as small maps, at most `columns` in a line: every row as shares of its items.
+
+    All maps share one colour bar, whose scale goes with the square root so that rare confusions are seen, too.
+    """
+    columns = min(columns, len(counts))
+    figure, grid = panel(-(-len(counts) // columns), columns, 1.75, 2.05)
+    norm = PowerNorm(0.5, 0, 1)
+    for i, (ax, (title, rows)) in enumerate(zip(grid.flat, counts.items(), strict=False)):
+        found = torch.as_tensor(rows).double()
+        shares = (found / found.sum(1, keepdim=True)).cpu().numpy()  # NaN, and blank, where a class has no items
+        drawn = ax.imshow(shares, cmap="viridis", norm=norm)
+        ax.set_title(title, fontsize=9)
+        ax.set_xticks(range(len(found)))
+        ax.set_yticks(range(len(found)))
+        ax.tick_params(labelsize=7, length=0)
+        ax.set_xlabel(axes[1], fontsize=8)
+        if i % columns == 0:
+            ax.set_ylabel(axes[0], fontsize=8)
+    for ax in grid.flat[len(counts) :]:
+        ax.axis("off")
+    bar = figure.colorbar(drawn, ax=grid, ticks=[0, 0.05, 0.25, 0.5, 1], aspect=30, pad=0.02)
+    bar.set_label("share of the row", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
     return figure
 
 
@@ -180,7 +220,7 @@ def log_lines(
     curves: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], xlabel: str, ylabel: str = ""
 ) -> Figure:
     """`curves[panel][line]` holds (x, y) pairs, drawn on doubly logarithmic axes; the ticks are the x of the pairs."""
-    figure, axes = panel(1, len(curves), 3.3, 2.8)
+    figure, axes = panel(1, len(curves), 3.8, 2.8)
     for (title, lines), ax in zip(curves.items(), axes[0], strict=True):
         for (name, pairs), dash in zip(lines.items(), ("-", "--", "-.", ":") * len(lines), strict=False):
             ax.loglog(*zip(*pairs, strict=True), marker=".", linestyle=dash, label=name, linewidth=1.5)
@@ -192,5 +232,6 @@ def log_lines(
         ax.tick_params(labelsize=8)
         sns.despine(ax=ax)
     axes[0, 0].set_ylabel(ylabel, fontsize=9)
-    axes[0, -1].legend(fontsize=8, frameon=False)
+    legend = max((ax.get_legend_handles_labels() for ax in axes[0]), key=lambda found: len(found[1]))
+    figure.legend(*legend, loc="outside right upper", fontsize=8, frameon=False)
     return figure
