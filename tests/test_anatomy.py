@@ -93,7 +93,7 @@ def test_an_encoder_that_nothing_reaches_has_norm_zero():
     assert norms[1] > 0 and norms[0] == norms[2] == 0
 
 
-@pytest.mark.parametrize("name", sorted(METHODS))
+@pytest.mark.parametrize("name", sorted(set(METHODS) - {"mmvae_dreg"}))  # whose gradient is not that of its value
 def test_mean_gradients_by_finite_differences(name):
     # moving the bias of a head moves the means of all items: the sum over the items of their gradients
     model, batch, step = tiny_model(3, style_dim=1), tiny_batch(3), 1e-6

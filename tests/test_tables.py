@@ -237,15 +237,18 @@ def test_quality_has_the_papers_decimals_and_says_what_was_measured(tmp_path):
 
 
 def test_half_a_unit_is_finer_where_the_paper_has_three_decimals(tmp_path):
-    def precision(value):
+    def precision(value, features="Inception pool3 (pytorch-fid)"):
         cell = {"S": {"M": {"average_precision": value}}}
-        return lambda found: found | {"quality": {"random": {}, "conditional": {"mixture": cell}}}
+        quality = {"features": {"S": features}, "random": {}, "conditional": {"mixture": cell}}
+        return lambda found: found | {"quality": quality}
 
     verdicts = []
     for value in (0.0054, 0.0056, 0.0044):
         run = finished(tmp_path / str(value), "mmvae", metrics=precision(value))
         verdicts += tables.table("quality", [run]).verdicts().to_numpy().ravel().tolist()
     assert verdicts == ["within error", "better", "worse"]
+    run = finished(tmp_path / "judge", "mmvae", metrics=precision(0.0044, "judge of svhn (128 features)"))
+    assert tables.table("quality", [run]).verdicts().to_numpy().tolist() == [[""]], "of other features: not compared"
 
 
 def test_likelihoods_are_whole_nats_with_the_joint_first(tmp_path):
@@ -255,6 +258,7 @@ def test_likelihoods_are_whole_nats_with_the_joint_first(tmp_path):
     assert (ours["X"], ours["X|M"], paper["X"], paper["X|M"]) == ("-1960", "-1900", "-1891", "")
     assert "K = 12 samples" in table.caption and "10,000 test items" in table.caption
     assert (table.within == 3).to_numpy().all()
+    assert {*table.verdicts().to_numpy().ravel()} == {""}, "the paper's estimator is another"
 
 
 def test_judges_and_draws_are_named(tmp_path):

@@ -46,7 +46,10 @@ def encode_batches(model: MultimodalVAE, batches: Iterable[Batch]) -> Encoded:
 
 
 def codes(model: MultimodalVAE, encoded: Encoded, how: str, prior_weight: float | None = None) -> dict[str, Tensor]:
-    """Means of the content posterior of every subset, by name such as "M,S"."""
+    """Means of the content posterior of every subset, by name such as "M,S".
+
+    A mixture takes its components in turn of the items' order: the first rows are one modality's. Shuffle before a cut.
+    """
     return {
         ",".join(s): torch.cat([subset_posterior(model, q, s, how, prior_weight).mean for q, _ in encoded])
         for s in subsets(model.letters)

@@ -141,7 +141,7 @@ def _table(spec: Spec, results: Sequence[_Result]) -> Table:
         paper_labels=labels,
         digits=spec.digits,
         higher_is_better=spec.higher_is_better,
-        unjudged=spec.unjudged,
+        unjudged=spec.unjudged if spec.comparable([r.metrics for r in results]) else tuple(shape["columns"]),
     )
 
 

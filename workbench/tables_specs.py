@@ -28,6 +28,9 @@ class Spec:
     digits: int = 2
     higher_is_better: bool = True
     unjudged: tuple[str, ...] = ()  # columns in which more is neither better nor worse
+    comparable: Callable[[Sequence[Metrics]], bool] = lambda metrics: (
+        True
+    )  # whether numbers are measured as the paper's
     sparse: bool = False  # methods that cannot have such numbers are left out
 
     @property
@@ -154,6 +157,12 @@ def _quality_note(metrics: Sequence[Metrics]) -> str:
     return " ".join(part for part in (_features_note(metrics), "The paper's are Inception's.", ceiling) if part)
 
 
+def _by_inception(metrics: Sequence[Metrics]) -> bool:
+    """Whether all qualities were measured on the features that the paper's were."""
+    names = [name for found in _distinct(metrics, "quality", "features") for name in found.values()]
+    return bool(names) and all("Inception" in name for name in names)
+
+
 def _likelihood_note(metrics: Sequence[Metrics]) -> str:
     samples, items = _distinct(metrics, "log_likelihood", "samples"), _distinct(metrics, "log_likelihood", "items")
     how = "Importance sampling"
@@ -215,6 +224,7 @@ SPECS = {
             "Table 3",
             _QUALITY_ROWS,
             note=_quality_note,
+            comparable=_by_inception,
         ),
         Spec("f_8", "F_8 of generated samples (weights recall)", _quality("f_8"), note=_features_note),
         Spec("f_1_8", "F_1/8 of generated samples (weights precision)", _quality("f_1_8"), note=_features_note),
@@ -235,6 +245,7 @@ SPECS = {
             error=_likelihood("standard_error"),
             note=_likelihood_note,
             digits=0,
+            comparable=lambda metrics: False,  # the paper's estimator mixed items
         ),
     )
 }
