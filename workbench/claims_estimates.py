@@ -59,15 +59,9 @@ def entrants_of(runs: Sequence[Run]) -> Entrants:
     """Runs by their method; a configuration that comes twice counts once."""
     entrants: Entrants = {}
     for run in {run.config.key(): run for run in runs}.values():
-        settings = {"steps": _steps(run)} | _settings(run.config)
+        settings = {"steps": report.steps_taken(run)} | _settings(run.config)
         entrants.setdefault(report.paper_key(run), []).append(Entrant(run.config.seed, settings, run.metrics))
     return entrants
-
-
-def _steps(run: Run) -> int:
-    """Steps taken, by the history; those asked for where there is none."""
-    steps = run.history().get("step")
-    return int(steps[-1]) if steps else run.config.steps
 
 
 def _settings(config: Config) -> dict[str, Any]:

@@ -33,8 +33,7 @@ def mmvae_iwae(model: MultimodalVAE, batch: Batch, config: Config, generator: to
     q = model.encode(batch)
     content, style = draw_codes(q, config.importance_samples, generator)
     log_weights, terms = weigh(model, batch, config, q, content, style)
-    bound = torch.logsumexp(log_weights, dim=0) - math.log(config.importance_samples)
-    return _loss(bound, q, terms)
+    return _loss(log_weights, q, terms)
 
 
 def mmvae_dreg(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.Generator | None = None) -> Loss:
@@ -56,8 +55,7 @@ def mmvae_dreg(model: MultimodalVAE, batch: Batch, config: Config, generator: to
             z.register_hook(
                 lambda gradient: gradient * share.view(*share.shape[:2], *[1] * (gradient.dim() - 4), -1, 1)
             )
-    bound = torch.logsumexp(log_weights, dim=0) - math.log(config.importance_samples)
-    return _loss(bound, q, terms)
+    return _loss(log_weights, q, terms)
 
 
 def draw_codes(
@@ -125,13 +123,13 @@ def repeated(batch: Batch, times: int) -> Batch:
     return Batch(values, batch.present.repeat(1, times), batch.labels.repeat(times))
 
 
-def _loss(bound: Float[Tensor, "M batch"], q: Posteriors, terms: dict[str, Float[Tensor, "K M batch"]]) -> Loss:
-    """Minus the mean bound over the present modalities; terms averaged over draws and the modalities they come from."""
+def _loss(log_weights: Float[Tensor, "K M batch"], q: Posteriors, terms: dict[str, Float[Tensor, "K M batch"]]) -> Loss:
+    """Minus the bound ln mean_k w_k, averaged over the present modalities that draws come from, as the terms are."""
     count = q.present.sum(0).clamp(min=1)
 
     def mean(values: Tensor) -> Tensor:
         return (masked(values, q.present).sum(0) / count).mean()
 
-    total = -mean(bound)
+    total = -mean(torch.logsumexp(log_weights, dim=0) - math.log(len(log_weights)))
     named = {name: mean(values.detach().mean(0)) for name, values in terms.items()}
     return Loss(total, {"total": total.detach()} | named)

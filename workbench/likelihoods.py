@@ -30,9 +30,8 @@ class Laplace:
         self, output: Float[Tensor, "batch *pixels"], x: Float[Tensor, "batch *pixels"]
     ) -> Float[Tensor, "batch"]:
         """ln p(x | output), summed over the pixels."""
-        distance = (
-            (x - output).abs().sum(tuple(range(1, x.dim())))
-        )  # first: one number an item is scaled, not each pixel
+        # summed first: one number an item is scaled, not every pixel
+        distance = (x - output).abs().sum(tuple(range(1, x.dim())))
         return -distance / self.scale - x.shape[1:].numel() * math.log(2 * self.scale)
 
     def mean(self, output: Float[Tensor, "batch *pixels"]) -> Float[Tensor, "batch *pixels"]:

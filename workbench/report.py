@@ -39,12 +39,18 @@ def paper_key(run: Run) -> str:
     return key + ("" if config.posterior == "gaussian" else f"-{config.posterior}")
 
 
+def steps_taken(run: Run) -> int:
+    """Optimiser steps by the history; those asked for where it was not kept."""
+    taken = run.history().get("step")
+    return int(taken[-1]) if taken else run.config.steps
+
+
 def origins(runs: Sequence[Run]) -> Rows:
     """Where numbers come from: a row for each method and data set, with its seeds, its scale, versions and machines."""
     groups: dict[tuple[str, str, str, int, str], list[Run]] = {}
     for run in runs:
-        config, steps = run.config, int((run.history().get("step") or [run.config.steps])[-1])
-        scale = (f"{steps:,}", config.batch_size, config.precision)
+        config = run.config
+        scale = (f"{steps_taken(run):,}", config.batch_size, config.precision)
         groups.setdefault((config.data, label(run), *scale), []).append(run)
     rows = [["data", "method", "steps", "batch", "precision", "seeds", "trained", "evaluated", "machine"]]
     for (*names, batch, precision), group in groups.items():

@@ -87,18 +87,12 @@ def _results(runs: Sequence[Run]) -> list[_Result]:
     unique = list({run.config.key(): run for run in runs}.values())
     groups: dict[tuple, list[Run]] = {}
     for run in unique:
-        groups.setdefault((run.config.data, report.label(run), _steps(run)), []).append(run)
+        groups.setdefault((run.config.data, report.label(run), report.steps_taken(run)), []).append(run)
     results = []
     for (data, label, steps), group in groups.items():
         for run, apart in zip(group, _apart([run.config for run in group]), strict=True):
             results.append(_Result(data, label, f"{label}{apart}", report.paper_key(run), steps, run.metrics))
     return sorted(results, key=_place)
-
-
-def _steps(run: Run) -> int:
-    """Steps taken, by the history; those asked for where there is none."""
-    steps = run.history().get("step")
-    return int(steps[-1]) if steps else run.config.steps
 
 
 def _apart(configs: Sequence[Config]) -> list[str]:
