@@ -51,6 +51,9 @@ def test_an_evaluated_run_has_every_number(little):
     for table in ("linear_probe", "linear_probe_error", "linear_probe_full"):
         assert metrics[table].keys() == {"dynamic_prior", "mixture"}
         assert all(row.keys() == ALL for row in metrics[table].values())
+    for how, row in metrics["marginal_kl"].items():
+        assert row.keys() == metrics["rate"][how].keys() == ALL
+        assert all(0 <= x <= metrics["rate"][how][name] + 0.5 for name, x in row.items()), "never above the rate"
     for table in metrics["coherence"].values():
         assert table.keys() == {"M", "S", "T"} and all(row.keys() == ALL for row in table.values())
     numbers = [x for table in metrics["linear_probe"].values() for x in table.values()]
@@ -114,7 +117,7 @@ def test_mopoe_has_two_posteriors(little):
 
 def test_an_unknown_part_is_refused(little):
     with pytest.raises(
-        ValueError, match="unknown part 'speed' of an evaluation: choose some of probe, full_probe, coherence"
+        ValueError, match="unknown part 'speed' of an evaluation: choose some of latent, probe, full_probe, coherence"
     ):
         evaluation.evaluate(trained(), parts=["speed"])
 
@@ -123,7 +126,7 @@ def test_an_unknown_part_is_refused(little):
 def test_each_method_has_its_own_inference_and_the_same_numbers_again(objective, inference, little):
     run = trained(objective=objective)
     metrics = evaluation.evaluate(run, limit=60, progress=False)
-    assert metrics.pop("seconds").keys() == {"probe", "full probe", "judges", "generation", "likelihood"}
+    assert metrics.pop("seconds").keys() == {"latent", "probe", "full probe", "judges", "generation", "likelihood"}
     assert metrics["coherence"].keys() == {inference} and metrics["style_probe"] == {}
     assert metrics["test_items"] == 60
     if objective == "mvae":

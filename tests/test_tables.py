@@ -39,6 +39,8 @@ def every_section(letters, hows, shift, styles):
     score = {t: {s: dict(zip(SCORES, (x, 0.9, 0.8, 10 * x), strict=True)) for s, x in paths[t].items()} for t in images}
     nats = {s: {"nats": -1900.4 - 10 * n, "standard_error": 3.0, "effective_samples": 2} for n, s in enumerate(names)}
     return {
+        "rate": {how: {s: 20.5 + i for i, s in enumerate(names)} for how in hows},
+        "marginal_kl": {how: {s: 2.5 + i for i, s in enumerate(names)} for how in hows},
         "classifier_accuracy": {letter: 0.9811 if letter == "M" else 1.0 for letter in letters},
         "linear_probe": accuracies,
         "linear_probe_error": {how: {s: 0.008 for s in row} for how, row in accuracies.items()},
@@ -53,7 +55,12 @@ def every_section(letters, hows, shift, styles):
             "random": {t: dict.fromkeys(SCORES, 0.004) for t in images},
             "conditional": {how: score for how in hows},
         },
-        "log_likelihood": {"samples": 12, "items": 10000, "X": {how: nats for how in hows}},
+        "log_likelihood": {
+            "samples": 12,
+            "items": 10000,
+            "X": {how: nats for how in hows},
+            "predictive": {how: dict.fromkeys(letters, nats) for how in hows},
+        },
     }
 
 
@@ -188,6 +195,12 @@ def test_a_run_without_a_section_has_blank_cells(tmp_path, name):
     assert len(blank) == (0 if name == "style_probe" else 1) and {*both.seeds.iloc[-1]} == {1}
     assert all(value == "" for row in blank for key, value in row.items() if key not in ("method", "steps"))
     assert tables.all_tables([old]) == []
+
+
+def test_predictive_columns_are_given_single_modalities_and_keep_a_modality_given_itself(tmp_path):
+    ours = tables.table("predictive", [finished(tmp_path)]).ours
+    assert [*ours.columns] == [f"{given} → {target}" for target in "MST" for given in "MST"]
+    assert ours["S → T"].tolist() == [-1910.4] * 2
 
 
 def test_a_seed_without_a_section_is_not_counted(tmp_path):

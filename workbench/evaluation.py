@@ -1,4 +1,4 @@
-"""One call for every number of a trained model: probes, coherence, quality and log-likelihoods of all subsets.
+"""One call for every number of a trained model: rates, probes, coherence, quality, log-likelihoods of all subsets.
 
 Posteriors of subsets are the method's own, the paper's first (`Method.inference`); see `workbench.inference`.
 """
@@ -16,10 +16,11 @@ from tqdm.auto import tqdm
 
 from workbench.config import Config
 from workbench.data.dataset import Batch, MultimodalDataset
-from workbench.inference import CHUNK, Encoded, codes, encode_batches, encode_rows, style_codes
+from workbench.inference import CHUNK, Encoded, codes, encode_batches, encode_rows, style_codes, subset_posteriors
 from workbench.metrics.classifiers import classifiers_of
 from workbench.metrics.coherence import agreement_pattern, all_agree, conditional_coherence
 from workbench.metrics.generation import Panel, judge_conditional, judge_random
+from workbench.metrics.latent import marginal_kl, rate
 from workbench.metrics.likelihood import Likelihoods, LogEstimate, log_likelihoods, summary
 from workbench.metrics.quality import prd_ceiling
 from workbench.metrics.representation import DRAWS, PAPER_ITEMS, probe_all, repeated_probe
@@ -28,8 +29,8 @@ from workbench.objectives import METHODS
 from workbench.runs import Run, code_version, is_current, provenance, run_folder, set_aside
 from workbench.training import fit
 
-PARTS = ("probe", "full_probe", "coherence", "quality", "likelihood")
-SNAPSHOT_PARTS = ("probe", "coherence")
+PARTS = ("latent", "probe", "full_probe", "coherence", "quality", "likelihood")
+SNAPSHOT_PARTS = ("latent", "probe", "coherence")
 SNAPSHOT_ITEMS = 2000  # test items a snapshot is judged on
 IMPORTANCE_SAMPLES = 12
 CHANCE_MARGIN = 0.15  # a probe below chance plus this says that a modality has not woken up
@@ -86,6 +87,8 @@ def evaluate(
         raise ValueError(f"unknown part {sorted(unknown)[0]!r} of an evaluation: choose some of {', '.join(PARTS)}")
     with Trial.of(run, weights, limit, seed, progress, parts) as trial:
         metrics: dict[str, Any] = {"data": trial.config.data, "test_items": len(trial.labels)}
+        if "latent" in parts:
+            metrics |= trial.latents()
         if "probe" in parts:
             metrics |= trial.probes()
         if "full_probe" in parts:
@@ -151,6 +154,17 @@ class Trial:
         start = time.perf_counter()
         yield
         self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 1)
+
+    def latents(self) -> dict[str, Any]:
+        """Where the posteriors of all subsets lie, each one and in the aggregate."""
+        found: dict[str, Any] = {"rate": {}, "marginal_kl": {}}
+        with self.part("latent"):
+            for how in self.hows:
+                posteriors = subset_posteriors(self.model, self.tested, how, self.config.prior_weight)
+                same = torch.Generator().manual_seed(self.generator.initial_seed())  # noise for every posterior
+                found["rate"][how] = {name: rate(q, same) for name, q in posteriors.items()}
+                found["marginal_kl"][how] = {name: marginal_kl(q) for name, q in posteriors.items()}
+        return found
 
     def probes(self) -> dict[str, Any]:
         """The paper's linear probe on few items, many times."""

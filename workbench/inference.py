@@ -45,15 +45,23 @@ def encode_batches(model: MultimodalVAE, batches: Iterable[Batch]) -> Encoded:
     return [(model.encode(batch), batch.labels) for batch in batches]
 
 
-def codes(model: MultimodalVAE, encoded: Encoded, how: str, prior_weight: float | None = None) -> dict[str, Tensor]:
-    """Means of the content posterior of every subset, by name such as "M,S".
+def subset_posteriors(
+    model: MultimodalVAE, encoded: Encoded, how: str, prior_weight: float | None = None
+) -> dict[str, Diagonal]:
+    """Content posteriors `[n, content]` of every subset, by name such as "M,S".
 
     A mixture takes its components in turn of the items' order: the first rows are one modality's. Shuffle before a cut.
     """
-    return {
-        ",".join(s): torch.cat([subset_posterior(model, q, s, how, prior_weight).mean for q, _ in encoded])
-        for s in subsets(model.letters)
-    }
+    found = {}
+    for subset in subsets(model.letters):
+        parts = [subset_posterior(model, q, subset, how, prior_weight) for q, _ in encoded]
+        found[",".join(subset)] = model.family(torch.cat([p.mean for p in parts]), torch.cat([p.logvar for p in parts]))
+    return found
+
+
+def codes(model: MultimodalVAE, encoded: Encoded, how: str, prior_weight: float | None = None) -> dict[str, Tensor]:
+    """Means of the posteriors that `subset_posteriors` gives."""
+    return {name: q.mean for name, q in subset_posteriors(model, encoded, how, prior_weight).items()}
 
 
 def style_codes(model: MultimodalVAE, encoded: Encoded) -> dict[str, Tensor]:

@@ -106,6 +106,19 @@ def _likelihood(entry: str) -> Callable[[Metrics], Numbers]:
     return read
 
 
+def _predictive(metrics: Metrics) -> Numbers:
+    """ln E_{q(z | x_k)}[p(x_j | z)] given single modalities, itself among them."""
+    return {
+        how: {
+            _path(target, given): (x or {}).get("nats")
+            for target, row in found.items()
+            for given, x in row.items()
+            if "," not in given
+        }
+        for how, found in ((metrics.get("log_likelihood") or {}).get("predictive") or {}).items()
+    }
+
+
 def _distinct(metrics: Sequence[Metrics], section: str, entry: str) -> list[Any]:
     """Values of an entry of a section over runs, each once, where they have it."""
     values = [(m.get(section) or {}).get(entry) for m in metrics]
@@ -199,6 +212,21 @@ SPECS = {
             note=_probe_note,
         ),
         Spec("linear_probe_full", "accuracy of a linear probe on all training items", _section("linear_probe_full")),
+        Spec(
+            "rate",
+            "rate: divergence (KL) of an item's posterior from the prior in nats",
+            _section("rate"),
+            note=lambda metrics: "Of a mixture: the mean of its components'.",
+            digits=1,
+        ),
+        Spec(
+            "marginal_kl",
+            "divergence (KL) of the aggregate posterior from the prior in nats",
+            _section("marginal_kl"),
+            note=lambda metrics: "By mean and covariance of all items' posteriors together: a lower bound.",
+            digits=1,
+            higher_is_better=False,
+        ),
         Spec("style_probe", "accuracy of a linear probe on each modality's style", _flat("style_probe"), sparse=True),
         Spec(
             "coherence",
@@ -246,6 +274,12 @@ SPECS = {
             note=_likelihood_note,
             digits=0,
             comparable=lambda metrics: False,  # the paper's estimator mixed items
+        ),
+        Spec(
+            "predictive",
+            "predictive log-likelihoods given one modality, given → predicted, in nats per item",
+            _predictive,
+            digits=1,
         ),
     )
 }
