@@ -4,7 +4,7 @@ import pytest
 import torch
 from helpers import fewer_modalities, seeded, tiny_batch, tiny_model
 
-from workbench import evaluation
+from workbench import evaluation, paths
 from workbench.config import Config
 from workbench.data.dataset import Batch
 from workbench.evaluation import asleep, evaluate_into
@@ -14,7 +14,7 @@ from workbench.metrics import classifiers, quality
 from workbench.metrics.classifiers import Classifier
 from workbench.metrics.coherence import conditional_coherence
 from workbench.metrics.generation import Panel, judge_conditional
-from workbench.runs import Run, judges_version, save_weights
+from workbench.runs import Run, find_runs, judges_version, save_weights
 from workbench.training import fit
 
 ALL = {"M", "S", "T", "M,S", "M,T", "S,T", "M,S,T"}
@@ -115,11 +115,50 @@ def test_mopoe_has_two_posteriors(little):
     assert found["product_alone"]["M"] == found["mixture_of_products"]["M"], "the same draws"
 
 
+def test_a_run_is_evaluated_again_for_what_it_lacks_and_never_loses_what_it_has(little, monkeypatch):
+    config = Config(data="uci-plain-text", repeats=2, batch_size=16, steps=6, device="cpu")
+    evaluations = []
+    whole = evaluation.evaluate
+
+    def counted(run, *rest, **options):
+        evaluations.append((options["parts"], options["limit"]))
+        return whole(run, *rest, **options)
+
+    monkeypatch.setattr(evaluation, "evaluate", counted)
+
+    def complete(*parts: str, limit: int) -> Run:
+        return evaluation.complete_run(config, progress=False, parts=parts, limit=limit)
+
+    run = complete("probe", "latent", limit=30)
+    assert "rate" in run.metrics and "coherence" not in run.metrics and run.metrics["test_items"] == 30
+    weights = (run.folder / "model.safetensors").read_bytes()
+    complete("latent", limit=20)
+    assert evaluations == [(("latent", "probe"), 30)], "what is there on more items serves"
+    run = complete("coherence", limit=20)
+    assert run.metrics["test_items"] == 30 and {"rate", "linear_probe", "coherence"} <= run.metrics.keys()
+    run = complete("latent", limit=40)
+    assert evaluations[1:] == [(("latent", "probe", "coherence"), 30), (("latent", "probe", "coherence"), 40)]
+    stored = run.metrics["evaluated_with"]
+    assert stored["parts"] == ["latent", "probe", "coherence"] and stored["limit"] == 40
+    run = evaluation.complete_run(config, progress=False)
+    assert evaluations[3:] == [(evaluation.PARTS, 10_000)] and run.metrics["log_likelihood"]["items"] == 120
+    assert (run.folder / "model.safetensors").read_bytes() == weights, "it was trained once"
+
+
+def test_snapshots_are_judged_in_no_part_that_was_not_asked_for(little):
+    run = trained(snapshot_every=3)
+    (row, _) = evaluate_into(run, progress=False, parts=["latent", "likelihood"], limit=20)["over_steps"]
+    assert row["test_items"] == 20 and "rate" in row and not {"linear_probe", "log_likelihood"} & row.keys()
+
+
 def test_an_unknown_part_is_refused(little):
     with pytest.raises(
         ValueError, match="unknown part 'speed' of an evaluation: choose some of latent, probe, full_probe, coherence"
     ):
         evaluation.evaluate(trained(), parts=["speed"])
+    with pytest.raises(ValueError, match="unknown part 'speed'"):
+        evaluation.complete_run(Config(data="uci-text", device="cpu"), parts=["speed"], progress=False)
+    assert len([*find_runs(paths.outputs_dir(), evaluated=False)]) == 1, "refused before it was trained"
 
 
 @pytest.mark.parametrize(("objective", "inference"), [("mvae", "product"), ("mmvae", "mixture")])
@@ -201,6 +240,11 @@ def test_asleep():
     probes = {"M": 0.97, "S": 0.12, "T": 0.2, "M,S": 0.1}
     assert asleep({"linear_probe_full": {"mixture": probes}}) == ["S", "T"]
     assert asleep({"linear_probe_full": {"mixture": {"M": 0.26, "S": 0.99}}}) == []
+    assert asleep({"linear_probe": {"mixture": probes}}) == ["S", "T"], (
+        "the probe on few items where it is all there is"
+    )
+    with pytest.raises(ValueError, match="no probe was evaluated: ask for the part 'probe' or 'full_probe'"):
+        asleep({"coherence": {}})
 
 
 def test_an_encoder_that_says_nothing_is_asleep(little):

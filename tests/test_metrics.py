@@ -1,6 +1,8 @@
 """Probes, coherence counts and the judges, against scikit-learn, scipy, enumeration and loops."""
 
 import itertools
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -144,6 +146,21 @@ def test_judges_learn_are_kept_and_come_back(splits, tiny_root, monkeypatch):
         hits = (judge.predict(shown) == labels).double().mean().item()
         assert judge.accuracy == pytest.approx(hits)
     assert judges[0].accuracy > 0.3, "25 steps are enough to be well above chance"
+
+
+def test_who_needs_the_same_judge_at_once_has_one_trained(splits, tiny_root, monkeypatch):
+    trained, train = [], classifiers._train
+
+    def slowly(data, k, network, progress):
+        trained.append(data.sources[k])
+        time.sleep(0.3)
+        return train(data, k, network, progress)
+
+    monkeypatch.setattr(classifiers, "_train", slowly)
+    with ThreadPoolExecutor(3) as pool:
+        panels = [pool.submit(classifiers_of, *splits, progress=False) for _ in range(3)]
+        accuracies = [[judge.accuracy for judge in panel.result()] for panel in panels]
+    assert trained == ["uci", "plain", "text"] and accuracies[0] == accuracies[1] == accuracies[2]
 
 
 def test_training_a_judge_is_seeded(splits, tiny_root):

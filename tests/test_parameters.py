@@ -6,7 +6,8 @@ import pytest
 from papermill.exceptions import PapermillExecutionError
 
 from workbench.config import Config, field_names
-from workbench.notebooks import kernel_of_this_interpreter, parameters_of
+from workbench.notebook_execution import kernel_of_this_interpreter
+from workbench.notebooks import parameters_of
 from workbench.parameters import config_from, injected_names
 from workbench.paths import project_root
 
@@ -65,4 +66,4 @@ def test_plain_papermill_refuses_an_unknown_parameter(tmp_path):
 
 def test_training_notebook_has_every_field():
     declared = parameters_of(project_root() / "notebooks" / "04_training.ipynb")
-    assert list(declared) == [*field_names(), "run_folder"]
+    assert list(declared) == [*field_names(), "run_folder", "parts", "limit"]

@@ -6,6 +6,9 @@ checks in small: the accuracy on real house numbers of a small CNN that has seen
 
 import argparse
 import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -118,7 +121,7 @@ def test_splits_have_their_counts_are_shuffled_and_disjoint(source, small_splits
 
 def test_cache_is_read_back_and_a_damaged_one_made_again(small_splits, monkeypatch):
     first = load_rendered("plain", "train")
-    (file,) = paths.cache_dir().iterdir()
+    (file,) = paths.cache_dir().glob("*.safetensors")
     assert all(part in file.name for part in ("plain", "train", "-0-", recipe_version()))
 
     def refuse(*_):
@@ -133,6 +136,20 @@ def test_cache_is_read_back_and_a_damaged_one_made_again(small_splits, monkeypat
     mended = load_rendered("plain", "train")
     for images in (again, mended):
         assert torch.equal(images.values, first.values) and torch.equal(images.labels, first.labels)
+
+
+def test_who_needs_the_same_images_at_once_has_them_rendered_once(small_splits, monkeypatch):
+    rendered_by, render_slowly = [], rendered.render
+
+    def slowly(*arguments):
+        rendered_by.append(threading.get_ident())
+        time.sleep(0.3)
+        return render_slowly(*arguments)
+
+    monkeypatch.setattr(rendered, "render", slowly)
+    with ThreadPoolExecutor(3) as pool:
+        found = [future.result() for future in [pool.submit(load_rendered, "plain", "train") for _ in range(3)]]
+    assert len(rendered_by) == 1 and all(torch.equal(images.values, found[0].values) for images in found)
 
 
 def test_other_recipe_other_cache(tmp_path, monkeypatch):

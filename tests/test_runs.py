@@ -2,11 +2,16 @@
 
 import json
 import math
+import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
+from filelock import FileLock, Timeout
 
 from workbench import evaluation, paths, runs
 from workbench.config import Config
@@ -20,6 +25,7 @@ from workbench.runs import (
     run_folder,
     save_weights,
     set_aside,
+    sole_writer,
     start,
 )
 from workbench.training import fit
@@ -106,12 +112,19 @@ def test_what_stands_in_config_json(tmp_path):
 
 def test_current_means_trained_and_judged_by_this_code_in_this_configuration(tmp_path, monkeypatch):
     run = start(TINY, tmp_path)
-    judged = {"evaluated_with": runs.provenance()}
-    run.write("metrics.json", judged)
+    judged = runs.provenance() | {"parts": ["probe", "coherence"], "limit": 60}
+    run.write("metrics.json", {"evaluated_with": judged})
     assert not is_current(run, TINY) and not is_current(Run(tmp_path / "nowhere"), TINY), "not trained"
     (run.folder / "model.safetensors").touch()
     assert is_current(run, TINY) and is_current(run, TINY.replace(device="auto"))
     assert not is_current(run, TINY.replace(beta=1.0))
+    assert is_current(run, TINY, ["coherence"], 60) and is_current(run, TINY, ("coherence", "probe"), 59)
+    assert not is_current(run, TINY, ["coherence", "quality"], 60), "in too few parts"
+    assert not is_current(run, TINY, ["coherence"], 61) and not is_current(run, TINY, ["coherence"], None), (
+        "too few items"
+    )
+    run.write("metrics.json", {"evaluated_with": judged | {"limit": None}})
+    assert is_current(run, TINY, ["coherence"], 61) and is_current(run, TINY, ["coherence"], None)
     with monkeypatch.context() as patch:
         patch.setattr(runs, "judges_version", lambda: "other judges")
         assert is_trained(run, TINY) and not is_current(run, TINY)
@@ -144,6 +157,40 @@ def test_a_run_set_aside_keeps_everything_out_of_sight(tmp_path):
         kept = set_aside(run)
         assert not run.folder.exists() and list(find_runs(tmp_path)) == []
         assert Run(kept).config == TINY and (kept / "notes.txt").read_text() == "kept"
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from workbench.runs import sole_writer
+with sole_writer(Path(sys.argv[1])):
+    print("in", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_one_process_at_a_time_writes_into_a_folder_until_it_ends_however_it_ends(tmp_path, capsys):
+    folder = tmp_path / "run"
+    other = subprocess.Popen([sys.executable, "-c", WRITER, str(folder)], stdout=subprocess.PIPE)
+    assert other.stdout.readline() == b"in\n"
+    lock = FileLock(tmp_path / ".run.lock")
+    with pytest.raises(Timeout):
+        lock.acquire(timeout=0)
+    (folder / "snapshots").mkdir(parents=True)
+    half = [folder / ".model.safetensors.123.part", folder / "snapshots" / ".0000050.safetensors.123.part"]
+    for path in (*half, folder / "history.csv"):
+        path.touch()
+    threading.Timer(0.5, other.kill).start()
+    with sole_writer(folder), sole_writer(folder):  # the same thread may be inside twice
+        assert other.wait() == -signal.SIGKILL
+        assert not any(path.exists() for path in half), "what the killed writer left half written is gone"
+        with pytest.raises(Timeout):
+            lock.acquire(timeout=0)
+    assert capsys.readouterr().err == f"waiting: another process is at work in {folder}\n"
+    assert (folder / "history.csv").is_file()
+    lock.acquire(timeout=0)
+    lock.release()
+    other.stdout.close()
 
 
 def test_a_resumed_run_keeps_the_version_that_began_it(tmp_path, monkeypatch):
@@ -187,9 +234,9 @@ def test_weights_of_other_code_are_never_passed_off_as_current(evaluated, tiny_r
     """A run that another version of the code trained is trained again, evaluated or not."""
     evaluations = []
 
-    def evaluate_into(run, *rest, **more):
+    def evaluate_into(run, progress, parts, limit):
         evaluations.append(run)
-        run.write("metrics.json", {"evaluated_with": runs.provenance()})
+        run.write("metrics.json", {"evaluated_with": runs.provenance() | {"parts": parts, "limit": limit}})
 
     monkeypatch.setattr(evaluation, "evaluate_into", evaluate_into)
     with monkeypatch.context() as patch:
@@ -198,7 +245,8 @@ def test_weights_of_other_code_are_never_passed_off_as_current(evaluated, tiny_r
         fresh = (run.folder / "model.safetensors").read_bytes()
         save_weights(build_model(TINY.replace(seed=9), run.dataset()), run.folder / "model.safetensors")
         if evaluated:
-            run.write("metrics.json", {"evaluated_with": runs.provenance()})
+            evaluate_into(run, False, evaluation.PARTS, evaluation.ITEMS)
+            evaluations.clear()
     run = evaluation.complete_run(TINY, progress=False)
     assert (run.folder / "model.safetensors").read_bytes() == fresh
     assert json.loads((run.folder / "config.json").read_text())["code"] == runs.code_version()

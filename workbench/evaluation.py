@@ -26,51 +26,84 @@ from workbench.metrics.quality import prd_ceiling
 from workbench.metrics.representation import DRAWS, PAPER_ITEMS, probe_all, repeated_probe
 from workbench.model import MultimodalVAE
 from workbench.objectives import METHODS
-from workbench.runs import Run, code_version, is_current, provenance, run_folder, set_aside
+from workbench.runs import Run, is_current, judges_version, make_way, provenance, run_folder, sole_writer
 from workbench.training import fit
 
 PARTS = ("latent", "probe", "full_probe", "coherence", "quality", "likelihood")
+ITEMS = 10_000  # test items: the paper's 10,000 triples are one pass over the pairs
 SNAPSHOT_PARTS = ("latent", "probe", "coherence")
 SNAPSHOT_ITEMS = 2000  # test items a snapshot is judged on
 IMPORTANCE_SAMPLES = 12
 CHANCE_MARGIN = 0.15  # a probe below chance plus this says that a modality has not woken up
 
 
-def complete_run(config: Config, folder: Path | None = None, command: str | None = None, progress: bool = True) -> Run:
+def complete_run(
+    config: Config,
+    folder: Path | None = None,
+    command: str | None = None,
+    progress: bool = True,
+    parts: Sequence[str] | None = None,
+    limit: int | None = None,
+) -> Run:
     """The finished run of a configuration: read back when it is there and current, else trained and evaluated.
 
-    What another version of the code trained or began to is set aside and made again, so that no run mixes two programs
+    `parts` of the evaluation are wanted (None: all), on at least `limit` test items (None: the paper's 10,000). What
+    another version of the code trained or began to is set aside and made again, so that no run mixes two programs
     (`fit` goes on with it all the same); an interrupted run of this version goes on from its checkpoint, and one that
-    other judges evaluated is evaluated again.
+    other judges evaluated, or these in too few parts or on too few items, is evaluated again. One that another process
+    is making is waited for.
     """
-    run = Run(folder or run_folder(config))
-    if is_current(run, config):
+    run, parts, limit = Run(folder or run_folder(config)), _known(PARTS if parts is None else parts), limit or ITEMS
+    if is_current(run, config, parts, limit):
         return run
-    stored = run.read("config.json") if (run.folder / "config.json").is_file() else {}
-    if stored.get("key") == config.key() and stored["code"] != code_version():
-        set_aside(run)
-    run = fit(config, run.folder, progress=progress, command=command)
-    evaluate_into(run, progress)
+    with sole_writer(run.folder):
+        if is_current(run, config, parts, limit):  # another process made it while this one waited
+            return run
+        make_way(run, config)
+        run = fit(config, run.folder, progress=progress, command=command)
+        evaluate_into(run, progress, **_also(run, parts, limit))
     return run
 
 
-def evaluate_into(run: Run, progress: bool = True, **options: Any) -> dict[str, Any]:
+def _known(parts: Sequence[str]) -> tuple[str, ...]:
+    """Parts in the order in which they are evaluated; ValueError on an unknown one."""
+    if unknown := sorted(set(parts) - set(PARTS)):
+        raise ValueError(f"unknown part {unknown[0]!r} of an evaluation: choose some of {', '.join(PARTS)}")
+    return tuple(part for part in PARTS if part in parts)
+
+
+def _also(run: Run, parts: Sequence[str], limit: int) -> dict[str, Any]:
+    """Parts and limit that take in what these judges evaluated before: an evaluation only ever gains."""
+    found = run.metrics["evaluated_with"] if run.complete else {"judges": None}
+    if found["judges"] != judges_version():
+        return {"parts": parts, "limit": limit}
+    return {
+        "parts": _known([*parts, *found["parts"]]),
+        "limit": None if found["limit"] is None else max(limit, found["limit"]),
+    }
+
+
+def evaluate_into(
+    run: Run, progress: bool = True, parts: Sequence[str] = PARTS, limit: int | None = ITEMS, **options: Any
+) -> dict[str, Any]:
     """Evaluate a trained run and its snapshots and complete the run folder with metrics.json; returns the metrics.
 
-    `options` are those of `evaluate`. Snapshots are judged in part and on fewer test items, their step beside them
-    under `over_steps`.
+    `parts`, `limit` and `options` are those of `evaluate`; the first two are kept with the metrics. Snapshots are
+    judged in part and on fewer test items, their step beside them under `over_steps`.
     """
-    metrics = evaluate(run, progress=progress, **options)
-    brief = {"limit": SNAPSHOT_ITEMS, "parts": SNAPSHOT_PARTS, "progress": progress}
-    metrics["over_steps"] = [{"step": n} | evaluate(run, path, **brief) for n, path in run.snapshots().items()]
-    run.write("metrics.json", metrics | {"evaluated_with": provenance()})
+    with sole_writer(run.folder):
+        metrics = evaluate(run, progress=progress, parts=parts, limit=limit, **options)
+        brief = {"limit": min(limit or SNAPSHOT_ITEMS, SNAPSHOT_ITEMS), "progress": progress}
+        brief["parts"] = [part for part in SNAPSHOT_PARTS if part in parts]
+        metrics["over_steps"] = [{"step": n} | evaluate(run, path, **brief) for n, path in run.snapshots().items()]
+        run.write("metrics.json", metrics | {"evaluated_with": provenance() | {"parts": [*parts], "limit": limit}})
     return metrics
 
 
 def evaluate(
     run: Run,
     weights: Path | None = None,
-    limit: int | None = 10_000,
+    limit: int | None = ITEMS,
     seed: int = 0,
     progress: bool = True,
     parts: Sequence[str] = PARTS,
@@ -79,12 +112,10 @@ def evaluate(
 ) -> dict[str, Any]:
     """Every number of a trained run, or of one of its snapshots; JSON values, accuracies in [0, 1]. On the CPU.
 
-    `limit` bounds the test items (the paper's 10,000 triples are one pass over the pairs), `samples` are the draws
-    behind every log-likelihood, `inception` is where the weights of Inception are (None: features of the judges).
-    ValueError on an unknown part.
+    `limit` bounds the test items (None: all), `samples` are the draws behind every log-likelihood, `inception` is
+    where the weights of Inception are (None: features of the judges). ValueError on an unknown part.
     """
-    if unknown := set(parts) - set(PARTS):
-        raise ValueError(f"unknown part {sorted(unknown)[0]!r} of an evaluation: choose some of {', '.join(PARTS)}")
+    parts = _known(parts)
     with Trial.of(run, weights, limit, seed, progress, parts) as trial:
         metrics: dict[str, Any] = {"data": trial.config.data, "test_items": len(trial.labels)}
         if "latent" in parts:
@@ -253,6 +284,12 @@ def _each(confused: dict[str, dict[str, dict[str, list]]], number: Any) -> dict[
 
 
 def asleep(metrics: dict[str, Any], classes: int = 10) -> list[str]:
-    """Letters of the modalities whose probe is still at chance: their encoders have learnt nothing of the class."""
-    probes = next(iter(metrics["linear_probe_full"].values()))
+    """Letters of the modalities whose probe is still at chance: their encoders have learnt nothing of the class.
+
+    The full probe tells, else the one on few items; ValueError where neither was evaluated.
+    """
+    tables = metrics.get("linear_probe_full") or metrics.get("linear_probe")
+    if not tables:
+        raise ValueError("no probe was evaluated: ask for the part 'probe' or 'full_probe'")
+    probes = next(iter(tables.values()))
     return [name for name, accuracy in probes.items() if "," not in name and accuracy < 1 / classes + CHANCE_MARGIN]

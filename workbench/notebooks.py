@@ -1,26 +1,18 @@
 """The numbered notebooks as programs: find them, execute them, keep them clean.
 
-`run` executes notebooks through papermill, each in a kernel of the interpreter that runs this code, and turns the
-executed notebooks into pages (notebook_pages.py). Their parameters are read and checked in notebook_parameters.py.
+`run` executes notebooks (notebook_execution.py) and turns them into pages (notebook_pages.py). Their parameters are
+read and checked in notebook_parameters.py.
 `problems` and `scrub` (notebook_rules.py) hold the committed notebooks to the rules, from a shell as well:
 `python -m workbench.notebooks scrub|check FILE...`
 """
 
-import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
-import nbformat
-import papermill
-from ipykernel.kernelspec import write_kernel_spec
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
-from papermill.exceptions import PapermillExecutionError
-
+from workbench.notebook_execution import Result, execute, kernel_of_this_interpreter
 from workbench.notebook_pages import write_pages
 from workbench.notebook_parameters import Parameter, check_parameters, did_you_mean, distribute, parameters_of
 from workbench.notebook_rules import problems, scrub
@@ -31,7 +23,6 @@ __all__ = [
     "Result",
     "check_parameters",
     "find",
-    "kernel_of_this_interpreter",
     "parameters_of",
     "problems",
     "run",
@@ -39,16 +30,6 @@ __all__ = [
 ]
 
 NUMBERED = re.compile(r"(\d+)_\w+\.ipynb")
-KERNEL = "python3"
-
-
-class Result(NamedTuple):
-    """How one notebook went: its source, the executed notebook, seconds, and one sentence if it failed (else '')."""
-
-    source: Path
-    executed: Path
-    seconds: float
-    error: str
 
 
 def find(selection: Sequence[str] = (), folder: Path | None = None) -> list[Path]:
@@ -95,70 +76,12 @@ def run(paths: Sequence[Path], out_dir: Path, parameters: Mapping[str, Any] | No
     with kernel_of_this_interpreter():
         try:
             for path in paths:
-                results.append(_execute(path, out_dir / path.name, given[path]))
+                results.append(execute(path, out_dir / path.name, given[path]))
+                if results[-1].error:
+                    print(results[-1].error, file=sys.stderr)
         finally:  # an interrupted series has pages of what is there, too
             write_pages(out_dir)
     return results
-
-
-def _execute(path: Path, target: Path, parameters: dict[str, Any]) -> Result:
-    """Execute one notebook into `target`, which papermill saves after every cell."""
-    error = ""
-    try:
-        papermill.execute_notebook(
-            path, target, parameters, kernel_name=KERNEL, language="python", progress_bar={"desc": path.stem}
-        )
-    except PapermillExecutionError as failure:
-        error = f"{path.name} failed in cell [{failure.exec_count}]: {failure.ename}: {_first_line(failure.evalue)}"
-    except (DeadKernelError, CellTimeoutError) as failure:
-        error = f"{path.name} failed: {_first_line(str(failure))}"
-        _mark_failed(target, error)
-    if error:
-        print(error, file=sys.stderr)
-    return Result(path, target, nbformat.read(target, as_version=4).metadata.papermill.duration, error)
-
-
-def _first_line(text: str) -> str:
-    return text.strip().split("\n")[0]
-
-
-def _mark_failed(target: Path, error: str) -> None:
-    """Record a failure that left no traceback, such as a kernel killed for want of memory."""
-    notebook = nbformat.read(target, as_version=4)
-    notebook.metadata.papermill["exception"] = True
-    unfinished = [c for c in notebook.cells if c.cell_type == "code" and c.metadata.papermill.duration is not None]
-    if unfinished:
-        unfinished[-1].outputs.append(
-            nbformat.v4.new_output("error", ename="KernelDied", evalue=error, traceback=[error])
-        )
-    nbformat.write(notebook, target)
-
-
-@contextmanager
-def kernel_of_this_interpreter() -> Iterator[None]:
-    """Make `KERNEL` mean this interpreter, untouched by what the user's home folder says about Jupyter and IPython.
-
-    It sets environment variables of the process: enter it once, around all threads that execute notebooks.
-    """
-    with TemporaryDirectory(prefix="workbench-", ignore_cleanup_errors=True) as folder:
-        quiet = ["--log-level=CRITICAL"]  # the kernel's own messages would cut through the progress bars
-        write_kernel_spec(os.path.join(folder, "kernels", KERNEL), extra_arguments=quiet)
-        search = os.pathsep.join(filter(None, [folder, os.environ.get("JUPYTER_PATH")]))
-        ours = {
-            "JUPYTER_PATH": search,
-            "JUPYTER_RUNTIME_DIR": folder,
-            "IPYTHONDIR": os.path.join(folder, "ipython"),
-            "MPLBACKEND": "",  # the kernel's own: figures appear in the notebook
-        }
-        before = {name: os.environ.get(name) for name in ours}
-        os.environ.update(ours)
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name)
-                if value is not None:
-                    os.environ[name] = value
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -5,8 +5,12 @@ working directory being the project's root.
 """
 
 import os
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 
 def project_root() -> Path:
@@ -41,7 +45,7 @@ def outputs_dir() -> Path:
 
 
 @contextmanager
-def replacing(path: Path):
+def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that replaces it when the block ends well, and vanishes when it does not.
 
     Whoever reads `path` sees the old file or the whole new one, never a half.
@@ -53,6 +57,26 @@ def replacing(path: Path):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path, busy: str) -> Iterator[None]:
+    """Hold the lock of `path`, the file `.NAME.lock` beside it, which one thread at a time can have.
+
+    It also keeps out other machines that share the file system. The system takes it from a process that ends, however
+    it ends, so there is nothing to clean up. A thread that has it may take it again. `busy` is printed to stderr when
+    somebody else has it, before waiting.
+    """
+    lock = FileLock(path.with_name(f".{path.name}.lock"), is_singleton=True)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(busy, file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _made(folder: Path) -> Path:

@@ -6,8 +6,10 @@
     checkpoint.json      where to resume: names checkpoint-STEP.safetensors
     snapshots/STEP.safetensors   copies of the weights on the way, when asked for
     metrics.json         written last: a run is complete when it exists
+    run.ipynb, execution.json    of a run in a sweep: its executed notebook, and when and where it was executed
 
-Every file is written beside itself and renamed, so a reader never sees half of one.
+Every file is written beside itself and renamed, so a reader never sees half of one. A writer holds the folder's lock
+(`sole_writer`, a hidden file beside the folder), so that no two processes ever write into one folder.
 """
 
 import csv
@@ -18,7 +20,8 @@ import math
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -112,6 +115,18 @@ def run_folder(config: Config, parent: Path | None = None) -> Path:
     return (parent or paths.outputs_dir() / config.preset / "runs") / name
 
 
+@contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Be the only process that writes into a run folder; waits for another one to end, with a line on stderr.
+
+    Temporary files that are there when nobody else writes were left by killed processes: they go.
+    """
+    with paths.locked(folder, f"waiting: another process is at work in {folder}"):
+        for left in folder.rglob(".*.part"):
+            left.unlink()
+        yield
+
+
 def start(config: Config, folder: Path, command: str | None = None) -> Run:
     """Make or open the run folder of a configuration; ValueError when it holds a different one.
 
@@ -135,9 +150,20 @@ def find_runs(parent: Path, evaluated: bool = True) -> Iterator[Run]:
             yield Run(path.parent)
 
 
-def is_current(run: Run, config: Config) -> bool:
-    """Whether a run is complete, has this configuration, and was trained and judged by this version of the code."""
-    return run.complete and is_trained(run, config) and run.metrics["evaluated_with"]["judges"] == judges_version()
+def is_current(run: Run, config: Config, parts: Sequence[str] = (), limit: int | None = 0) -> bool:
+    """Whether a run is complete, has this configuration, and was trained and judged by this version of the code.
+
+    `parts` of the evaluation must be among those that were evaluated, on at least `limit` test items (None: on all).
+    """
+    if not (run.complete and is_trained(run, config)):
+        return False
+    found = run.metrics["evaluated_with"]
+    return found["judges"] == judges_version() and set(parts) <= {*found["parts"]} and _at_most(limit, found["limit"])
+
+
+def _at_most(limit: int | None, other: int | None) -> bool:
+    """Whether one limit of items is no higher than another; None is no limit."""
+    return other is None or (limit is not None and limit <= other)
 
 
 def is_trained(run: Run, config: Config) -> bool:
@@ -146,6 +172,13 @@ def is_trained(run: Run, config: Config) -> bool:
         return False
     stored = run.read("config.json")
     return stored["key"] == config.key() and stored["code"] == code_version()
+
+
+def make_way(run: Run, config: Config) -> None:
+    """Set aside what another version of the code trained or began with this configuration, if there is any."""
+    stored = run.read("config.json") if (run.folder / "config.json").is_file() else {}
+    if stored.get("key") == config.key() and stored["code"] != code_version():
+        set_aside(run)
 
 
 def set_aside(run: Run) -> Path:
@@ -160,7 +193,7 @@ def set_aside(run: Run) -> Path:
 
 # Parts of the package that show or start runs, or that no run uses: a change in them leaves every number as it was.
 SHOWING = ("anatomy", "claims", "cli", "explorers", "linear_gaussian", "notebook", "parameters", "plotting")
-SHOWING += ("published", "quadrature", "report", "statements", "tables")
+SHOWING += ("engines", "published", "quadrature", "report", "statements", "sweep", "tables")
 # Parts that judge a trained run: when they change, runs are evaluated anew, not trained anew.
 JUDGING = ("evaluation", "inference", "metrics/", "networks/classifiers")
 

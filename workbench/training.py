@@ -46,20 +46,21 @@ def fit(
 ) -> Run:
     """Train a configuration in its run folder, from its last checkpoint when there is one, and return the run.
 
-    A training that already reached its end is returned as it is. `data` None loads the configuration's training split;
-    `command` is kept as what was typed. Raises ValueError on an unknown objective or device, TrainingDiverged on a loss
-    that is not finite.
+    A training that already reached its end is returned as it is; one that another process is at is waited for. `data`
+    None loads the configuration's training split; `command` is kept as what was typed. Raises ValueError on an unknown
+    objective or device, TrainingDiverged on a loss that is not finite.
     """
     method(config.objective)
     device = pick_device(config.device)
     folder = folder or runs.run_folder(config)
-    if Run(folder).trained:
-        return runs.start(config, folder, command)
-    if data is None:
+    if data is None and not Run(folder).trained:
         data = load_dataset(config.data, "train", root=config.data_root or None, repeats=config.repeats)
-    data.steps_per_epoch(config.batch_size)  # a batch that does not fit is refused before anything is written
-    run = runs.start(config, folder, command)
-    Trainer(config, run, data, device).train(progress)
+    if data is not None:
+        data.steps_per_epoch(config.batch_size)  # a batch that does not fit is refused before anything is written
+    with runs.sole_writer(folder):
+        run = runs.start(config, folder, command)
+        if not run.trained:
+            Trainer(config, run, data, device).train(progress)
     return run
 
 

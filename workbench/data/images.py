@@ -1,6 +1,7 @@
 """Images with labels, the form in which every image source hands over its split, and their cache on disk."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import safetensors.torch
@@ -8,7 +9,7 @@ from jaxtyping import Int, UInt8
 from safetensors import SafetensorError
 from torch import Tensor
 
-from workbench.paths import cache_dir, replacing
+from workbench.paths import cache_dir, locked, replacing
 
 SPLITS = ("train", "test")
 
@@ -34,18 +35,28 @@ def cached(name: str, make: Callable[[], Images]) -> Images:
     """`make()`, kept as `data/cache/NAME.safetensors`: read back when it is there, made again when it is damaged.
 
     `name` must carry everything the images depend on, the version of the recipe last: SOURCE-SPLIT-SEED-VERSION.
-    What other versions left is removed.
+    What other versions left is removed. Processes that need the same images at once have one of them make them.
     """
     path = cache_dir() / f"{name}.safetensors"
-    if path.is_file():
-        try:
-            return Images(**safetensors.torch.load_file(path))
-        except (SafetensorError, TypeError):
-            path.unlink()  # a damaged cache file: what it held is made again below
+    if images := _read(path):
+        return images
+    with locked(path, f"waiting: another process is making {path.name}"):
+        return _read(path) or _make(path, make)
+
+
+def _read(path: Path) -> Images | None:
+    """The images in a cache file, None where there is none or it is damaged."""
+    try:
+        return Images(**safetensors.torch.load_file(path)) if path.is_file() else None
+    except (SafetensorError, TypeError):
+        return None
+
+
+def _make(path: Path, make: Callable[[], Images]) -> Images:
     images = make()
     with replacing(path) as temporary:
         safetensors.torch.save_file(images._asdict(), temporary)
-    for old in path.parent.glob(f"{name.rpartition('-')[0]}-*.safetensors"):
+    for old in path.parent.glob(f"{path.stem.rpartition('-')[0]}-*.safetensors"):
         if old != path:
             old.unlink()
     return images

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import safetensors
 import safetensors.torch
@@ -14,7 +15,7 @@ from tqdm.auto import tqdm
 
 from workbench.data.dataset import MultimodalDataset
 from workbench.networks.classifiers import CLASSIFIERS
-from workbench.paths import cache_dir, replacing
+from workbench.paths import cache_dir, locked, replacing
 
 BATCH = 128
 STEPS = 600  # enough where digits are clean; text has 40 strings only, house numbers take longest
@@ -36,7 +37,10 @@ class Classifier:
 
 
 def classifiers_of(train: MultimodalDataset, test: MultimodalDataset, progress: bool = True) -> list[Classifier]:
-    """The judge of every modality of a data set, on the CPU: read from the cache, or trained first."""
+    """The judge of every modality of a data set, on the CPU: read from the cache, or trained first.
+
+    Processes that need the same judge at once have one of them train it.
+    """
     return [_classifier(train, test, k, progress) for k in range(len(train.storages))]
 
 
@@ -51,18 +55,23 @@ def _classifier(train: MultimodalDataset, test: MultimodalDataset, k: int, progr
         raise ValueError(
             f"no classifier for {source!r} of shape {shape}: add a line to networks.classifiers.CLASSIFIERS"
         )
-    network = CLASSIFIERS[shape]()
     path = cache_dir() / f"classifier-{source}-{_recipe(train, test, k)}.safetensors"
-    if path.is_file():
-        with safetensors.safe_open(path, "pt") as file:
-            accuracy = json.loads(file.metadata()["accuracy"])
-        network.load_state_dict(safetensors.torch.load_file(path))
-        return Classifier(network.eval(), source, accuracy)
-    network = _train(train, k, network, progress)
-    accuracy = _accuracy(test, k, network)
-    with replacing(path) as temporary:
-        safetensors.torch.save_file(network.state_dict(), temporary, metadata={"accuracy": json.dumps(accuracy)})
+    with locked(path, f"waiting: another process is training the judge of {source}"):
+        if path.is_file():
+            return _read(path, CLASSIFIERS[shape](), source)
+        network = _train(train, k, CLASSIFIERS[shape](), progress)
+        accuracy = _accuracy(test, k, network)
+        with replacing(path) as temporary:
+            safetensors.torch.save_file(network.state_dict(), temporary, metadata={"accuracy": json.dumps(accuracy)})
     return Classifier(network, source, accuracy)
+
+
+def _read(path: Path, network: nn.Module, source: str) -> Classifier:
+    """A judge from its file, into an untrained network of its kind."""
+    with safetensors.safe_open(path, "pt") as file:
+        accuracy = json.loads(file.metadata()["accuracy"])
+    network.load_state_dict(safetensors.torch.load_file(path))
+    return Classifier(network.eval(), source, accuracy)
 
 
 def _train(train: MultimodalDataset, k: int, network: nn.Module, progress: bool) -> nn.Module:

@@ -1,0 +1,109 @@
+"""Executing one notebook through papermill, in a kernel of the interpreter that runs this code."""
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import nbformat
+import papermill
+from ipykernel.kernelspec import write_kernel_spec
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+KERNEL = "python3"
+
+
+class Result(NamedTuple):
+    """How one notebook went: its source, the executed notebook, seconds, and one sentence if it failed (else '')."""
+
+    source: Path
+    executed: Path
+    seconds: float
+    error: str
+
+
+def execute(path: Path, target: Path, parameters: Mapping[str, Any], progress: bool = True, **options: Any) -> Result:
+    """Execute one notebook into `target`, inside `kernel_of_this_interpreter`.
+
+    One that fails is kept as far as it came, with its traceback. `options` go to papermill and nbclient.
+    """
+    error, bar = "", {"desc": path.stem} if progress else False
+    try:
+        papermill.execute_notebook(
+            path, target, dict(parameters), kernel_name=KERNEL, language="python", progress_bar=bar, **options
+        )
+    except PapermillExecutionError as failure:
+        error = f"{path.name} failed in cell [{failure.exec_count}]: {failure.ename}: {_first_line(failure.evalue)}"
+    except (DeadKernelError, CellTimeoutError) as failure:
+        error = f"{path.name} failed: {_first_line(str(failure))}"
+        _mark_failed(target, error)
+    return Result(path, target, nbformat.read(target, as_version=4).metadata.papermill.duration, error)
+
+
+def _first_line(text: str) -> str:
+    return text.strip().split("\n")[0]
+
+
+def _mark_failed(target: Path, error: str) -> None:
+    """Record a failure that left no traceback, such as a kernel killed for want of memory."""
+    notebook = nbformat.read(target, as_version=4)
+    notebook.metadata.papermill["exception"] = True
+    unfinished = [c for c in notebook.cells if c.cell_type == "code" and c.metadata.papermill.duration is not None]
+    if unfinished:
+        unfinished[-1].outputs.append(
+            nbformat.v4.new_output("error", ename="KernelDied", evalue=error, traceback=[error])
+        )
+    nbformat.write(notebook, target)
+
+
+_entry = threading.Lock()
+_inside = 0
+_environment_set = ExitStack()
+
+
+@contextmanager
+def kernel_of_this_interpreter() -> Iterator[None]:
+    """Make `KERNEL` mean this interpreter, untouched by what the user's home folder says about Jupyter and IPython.
+
+    It sets environment variables of the process, for all threads: the first to enter sets them, the last to leave
+    puts back what was there.
+    """
+    global _inside
+    with _entry:
+        if not _inside:
+            _environment_set.enter_context(_environment())
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _entry:
+            _inside -= 1
+            if not _inside:
+                _environment_set.close()
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    with TemporaryDirectory(prefix="workbench-", ignore_cleanup_errors=True) as folder:
+        quiet = ["--log-level=CRITICAL"]  # the kernel's own messages would cut through the progress bars
+        write_kernel_spec(os.path.join(folder, "kernels", KERNEL), extra_arguments=quiet)
+        search = os.pathsep.join(filter(None, [folder, os.environ.get("JUPYTER_PATH")]))
+        ours = {
+            "JUPYTER_PATH": search,
+            "JUPYTER_RUNTIME_DIR": folder,
+            "IPYTHONDIR": os.path.join(folder, "ipython"),
+            "MPLBACKEND": "",  # the kernel's own: figures appear in the notebook
+        }
+        before = {name: os.environ.get(name) for name in ours}
+        os.environ.update(ours)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name)
+                if value is not None:
+                    os.environ[name] = value
