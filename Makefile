@@ -49,7 +49,7 @@ $(STAMP): pyproject.toml constraints.txt $(if $(wildcard $(BIN)/python),,FORCE)
 	@test -f $@ -a -x $(BIN)/python || $(PYTHON) -m venv --clear .venv
 	@echo "Installing the pinned requirements into .venv with $$($(BIN)/python -V) (once; a few minutes) ..."
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --progress-bar off \
-	    -c constraints.txt -e '.[notebooks,test]' 2>&1 | tee .venv/install.log | awk ' \
+	    -c constraints.txt -e '.[notebooks,cluster,test]' 2>&1 | tee .venv/install.log | awk ' \
 	    /ERROR:/ { sub(/^ +/, ""); print } \
 	    /\([0-9]+(\.[0-9]+)? [MG]B\)/ && !/\([0-9](\.[0-9]+)? MB\)/ { sub(/^ +/, ""); print "  " $$0; fflush() } \
 	    /^Installing collected packages/ { print "  Installing " NF - 3 " packages"; fflush() }' \

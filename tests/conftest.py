@@ -24,24 +24,18 @@ def real_data() -> Path:
 
 @pytest.fixture
 def tiny_root(tmp_path, monkeypatch) -> Path:
-    """A project root whose cache holds a few real digits under the names of the sources `uci` and `plain`.
-
-    The 8x8 originals are enlarged without any variation; `plain` shows them tinted. Loading them takes no time.
-    """
-    import numpy as np
-    import torch
-    from sklearn.datasets import load_digits
-
-    from workbench.data import rendered, uci
-    from workbench.data.images import Images, cached
+    """A project root whose cache holds a few real digits under the names of the sources `uci` and `plain`."""
+    from helpers import fill_cache
 
     monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path))
-    digits = load_digits()
-    pixels = torch.from_numpy(np.kron(digits.images, np.ones((3, 3))) / 16 * 255).to(torch.uint8)[:, None]
-    grey, labels = torch.nn.functional.pad(pixels, (2, 2, 2, 2)), torch.from_numpy(digits.target).long()
-    colour = torch.nn.functional.pad(grey, (2, 2, 2, 2)).repeat(1, 3, 1, 1) // torch.tensor([1, 2, 4]).view(3, 1, 1)
-    for split, rows in (("train", slice(0, 300)), ("test", slice(300, 420))):
-        one, other = Images(grey[rows], labels[rows]), Images(colour[rows].to(torch.uint8), labels[rows])
-        cached(f"uci-{split}-seed0-{uci.recipe_version()}", lambda images=one: images)
-        cached(f"plain-{split}-0-{rendered.recipe_version()}", lambda images=other: images)
+    fill_cache()
     return tmp_path
+
+
+@pytest.fixture
+def root_with_judges(tiny_root) -> Path:
+    """The cache also holds untrained judges, so that an evaluation has nothing to train."""
+    from helpers import fill_cache_with_judges
+
+    fill_cache_with_judges("uci-plain-text")
+    return tiny_root

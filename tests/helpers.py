@@ -1,13 +1,19 @@
 """What several test files share: tiny models and batches, and a tiny data set of real digits."""
 
 import math
+from unittest import mock
 
+import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 
-from workbench.data.dataset import Batch
+from workbench.data import rendered, uci
+from workbench.data.dataset import Batch, load_dataset
+from workbench.data.images import Images, cached
 from workbench.distributions import Gaussian
 from workbench.likelihoods import Categorical, Laplace
+from workbench.metrics import classifiers
 from workbench.modality import Modality
 from workbench.model import MultimodalVAE
 
@@ -131,3 +137,24 @@ def random_gaussian(*shape: int, seed: int = 0, spread: float = 1.0, dtype: torc
 def seeded(seed: int = 0) -> torch.Generator:
     """A generator with its seed set."""
     return torch.Generator().manual_seed(seed)
+
+
+def fill_cache() -> None:
+    """Put a few real digits into the cache of the project root, under the names of the sources `uci` and `plain`.
+
+    The 8x8 originals are enlarged without any variation; `plain` shows them tinted. Loading them takes no time.
+    """
+    digits = load_digits()
+    pixels = torch.from_numpy(np.kron(digits.images, np.ones((3, 3))) / 16 * 255).to(torch.uint8)[:, None]
+    grey, labels = nn.functional.pad(pixels, (2, 2, 2, 2)), torch.from_numpy(digits.target).long()
+    colour = nn.functional.pad(grey, (2, 2, 2, 2)).repeat(1, 3, 1, 1) // torch.tensor([1, 2, 4]).view(3, 1, 1)
+    for split, rows in (("train", slice(0, 300)), ("test", slice(300, 420))):
+        one, other = Images(grey[rows], labels[rows]), Images(colour[rows].to(torch.uint8), labels[rows])
+        cached(f"uci-{split}-seed0-{uci.recipe_version()}", lambda images=one: images)
+        cached(f"plain-{split}-0-{rendered.recipe_version()}", lambda images=other: images)
+
+
+def fill_cache_with_judges(data: str) -> None:
+    """Put untrained judges of a data set into the cache, so that an evaluation has nothing to train."""
+    with mock.patch.object(classifiers, "_train", lambda train, k, network, progress: network.eval()):
+        classifiers.classifiers_of(*(load_dataset(data, split, repeats=2) for split in ("train", "test")))

@@ -8,9 +8,6 @@ import sys
 import pytest
 
 from workbench.cli import main
-from workbench.data.dataset import load_dataset
-from workbench.metrics import classifiers
-from workbench.metrics.classifiers import classifiers_of
 from workbench.runs import find_runs
 
 
@@ -22,15 +19,6 @@ def workbench(*arguments: str, **environment: str) -> subprocess.CompletedProces
         env={**os.environ, **environment},
         timeout=300,
     )
-
-
-@pytest.fixture
-def root_with_judges(tiny_root, monkeypatch):
-    """The cache also holds untrained judges, so that an evaluation has nothing to train."""
-    with monkeypatch.context() as patch:
-        patch.setattr(classifiers, "_train", lambda train, k, network, progress: network.eval())
-        classifiers_of(*(load_dataset("uci-text", split, repeats=2) for split in ("train", "test")))
-    return tiny_root
 
 
 def test_train_leaves_a_complete_run(root_with_judges):

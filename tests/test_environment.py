@@ -99,10 +99,10 @@ def test_direct_dependencies_are_pinned_within_their_ranges(group):
 def test_conda_environment_pins_the_same_versions():
     (pip_lines,) = [d["pip"] for d in yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"][2:]]
     pins = _pins(pip_lines)
-    direct = {canonicalize_name(r.name) for group in ("core", "notebooks", "test") for r in DIRECT[group]}
+    direct = {canonicalize_name(r.name) for group in ("core", "notebooks", "cluster", "test") for r in DIRECT[group]}
     assert pins.keys() == direct
     assert {n: str(r.specifier) for n, r in pins.items()} == {n: str(CONSTRAINTS[n].specifier) for n in direct}
-    assert "-e .[notebooks,test]" in pip_lines and "-c constraints.txt" in pip_lines
+    assert "-e .[notebooks,cluster,test]" in pip_lines and "-c constraints.txt" in pip_lines
 
 
 def test_conda_environment_names_a_supported_python():

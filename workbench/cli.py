@@ -1,4 +1,4 @@
-"""`workbench run | train | evaluate | report | data`: notebooks, single runs, their tables, the data from a shell."""
+"""`workbench run | sweep | train | evaluate | report | data`: notebooks, runs, their tables, the data from a shell."""
 
 import ast
 import shlex
@@ -38,6 +38,45 @@ def run(
     print(f"Look at it: {out / 'index.html'}")
     if failed:
         raise SystemExit(f"{len(failed)} of {len(chosen)} notebooks failed: {', '.join(r.source.name for r in failed)}")
+
+
+@app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(help="What to run: a TOML file, such as notebooks/sweeps/beta.toml.")],
+    preset: Annotated[str, typer.Option(help="quick, reduced or paper: the file's sections for it.")] = "quick",
+    workers: Annotated[int | None, typer.Option(help="Runs at a time (else: as cores and GPU memory allow).")] = None,
+    engine: Annotated[str, typer.Option(help="local, dask or slurm; all need one file system only.")] = "local",
+    scheduler: Annotated[str | None, typer.Option(help="Address of a dask scheduler (else a cluster here).")] = None,
+    slurm: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE to ask Slurm for, as submitit calls it; several times.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the runs (else outputs/PRESET/sweeps/NAME).")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file and show its runs only.")] = False,
+    settings: Settings = None,
+) -> None:
+    """Execute the training notebook over a grid of parameters; does what is left when it is started again."""
+    from workbench import sweep as machinery
+    from workbench.sweep_plan import read
+    from workbench.sweep_table import Display
+
+    plan = read(file, preset, _parse(settings), out)
+    display = Display(plan.title, plan.jobs)
+    if dry_run:
+        display.list_all(machinery.states_of(plan.jobs))
+        return
+    with display:
+        try:
+            options = {"workers": workers, "scheduler": scheduler, "asked": _parse(slurm)}
+            states = machinery.complete(plan, display.show, engine, **options)
+        except KeyboardInterrupt:
+            print("Stopped. The same command goes on from here.", file=sys.stderr)
+            raise
+    failed = [(job, state.error) for job, state in zip(plan.jobs, states, strict=True) if state.status == "failed"]
+    for job, error in failed:
+        print(f"Failed: {job.label}: {error} (in {job.folder})")
+    print(f"Compare them: workbench report {plan.folder}")
+    if failed:
+        raise SystemExit(f"{len(failed)} of {len(plan.jobs)} runs failed; the same command tries them again")
 
 
 @app.command()

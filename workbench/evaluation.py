@@ -53,7 +53,11 @@ def complete_run(
     other judges evaluated, or these in too few parts or on too few items, is evaluated again. One that another process
     is making is waited for.
     """
-    run, parts, limit = Run(folder or run_folder(config)), _known(PARTS if parts is None else parts), limit or ITEMS
+    run, parts, limit = (
+        Run(folder or run_folder(config)),
+        check_parts(PARTS if parts is None else parts),
+        limit or ITEMS,
+    )
     if is_current(run, config, parts, limit):
         return run
     with sole_writer(run.folder):
@@ -65,7 +69,7 @@ def complete_run(
     return run
 
 
-def _known(parts: Sequence[str]) -> tuple[str, ...]:
+def check_parts(parts: Sequence[str]) -> tuple[str, ...]:
     """Parts in the order in which they are evaluated; ValueError on an unknown one."""
     if unknown := sorted(set(parts) - set(PARTS)):
         raise ValueError(f"unknown part {unknown[0]!r} of an evaluation: choose some of {', '.join(PARTS)}")
@@ -78,7 +82,7 @@ def _also(run: Run, parts: Sequence[str], limit: int) -> dict[str, Any]:
     if found["judges"] != judges_version():
         return {"parts": parts, "limit": limit}
     return {
-        "parts": _known([*parts, *found["parts"]]),
+        "parts": check_parts([*parts, *found["parts"]]),
         "limit": None if found["limit"] is None else max(limit, found["limit"]),
     }
 
@@ -115,7 +119,7 @@ def evaluate(
     `limit` bounds the test items (None: all), `samples` are the draws behind every log-likelihood, `inception` is
     where the weights of Inception are (None: features of the judges). ValueError on an unknown part.
     """
-    parts = _known(parts)
+    parts = check_parts(parts)
     with Trial.of(run, weights, limit, seed, progress, parts) as trial:
         metrics: dict[str, Any] = {"data": trial.config.data, "test_items": len(trial.labels)}
         if "latent" in parts:

@@ -14,7 +14,10 @@ from ipykernel.kernelspec import write_kernel_spec
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from workbench.paths import environment
+
 KERNEL = "python3"
+START_TIMEOUT = 600  # seconds that a kernel may take to start on a busy machine; papermill's own 60 are too few
 
 
 class Result(NamedTuple):
@@ -34,17 +37,19 @@ def execute(path: Path, target: Path, parameters: Mapping[str, Any], progress: b
     error, bar = "", {"desc": path.stem} if progress else False
     try:
         papermill.execute_notebook(
-            path, target, dict(parameters), kernel_name=KERNEL, language="python", progress_bar=bar, **options
-        )
+            path, target, dict(parameters), kernel_name=KERNEL, language="python", progress_bar=bar,
+            start_timeout=START_TIMEOUT, **options,
+        )  # fmt: skip
     except PapermillExecutionError as failure:
-        error = f"{path.name} failed in cell [{failure.exec_count}]: {failure.ename}: {_first_line(failure.evalue)}"
+        error = f"{path.name} failed in cell [{failure.exec_count}]: {failure.ename}: {first_line(failure.evalue)}"
     except (DeadKernelError, CellTimeoutError) as failure:
-        error = f"{path.name} failed: {_first_line(str(failure))}"
+        error = f"{path.name} failed: {first_line(str(failure))}"
         _mark_failed(target, error)
     return Result(path, target, nbformat.read(target, as_version=4).metadata.papermill.duration, error)
 
 
-def _first_line(text: str) -> str:
+def first_line(text: str) -> str:
+    """The first line of a message that may have many."""
     return text.strip().split("\n")[0]
 
 
@@ -62,7 +67,7 @@ def _mark_failed(target: Path, error: str) -> None:
 
 _entry = threading.Lock()
 _inside = 0
-_environment_set = ExitStack()
+_settings = ExitStack()
 
 
 @contextmanager
@@ -75,7 +80,7 @@ def kernel_of_this_interpreter() -> Iterator[None]:
     global _inside
     with _entry:
         if not _inside:
-            _environment_set.enter_context(_environment())
+            _settings.enter_context(_isolated())
         _inside += 1
     try:
         yield
@@ -83,27 +88,19 @@ def kernel_of_this_interpreter() -> Iterator[None]:
         with _entry:
             _inside -= 1
             if not _inside:
-                _environment_set.close()
+                _settings.close()
 
 
 @contextmanager
-def _environment() -> Iterator[None]:
+def _isolated() -> Iterator[None]:
     with TemporaryDirectory(prefix="workbench-", ignore_cleanup_errors=True) as folder:
         quiet = ["--log-level=CRITICAL"]  # the kernel's own messages would cut through the progress bars
         write_kernel_spec(os.path.join(folder, "kernels", KERNEL), extra_arguments=quiet)
         search = os.pathsep.join(filter(None, [folder, os.environ.get("JUPYTER_PATH")]))
-        ours = {
-            "JUPYTER_PATH": search,
-            "JUPYTER_RUNTIME_DIR": folder,
-            "IPYTHONDIR": os.path.join(folder, "ipython"),
-            "MPLBACKEND": "",  # the kernel's own: figures appear in the notebook
-        }
-        before = {name: os.environ.get(name) for name in ours}
-        os.environ.update(ours)
-        try:
+        with environment(
+            JUPYTER_PATH=search,
+            JUPYTER_RUNTIME_DIR=folder,
+            IPYTHONDIR=os.path.join(folder, "ipython"),
+            MPLBACKEND="",  # the kernel's own: figures appear in the notebook
+        ):
             yield
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name)
-                if value is not None:
-                    os.environ[name] = value

@@ -111,7 +111,7 @@ def _cell_counts(notebook: NotebookNode) -> Iterator[str]:
 def _short_functions(notebook: NotebookNode) -> Iterator[str]:
     for cell in _code(notebook):
         try:
-            tree = ast.parse(_without_magics(cell.source))
+            tree = ast.parse(without_magics(cell.source))
         except SyntaxError as error:
             yield f"cell [{cell.execution_count}] is not Python: {error.msg}"
             continue
@@ -122,7 +122,7 @@ def _short_functions(notebook: NotebookNode) -> Iterator[str]:
                     yield f"{node.name} has {length} lines: move it to the package (at most {DEF_LINES} lines here)"
 
 
-def _without_magics(source: str) -> str:
+def without_magics(source: str) -> str:
     """The source with lines of IPython's own syntax (%magic, !command, help?) emptied."""
     own = re.compile(r"\s*[%!]|.*\?\s*$")
     return "\n".join("" if own.match(line) else line for line in source.splitlines())

@@ -79,6 +79,20 @@ def locked(path: Path, busy: str) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Set environment variables of the process for a while, then put back what was there."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder

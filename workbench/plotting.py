@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 from torch import Tensor
 
 from workbench.data.text import decode
@@ -19,16 +20,21 @@ DIGIT_COLOURS = "tab10"
 
 
 def panel(
-    rows: int, columns: int, width: float = 0.8, height: float = 0.8, ratios: Sequence[float] | None = None
+    rows: int,
+    columns: int,
+    width: float = 0.8,
+    height: float = 0.8,
+    ratios: Sequence[float] | None = None,
+    layout: str | None = "constrained",
 ) -> tuple[Figure, np.ndarray]:
     """A figure of rows x columns axes of the given size in inches; not registered with pyplot, so shown only once.
 
-    `ratios` makes some rows flatter: heights in units of `height`.
+    `ratios` makes some rows flatter: heights in units of `height`. `layout` None leaves the margins to the caller.
     """
     ratios = ratios or [1.0] * rows
     size = (columns * width, sum(ratios) * height)
     figure, axes = plt.subplots(
-        rows, columns, figsize=size, dpi=DPI, squeeze=False, layout="constrained", height_ratios=ratios
+        rows, columns, figsize=size, dpi=DPI, squeeze=False, layout=layout, height_ratios=ratios
     )
     plt.close(figure)
     return figure, axes
@@ -36,7 +42,7 @@ def panel(
 
 def show_item(axes: Axes, x: Tensor) -> None:
     """One item of any modality: a grey or colour image in [0, 1], tokens, or character probabilities as a string."""
-    axes.set_xticks([])
+    axes.xaxis.set_visible(False)
     axes.set_yticks([])
     if x.dim() == 3:
         pixels = x.detach().float().clamp(0, 1).permute(1, 2, 0).cpu().numpy()
@@ -57,7 +63,8 @@ def text_of(x: Tensor) -> str:
 def item_grid(items: Sequence[Tensor | Sequence[Tensor]], names: Sequence[str], headings: Sequence[str] = ()) -> Figure:
     """A grid of items of any modality: one row of pictures for each sequence, named at the left; headings above."""
     ratios = [1.0 if row[0].dim() == 3 else 0.45 for row in items]  # a word needs less height than an image
-    figure, axes = panel(len(items), len(items[0]), ratios=ratios)
+    figure, axes = panel(len(items), len(items[0]), ratios=ratios, layout=None)
+    _leave_room(figure, names, headings)
     for line, row, name in zip(axes, items, names, strict=True):
         for ax, item in zip(line, row, strict=True):
             show_item(ax, item)
@@ -65,6 +72,17 @@ def item_grid(items: Sequence[Tensor | Sequence[Tensor]], names: Sequence[str], 
     for ax, heading in zip(axes[0], headings, strict=False):
         ax.set_title(heading, fontsize=9)
     return figure
+
+
+def _leave_room(figure: Figure, names: Sequence[str], headings: Sequence[str]) -> None:
+    """Set the margins of a grid for names at the left and headings above.
+
+    matplotlib's own layout would measure every axis again at every drawing: more than a second for a hundred of them.
+    """
+    inches = [TextPath((0, 0), name, size=9).get_extents().width / 72 for name in names if name]
+    width, height = figure.get_size_inches()
+    left, top = max(inches, default=0.0) + 0.1, 0.22 if headings else 0.04
+    figure.subplots_adjust(left / width, 0.04 / height, 1 - 0.04 / width, 1 - top / height, wspace=0.1, hspace=0.1)
 
 
 def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]], terms: Sequence[str]) -> Figure:

@@ -75,6 +75,23 @@ def ceiling(run: Run) -> str:
     return ", ".join(f"{letter} {accuracy:.3f}" for letter, accuracy in run.metrics["classifier_accuracy"].items())
 
 
+def headline(run: Run) -> str:
+    """Its first numbers in one line, of the parts that were evaluated: probe of the joint posterior, coherence.
+
+    Coherence is the mean over all modalities given others, then how often all modalities of random items agree.
+    """
+    metrics, found = run.metrics, []
+    if tables := metrics.get("linear_probe") or metrics.get("linear_probe_full"):
+        probes = next(iter(tables.values()))
+        found.append(f"probe {probes[max(probes, key=lambda subset: subset.count(','))]:.2f}")
+    if tables := metrics.get("coherence"):
+        rows = next(iter(tables.values())).items()
+        crossed = [x for target, row in rows for given, x in row.items() if target not in given.split(",")]
+        found += [f"coherence {sum(crossed) / len(crossed):.2f}"] if crossed else []
+        found.append(f"random {metrics['random_coherence']['all_agree']:.2f}")
+    return ", ".join(found)
+
+
 def markdown(rows: Rows) -> str:
     """Rows, the first the heading, as a Markdown table."""
     heading, *body = rows

@@ -1,0 +1,15 @@
+"""What every kernel imports sooner or later, imported once by the process that kernels are forked from.
+
+Modules that a notebook imports by name are found there (notebook_kernels.py); these come by themselves while it runs.
+"""
+
+from importlib import import_module
+
+from workbench import runs
+
+import_module("ipykernel.kernelapp")
+import_module("torch._dynamo")  # by the first optimiser
+
+# Kernels run the code as this process has read it. Its version must not be taken from files that changed since.
+runs.code_version()
+runs.judges_version()
