@@ -13,7 +13,7 @@ difference over its standard deviation over seeds.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -96,14 +96,22 @@ class Finding:
         """What the paper's own table says to the claim, by the margins alone: it has no errors."""
         return decide(self.claim.kind, self.paper, 0.0, self.metric)
 
+    @property
+    def papers(self) -> str:
+        """The paper's difference, and what its own table says where that is not "supported"."""
+        return self._number(self.paper) + ("" if self.paper_verdict == SUPPORTED else f" ({self.paper_verdict})")
+
+    @property
+    def ours(self) -> str:
+        """Our difference and its standard error, as far as they are there."""
+        after = "" if math.isnan(self.error) else f" ± {self.error:.{self.metric.digits}f}"
+        return "" if math.isnan(self.difference) else self._number(self.difference, after)
+
     def row(self) -> list[str]:
         """The finding as a table shows it, below `HEADING`."""
-        paper = self._number(self.paper) + ("" if self.paper_verdict == SUPPORTED else f" ({self.paper_verdict})")
-        after = "" if math.isnan(self.error) else f" ± {self.error:.{self.metric.digits}f}"
-        ours = "" if math.isnan(self.difference) else self._number(self.difference, after)
         effect = "" if math.isnan(self.effect) else f"{self.effect:+.1f}"
         words = self.verdict + (f" ({'; '.join(self.notes)})" if self.notes else "")
-        return [self.claim.statement, self.claim.where, paper, ours, effect, str(self.seeds or ""), words]
+        return [self.claim.statement, self.claim.where, self.papers, self.ours, effect, str(self.seeds or ""), words]
 
     def _number(self, difference: float, after: str = "") -> str:
         rounded = round(difference, self.metric.digits) + 0.0  # no minus before a zero
@@ -156,6 +164,16 @@ def table(found: Sequence[Finding]) -> report.Rows:
     return [HEADING, *(finding.row() for finding in found)]
 
 
+def side_by_side(found: Mapping[str, Sequence[Finding]]) -> report.Rows:
+    """Rows for `report.markdown`: the same claims on several data sets, a column for each, without those not tested."""
+    rows = [["claim", "where in the paper", "paper's difference", *found]]
+    for several in zip(*found.values(), strict=True):
+        if any(finding.tested for finding in several):
+            cells = [f"{f.verdict}: {f.ours}" if f.tested else UNTESTED for f in several]
+            rows.append([several[0].claim.statement, several[0].claim.where, several[0].papers, *cells])
+    return rows
+
+
 def frame(found: Sequence[Finding]) -> "pd.DataFrame":
     """One row per finding, unrounded, by the claim's name."""
     import pandas as pd
@@ -174,10 +192,15 @@ def frame(found: Sequence[Finding]) -> "pd.DataFrame":
 
 
 def markdown(runs: Sequence[Run], claims: Sequence[Claim] = CLAIMS, probe: str = "linear_probe") -> str:
-    """The findings of each data set as Markdown, below the rule and a heading that says what is real in the data."""
-    sections = [f"{RULE} The paper's differences are those of {published.DATA_TITLE}."]
+    """The findings of each data set as Markdown, below the rule and a heading that says what is real in the data.
+
+    Where there are several data sets, a table of verdicts side by side ends it.
+    """
+    sections, found = [f"{RULE} The paper's differences are those of {published.DATA_TITLE}."], {}
     for data in sorted({run.config.data for run in runs}):
         real = [f"Data: {describe(data)}."] if set(data.split("-")) <= SOURCES.keys() else []
-        found = findings([run for run in runs if run.config.data == data], claims, probe)
-        sections += [f"## Claims on {data}", *real, report.markdown(table(found))]
+        found[data] = findings([run for run in runs if run.config.data == data], claims, probe)
+        sections += [f"## Claims on {data}", *real, report.markdown(table(found[data]))]
+    if len(found) > 1:
+        sections += ["## Side by side", report.markdown(side_by_side(found))]
     return "\n\n".join(sections)
