@@ -166,11 +166,12 @@ def table(found: Sequence[Finding]) -> report.Rows:
 
 def side_by_side(found: Mapping[str, Sequence[Finding]]) -> report.Rows:
     """Rows for `report.markdown`: the same claims on several data sets, a column for each, without those not tested."""
-    rows = [["claim", "where in the paper", "paper's difference", *found]]
+    rows = [["name", "claim", "where in the paper", "paper's difference", *found]]
     for several in zip(*found.values(), strict=True):
         if any(finding.tested for finding in several):
             cells = [f"{f.verdict}: {f.ours}" if f.tested else UNTESTED for f in several]
-            rows.append([several[0].claim.statement, several[0].claim.where, several[0].papers, *cells])
+            claim = several[0].claim
+            rows.append([claim.name, claim.statement, claim.where, several[0].papers, *cells])
     return rows
 
 
