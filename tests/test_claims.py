@@ -515,9 +515,12 @@ def test_data_sets_side_by_side_leave_out_what_neither_tests():
     heading, *rows = claims.side_by_side(found)
     assert heading[4:] == ["all", "few"] and len(rows) == len(CLAIMS)
     cells = {row[0]: row[1:] for row in rows}
-    ours, claim = "supported: +0.050 ± 0.000", BY_NAME["joint-probe"]
+    ours, claim = "supported: +0.050 ± 0.000 (one seed)", BY_NAME["joint-probe"]
     assert cells[claim.name] == [claim.statement, claim.where, "+0.050", ours, ours]
     assert cells["importance-likelihood"][4] == "not tested"
+    longer = [made("mmjsd", joint(0.98)), made("mmvae", joint(0.9), steps=9, batch_size=64)]
+    (_, row) = claims.side_by_side({"any": findings(longer, [claim])})
+    assert row[4].endswith("(one seed, unequal scale)")
     assert len(claims.side_by_side({"few": found["few"]})) - 1 == sum(f.tested for f in found["few"]) < len(CLAIMS)
 
 

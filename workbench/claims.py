@@ -169,10 +169,17 @@ def side_by_side(found: Mapping[str, Sequence[Finding]]) -> report.Rows:
     rows = [["name", "claim", "where in the paper", "paper's difference", *found]]
     for several in zip(*found.values(), strict=True):
         if any(finding.tested for finding in several):
-            cells = [f"{f.verdict}: {f.ours}" if f.tested else UNTESTED for f in several]
             claim = several[0].claim
-            rows.append([claim.name, claim.statement, claim.where, several[0].papers, *cells])
+            rows.append([claim.name, claim.statement, claim.where, several[0].papers, *map(_cell, several)])
     return rows
+
+
+def _cell(finding: Finding) -> str:
+    """Verdict, difference, and in a word each what it must not be read without."""
+    if not finding.tested:
+        return UNTESTED
+    notes = dict.fromkeys("unequal scale" if note.startswith("unequal") else note for note in finding.notes)
+    return f"{finding.verdict}: {finding.ours}" + (f" ({', '.join(notes)})" if notes else "")
 
 
 def frame(found: Sequence[Finding]) -> "pd.DataFrame":
