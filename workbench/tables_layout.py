@@ -96,8 +96,9 @@ class Table:
         caption = f"<b>{html.escape(self.heading)}</b><br>{html.escape(self.caption)}{legend}"
         layout = [
             {"selector": "caption", "props": "caption-side: top; text-align: left; max-width: 70em"},
-            {"selector": "td, th", "props": "text-align: right; white-space: nowrap; padding: 0.25em 0.45em"},
-            {"selector": ".col0", "props": "text-align: left; white-space: normal; min-width: 10em"},
+            {"selector": "td, th", "props": "text-align: right; padding: 0.25em 0.45em"},
+            {"selector": "th", "props": "white-space: nowrap"},  # numbers may break before their errors: wide tables
+            {"selector": ".col0", "props": "text-align: left; min-width: 8em"},
             {"selector": ".col1", "props": "text-align: left"},
         ]
         return styler.set_caption(caption).set_table_styles(layout).set_uuid(f"{self.name}-{self.data}")
