@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Metrics = dict[str, Any]  # what metrics.json holds
-ITSELF = {*WHERE, "data", "objective", "seed", "steps"}  # fields that have a column of their own, or say where it ran
+# Fields that have a column of their own (that of the steps says what came of epochs), or say where a run was made.
+ITSELF = {*WHERE, "data", "objective", "seed", "steps", "epochs"}
 RENAMED = {"posterior": "posterior_family"}  # the column `posterior` says how subsets are fused
 
 
