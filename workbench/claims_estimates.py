@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from workbench import report
 from workbench.claims_contrasts import Contrast
 from workbench.claims_list import spelt
-from workbench.config import Config
 from workbench.runs import Run
 from workbench.tables_specs import SPECS, Metrics
 
@@ -57,14 +56,15 @@ def entrants_of(runs: Sequence[Run]) -> Entrants:
     """Runs by their method; a configuration that comes twice counts once."""
     entrants: Entrants = {}
     for run in {run.config.key(): run for run in runs}.values():
-        settings = {"steps": report.steps_taken(run)} | _settings(run.config)
-        entrants.setdefault(report.paper_key(run), []).append(Entrant(run.config.seed, settings, run.metrics))
+        entrants.setdefault(report.paper_key(run), []).append(Entrant(run.config.seed, settings_of(run), run.metrics))
     return entrants
 
 
-def _settings(config: Config) -> dict[str, Any]:
-    ignored = report.FREE if config.style_dim else report.FREE | OF_STYLES
-    return {field: x for field, x in config.to_json().items() if field not in ignored}
+def settings_of(run: Run) -> dict[str, Any]:
+    """The steps that a run took, and the fields that runs must share to be averaged."""
+    ignored = report.FREE if run.config.style_dim else report.FREE | OF_STYLES
+    kept = {field: x for field, x in run.config.to_json().items() if field not in ignored}
+    return {"steps": report.steps_taken(run)} | kept
 
 
 # What must be said of a comparison
