@@ -184,7 +184,7 @@ def _row(table: str, metrics: Metrics, posterior: str | None) -> Row:
 
 
 def summary(found: "pd.DataFrame") -> "pd.DataFrame":
-    """Columns panel, line, x, mean over seeds, its error (standard; NaN for one seed), seeds; in the order of `found`."""
+    """Columns panel, line, x, mean over seeds, its standard error (NaN for one seed), seeds; in the order of rows."""
     grouped = found.groupby(["panel", "line", "x"], sort=False)["value"]
     return grouped.agg(mean="mean", error="sem", seeds="count").reset_index()
 
