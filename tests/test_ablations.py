@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from made_runs import finished, sweep
 
 from workbench import ablations_claims, claims, report
-from workbench.ablations import ABLATIONS, BETA, PRIOR_WEIGHT, SUBSPACE_SIZE, curves, load, means, summary
+from workbench.ablations import ABLATIONS, BETA, PRIOR_WEIGHT, SUBSPACE_SIZE, among, curves, load, means, summary
 from workbench.ablations_claims import CLAIMS, Dip, Furthest, Trend, findings
 from workbench.claims_contrasts import ANY, STREET, value
 from workbench.claims_list import EQUAL, GREATER
@@ -145,6 +145,12 @@ def test_runs_that_differ_in_more_are_refused(tmp_path, sized):
         findings([*sized, elsewhere], SUBSPACE_SIZE)
     shared = finished(tmp_path / "shared", beta_style=1.0)
     assert len(curves([sized[3], shared], SUBSPACE_SIZE)), "without subspaces the weight of styles is of no account"
+
+
+def test_runs_that_are_an_ablation_are_known(sized, tmp_path):
+    assert among(sized) == [SUBSPACE_SIZE] and among(sized[:6]) == among([]) == [], "two values are no curve"
+    other = finished(tmp_path / "other", style_dim=4, beta=2.5)
+    assert among([*sized, other]) == []
 
 
 # Claims

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from made_runs import OTHER, finished
+from made_runs import OTHER, finished, sweep
 
-from workbench import claims, report, report_page, results, tables
+from workbench import ablations, claims, report, report_page, results, tables
+from workbench.ablations import BETA
+from workbench.ablations_claims import findings
 from workbench.cli import main
 
 PIXEL = base64.b64decode(
@@ -171,6 +173,18 @@ def test_runs_that_lack_sections_have_a_page(tmp_path):
     text = Page(tmp_path / "page" / "index.html").text
     assert "does not know this data set" in text and "evaluate them again with workbench evaluate" in text
     assert "None of the 44 claims could be tested" in text and "Report of 1 run\n" in text
+
+
+def test_the_runs_of_a_sweep_are_shown_as_curves_with_their_claims(tmp_path):
+    runs = sweep(tmp_path / "runs", "beta", (1.0, 5.0, 20.0), seeds=(0, 1))
+    report_page.write(runs, tmp_path / "page")
+    page = Page(tmp_path / "page" / "index.html")
+    told = next(alt for _, alt in page.images if alt.startswith("From the smallest to the largest value of beta"))
+    first, last = (ablations.means(ablations.curves(runs, BETA), "Rate")["M"].loc[beta] for beta in (1, 20))
+    assert f"Rate, M: {first:.2f} to {last:.2f}" in told
+    for found in findings(runs, BETA):
+        assert all(cell in page.text for cell in found.row()) and found.tested
+    assert "beta-probe" in page.text and "beta 20.0" in page.text
 
 
 def test_nothing_to_report_is_refused(tmp_path):

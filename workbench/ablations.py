@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench import report
 from workbench.claims_contrasts import CONDITIONAL, PRIOR, Pick
@@ -137,9 +137,7 @@ def entrants(runs: Sequence[Run], ablation: Ablation) -> dict[float, list[Entran
     """
     if not runs:
         raise ValueError(f"there is no run of the ablation {ablation.name}: make them with `{ablation.command}`")
-    free = {ablation.field, "steps"}
-    apart = report.differing([{k: x for k, x in settings_of(run).items() if k not in free} for run in runs])
-    if apart:
+    if apart := _apart(runs, ablation):
         what = ", ".join(f"{field} {' and '.join(map(str, values))}" for field, values in apart.items())
         raise ValueError(f"the runs differ in more than {ablation.field}: {what}; give those of one setting")
     found: dict[float, dict[int, Entrant]] = {}
@@ -147,6 +145,18 @@ def entrants(runs: Sequence[Run], ablation: Ablation) -> dict[float, list[Entran
         entrant = Entrant(run.config.seed, settings_of(run), run.metrics)
         found.setdefault(ablation.setting(run), {}).setdefault(run.config.seed, entrant)
     return {x: [*found[x].values()] for x in sorted(found)}
+
+
+def _apart(runs: Sequence[Run], ablation: Ablation) -> dict[str, list[Any]]:
+    """Fields beside the ablation's in which runs differ, with their values."""
+    free = {ablation.field, "steps"}
+    return report.differing([{k: x for k, x in settings_of(run).items() if k not in free} for run in runs])
+
+
+def among(runs: Sequence[Run]) -> list[Ablation]:
+    """The ablations that some runs are: those whose field has at least three values while nothing else differs."""
+    swept = [a for a in ABLATIONS.values() if len({a.setting(run) for run in runs}) > 2]
+    return [ablation for ablation in swept if not _apart(runs, ablation)]
 
 
 def curves(
@@ -192,4 +202,5 @@ def summary(found: "pd.DataFrame") -> "pd.DataFrame":
 def means(found: "pd.DataFrame", panel: str) -> "pd.DataFrame":
     """Means over seeds in one panel: a row for each value of the field, a column for each line."""
     chosen = summary(found[found["panel"] == panel])
-    return chosen.pivot(index="x", columns="line", values="mean")[[*chosen["line"].unique()]]
+    wide = chosen.pivot(index="x", columns="line", values="mean")[[*chosen["line"].unique()]]
+    return wide.rename_axis(index="setting", columns=None)

@@ -5,6 +5,7 @@ Each is a `Picture`: embedded, with a caption and, for those who cannot see it, 
 
 import base64
 import io
+import math
 from collections.abc import Sequence
 from statistics import fmean
 from typing import NamedTuple
@@ -12,8 +13,9 @@ from typing import NamedTuple
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from workbench import plotting_comparison, report, results
+from workbench import ablations, plotting_comparison, report, results
 from workbench.claims import METRICS, SUPPORTED, Finding
+from workbench.plotting_ablation import ablation_figure
 from workbench.runs import Run
 
 UNITS = {  # of claims: what they are about, and the axis
@@ -38,7 +40,7 @@ class Picture(NamedTuple):
 
 def all_pictures(runs: Sequence[Run], findings: Sequence[Finding]) -> list[Picture]:
     """What runs on one data set have to show; only what there are numbers for."""
-    return [*forests(findings), *trade_off(runs), *losses(runs), *samples(runs)]
+    return [*sweeps(runs), *forests(findings), *trade_off(runs), *losses(runs), *samples(runs)]
 
 
 def methods_of(runs: Sequence[Run]) -> dict[str, list[Run]]:
@@ -53,13 +55,30 @@ def methods_of(runs: Sequence[Run]) -> dict[str, list[Run]]:
     return named
 
 
+def sweeps(runs: Sequence[Run]) -> list[Picture]:
+    """The curves of one of the paper's ablations, where the runs are one."""
+    pictures = []
+    for ablation in ablations.among(runs):
+        curves = ablations.curves(runs, ablation)
+        if len(curves):
+            ends = ablations.summary(curves).groupby(["panel", "line"], sort=False)["mean"].agg(["first", "last"])
+            told = [f"{panel}, {line}: {first:.2f} to {last:.2f}" for (panel, line), first, last in ends.itertuples()]
+            alt = f"From the smallest to the largest value of {ablation.field}: {'; '.join(told)}"
+            caption = (
+                f"{ablation.where}: means over seeds, bands of two standard errors, dotted the paper's own choice."
+            )
+            pictures.append(Picture(_svg(ablation_figure(curves, ablation)), alt, caption))
+    return pictures
+
+
 def forests(findings: Sequence[Finding]) -> list[Picture]:
     """The differences behind claims with two standard errors, those of each unit in one picture."""
     pictures = []
     for unit, (words, axis) in UNITS.items():
         found = [f for f in findings if f.tested and METRICS[f.claim.table].unit == unit]
         if found:
-            rows = {f.claim.name: {"paper": (f.paper, 0.0), "these runs": (f.difference, f.error)} for f in found}
+            papers = {f.claim.name: {"paper": (f.paper, 0.0)} for f in found if not math.isnan(f.paper)}
+            rows = {f.claim.name: papers.get(f.claim.name, {}) | {"these runs": (f.difference, f.error)} for f in found}
             figure = plotting_comparison.forest(rows, f"{axis}, positive supports")
             supported = sum(f.verdict == SUPPORTED for f in found)
             alt = f"{supported} of {len(found)} claims about {words} are supported. Differences: " + "; ".join(
