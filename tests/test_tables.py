@@ -69,6 +69,12 @@ def test_rows_are_told_apart_by_data_steps_and_settings(tmp_path):
     assert [row["method"].partition(",")[0] for row in shown(table)][::3] == ["MMVAE", "mmJSD", "mmJSD", "mmJSD (MS)"]
 
 
+def test_settings_are_ordered_as_numbers(tmp_path):
+    runs = [finished(tmp_path / str(beta), "mmvae", beta=beta) for beta in (10.0, 2.5, 5.0)]
+    names = [key[0] for key in tables.table("linear_probe", runs).ours.index]
+    assert names == ["MMVAE, beta 2.5", "MMVAE, beta 5.0", "MMVAE, beta 10.0"]
+
+
 def test_a_run_that_is_given_twice_counts_once(tmp_path):
     runs = [finished(tmp_path / "a"), finished(tmp_path / "b", device="cpu")]
     assert (tables.table("linear_probe", runs).seeds == 1).to_numpy().all()

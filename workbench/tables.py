@@ -4,6 +4,7 @@ Runs that differ in nothing but the seed make one row; a section that a run lack
 are stands in `workbench.tables_specs`, how one looks in `workbench.tables_layout`.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +96,9 @@ def _results(runs: Sequence[Run]) -> list[_Result]:
 def _place(result: _Result) -> tuple:
     known = [*published.METHODS]
     order = known.index(result.key) if result.key in known else len(known)
-    return (result.data, result.key.endswith("-ms"), order, result.method, result.steps)
+    words = re.split(r"(\d+(?:\.\d+)?)", result.method)  # beta 2.5 comes before beta 10.0
+    named = [float(word) if place % 2 else word for place, word in enumerate(words)]
+    return (result.data, result.key.endswith("-ms"), order, named, result.steps)
 
 
 # From results to frames
