@@ -46,7 +46,8 @@ class Metric(NamedTuple):
 ACCURACY = Metric("accuracy", margin=0.01, equality=0.02, digits=3)
 PRECISION = Metric("average precision", margin=0.02, equality=0.04, digits=3)
 NATS = Metric("nats", margin=5.0, equality=10.0, digits=1)
-METRICS = {"linear_probe": ACCURACY, "coherence": ACCURACY, "quality": PRECISION, "log_likelihood": NATS}
+METRICS = {"quality": PRECISION, "log_likelihood": NATS}
+METRICS |= dict.fromkeys(("linear_probe", "coherence", "random_coherence", "style_probe"), ACCURACY)
 PROBES = ("linear_probe", "linear_probe_full")  # the paper's on 256 items, and the one on all items
 HEADING = ["claim", "where in the paper", "paper's difference", "our difference ± standard error"]
 HEADING += ["effect size", "seeds", "verdict"]
@@ -73,7 +74,7 @@ class Finding:
 
     claim: Claim
     data: str
-    paper: float  # the same difference in the paper's own table
+    paper: float  # the same difference in the paper's own table, NaN where it prints none
     verdict: str
     difference: float = math.nan
     error: float = math.nan  # standard error
@@ -98,7 +99,9 @@ class Finding:
 
     @property
     def papers(self) -> str:
-        """The paper's difference, and what its own table says where that is not "supported"."""
+        """The paper's difference, "" where it prints none; what its table says to it where that is not "supported"."""
+        if math.isnan(self.paper):
+            return ""
         return self._number(self.paper) + ("" if self.paper_verdict == SUPPORTED else f" ({self.paper_verdict})")
 
     @property
