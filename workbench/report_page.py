@@ -105,7 +105,7 @@ def _section(data: str, runs: Sequence[Run]) -> Section:
     found = claims.findings(chosen)
     found += [f for ablation in ablations.among(chosen) for f in ablations_claims.findings(chosen, ablation)]
     known = set(data.split("-")) <= SOURCES.keys()
-    statement = "Nothing in it was rendered by this project."
+    statement = "None of its images was rendered by this project."
     if not known:
         statement = "This version of the workbench does not know this data set, nor what in it was rendered."
     elif is_rendered(data):
