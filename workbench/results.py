@@ -2,7 +2,7 @@
 
     metric                        posterior   given              target
     rate, marginal_kl,
-    linear_probe (_full, _many)   of subsets  the subset         -
+    linear_probe (_full)          of subsets  the subset         -
     style_probe                   -           -                  the modality whose style is read
     classifier_accuracy           -           -                  the modality whose judge it is
     coherence                     of subsets  the subset         what was generated
@@ -109,7 +109,6 @@ SECTIONS: dict[str, Reader] = {
     "marginal_kl": _of_subsets,
     "linear_probe": _of_subsets,
     "linear_probe_full": _of_subsets,
-    "linear_probe_many": _of_subsets,  # on 5,000 items, of older runs
     "style_probe": _of_modalities,
     "classifier_accuracy": _of_modalities,
     "coherence": _of_paths,
