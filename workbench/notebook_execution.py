@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import nbformat
 import papermill
 from ipykernel.kernelspec import write_kernel_spec
+from jupyter_core.utils import ensure_event_loop
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
@@ -36,16 +37,28 @@ def execute(path: Path, target: Path, parameters: Mapping[str, Any], progress: b
     """
     error, bar = "", {"desc": path.stem} if progress else False
     try:
-        papermill.execute_notebook(
-            path, target, dict(parameters), kernel_name=KERNEL, language="python", progress_bar=bar,
-            start_timeout=START_TIMEOUT, **options,
-        )  # fmt: skip
+        with _event_loop():
+            papermill.execute_notebook(
+                path, target, dict(parameters), kernel_name=KERNEL, language="python", progress_bar=bar,
+                start_timeout=START_TIMEOUT, **options,
+            )  # fmt: skip
     except PapermillExecutionError as failure:
         error = f"{path.name} failed in cell [{failure.exec_count}]: {failure.ename}: {first_line(failure.evalue)}"
     except (DeadKernelError, CellTimeoutError) as failure:
         error = f"{path.name} failed: {first_line(str(failure))}"
         _mark_failed(target, error)
     return Result(path, target, nbformat.read(target, as_version=4).metadata.papermill.duration, error)
+
+
+@contextmanager
+def _event_loop() -> Iterator[None]:
+    """The event loop that papermill finds in this thread: Jupyter's libraries would leave it open when they are done."""
+    loop = ensure_event_loop()
+    try:
+        yield
+    finally:
+        if not loop.is_running():  # else it is that of the notebook which called
+            loop.close()
 
 
 def first_line(text: str) -> str:

@@ -59,7 +59,7 @@ def execute(job: Job, **options: Any) -> str:
         if is_done(job):  # by another process, for which this one waited
             return ""
         make_way(run, job.config)
-        origin = {"label": job.label, "started": datetime.now(UTC).isoformat(timespec="seconds")}
+        origin = {"label": job.label, "started": datetime.now(UTC).isoformat(timespec="milliseconds")}
         origin |= {"machine": platform.node(), "process": os.getpid()}
         run.write("execution.json", {**origin, "seconds": None, "error": None})
     # executed elsewhere, because the kernel may have to wait for the folder
