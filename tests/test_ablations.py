@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from statistics import fmean, stdev
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from made_runs import finished, sweep
 
 from workbench import ablations_claims, claims, report
-from workbench.ablations import ABLATIONS, BETA, PRIOR_WEIGHT, SUBSPACE_SIZE, among, curves, load, means, summary
+from workbench.ablations import ABLATIONS, BETA, PRIOR_WEIGHT, SUBSPACE_SIZE, curves, load, means, series, summary
 from workbench.ablations_claims import CLAIMS, Dip, Furthest, Trend, findings
 from workbench.claims_contrasts import ANY, STREET, value
 from workbench.claims_list import EQUAL, GREATER
@@ -148,9 +149,21 @@ def test_runs_that_differ_in_more_are_refused(tmp_path, sized):
 
 
 def test_runs_that_are_an_ablation_are_known(sized, tmp_path):
-    assert among(sized) == [SUBSPACE_SIZE] and among(sized[:6]) == among([]) == [], "two values are no curve"
+    assert series(sized, SUBSPACE_SIZE) == {"": sized}
+    assert series(sized[:6], SUBSPACE_SIZE) == series(sized, BETA) == series([], BETA) == {}, "two values are no curve"
     other = finished(tmp_path / "other", style_dim=4, beta=2.5)
-    assert among([*sized, other]) == []
+    assert series([*sized, other], SUBSPACE_SIZE) == {"": sized}
+
+
+def test_several_curves_are_named_after_what_sets_them_apart(sized, tmp_path):
+    first = sweep(tmp_path, "style_dim", SIZES[1:], seeds=(0,), content_first=0.75)
+    found = series([*sized, *first], SUBSPACE_SIZE)
+    shared = [run for run in sized if not run.config.style_dim]
+    assert found == {"content_first 0.0": sized, "content_first 0.75": [*shared, *first]}, "a shared space is in both"
+    claims = ablations_claims.all_findings([*sized, *first])
+    own = [replace(f, claim=replace(f.claim, name=f"{f.claim.name}, content_first 0.75"))
+           for f in findings(found["content_first 0.75"], SUBSPACE_SIZE)]  # fmt: skip
+    assert [f.row() for f in claims[len(own) :]] == [f.row() for f in own] and len(claims) == 2 * len(own)
 
 
 # Claims

@@ -149,14 +149,29 @@ def entrants(runs: Sequence[Run], ablation: Ablation) -> dict[float, list[Entran
 
 def _apart(runs: Sequence[Run], ablation: Ablation) -> dict[str, list[Any]]:
     """Fields beside the ablation's in which runs differ, with their values."""
-    free = {ablation.field, "steps"}
-    return report.differing([{k: x for k, x in settings_of(run).items() if k not in free} for run in runs])
+    return report.differing([_others(run, ablation) for run in runs])
 
 
-def among(runs: Sequence[Run]) -> list[Ablation]:
-    """The ablations that some runs are: those whose field has at least three values while nothing else differs."""
-    swept = [a for a in ABLATIONS.values() if len({a.setting(run) for run in runs}) > 2]
-    return [ablation for ablation in swept if not _apart(runs, ablation)]
+def series(runs: Sequence[Run], ablation: Ablation) -> dict[str, list[Run]]:
+    """The curves that some runs make, by what sets them apart: "content_first 0.75", or "" where there is one.
+
+    A curve has at least three values of the field; nothing else differs in it but the seed and the steps. Runs in a
+    shared space have no settings of styles, so they belong to every curve with their other settings.
+    """
+    settings = [_others(run, ablation) for run in runs]
+    found: list[tuple[dict[str, Any], list[Run]]] = []
+    for own in settings:
+        group = [run for run, s in zip(runs, settings, strict=True) if s.items() <= own.items()]
+        part = any(own.items() < s.items() for s in settings) or own in [other for other, _ in found]
+        if not part and len({ablation.setting(run) for run in group}) > 2:
+            found.append((own, group))
+    telling = report.differing([own for own, _ in found])
+    return {", ".join(f"{field} {own[field]}" for field in telling): group for own, group in found}
+
+
+def _others(run: Run, ablation: Ablation) -> dict[str, Any]:
+    """What must not differ along a curve."""
+    return {field: x for field, x in settings_of(run).items() if field not in {ablation.field, "steps"}}
 
 
 def curves(

@@ -8,11 +8,11 @@ figures themselves are pictures, whose numbers the paper does not print.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from workbench import report
-from workbench.ablations import BETA, PRIOR_WEIGHT, SUBSPACE_SIZE, Ablation, entrants
+from workbench.ablations import ABLATIONS, BETA, PRIOR_WEIGHT, SUBSPACE_SIZE, Ablation, entrants, series
 from workbench.claims import METRICS, UNTESTED, Finding, decide
 from workbench.claims_contrasts import ANY, CONDITIONAL, PRIOR, Contrast, Numbers, Pick
 from workbench.claims_estimates import cells_of, estimate, means
@@ -166,6 +166,16 @@ def findings(runs: Sequence[Run], ablation: Ablation) -> list[Finding]:
         verdict = decide(claim.kind, difference, error, METRICS[claim.table])
         found.append(Finding(claim, data, paper, verdict, difference, error, effect, seeds, tuple(notes)))
     return found
+
+
+def all_findings(runs: Sequence[Run]) -> list[Finding]:
+    """What the curves among some runs, of whichever ablations, say to the claims: each named with its curve."""
+    return [
+        replace(f, claim=replace(f.claim, name=", ".join(filter(None, (f.claim.name, name)))))
+        for ablation in ABLATIONS.values()
+        for name, group in series(runs, ablation).items()
+        for f in findings(group, ablation)
+    ]
 
 
 def _lacking(claim: Claim, cells: dict, ablation: Ablation) -> str:

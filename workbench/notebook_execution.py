@@ -52,7 +52,7 @@ def execute(path: Path, target: Path, parameters: Mapping[str, Any], progress: b
 
 @contextmanager
 def _event_loop() -> Iterator[None]:
-    """The event loop that papermill finds in this thread: Jupyter's libraries would leave it open when they are done."""
+    """The event loop that papermill finds in this thread: Jupyter's libraries would leave it open when done."""
     loop = ensure_event_loop()
     try:
         yield

@@ -8,7 +8,7 @@ import io
 import math
 from collections.abc import Sequence
 from statistics import fmean
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -17,6 +17,9 @@ from workbench import ablations, plotting_comparison, report, results
 from workbench.claims import METRICS, SUPPORTED, Finding
 from workbench.plotting_ablation import ablation_figure
 from workbench.runs import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 UNITS = {  # of claims: what they are about, and the axis
     "accuracy": ("accuracies", "difference in accuracy"),
@@ -56,19 +59,23 @@ def methods_of(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def sweeps(runs: Sequence[Run]) -> list[Picture]:
-    """The curves of one of the paper's ablations, where the runs are one."""
+    """The curves of the paper's ablations that runs make."""
     pictures = []
-    for ablation in ablations.among(runs):
-        curves = ablations.curves(runs, ablation)
-        if len(curves):
-            ends = ablations.summary(curves).groupby(["panel", "line"], sort=False)["mean"].agg(["first", "last"])
-            told = [f"{panel}, {line}: {first:.2f} to {last:.2f}" for (panel, line), first, last in ends.itertuples()]
-            alt = f"From the smallest to the largest value of {ablation.field}: {'; '.join(told)}"
-            caption = (
-                f"{ablation.where}: means over seeds, bands of two standard errors, dotted the paper's own choice."
-            )
-            pictures.append(Picture(_svg(ablation_figure(curves, ablation)), alt, caption))
+    for ablation in ablations.ABLATIONS.values():
+        for name, group in ablations.series(runs, ablation).items():
+            curves = ablations.curves(group, ablation)
+            if len(curves):
+                pictures.append(Picture(_svg(ablation_figure(curves, ablation)), *_told(curves, ablation, name)))
     return pictures
+
+
+def _told(curves: "pd.DataFrame", ablation: ablations.Ablation, name: str) -> tuple[str, str]:
+    """Where the lines of an ablation begin and end in words, and the caption."""
+    ends = ablations.summary(curves).groupby(["panel", "line"], sort=False)["mean"].agg(["first", "last"])
+    told = [f"{panel}, {line}: {first:.2f} to {last:.2f}" for (panel, line), first, last in ends.itertuples()]
+    where = ", ".join(filter(None, (ablation.where, name)))
+    caption = f"{where}: means over seeds, bands of two standard errors, dotted the paper's own choice."
+    return f"From the smallest to the largest value of {ablation.field}: {'; '.join(told)}", caption
 
 
 def forests(findings: Sequence[Finding]) -> list[Picture]:

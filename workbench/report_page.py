@@ -13,7 +13,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from workbench import ablations, ablations_claims, claims, published, report, results, tables
+from workbench import ablations_claims, claims, published, report, results, tables
 from workbench.claims import Finding
 from workbench.data.dataset import SOURCES, describe, is_rendered
 from workbench.pages import stylesheet, write_page
@@ -102,8 +102,7 @@ def _body(title: str, runs: Sequence[Run], folder: Path) -> str:
 
 def _section(data: str, runs: Sequence[Run]) -> Section:
     chosen = [run for run in runs if run.config.data == data]
-    found = claims.findings(chosen)
-    found += [f for ablation in ablations.among(chosen) for f in ablations_claims.findings(chosen, ablation)]
+    found = [*claims.findings(chosen), *ablations_claims.all_findings(chosen)]
     known = set(data.split("-")) <= SOURCES.keys()
     statement = "None of its images was rendered by this project."
     if not known:
