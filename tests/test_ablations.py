@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from made_runs import finished, sweep
 
 from workbench import ablations_claims, claims, report
-from workbench.ablations import ABLATIONS, BETA, PRIOR_WEIGHT, SUBSPACE_SIZE, curves, load, means, series, summary
+from workbench.ablations import ABLATIONS, BETA, PRIOR_WEIGHT, SUBSPACE_SIZE, curves, load, means, own, series, summary
 from workbench.ablations_claims import CLAIMS, Dip, Furthest, Trend, findings
 from workbench.claims_contrasts import ANY, STREET, value
 from workbench.claims_list import EQUAL, GREATER
@@ -122,6 +122,13 @@ def test_the_reference_is_read_by_default(sized, tmp_path, monkeypatch):
     assert len(load(SUBSPACE_SIZE)) == 2
 
 
+def test_ones_own_sweep_is_found_where_the_command_leaves_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path))
+    assert own(BETA, "quick") == []
+    run = finished(tmp_path / "outputs" / "quick" / "sweeps" / "beta" / "a")
+    assert [found.folder for found in own(BETA, "quick")] == [run.folder] and own(BETA, "paper") == []
+
+
 @pytest.mark.parametrize("ablation", ABLATIONS.values(), ids=ABLATIONS)
 def test_without_runs_the_command_that_makes_them_is_named(ablation, tmp_path, monkeypatch):
     monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path))
@@ -161,9 +168,9 @@ def test_several_curves_are_named_after_what_sets_them_apart(sized, tmp_path):
     shared = [run for run in sized if not run.config.style_dim]
     assert found == {"content_first 0.0": sized, "content_first 0.75": [*shared, *first]}, "a shared space is in both"
     claims = ablations_claims.all_findings([*sized, *first])
-    own = [replace(f, claim=replace(f.claim, name=f"{f.claim.name}, content_first 0.75"))
+    named = [replace(f, claim=replace(f.claim, name=f"{f.claim.name}, content_first 0.75"))
            for f in findings(found["content_first 0.75"], SUBSPACE_SIZE)]  # fmt: skip
-    assert [f.row() for f in claims[len(own) :]] == [f.row() for f in own] and len(claims) == 2 * len(own)
+    assert [f.row() for f in claims[len(named) :]] == [f.row() for f in named] and len(claims) == 2 * len(named)
 
 
 # Claims

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from workbench import report
 from workbench.claims_contrasts import CONDITIONAL, PRIOR, Pick
 from workbench.claims_estimates import Entrant, settings_of
-from workbench.paths import project_root
+from workbench.paths import outputs_dir, project_root
 from workbench.runs import Run, find_runs
 from workbench.tables_specs import SPECS, Metrics
 
@@ -128,6 +128,11 @@ def load(ablation: Ablation, place: str | Path | None = None) -> list[Run]:
         what = f"no finished run of the ablation {ablation.name} in {shown.as_posix()}"
         raise ValueError(f"{what}: make them with `{ablation.command}`")
     return runs
+
+
+def own(ablation: Ablation, preset: str) -> list[Run]:
+    """The finished runs of one's own sweep at a preset; none where there was no such sweep."""
+    return [*find_runs(outputs_dir() / preset / "sweeps" / ablation.name)]
 
 
 def entrants(runs: Sequence[Run], ablation: Ablation) -> dict[float, list[Entrant]]:
