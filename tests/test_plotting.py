@@ -14,13 +14,23 @@ def test_items_of_every_kind():
     tokens = torch.stack([encode(" seven  "), encode("one     ")]).long()
     probabilities = torch.nn.functional.one_hot(tokens, 71).float()
     figure = plotting.item_grid([grey, colour, tokens, probabilities], ["M", "S", "T", "p"], ["a", "b"])
-    axes = np.array(figure.axes[:8]).reshape(4, 2)
-    np.testing.assert_allclose(axes[0, 1].images[0].get_array(), grey[1, 0])
-    np.testing.assert_allclose(axes[1, 0].images[0].get_array(), colour[0].permute(1, 2, 0))
-    for row in (2, 3):
-        assert [ax.texts[0].get_text() for ax in axes[row]] == ["·seven··", "one·····"]
-    assert [ax.get_title() for ax in axes[0]] == ["a", "b"]
-    assert [ax.get_ylabel() for ax in axes[:, 0]] == ["M", "S", "T", "p"]
+    (ax,) = figure.axes
+    found = [image.get_array() for image in ax.images]
+    for image, x in zip(found, [*grey[:, 0], *colour.permute(0, 2, 3, 1)], strict=True):
+        np.testing.assert_allclose(image, x)
+    texts = {text.get_text(): text.get_position() for text in ax.texts}
+    assert [*texts] == ["M", "S", "·seven··", "one·····", "T", "p", "a", "b"], "probabilities read like their tokens"
+    assert texts["T"][1] > texts["S"][1] > texts["M"][1] > texts["a"][1] and texts["b"][0] > texts["a"][0]
+    assert [image.get_extent()[0] for image in ax.images] == pytest.approx([0.03, 1.03] * 2)
+
+
+def test_an_image_that_is_not_square_keeps_its_shape():
+    figure = plotting.item_grid([torch.rand(1, 3, 10, 20)], ["wide"])
+    left, right, bottom, top = figure.axes[0].images[0].get_extent()
+    assert (right - left) == pytest.approx(2 * (bottom - top)) and 0 < left < right < 1
+    box = figure.axes[0].get_position()
+    inches = figure.get_size_inches()
+    assert box.width * inches[0] == pytest.approx(box.height * inches[1]), "units of both axes are equally long"
 
 
 def test_pixels_outside_the_range_are_clipped_and_nothing_is_registered():

@@ -12,6 +12,7 @@ then. An ordinary kernel looks for its parent once a second (ipykernel).
 """
 
 import ast
+import gc
 import multiprocessing
 import os
 import signal
@@ -42,7 +43,7 @@ def warm_up(notebook: Path) -> None:
     """
     if FORKING:
         # __main__ first: a child imports it anyway, and here it is imported once
-        forkserver.set_forkserver_preload(["__main__", "workbench.notebook_preload", *imports_of(notebook)])
+        forkserver.set_forkserver_preload(["__main__", __name__, "workbench.notebook_preload", *imports_of(notebook)])
         forkserver.ensure_running()
 
 
@@ -133,6 +134,7 @@ class _Forked:
 
 def _run_kernel(arguments: list[str], environment: dict[str, str], folder: str) -> None:
     """Be a kernel: what a forked process does."""
+    gc.freeze()  # a collection that looked at everything would copy all memory that kernels share
     os.setsid()  # Ctrl-C on the terminal is for the process that asked for this one
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.clear()

@@ -8,14 +8,17 @@ import seaborn as sns
 import torch
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextPath
 from torch import Tensor
 
 from workbench.data.text import decode
 
 DPI = 72
+CELL = 0.8  # inches of an item in a grid
 DIGIT_COLOURS = "tab10"
 
 
@@ -40,20 +43,6 @@ def panel(
     return figure, axes
 
 
-def show_item(axes: Axes, x: Tensor) -> None:
-    """One item of any modality: a grey or colour image in [0, 1], tokens, or character probabilities as a string."""
-    axes.xaxis.set_visible(False)
-    axes.set_yticks([])
-    if x.dim() == 3:
-        pixels = x.detach().float().clamp(0, 1).permute(1, 2, 0).cpu().numpy()
-        axes.imshow(pixels if pixels.shape[2] == 3 else pixels[..., 0], cmap="gray", vmin=0, vmax=1)
-        return
-    string = text_of(x)
-    axes.text(0.5, 0.5, string.replace(" ", "·"), ha="center", va="center", family="monospace", fontsize=8)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-
-
 def text_of(x: Tensor) -> str:
     """The string of one text item: its tokens, or the most likely character at each position."""
     tokens = x.argmax(-1) if x.is_floating_point() else x
@@ -61,28 +50,42 @@ def text_of(x: Tensor) -> str:
 
 
 def item_grid(items: Sequence[Tensor | Sequence[Tensor]], names: Sequence[str], headings: Sequence[str] = ()) -> Figure:
-    """A grid of items of any modality: one row of pictures for each sequence, named at the left; headings above."""
-    ratios = [1.0 if row[0].dim() == 3 else 0.45 for row in items]  # a word needs less height than an image
-    figure, axes = panel(len(items), len(items[0]), ratios=ratios, layout=None)
-    _leave_room(figure, names, headings)
-    for line, row, name in zip(axes, items, names, strict=True):
-        for ax, item in zip(line, row, strict=True):
-            show_item(ax, item)
-        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
-    for ax, heading in zip(axes[0], headings, strict=False):
-        ax.set_title(heading, fontsize=9)
+    """A grid of items of any modality: one row of pictures for each sequence, named at the left; headings above.
+
+    An item is a grey or colour image in [0, 1], tokens, or character probabilities, which are shown as a string. All
+    are in one pair of axes: matplotlib takes a second to make and draw a hundred of them.
+    """
+    heights = [1.0 if row[0].dim() == 3 else 0.45 for row in items]  # a word needs less height than an image
+    tops, columns = np.cumsum([0.0, *heights]), len(items[0])
+    left = max((TextPath((0, 0), name, size=9).get_extents().width / 72 for name in names if name), default=0.0) + 0.1
+    above, edge = (0.22 if headings else 0.04), 0.04
+    width, height = columns * CELL + left + edge, tops[-1] * CELL + above + edge
+    figure, axes = panel(1, 1, width, height, layout=None)
+    figure.subplots_adjust(left / width, edge / height, 1 - edge / width, 1 - above / height)
+    ax, frames = axes[0, 0], []
+    for row, name, top, size in zip(items, names, tops, heights, strict=False):
+        frames += [_place(ax, x, column + 0.5, top + size / 2) for column, x in enumerate(row)]
+        ax.text(-0.1, top + size / 2, name, ha="right", va="center", fontsize=9)
+    for column, heading in enumerate(headings):
+        ax.text(column + 0.5, -0.05, heading, ha="center", va="bottom", fontsize=9)
+    frames = [frame for frame in frames if frame]
+    ax.add_collection(PatchCollection(frames, facecolor="none", edgecolor="0.1", linewidth=0.6))
+    ax.set(xlim=(0, columns), ylim=(tops[-1], 0), aspect="auto")
+    ax.set_axis_off()
     return figure
 
 
-def _leave_room(figure: Figure, names: Sequence[str], headings: Sequence[str]) -> None:
-    """Set the margins of a grid for names at the left and headings above.
-
-    matplotlib's own layout would measure every axis again at every drawing: more than a second for a hundred of them.
-    """
-    inches = [TextPath((0, 0), name, size=9).get_extents().width / 72 for name in names if name]
-    width, height = figure.get_size_inches()
-    left, top = max(inches, default=0.0) + 0.1, 0.22 if headings else 0.04
-    figure.subplots_adjust(left / width, 0.04 / height, 1 - 0.04 / width, 1 - top / height, wspace=0.1, hspace=0.1)
+def _place(ax: Axes, x: Tensor, column: float, row: float) -> Rectangle | None:
+    """Draw an item round a place; returns the frame of an image."""
+    if x.dim() != 3:
+        ax.text(column, row, text_of(x).replace(" ", "·"), ha="center", va="center", family="monospace", fontsize=8)
+        return None
+    pixels = x.detach().float().clamp(0, 1).permute(1, 2, 0).cpu().numpy()
+    height, width = (0.94 * n / max(pixels.shape[:2]) for n in pixels.shape[:2])
+    left, right, top, bottom = column - width / 2, column + width / 2, row - height / 2, row + height / 2
+    image = pixels if pixels.shape[2] == 3 else pixels[..., 0]
+    ax.imshow(image, cmap="gray", vmin=0, vmax=1, extent=(left, right, bottom, top))
+    return Rectangle((left, top), width, height)
 
 
 def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]], terms: Sequence[str]) -> Figure:

@@ -65,7 +65,8 @@ def execute(job: Job, **options: Any) -> str:
     # executed elsewhere, because the kernel may have to wait for the folder
     with TemporaryDirectory(prefix="workbench-", ignore_cleanup_errors=True) as elsewhere, kernel_of_this_interpreter():
         executed = Path(elsewhere) / "run.ipynb"
-        error = notebook_execution.execute(job.notebook, executed, job.parameters, progress=False, **options).error
+        options |= {"progress": False, "request_save_on_cell_execute": False}  # nobody looks at it before its end
+        error = notebook_execution.execute(job.notebook, executed, job.parameters, **options).error
         with sole_writer(job.folder):
             with replacing(job.folder / "run.ipynb") as temporary:
                 shutil.copyfile(executed, temporary)
