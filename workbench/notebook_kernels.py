@@ -155,9 +155,12 @@ def _end_with_parent() -> None:
 def _settle() -> None:
     """Settle what imported modules took from the environment of the fork server, or would share between kernels."""
     import torch
+    from threadpoolctl import threadpool_limits
     from tqdm import tqdm
 
     if matplotlib := sys.modules.get("matplotlib"):
         matplotlib.rcParams["backend"] = INLINE  # ipykernel says so in an environment variable, read at the import
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or torch.get_num_threads()))
+    if threads := os.environ.get("OMP_NUM_THREADS"):
+        torch.set_num_threads(int(threads))
+        threadpool_limits(int(threads))  # those of numpy and scikit-learn
     tqdm.set_lock(threading.RLock())  # its own would be a semaphore for all processes, which a kill would leave behind

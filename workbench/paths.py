@@ -39,6 +39,11 @@ def cache_dir() -> Path:
     return _made(project_root() / "data" / "cache")
 
 
+def training_notebook() -> Path:
+    """The notebook that trains and evaluates one run, which sweeps execute again and again."""
+    return project_root() / "notebooks" / "04_training.ipynb"
+
+
 def outputs_dir() -> Path:
     """Folder of runs and executed notebooks."""
     return _made(project_root() / "outputs")

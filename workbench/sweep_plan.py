@@ -33,7 +33,7 @@ from workbench import evaluation, objectives, runs
 from workbench.config import Config, field_names
 from workbench.data.dataset import parse_name
 from workbench.notebook_parameters import check_parameters, did_you_mean, parameters_of
-from workbench.paths import outputs_dir, project_root
+from workbench.paths import outputs_dir, training_notebook
 
 PRESETS = {"quick": "quick", "reduced": "paper", "paper": "paper"}  # of a sweep: of its configurations
 OURS = {"preset": "--preset", "run_folder": "--out"}  # parameters of the notebook that a sweep sets, and its options
@@ -83,7 +83,7 @@ def read(
     `given` wins over the file. Run folders go below `folder` (None: outputs/PRESET/sweeps/NAME), those of a block with
     a name in a folder of that name. Raises ValueError with a line for each problem.
     """
-    notebook = notebook or project_root() / "notebooks" / "04_training.ipynb"
+    notebook = notebook or training_notebook()
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
     content = _parsed(path)
