@@ -12,7 +12,7 @@ import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_notebook
 
-from workbench import engines, notebook_kernels
+from workbench import engines, notebook_fork, notebook_kernels
 from workbench.engines import open_engine
 from workbench.notebook_execution import execute, kernel_of_this_interpreter
 
@@ -127,7 +127,7 @@ def test_a_forked_kernel_is_like_an_ordinary_one(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     found = {}
     with kernel_of_this_interpreter():
-        notebook_kernels.warm_up(path)
+        notebook_fork.warm_up(path)
         for manager in (notebook_kernels.ForkedKernels, notebook_kernels.TrackedKernels):
             target = tmp_path / f"{manager.__name__}.ipynb"
             result = execute(path, target, {"mark": "here"}, progress=False, kernel_manager_class=manager)
@@ -141,18 +141,18 @@ def test_a_forked_kernel_is_like_an_ordinary_one(tmp_path, monkeypatch):
 
 def test_imports_of_a_notebook_are_found_whatever_else_is_in_its_cells(tmp_path):
     path = notebook(tmp_path, "%matplotlib inline\nimport os.path as p, sys", "from a.b import (c,\n d)\n!ls", "x?")
-    assert notebook_kernels.imports_of(path) == ["os.path", "sys", "a.b", "a.b.c", "a.b.d"]
+    assert notebook_fork.imports_of(path) == ["os.path", "sys", "a.b", "a.b.c", "a.b.d"]
 
 
 PARENT = """
 import sys
 from pathlib import Path
-from workbench import notebook_kernels
+from workbench import notebook_fork, notebook_kernels
 from workbench.notebook_execution import execute, kernel_of_this_interpreter
 if __name__ == "__main__":
     path, target, mark = map(Path, sys.argv[1:])
     with kernel_of_this_interpreter():
-        notebook_kernels.warm_up(path)
+        notebook_fork.warm_up(path)
         execute(path, target, {"mark": str(mark)}, progress=False, kernel_manager_class=notebook_kernels.MANAGER)
 """
 

@@ -52,10 +52,10 @@ def sweep(
     settings: Settings = None,
 ) -> None:
     """Execute the training notebook over a grid of parameters; does what is left when it is started again."""
-    from workbench import notebook_kernels, paths
+    from workbench import notebook_fork, paths
 
     if engine == "local" and not dry_run:
-        notebook_kernels.warm_up(paths.training_notebook())  # it imports at the same time as this process
+        notebook_fork.warm_up(paths.training_notebook())  # it imports at the same time as this process
     from workbench import sweep as machinery
     from workbench.sweep_plan import read
     from workbench.sweep_table import Display

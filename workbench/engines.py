@@ -114,13 +114,13 @@ def threads_each(workers: int) -> int:
 @contextmanager
 def local(workers: int, notebook: Path) -> Iterator[Engine]:
     """Threads of this process; their kernels are forked from one process where the system lets them be."""
-    from workbench import notebook_kernels
+    from workbench import notebook_fork, notebook_kernels
     from workbench.notebook_execution import kernel_of_this_interpreter
 
     threads, futures = threads_each(workers), []
     kernels = {"kernel_manager_class": notebook_kernels.MANAGER, "shutdown_kernel": "immediate"}
     with environment(OMP_NUM_THREADS=str(threads)), kernel_of_this_interpreter():
-        notebook_kernels.warm_up(notebook)
+        notebook_fork.warm_up(notebook)
         with ThreadPoolExecutor(workers) as pool:
 
             def submit(function: Callable, *arguments: Any, **options: Any) -> Pending:

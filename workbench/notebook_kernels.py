@@ -4,60 +4,28 @@ A new interpreter takes seconds to import torch, scikit-learn and matplotlib; a 
 the memory of what was imported. multiprocessing's fork server does it. On systems other than Linux, whose libraries do
 not survive a fork, kernels are ordinary ones.
 
-    warm_up(Path("notebooks/04_training.ipynb"))                       the fork server begins to import
+    notebook_fork.warm_up(Path("notebooks/04_training.ipynb"))         the fork server begins to import
     execute(path, target, parameters, kernel_manager_class=MANAGER)    papermill, in a forked kernel
 
 A forked kernel ends with the process that asked for it, however that one ends: it watches a pipe whose other end closes
 then. An ordinary kernel looks for its parent once a second (ipykernel).
 """
 
-import ast
-import gc
 import multiprocessing
 import os
 import signal
-import sys
-import threading
-from multiprocessing import connection, forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
-from workbench.notebook_rules import without_magics
+from workbench.notebook_fork import FORKING, run_kernel
 
-FORKING = sys.platform == "linux"
 LAUNCHER = "ipykernel_launcher"  # the module that an ordinary kernel's command starts; its arguments follow
-INLINE = "module://matplotlib_inline.backend_inline"
 
 _live: list[Any] = []  # processes of the kernels that this process has started
-
-
-def warm_up(notebook: Path) -> None:
-    """Start the process that kernels are forked from, which imports what the notebook imports; returns at once.
-
-    There is one in a process: what a second notebook needs besides is imported in its kernels.
-    """
-    if FORKING:
-        # __main__ first: a child imports it anyway, and here it is imported once
-        forkserver.set_forkserver_preload(["__main__", __name__, "workbench.notebook_preload", *imports_of(notebook)])
-        forkserver.ensure_running()
-
-
-def imports_of(notebook: Path) -> list[str]:
-    """Modules that a notebook's cells may import, in order; `from a import b` gives a and a.b, module or not."""
-    names: list[str] = []
-    for cell in nbformat.read(notebook, as_version=4).cells:
-        if cell.cell_type == "code":
-            for node in ast.walk(ast.parse(without_magics(cell.source))):
-                if isinstance(node, ast.Import):
-                    names += [alias.name for alias in node.names]
-                elif isinstance(node, ast.ImportFrom) and node.module:
-                    names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return list(dict.fromkeys(names))
 
 
 def kill_all() -> None:
@@ -104,7 +72,7 @@ class _Forked:
     def __init__(self, *arguments: Any) -> None:
         # not daemonic: such a process could have no children, which notebooks may
         self._process: ForkServerProcess = multiprocessing.get_context("forkserver").Process(
-            target=_run_kernel, args=arguments
+            target=run_kernel, args=arguments
         )
         self._process.start()
         self.pid = self._process.pid
@@ -130,37 +98,3 @@ class _Forked:
     def terminate(self) -> None:
         """Ask it to end."""
         self.send_signal(signal.SIGTERM)
-
-
-def _run_kernel(arguments: list[str], environment: dict[str, str], folder: str) -> None:
-    """Be a kernel: what a forked process does."""
-    gc.freeze()  # a collection that looked at everything would copy all memory that kernels share
-    os.setsid()  # Ctrl-C on the terminal is for the process that asked for this one
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(folder)
-    _settle()
-    from ipykernel.kernelapp import IPKernelApp
-
-    IPKernelApp.launch_instance(argv=arguments)
-
-
-def _end_with_parent() -> None:
-    """End when the process that asked for this one ends (its own parent is the fork server)."""
-    connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
-
-
-def _settle() -> None:
-    """Settle what imported modules took from the environment of the fork server, or would share between kernels."""
-    import torch
-    from threadpoolctl import threadpool_limits
-    from tqdm import tqdm
-
-    if matplotlib := sys.modules.get("matplotlib"):
-        matplotlib.rcParams["backend"] = INLINE  # ipykernel says so in an environment variable, read at the import
-    if threads := os.environ.get("OMP_NUM_THREADS"):
-        torch.set_num_threads(int(threads))
-        threadpool_limits(int(threads))  # those of numpy and scikit-learn
-    tqdm.set_lock(threading.RLock())  # its own would be a semaphore for all processes, which a kill would leave behind

@@ -9,6 +9,8 @@ from workbench import runs
 
 import_module("ipykernel.kernelapp")
 import_module("torch._dynamo")  # by the first optimiser
+for part in ("cluster", "linear_model", "pipeline", "preprocessing"):
+    import_module(f"sklearn.{part}")  # by the evaluation
 
 # Kernels run the code as this process has read it. Its version must not be taken from files that changed since.
 runs.code_version()

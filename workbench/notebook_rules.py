@@ -9,6 +9,7 @@ from statistics import median
 import nbformat
 from nbformat import NotebookNode
 
+from workbench.notebook_fork import without_magics
 from workbench.notebook_parameters import declared_in
 from workbench.paths import replacing
 
@@ -120,12 +121,6 @@ def _short_functions(notebook: NotebookNode) -> Iterator[str]:
                 length = node.end_lineno - node.lineno + 1
                 if length > DEF_LINES:
                     yield f"{node.name} has {length} lines: move it to the package (at most {DEF_LINES} lines here)"
-
-
-def without_magics(source: str) -> str:
-    """The source with lines of IPython's own syntax (%magic, !command, help?) emptied."""
-    own = re.compile(r"\s*[%!]|.*\?\s*$")
-    return "\n".join("" if own.match(line) else line for line in source.splitlines())
 
 
 def _prose(notebook: NotebookNode) -> Iterator[str]:

@@ -34,7 +34,7 @@ from workbench.runs import Run, is_current, make_way, sole_writer
 from workbench.sweep_plan import Job, Sweep
 
 JUDGED = {"coherence", "quality"}  # parts of the evaluation that need judges
-POLL = 0.2  # seconds between two looks at the engine
+POLL = 0.1  # seconds between two looks at the engine
 
 
 @dataclass(frozen=True)
@@ -158,11 +158,12 @@ def run(
             i = waiting.pop(0)
             before[i] = execution(jobs[i])
             pending[i] = engine.submit(execute, jobs[i], **engine.options)
-        for i, job in [(i, jobs[i]) for i in pending]:
-            over = pending[i].done()
-            states[i] = _outcome(job, pending.pop(i)) if over else _look(job, before[i], steps[job.folder])
+        over = [i for i in pending if pending[i].done()]
+        for i in [*pending]:
+            ended, job = i in over, jobs[i]
+            states[i] = _outcome(job, pending.pop(i)) if ended else _look(job, before[i], steps[job.folder])
         show(states, engine.slots)
-        time.sleep(POLL if pending else 0)
+        time.sleep(0 if over else POLL)  # what has ended makes room at once
     return states
 
 

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor
 
 from workbench.metrics.features import Features, pytorch_fid
@@ -121,6 +120,8 @@ def prd(real: Float[Tensor, "n d"], generated: Float[Tensor, "k d"], seed: int =
     Sajjadi et al. 2018, with the published numbers of clusters, angles and runs; deterministic in the seed. ValueError
     unless the sets are of equal size: the larger one would rule the clusters.
     """
+    from sklearn.cluster import MiniBatchKMeans  # here, as it takes a second to import
+
     _check_sizes(len(real), len(generated))
     union = torch.cat([real, generated]).cpu().numpy()
     curves = []

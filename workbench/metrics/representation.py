@@ -10,10 +10,6 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from torch import Tensor
 
 PAPER_ITEMS = 256
@@ -34,6 +30,11 @@ def linear_probe(
     `regularised` adds the reference code's L2 penalty (C = 1); the paper says none. Without a penalty the optimum is
     the same in any coordinates, so codes are standardised to reach it sooner. ValueError on a single class.
     """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
     if len(train_labels.unique()) < 2:
         raise ValueError("a linear probe needs items of at least two classes to learn from: give it more items")
     scaler = FunctionTransformer() if regularised else StandardScaler()
