@@ -13,7 +13,7 @@ from pandas.api.typing import SeriesGroupBy
 
 from workbench import published, report
 from workbench.config import WHERE, Config
-from workbench.data.dataset import SOURCES, describe, is_rendered
+from workbench.data.dataset import describe, is_known, is_rendered
 from workbench.runs import Run
 from workbench.tables_layout import KEYS, Table
 from workbench.tables_specs import SPECS, Metrics, Numbers, Spec
@@ -51,7 +51,7 @@ def markdown(runs: Sequence[Run]) -> str:
     for shown in all_tables(runs):
         if shown.data != data:
             data = shown.data
-            parts += [f"## {data}", *([f"Data: {describe(data)}."] if set(data.split("-")) <= SOURCES.keys() else [])]
+            parts += [f"## {data}", *([f"Data: {describe(data)}."] if is_known(data) else [])]
         parts.append(shown.markdown())
     return "\n\n".join(parts)
 
@@ -197,4 +197,4 @@ def _caption(spec: Spec, results: Sequence[_Result], beside: bool, several: bool
 
 def _rendered(data: str) -> bool:
     """Whether images of the data were drawn by this project; False for data that this version does not know."""
-    return set(data.split("-")) <= SOURCES.keys() and is_rendered(data)
+    return is_known(data) and is_rendered(data)

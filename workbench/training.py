@@ -57,7 +57,9 @@ def fit(
         return runs.start(config, folder, command)
     if data is None:
         data = load_dataset(config.data, "train", root=config.data_root or None, repeats=config.repeats)
-    data.steps_per_epoch(config.batch_size)  # a batch that does not fit is refused before anything is written
+    # what cannot be trained is refused before anything is written
+    method(config.objective, len(data.storages))
+    data.steps_per_epoch(config.batch_size)
     run = runs.start(config, folder, command)
     Trainer(config, run, data, device).train(progress)
     return run
