@@ -80,9 +80,14 @@ def mixture_of_products(experts: Gaussian, present: Bool[Tensor, "M batch"]) -> 
     return Mixture(product_alone(experts.unsqueeze(1), masks), mixture_weights(there, experts.mean.dtype))
 
 
+def takes(how: str, modalities: int) -> bool:
+    """Whether a fusion can take so many modalities."""
+    return how != "mixture_of_products" or modalities <= MOST_IN_PRODUCTS
+
+
 def check_count(how: str, modalities: int) -> None:
     """Raise ValueError when a fusion cannot take so many modalities."""
-    if how == "mixture_of_products" and modalities > MOST_IN_PRODUCTS:
+    if not takes(how, modalities):
         raise ValueError(
             f"a mixture of the products of all subsets (mopoe) would have 2^{modalities} - 1 = {2**modalities - 1:,} "
             f"components: take at most {MOST_IN_PRODUCTS} modalities, or another objective"

@@ -16,6 +16,7 @@ from workbench.config import WHERE, Config
 from workbench.data.dataset import describe, is_known, is_rendered
 from workbench.runs import Run
 from workbench.tables_layout import KEYS, Table
+from workbench.tables_many import NOTE, by_size, many
 from workbench.tables_specs import SPECS, Metrics, Numbers, Spec
 
 # What may differ between two runs of one row: where it ran, the seed, and how its steps were asked for.
@@ -113,12 +114,12 @@ def _place(result: _Result) -> tuple:
 
 def _table(spec: Spec, results: Sequence[_Result]) -> Table:
     """Means over seeds, their errors and counts, and the paper's numbers, all in one shape."""
-    numbers = [spec.read(result.metrics) for result in results]
+    numbers = [by_size(spec.read(result.metrics), result.metrics) for result in results]
     rows = pd.MultiIndex.from_tuples(_rows(spec, results, numbers), names=KEYS)
     shape = {"index": rows, "columns": _columns(numbers)}
     cells = _cells(results, numbers)
     seeds = _wide(cells.count(), shape).fillna(0).astype(int)
-    within = _cells(results, [spec.error(result.metrics) for result in results])
+    within = _cells(results, [by_size(spec.error(result.metrics), result.metrics) for result in results])
     paper = _wide(_cells(results, [_paper(spec, *pair) for pair in zip(results, numbers, strict=True)]).first(), shape)
     beside = {key[0] for key in paper.dropna(how="all").index}
     labels = {result.method: _paper_label(result) for result in results if result.method in beside}
@@ -191,6 +192,7 @@ def _caption(spec: Spec, results: Sequence[_Result], beside: bool, several: bool
         parts.append(f"Data: {where}; {paper}, so compare orderings, not digits.")
     else:
         parts.append(f"Data: {where}.")
+    parts.append(NOTE if any(many(result.metrics) for result in results) else "")
     parts.append("Where there are several seeds: mean ± standard error over them." if several else "")
     return " ".join(part for part in parts if part)
 
