@@ -503,8 +503,25 @@ def test_markdown_has_a_section_for_each_data_set():
     runs = [*papers_runs(), made("mmjsd", joint(0.9), data="uci-plain-text")]
     text = claims.markdown(runs, CLAIMS[:2])
     assert text.startswith(RULE) and "those of MNIST-SVHN-Text" in text
-    assert re.findall("^## (.*)", text, re.MULTILINE) == ["Claims on mnist-plain-text", "Claims on uci-plain-text"]
-    assert text.count("NOT real house numbers") == 2 and text.count("\n| A linear probe") == 4
+    headings = ["Claims on mnist-plain-text", "Claims on uci-plain-text", "Side by side"]
+    assert re.findall("^## (.*)", text, re.MULTILINE) == headings
+    assert text.count("NOT real house numbers") == 2 and text.count("| A linear probe") == 6
+    assert "Side by side" not in claims.markdown(papers_runs(), CLAIMS[:2])
+
+
+def test_data_sets_side_by_side_leave_out_what_neither_tests():
+    few = [run for run in papers_runs() if run.config.objective != "mmvae_dreg"]
+    found = {"all": findings(papers_runs()), "few": findings(few)}
+    heading, *rows = claims.side_by_side(found)
+    assert heading[4:] == ["all", "few"] and len(rows) == len(CLAIMS)
+    cells = {row[0]: row[1:] for row in rows}
+    ours, claim = "supported: +0.050 ± 0.000 (one seed)", BY_NAME["joint-probe"]
+    assert cells[claim.name] == [claim.statement, claim.where, "+0.050", ours, ours]
+    assert cells["importance-likelihood"][4] == "not tested"
+    longer = [made("mmjsd", joint(0.98)), made("mmvae", joint(0.9), steps=9, batch_size=64)]
+    (_, row) = claims.side_by_side({"any": findings(longer, [claim])})
+    assert row[4].endswith("(one seed, unequal scale)")
+    assert len(claims.side_by_side({"few": found["few"]})) - 1 == sum(f.tested for f in found["few"]) < len(CLAIMS)
 
 
 def test_report_prints_claims_on_request(tmp_path, monkeypatch, capsys):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from helpers import fewer_modalities, seeded, tiny_batch, tiny_model
 
-from workbench import evaluation
+from workbench import evaluation, results
 from workbench.config import Config
 from workbench.data.dataset import Batch
 from workbench.evaluation import asleep, evaluate_into
@@ -46,6 +46,8 @@ def test_an_evaluated_run_has_every_number(little):
     metrics = evaluate_into(run, progress=False)
     assert run.complete and run.metrics["evaluated_with"]["judges"] == judges_version()
     assert run.metrics["coherence"] == metrics["coherence"]
+    told = {"data", "test_items", "confusion", "linear_probe_error", "seconds", "over_steps"}
+    assert metrics.keys() - results.SECTIONS.keys() == told, "a section that no table shows"
     assert metrics["test_items"] == len(run.dataset("test")) // 2
     assert metrics["classifier_accuracy"].keys() == metrics["style_probe"].keys() == {"M", "S", "T"}
     for table in ("linear_probe", "linear_probe_error", "linear_probe_full"):

@@ -5,7 +5,7 @@ import math
 import pytest
 from matplotlib.colors import to_hex
 
-from workbench.plotting_comparison import forest, trade_off
+from workbench.plotting_comparison import forest, loss_curves, trade_off
 
 
 def test_forest_has_a_marker_and_two_errors_for_each_number():
@@ -35,3 +35,20 @@ def test_trade_off_has_a_panel_for_each_data_set_and_a_colour_for_each_method():
     assert len(shared.get_facecolor()) == 0, "hollow"
     assert to_hex(second.collections[0].get_edgecolor()[0]) != to_hex(shared.get_edgecolor()[0])
     assert (first.get_xlabel(), first.get_ylabel()) == ("coherence", "ln p(X)")
+
+
+def test_loss_curves_have_a_panel_for_each_term_and_a_line_for_each_seed():
+    steps = [float(n) for n in range(1, 41)]
+    plain = [{"step": steps, "total": [900.0 / n + seed for n in steps]} for seed in range(2)]
+    styled = [{"step": steps, "total": [5.0] * 40, "kl_style": [0.5] * 40}]
+    figure = loss_curves({"MVAE": plain, "MVAE (MS)": styled, "mmJSD": plain[:1]})
+    total, style, *spare = figure.axes
+    assert [total.get_title(), style.get_title()] == ["total", "kl style"] and not spare
+    assert [len(ax.get_lines()) for ax in (total, style)] == [4, 1]
+    first, _, dashed, other = total.get_lines()
+    assert first.get_xdata().tolist() == steps and first.get_ydata().tolist() == plain[0]["total"]
+    assert first.get_color() == dashed.get_color() != other.get_color() and first.get_marker() != other.get_marker()
+    assert (first.get_linestyle(), dashed.get_linestyle()) == ("-", "--")
+    assert total.get_ylim()[1] < 900 / 4, "the first tenth is left out"
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["MVAE", "MVAE (MS)", "mmJSD"]

@@ -22,7 +22,7 @@ def finished(folder, data="uci-plain-text", objective="mmvae", posteriors=("mixt
         {
             "classifier_accuracy": {"M": 0.949, "S": 1.0, "T": 1.0},
             "linear_probe": accuracies,
-            "linear_probe_many": {how: {s: v + 0.5 for s, v in row.items()} for how, row in accuracies.items()},
+            "linear_probe_full": {how: {s: v + 0.5 for s, v in row.items()} for how, row in accuracies.items()},
             "coherence": {how: coherence for how in posteriors},
             "random_coherence": {"all_agree": 0.24, "agreement_pattern": 0.59},
         },

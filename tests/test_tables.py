@@ -8,60 +8,11 @@ import sys
 
 import pandas as pd
 import pytest
+from made_runs import OTHER, finished
 
 from workbench import published, tables
 from workbench.cli import main
-from workbench.config import Config
 from workbench.fusion import subsets
-from workbench.runs import Run, start
-
-OTHER = "mnist-plain-text"
-SCORES = ("average_precision", "f_8", "f_1_8", "fid")
-
-
-def finished(folder, objective="mmjsd", seed=0, letters="MST", shift=0.0, metrics=None, **changes) -> Run:
-    """A run folder with every section of metrics.json; `shift` is added to all accuracies."""
-    config = {"data": OTHER, "steps": 4380} | changes
-    run = start(Config.make("paper", objective=objective, seed=seed, **config), folder)
-    (folder / "history.csv").write_text(f"step,total\n50,2\n{run.config.steps},1\n")
-    hows = ("dynamic_prior", "mixture") if objective == "mmjsd" else ("mixture",)
-    found = every_section(letters, hows, shift, styles=letters if run.config.style_dim else "")
-    run.write("metrics.json", found if metrics is None else metrics(found))
-    return run
-
-
-def every_section(letters, hows, shift, styles):
-    """metrics.json of an evaluation whose numbers are all different."""
-    names = [",".join(subset) for subset in subsets(letters)]
-    accuracies = {how: {s: 0.5 + i / 100 + k / 10 + shift for i, s in enumerate(names)} for k, how in enumerate(hows)}
-    images = letters.replace("T", "")
-    paths = {t: {s: 0.3 + (10 * i + n) / 100 + shift for n, s in enumerate(names)} for i, t in enumerate(letters)}
-    score = {t: {s: dict(zip(SCORES, (x, 0.9, 0.8, 10 * x), strict=True)) for s, x in paths[t].items()} for t in images}
-    nats = {s: {"nats": -1900.4 - 10 * n, "standard_error": 3.0, "effective_samples": 2} for n, s in enumerate(names)}
-    return {
-        "rate": {how: {s: 20.5 + i for i, s in enumerate(names)} for how in hows},
-        "marginal_kl": {how: {s: 2.5 + i for i, s in enumerate(names)} for how in hows},
-        "classifier_accuracy": {letter: 0.9811 if letter == "M" else 1.0 for letter in letters},
-        "linear_probe": accuracies,
-        "linear_probe_error": {how: {s: 0.008 for s in row} for how, row in accuracies.items()},
-        "linear_probe_full": {how: {s: x / 2 for s, x in row.items()} for how, row in accuracies.items()},
-        "style_probe": {letter: 0.11 for letter in styles},
-        "coherence": {how: paths for how in hows},
-        "random_coherence": {"all_agree": 0.24, "agreement_pattern": 0.59},
-        "quality": {
-            "features": {t: f"judge of {t} (128 features)" for t in images},
-            "ceiling": 0.72,
-            "images": 10000,
-            "random": {t: dict.fromkeys(SCORES, 0.004) for t in images},
-            "conditional": {how: score for how in hows},
-        },
-        "log_likelihood": {
-            "samples": 12,
-            "items": 10000,
-            "X": {how: nats for how in hows},
-            "predictive": {how: dict.fromkeys(letters, nats) for how in hows},
-        },
-    }
 
 
 def only(name, **values):
@@ -116,6 +67,12 @@ def test_rows_are_told_apart_by_data_steps_and_settings(tmp_path):
         ("mmJSD (MS)", "4,380"): "1",
     }
     assert [row["method"].partition(",")[0] for row in shown(table)][::3] == ["MMVAE", "mmJSD", "mmJSD", "mmJSD (MS)"]
+
+
+def test_settings_are_ordered_as_numbers(tmp_path):
+    runs = [finished(tmp_path / str(beta), "mmvae", beta=beta) for beta in (10.0, 2.5, 5.0)]
+    names = [key[0] for key in tables.table("linear_probe", runs).ours.index]
+    assert names == ["MMVAE, beta 2.5", "MMVAE, beta 5.0", "MMVAE, beta 10.0"]
 
 
 def test_a_run_that_is_given_twice_counts_once(tmp_path):

@@ -13,7 +13,7 @@ difference over its standard deviation over seeds.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -46,7 +46,8 @@ class Metric(NamedTuple):
 ACCURACY = Metric("accuracy", margin=0.01, equality=0.02, digits=3)
 PRECISION = Metric("average precision", margin=0.02, equality=0.04, digits=3)
 NATS = Metric("nats", margin=5.0, equality=10.0, digits=1)
-METRICS = {"linear_probe": ACCURACY, "coherence": ACCURACY, "quality": PRECISION, "log_likelihood": NATS}
+METRICS = {"quality": PRECISION, "log_likelihood": NATS}
+METRICS |= dict.fromkeys(("linear_probe", "coherence", "random_coherence", "style_probe"), ACCURACY)
 PROBES = ("linear_probe", "linear_probe_full")  # the paper's on 256 items, and the one on all items
 HEADING = ["claim", "where in the paper", "paper's difference", "our difference ± standard error"]
 HEADING += ["effect size", "seeds", "verdict"]
@@ -73,7 +74,7 @@ class Finding:
 
     claim: Claim
     data: str
-    paper: float  # the same difference in the paper's own table
+    paper: float  # the same difference in the paper's own table, NaN where it prints none
     verdict: str
     difference: float = math.nan
     error: float = math.nan  # standard error
@@ -96,14 +97,24 @@ class Finding:
         """What the paper's own table says to the claim, by the margins alone: it has no errors."""
         return decide(self.claim.kind, self.paper, 0.0, self.metric)
 
+    @property
+    def papers(self) -> str:
+        """The paper's difference, "" where it prints none; what its table says to it where that is not "supported"."""
+        if math.isnan(self.paper):
+            return ""
+        return self._number(self.paper) + ("" if self.paper_verdict == SUPPORTED else f" ({self.paper_verdict})")
+
+    @property
+    def ours(self) -> str:
+        """Our difference and its standard error, as far as they are there."""
+        after = "" if math.isnan(self.error) else f" ± {self.error:.{self.metric.digits}f}"
+        return "" if math.isnan(self.difference) else self._number(self.difference, after)
+
     def row(self) -> list[str]:
         """The finding as a table shows it, below `HEADING`."""
-        paper = self._number(self.paper) + ("" if self.paper_verdict == SUPPORTED else f" ({self.paper_verdict})")
-        after = "" if math.isnan(self.error) else f" ± {self.error:.{self.metric.digits}f}"
-        ours = "" if math.isnan(self.difference) else self._number(self.difference, after)
         effect = "" if math.isnan(self.effect) else f"{self.effect:+.1f}"
         words = self.verdict + (f" ({'; '.join(self.notes)})" if self.notes else "")
-        return [self.claim.statement, self.claim.where, paper, ours, effect, str(self.seeds or ""), words]
+        return [self.claim.statement, self.claim.where, self.papers, self.ours, effect, str(self.seeds or ""), words]
 
     def _number(self, difference: float, after: str = "") -> str:
         rounded = round(difference, self.metric.digits) + 0.0  # no minus before a zero
@@ -156,6 +167,24 @@ def table(found: Sequence[Finding]) -> report.Rows:
     return [HEADING, *(finding.row() for finding in found)]
 
 
+def side_by_side(found: Mapping[str, Sequence[Finding]]) -> report.Rows:
+    """Rows for `report.markdown`: the same claims on several data sets, a column for each, without those not tested."""
+    rows = [["name", "claim", "where in the paper", "paper's difference", *found]]
+    for several in zip(*found.values(), strict=True):
+        if any(finding.tested for finding in several):
+            claim = several[0].claim
+            rows.append([claim.name, claim.statement, claim.where, several[0].papers, *map(_cell, several)])
+    return rows
+
+
+def _cell(finding: Finding) -> str:
+    """Verdict, difference, and in a word each what it must not be read without."""
+    if not finding.tested:
+        return UNTESTED
+    notes = dict.fromkeys("unequal scale" if note.startswith("unequal") else note for note in finding.notes)
+    return f"{finding.verdict}: {finding.ours}" + (f" ({', '.join(notes)})" if notes else "")
+
+
 def frame(found: Sequence[Finding]) -> "pd.DataFrame":
     """One row per finding, unrounded, by the claim's name."""
     import pandas as pd
@@ -174,10 +203,15 @@ def frame(found: Sequence[Finding]) -> "pd.DataFrame":
 
 
 def markdown(runs: Sequence[Run], claims: Sequence[Claim] = CLAIMS, probe: str = "linear_probe") -> str:
-    """The findings of each data set as Markdown, below the rule and a heading that says what is real in the data."""
-    sections = [f"{RULE} The paper's differences are those of {published.DATA_TITLE}."]
+    """The findings of each data set as Markdown, below the rule and a heading that says what is real in the data.
+
+    Where there are several data sets, a table of verdicts side by side ends it.
+    """
+    sections, found = [f"{RULE} The paper's differences are those of {published.DATA_TITLE}."], {}
     for data in sorted({run.config.data for run in runs}):
         real = [f"Data: {describe(data)}."] if is_known(data) else []
-        found = findings([run for run in runs if run.config.data == data], claims, probe)
-        sections += [f"## Claims on {data}", *real, report.markdown(table(found))]
+        found[data] = findings([run for run in runs if run.config.data == data], claims, probe)
+        sections += [f"## Claims on {data}", *real, report.markdown(table(found[data]))]
+    if len(found) > 1:
+        sections += ["## Side by side", report.markdown(side_by_side(found))]
     return "\n\n".join(sections)

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from workbench.published import RANDOM
 
@@ -58,6 +58,18 @@ WHOLE = _where("ln p(X)", lambda c: c == "X")
 
 
 # How the numbers in them are compared
+
+
+@runtime_checkable
+class Comparison(Protocol):
+    """From numbers and a choice of columns to the contrast that a claim is about."""
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Keys of the methods whose numbers it needs."""
+
+    def __call__(self, numbers: Numbers, pick: Pick) -> Contrast:
+        """Weights of cells; none where there is nothing to compare."""
 
 
 @dataclass(frozen=True)

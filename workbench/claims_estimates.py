@@ -11,13 +11,10 @@ from typing import Any, NamedTuple
 from workbench import report
 from workbench.claims_contrasts import Contrast
 from workbench.claims_list import spelt
-from workbench.config import WHERE, Config
 from workbench.runs import Run
 from workbench.tables_specs import SPECS, Metrics
 
-# Fields that may differ between runs that are compared, fields that make a method what it is, and fields that are of no
-# account in a shared space.
-FREE = {*WHERE, "seed", "steps", "epochs", "snapshot_every"}
+# Fields that make a method what it is, and fields that are of no account in a shared space.
 OF_METHODS = {"objective", "dynamic_prior", "prior_weight", "importance_samples", "posterior", "total_correlation"}
 OF_STYLES = {"style_dim", "beta_style", "content_first", "content_first_factor"}
 
@@ -59,14 +56,15 @@ def entrants_of(runs: Sequence[Run]) -> Entrants:
     """Runs by their method; a configuration that comes twice counts once."""
     entrants: Entrants = {}
     for run in {run.config.key(): run for run in runs}.values():
-        settings = {"steps": report.steps_taken(run)} | _settings(run.config)
-        entrants.setdefault(report.paper_key(run), []).append(Entrant(run.config.seed, settings, run.metrics))
+        entrants.setdefault(report.paper_key(run), []).append(Entrant(run.config.seed, settings_of(run), run.metrics))
     return entrants
 
 
-def _settings(config: Config) -> dict[str, Any]:
-    ignored = FREE if config.style_dim else FREE | OF_STYLES
-    return {field: x for field, x in config.to_json().items() if field not in ignored}
+def settings_of(run: Run) -> dict[str, Any]:
+    """The steps that a run took, and the fields that runs must share to be averaged."""
+    ignored = report.FREE if run.config.style_dim else report.FREE | OF_STYLES
+    kept = {field: x for field, x in run.config.to_json().items() if field not in ignored}
+    return {"steps": report.steps_taken(run)} | kept
 
 
 # What must be said of a comparison
@@ -74,7 +72,7 @@ def _settings(config: Config) -> dict[str, Any]:
 
 def mixed(key: str, entrants: Sequence[Entrant]) -> str:
     """In words, the settings in which runs of one method differ: they must not be averaged; "" where they agree."""
-    differing = _differing([entrant.settings for entrant in entrants])
+    differing = report.differing([entrant.settings for entrant in entrants])
     what = ", ".join(f"{field} {' and '.join(map(_number, values))}" for field, values in differing.items())
     return f"runs of {spelt(key)} with {what}: give those of one setting" if what else ""
 
@@ -82,16 +80,9 @@ def mixed(key: str, entrants: Sequence[Entrant]) -> str:
 def unequal(methods: Mapping[str, Sequence[Entrant]]) -> list[str]:
     """What makes a comparison of methods unfair, such as "unequal steps: MMVAE 4,380, mmJSD 8,760"."""
     settings = {spelt(key): entrants[0].settings for key, entrants in methods.items()}
-    fields = [field for field in _differing([*settings.values()]) if field not in OF_METHODS]
+    fields = [field for field in report.differing([*settings.values()]) if field not in OF_METHODS]
     values = [", ".join(f"{name} {_number(s[f])}" for name, s in settings.items() if f in s) for f in fields]
     return [f"unequal {field}: {value}" for field, value in zip(fields, values, strict=True)]
-
-
-def _differing(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Fields in which settings differ, with their values; who lacks a field has no say."""
-    fields = dict.fromkeys(field for s in settings for field in s)
-    values = {field: [*dict.fromkeys(s[field] for s in settings if field in s)] for field in fields}
-    return {field: found for field, found in values.items() if len(found) > 1}
 
 
 def _number(x: Any) -> str:

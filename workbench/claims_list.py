@@ -19,6 +19,7 @@ from workbench.claims_contrasts import (
     WHOLE,
     Above,
     BeyondParts,
+    Comparison,
     Contrast,
     Numbers,
     Pick,
@@ -37,7 +38,7 @@ class Claim:
     where: str  # table and section of the paper
     table: str
     pick: Pick
-    compare: Above | BeyondParts
+    compare: Comparison
     statement: str
     kind: str = GREATER
 

@@ -4,12 +4,9 @@ import ast
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from workbench.runs import Run
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 data_app = typer.Typer(no_args_is_help=True, help="Downloaded data sets: fetch them, check them.")
@@ -68,49 +65,52 @@ def evaluate(
 ) -> None:
     """Evaluate trained runs with the metrics of this version, again if need be; their weights stay as they are."""
     from workbench.evaluation import evaluate_into
+    from workbench.runs import find_runs
 
-    for run in _runs(folders, evaluated=False):
+    runs = [run for folder in folders for run in find_runs(folder, evaluated=False)]
+    if not runs:
+        raise ValueError(f"no trained run below {', '.join(map(str, folders))}: train one with `workbench train`")
+    for run in runs:
         evaluate_into(run, samples=samples, limit=limit, inception=inception)
         print(f"Evaluated: {run.folder}")
 
 
 @app.command()
 def report(
-    folders: Annotated[list[Path], typer.Argument(help="Run folders, or folders above them.")],
+    folders: Annotated[list[Path], typer.Argument(help="Run folders, folders above them, or files of --out.")],
     out: Annotated[Path | None, typer.Option(help="Also write everything to this JSON file.")] = None,
     tables: Annotated[Path | None, typer.Option(help="Also write every table to this folder: CSV, LaTeX.")] = None,
     claims: Annotated[
         bool, typer.Option("--claims", help="Also print a verdict on each of the paper's claims.")
     ] = False,
+    page: Annotated[
+        Path | None, typer.Option(help="Also write a page of it all to this folder: index.html, results.csv.")
+    ] = None,
 ) -> None:
     """Print the tables of finished runs beside the paper's; collect their numbers with configuration and commit."""
     from workbench import report as collation
 
-    runs, written = _runs(folders), [out] if out else []
+    runs, written = collation.gather(folders), [out] if out else []
     if out:
         collation.write(runs, out)  # first: it needs no pandas
     try:
         from workbench import tables as sheets
+
+        if page:
+            from workbench import report_page
     except ModuleNotFoundError as error:
-        raise ValueError(f"tables need {error.name}: install it with `pip install -e '.[notebooks]'`") from None
+        raise ValueError(
+            f"{'pages' if page else 'tables'} need {error.name}: install it with `pip install -e '.[notebooks]'`"
+        ) from None
     print(sheets.markdown(runs))
     if claims:
         from workbench import claims as ordinal
 
         print(f"\n{ordinal.markdown(runs)}")
-    for path in written + (sheets.write(runs, tables) if tables else []):
+    written += sheets.write(runs, tables) if tables else []
+    written += report_page.write(runs, page) if page else []
+    for path in written:
         print(f"Written: {path}")
-
-
-def _runs(folders: list[Path], evaluated: bool = True) -> "list[Run]":
-    """The complete runs below some folders, or all trained ones; ValueError when there is none."""
-    from workbench.runs import find_runs
-
-    runs = [run for folder in folders for run in find_runs(folder, evaluated)]
-    if not runs:
-        what = "complete" if evaluated else "trained"
-        raise ValueError(f"no {what} run below {', '.join(map(str, folders))}: train one with `workbench train`")
-    return runs
 
 
 @data_app.command("fetch")

@@ -9,7 +9,6 @@ import unicodedata
 from collections.abc import Mapping
 from html import escape, unescape
 from pathlib import Path
-from string import Template
 from typing import Any, NamedTuple
 
 import latex2mathml.exceptions
@@ -22,27 +21,12 @@ from pygments.formatters import HtmlFormatter
 
 from workbench.notebook_rules import WIDGET_VIEW
 from workbench.notebook_widgets import static_widget
-from workbench.paths import replacing
+from workbench.pages import stylesheet, write_page
 
 ERROR_MARKER = "papermill-error-cell-tag"
 BAD_TEX = tuple(c for c in vars(latex2mathml.exceptions).values() if isinstance(c, type))
 ABBREVIATIONS = ("Eq", "eq", "Eqs", "Fig", "Def", "Tab", "Sec", "vs", "al", "cf", r"e\.g", r"i\.e")
 NO_END = "".join(rf"(?<!\b{word}\.)" for word in ABBREVIATIONS)
-PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>
-$style
-</style>
-</head>
-<body>
-$body
-</body>
-</html>
-""")
 
 
 class Summary(NamedTuple):
@@ -143,11 +127,7 @@ def write_pages(out_dir: Path) -> Path:
 
 
 def _write(path: Path, title: str, body: str) -> None:
-    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
-    style += HtmlFormatter(style="default").get_style_defs(".highlight")
-    page = PAGE.substitute(title=re.sub(r"<[^>]+>", "", title), style=style, body=body)
-    with replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_page(path, title, body, stylesheet("page.css") + HtmlFormatter(style="default").get_style_defs(".highlight"))
 
 
 def _notebook_body(notebook: NotebookNode, before: Summary | None, after: Summary | None) -> str:

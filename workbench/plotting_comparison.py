@@ -1,6 +1,7 @@
 """Pictures of several methods at once: differences that claims are about, and what one quality costs in another."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import seaborn as sns
@@ -44,8 +45,8 @@ def trade_off(points: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]],
     Methods whose name says MS are filled, the others hollow, in the colour of the method without it.
     """
     figure, axes = panel(1, len(points), 3.6, 3.0)
-    plain = list(dict.fromkeys(_method(name) for found in points.values() for name in found))
-    colours = dict(zip(plain, sns.color_palette("colorblind", len(plain)), strict=True))
+    colours = _colours([name for found in points.values() for name in found])
+    plain = list(colours)
     for (title, found), ax in zip(points.items(), axes[0], strict=True):
         for name, pairs in found.items():
             colour, method = colours[_method(name)], _method(name)
@@ -60,6 +61,50 @@ def trade_off(points: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]],
     axes[0, 0].set_ylabel(ylabel, fontsize=8)
     axes[0, -1].legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
+
+
+def loss_curves(histories: Mapping[str, Sequence[Mapping[str, Sequence[float]]]], columns: int = 4) -> Figure:
+    """`histories[method]` holds the history of every seed: a panel for each term, a line for each seed.
+
+    Methods whose name says MS are dashed, in the colour of the method without it. The axes leave out the first tenth
+    of the steps, which would flatten all the others. In nats per item.
+    """
+    terms = list(dict.fromkeys(term for found in histories.values() for h in found for term in h if term != "step"))
+    columns = min(columns, len(terms))
+    figure, axes = panel(-(-len(terms) // columns), columns, 2.3, 1.9)
+    colours = _colours(histories)
+    for ax, term in zip(axes.flat, terms, strict=False):
+        shown = []
+        for name, found in histories.items():
+            style = _line_style(name, colours)
+            for history in (h for h in found if term in h):
+                ax.plot(history["step"], history[term], label=name, **style)
+                shown += list(history[term])[len(history[term]) // 10 :]
+        margin = 0.05 * (max(shown) - min(shown)) or 1.0
+        ax.set_ylim(min(shown) - margin, max(shown) + margin)
+        ax.set_title(term.replace("_", " "), fontsize=9)
+        ax.set_xlabel("step", fontsize=8)
+        ax.tick_params(labelsize=7)
+        sns.despine(ax=ax)
+    for ax in axes.flat[len(terms) :]:
+        ax.axis("off")
+    lines = {line.get_label(): line for ax in axes.flat for line in ax.get_lines()}
+    figure.legend(lines.values(), lines, fontsize=8, frameon=False, loc="outside upper left", ncols=4)
+    return figure
+
+
+def _line_style(name: str, colours: Mapping[str, tuple[float, float, float]]) -> dict[str, Any]:
+    """Colour and markers of the method, dashes for subspaces."""
+    method = _method(name)
+    marker = MARKERS[[*colours].index(method) % len(MARKERS)]
+    dashes = "-" if name == method else "--"
+    return dict(color=colours[method], linestyle=dashes, linewidth=1.1, marker=marker, markersize=3.5, markevery=0.3)
+
+
+def _colours(names: Iterable[str]) -> dict[str, tuple[float, float, float]]:
+    """A colour for each method, with or without subspaces."""
+    plain = list(dict.fromkeys(_method(name) for name in names))
+    return dict(zip(plain, sns.color_palette("colorblind", len(plain)), strict=True))
 
 
 def _method(name: str) -> str:

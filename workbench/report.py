@@ -1,17 +1,19 @@
 """What finished runs are called, in words and in `published`, and their numbers as one JSON file, there and back."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from workbench.config import Config
+from workbench.config import WHERE, Config
 from workbench.objectives import METHODS
 from workbench.paths import replacing
-from workbench.runs import Run
+from workbench.runs import Run, find_runs
 
 # Objectives with importance samples, and what tells their estimators apart; the paper's is the first.
 IMPORTANCE = {"mmvae_dreg": "", "mmvae_iwae": "IWAE"}
+# What may differ between runs that are averaged: where it ran, the seed, and how its steps were asked for.
+FREE = {*WHERE, "seed", "steps", "epochs", "snapshot_every"}
 ADDED = ("method", "metrics", "history")  # what an entry of a collected file has beside config.json
 BULKY = ("confusion",)  # metrics that are pictures rather than numbers: left out of collected files
 Rows = list[list[str]]
@@ -41,6 +43,20 @@ def paper_key(run: Run) -> str:
     key += "-ms" if config.style_dim else ""
     key += "" if config.dynamic_prior == "geometric" else f"-{config.dynamic_prior}"
     return key + ("" if config.posterior == "gaussian" else f"-{config.posterior}")
+
+
+def differing(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Fields in which settings differ, with their values, each once; who lacks a field has no say."""
+    fields = dict.fromkeys(field for s in settings for field in s)
+    values = {field: [*dict.fromkeys(s[field] for s in settings if field in s)] for field in fields}
+    return {field: found for field, found in values.items() if len(found) > 1}
+
+
+def apart(runs: Sequence[Run]) -> list[str]:
+    """What sets runs of one label apart, such as ", beta 2.5", "" where nothing does: they must not be averaged."""
+    settings = [{name: x for name, x in run.config.to_json().items() if name not in FREE} for run in runs]
+    telling = differing(settings)
+    return ["".join(f", {name} {found[name]}" for name in telling) for found in settings]
 
 
 def steps_taken(run: Run) -> int:
@@ -140,6 +156,14 @@ def read(path: Path) -> list[Run]:
         return [Recorded(path, entry) for entry in entries]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path} holds no runs: give a file that `workbench report --out` wrote") from error
+
+
+def gather(paths: Sequence[Path]) -> list[Run]:
+    """The complete runs below some folders and in files that `write` made; ValueError when there is none."""
+    runs = [run for path in paths for run in (read(path) if path.is_file() else find_runs(path))]
+    if not runs:
+        raise ValueError(f"no complete run below {', '.join(map(str, paths))}: train one with `workbench train`")
+    return runs
 
 
 def _without(value: Any, names: Sequence[str]) -> Any:

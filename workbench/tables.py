@@ -4,6 +4,7 @@ Runs that differ in nothing but the seed make one row; a section that a run lack
 are stands in `workbench.tables_specs`, how one looks in `workbench.tables_layout`.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +13,12 @@ import pandas as pd
 from pandas.api.typing import SeriesGroupBy
 
 from workbench import published, report
-from workbench.config import WHERE, Config
 from workbench.data.dataset import describe, is_known, is_rendered
 from workbench.runs import Run
 from workbench.tables_layout import KEYS, Table
 from workbench.tables_many import NOTE, by_size, many
 from workbench.tables_specs import SPECS, Metrics, Numbers, Spec
 
-# What may differ between two runs of one row: where it ran, the seed, and how its steps were asked for.
-SAME = {*WHERE, "seed", "steps", "epochs", "snapshot_every"}
 LETTERS = set("MST")  # modalities of the paper's tables here; a T of other data is another text
 RENDERED = "images in part rendered by this project, NOT real ones"
 NO_RUNS = "there is no run to tabulate: train one with `workbench train`"
@@ -91,22 +89,17 @@ def _results(runs: Sequence[Run]) -> list[_Result]:
         groups.setdefault((run.config.data, report.label(run), report.steps_taken(run)), []).append(run)
     results = []
     for (data, label, steps), group in groups.items():
-        for run, apart in zip(group, _apart([run.config for run in group]), strict=True):
+        for run, apart in zip(group, report.apart(group), strict=True):
             results.append(_Result(data, label, f"{label}{apart}", report.paper_key(run), steps, run.metrics))
     return sorted(results, key=_place)
-
-
-def _apart(configs: Sequence[Config]) -> list[str]:
-    """The fields in which configurations of one label differ, such as ", beta 2.5": they must not be averaged."""
-    fields = [config.to_json() for config in configs]
-    telling = [name for name in fields[0] if name not in SAME and len({str(f[name]) for f in fields}) > 1]
-    return ["".join(f", {name} {f[name]}" for name in telling) for f in fields]
 
 
 def _place(result: _Result) -> tuple:
     known = [*published.METHODS]
     order = known.index(result.key) if result.key in known else len(known)
-    return (result.data, result.key.endswith("-ms"), order, result.method, result.steps)
+    words = re.split(r"(\d+(?:\.\d+)?)", result.method)  # beta 2.5 comes before beta 10.0
+    named = [float(word) if place % 2 else word for place, word in enumerate(words)]
+    return (result.data, result.key.endswith("-ms"), order, named, result.steps)
 
 
 # From results to frames

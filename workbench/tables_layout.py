@@ -2,6 +2,7 @@
 
 import html
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ KEYS = ["method", "posterior", "steps"]
 HEADS = [*KEYS, "seeds"]
 # Background and text, both given: they must be read on light and on dark pages.
 COLOURS = {"better": ("#c6e9c9", "#0b3d17"), "worse": ("#f8c9c5", "#5c0f0a"), "within error": ("#d9d9d9", "#262626")}
+MARKS = {"better": "▲", "worse": "▼", "within error": "≈"}  # a verdict must not be told by its colour alone
 TEX = {"±": r"$\pm$", "→": r"$\to$", "|": r"$\mid$", "<": "$<$", ">": "$>$", "\\": r"\textbackslash{}"}
 TEX |= {"é": r"\'e", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {c: f"\\{c}" for c in "&%$#_{}"}
 
@@ -86,21 +88,25 @@ class Table:
         return f"**{self.heading}**\n\n{self.caption}\n\n{table}"
 
     def styled(self) -> Styler:
-        """The table for a notebook: green is better than the paper's number, red worse, grey within error."""
+        """The table as HTML, its verdicts marked and coloured: green is better than the paper's number, red worse."""
         lines = [*self.lines()]
-        frame = pd.DataFrame([[*x.heads, *x.cells] for x in lines], columns=[*HEADS, *self.ours.columns])
+        rows = [[*x.heads, *map(_marked, x.cells, x.verdicts)] for x in lines]
+        frame = pd.DataFrame(rows, columns=[*HEADS, *self.ours.columns])
         css = pd.DataFrame([[""] * len(HEADS) + [_css(v) for v in x.verdicts] for x in lines], columns=frame.columns)
         css = css.where(pd.Series([x.ours for x in lines]), "font-style: italic; opacity: 0.85")
         styler = frame.style.apply(lambda _: css, axis=None).hide(axis="index").format(escape="html")
-        legend = _legend() if any(any(x.verdicts) for x in lines) else ""
+        styler = styler.format_index(escape="html", axis=1)
+        legend = f"<br>{LEGEND}" if any(any(x.verdicts) for x in lines) else ""
         caption = f"<b>{html.escape(self.heading)}</b><br>{html.escape(self.caption)}{legend}"
         layout = [
             {"selector": "caption", "props": "caption-side: top; text-align: left; max-width: 70em"},
-            {"selector": "td, th", "props": "text-align: right; white-space: nowrap; padding: 0.25em 0.45em"},
-            {"selector": ".col0", "props": "text-align: left; white-space: normal; min-width: 10em"},
+            {"selector": "td, th", "props": "text-align: right; padding: 0.25em 0.45em"},
+            {"selector": "th", "props": "white-space: nowrap"},  # numbers may break before their errors: wide tables
+            {"selector": ".col0", "props": "text-align: left; min-width: 8em"},
             {"selector": ".col1", "props": "text-align: left"},
         ]
-        return styler.set_caption(caption).set_table_styles(layout).set_uuid(f"{self.name}-{self.data}")
+        name = re.sub(r"[^\w-]", "-", f"{self.name}-{self.data}")
+        return styler.set_caption(caption).set_table_styles(layout).set_uuid(name)
 
     def to_csv(self, path: Path) -> None:
         """Write one row per number, unrounded, the paper's number beside it."""
@@ -161,12 +167,15 @@ def _css(verdict: str) -> str:
     return f"background-color: {background}; color: {text}" if verdict else ""
 
 
-def _legend() -> str:
-    marks = " ".join(f'<span style="{_css(v)}; padding: 0 0.4em">{v}</span>' for v in COLOURS)
-    error = (
-        "2 standard errors over seeds; of one seed, half a unit of the paper's last digit and the error inside the run"
-    )
-    return f"<br>Beside the paper's number, where the posterior is the paper's: {marks} ({error})."
+def _marked(cell: str, verdict: str) -> str:
+    return f"{MARKS[verdict]} {cell}" if verdict else cell
+
+
+_CHIPS = " ".join(f'<span style="{_css(v)}; padding: 0 0.4em">{mark} {v}</span>' for v, mark in MARKS.items())
+LEGEND = (
+    f"Beside the paper's number, where the posterior is the paper's: {_CHIPS} (2 standard errors over seeds; of one "
+    "seed, half a unit of the paper's last digit and the error inside the run)."
+)
 
 
 def _tex(text: str) -> str:

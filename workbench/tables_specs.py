@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from workbench import published
+from workbench import published, results
+from workbench.results import Metrics, Number
 
-Metrics = dict[str, Any]
 Numbers = dict[str, dict[str, Any]]  # posterior -> column -> number; the posterior that the paper shows comes first
 Rows = dict[str, dict[str, float]]  # the paper's: method's key -> column -> number
 
@@ -39,50 +39,56 @@ class Spec:
         return f"{self.numbers}: {self.title}" if self.numbers else self.title[0].upper() + self.title[1:]
 
 
-def _section(name: str) -> Callable[[Metrics], Numbers]:
-    """A section that is laid out as a table: posterior, column."""
-    return lambda metrics: metrics.get(name) or {}
+def _read(metric: str, column: Callable[[Number], str], entry: str = "value") -> Callable[[Metrics], Numbers]:
+    """Numbers of one metric, or their standard errors, as columns of each posterior."""
+
+    def read(metrics: Metrics) -> Numbers:
+        found: Numbers = {}
+        for number in results.numbers(metrics, metric.partition(".")[0]):
+            if number.metric == metric:
+                found.setdefault(number.posterior, {})[column(number)] = getattr(number, entry)
+        return found
+
+    return read
 
 
-def _flat(name: str) -> Callable[[Metrics], Numbers]:
-    """A section that has columns only."""
-    return lambda metrics: {"": metrics[name]} if metrics.get(name) else {}
+def _subset(number: Number) -> str:
+    return number.given
+
+
+def _target(number: Number) -> str:
+    return number.target.replace("_", " ")
 
 
 def _path(target: str, given: str) -> str:
     return f"{given} → {target}"
 
 
-def _paths(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Columns from found[target][given], but for what was given itself."""
-    items = ((target, given, x) for target, row in found.items() for given, x in row.items())
-    return {_path(target, given): x for target, given, x in items if target not in given.split(",")}
+def _crossed(number: Number) -> bool:
+    """Whether something was generated that was not given."""
+    return number.target not in number.given.split(",")
 
 
 def _coherence(metrics: Metrics) -> Numbers:
-    random = {published.RANDOM: (metrics.get("random_coherence") or {}).get("agreement_pattern")}
-    return {how: random | _paths(found) for how, found in (metrics.get("coherence") or {}).items()}
-
-
-def _random_coherence(metrics: Metrics) -> Numbers:
-    return {
-        how: {c.replace("_", " "): x for c, x in row.items()} for how, row in _flat("random_coherence")(metrics).items()
-    }
+    found = {published.RANDOM: (metrics.get("random_coherence") or {}).get("agreement_pattern")}
+    numbers: Numbers = {}
+    for number in filter(_crossed, results.numbers(metrics, "coherence")):
+        row = numbers.setdefault(number.posterior, dict(found))
+        row[_path(number.target, number.given)] = number.value
+    return numbers
 
 
 def _quality(score: str) -> Callable[[Metrics], Numbers]:
     """A score of generated images: of each modality from every subset of the others, then from the prior."""
 
     def read(metrics: Metrics) -> Numbers:
-        quality = metrics.get("quality") or {}
-        random = quality.get("random") or {}
-        conditional = quality.get("conditional") or ({"": {}} if random else {})
+        scores = [x for x in results.numbers(metrics, "quality") if x.metric == f"quality.{score}" and _crossed(x)]
+        random = [x for x in scores if x.given == published.RANDOM]
         numbers: Numbers = {}
-        for how, found in conditional.items():
-            targets = {
-                target: found.get(target, {}) | {published.RANDOM: random.get(target)} for target in found | random
-            }
-            numbers[how] = {path: (x or {}).get(score) for path, x in _paths(targets).items()}
+        for how in dict.fromkeys(x.posterior for x in scores if x.posterior) or ([""] if random else []):
+            own = [x for x in scores if x.posterior == how and x.given != published.RANDOM] + random
+            targets = [*dict.fromkeys(x.target for x in own)]
+            numbers[how] = {_path(x.target, x.given): x.value for target in targets for x in own if x.target == target}
         return numbers
 
     return read
@@ -93,14 +99,14 @@ def _given(subset: str, joint: str = ",".join("MST")) -> str:
 
 
 def _likelihood(entry: str) -> Callable[[Metrics], Numbers]:
-    """An entry of the log-likelihoods: of X first, then of X given each subset."""
+    """Log-likelihoods or their errors: of X first, then of X given each subset."""
 
     def read(metrics: Metrics) -> Numbers:
         numbers: Numbers = {}
-        for how, found in ((metrics.get("log_likelihood") or {}).get("X") or {}).items():
-            joint = max(found, key=lambda subset: subset.count(","), default="")
-            order = sorted(found, key=lambda subset: subset != joint)
-            numbers[how] = {_given(subset, joint): (found[subset] or {}).get(entry) for subset in order}
+        for how, row in _read("log_likelihood.X", _subset, entry)(metrics).items():
+            joint = max(row, key=lambda subset: subset.count(","))
+            order = sorted(row, key=lambda subset: subset != joint)
+            numbers[how] = {_given(subset, joint): row[subset] for subset in order}
         return numbers
 
     return read
@@ -108,15 +114,8 @@ def _likelihood(entry: str) -> Callable[[Metrics], Numbers]:
 
 def _predictive(metrics: Metrics) -> Numbers:
     """ln E_{q(z | x_k)}[p(x_j | z)] given single modalities, itself among them."""
-    return {
-        how: {
-            _path(target, given): (x or {}).get("nats")
-            for target, row in found.items()
-            for given, x in row.items()
-            if "," not in given
-        }
-        for how, found in ((metrics.get("log_likelihood") or {}).get("predictive") or {}).items()
-    }
+    found = _read("log_likelihood.predictive", lambda number: _path(number.target, number.given))(metrics)
+    return {how: {path: x for path, x in row.items() if "," not in path} for how, row in found.items()}
 
 
 def _distinct(metrics: Sequence[Metrics], section: str, entry: str) -> list[Any]:
@@ -205,29 +204,36 @@ SPECS = {
         Spec(
             "linear_probe",
             "accuracy of a linear probe on 256 items",
-            _section("linear_probe"),
+            _read("linear_probe", _subset),
             "Tables 1 and 14",
             published.LINEAR_PROBE,
-            error=_section("linear_probe_error"),
+            error=_read("linear_probe", _subset, "error"),
             note=_probe_note,
         ),
-        Spec("linear_probe_full", "accuracy of a linear probe on all training items", _section("linear_probe_full")),
+        Spec(
+            "linear_probe_full", "accuracy of a linear probe on all training items", _read("linear_probe_full", _subset)
+        ),
         Spec(
             "rate",
             "rate: divergence (KL) of an item's posterior from the prior in nats",
-            _section("rate"),
+            _read("rate", _subset),
             note=lambda metrics: "Of a mixture: the mean of its components'.",
             digits=1,
         ),
         Spec(
             "marginal_kl",
             "divergence (KL) of the aggregate posterior from the prior in nats",
-            _section("marginal_kl"),
+            _read("marginal_kl", _subset),
             note=lambda metrics: "By mean and covariance of all items' posteriors together: a lower bound.",
             digits=1,
             higher_is_better=False,
         ),
-        Spec("style_probe", "accuracy of a linear probe on each modality's style", _flat("style_probe"), sparse=True),
+        Spec(
+            "style_probe",
+            "accuracy of a linear probe on each modality's style",
+            _read("style_probe", _target),
+            sparse=True,
+        ),
         Spec(
             "coherence",
             "coherence of generated samples, given → generated",
@@ -240,7 +246,7 @@ SPECS = {
         Spec(
             "random_coherence",
             "coherence of random samples by two counts",
-            _random_coherence,
+            _read("random_coherence", _target),
             paper=_RANDOM_ROWS,
             note=_random_note,
             unjudged=("agreement pattern",),
@@ -267,10 +273,10 @@ SPECS = {
         Spec(
             "log_likelihood",
             "test log-likelihoods in nats per item",
-            _likelihood("nats"),
+            _likelihood("value"),
             "Tables 4 and 16",
             _columns(_given, published.LOG_LIKELIHOOD),
-            error=_likelihood("standard_error"),
+            error=_likelihood("error"),
             note=_likelihood_note,
             digits=0,
             comparable=lambda metrics: False,  # the paper's estimator mixed items
