@@ -4,12 +4,14 @@ Costs are measured here and now; qualities are read from metrics.json of runs, a
 first (`Method.inference`). Rows are named tuples: `pandas.DataFrame(rows)` is a tidy frame of them.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
 import torch
 
+from workbench import results
 from workbench.anatomy import step_memory, step_time
 from workbench.config import Config
 from workbench.data.dataset import load_dataset
@@ -17,6 +19,7 @@ from workbench.data.polydigits import FAMILY
 from workbench.fusion import takes
 from workbench.objectives import METHODS, method
 from workbench.report import label, label_of
+from workbench.results import Number
 from workbench.runs import Run, build_model
 from workbench.training import pick_device
 
@@ -102,20 +105,28 @@ def gains(runs: Iterable[Run]) -> list[Gain]:
     """
     rows = []
     for run in runs:
-        metrics, how = run.metrics, METHODS[run.config.objective].inference[0]
-        if "coherence" not in metrics or not {*PROBES} & {*metrics}:
+        probes, coherence = _numbers(run, *PROBES), _numbers(run, "coherence")
+        if not probes or not coherence:
             raise ValueError(f"{run.folder} was evaluated without probe or coherence: evaluate it again with both")
-        probes = next(metrics[name] for name in PROBES if name in metrics)[how]
-        coherence = metrics["coherence"][how]
-        for given in sorted({_size(subset) for subset in probes}):
-            probe = fmean(x for subset, x in probes.items() if _size(subset) == given)
-            others = [x for target, row in coherence.items() for subset, x in row.items()
-                      if _size(subset) == given and target not in subset.split(",")]  # fmt: skip
-            shown = fmean(others) if others else float("nan")
-            rows.append(Gain(label(run), len(coherence), run.config.seed, given, probe, shown))
+        count = max(_size(x) for x in probes)
+        for given in sorted({_size(x) for x in probes}):
+            probe = fmean(_values(x for x in probes if _size(x) == given))
+            others = _values(x for x in coherence if _size(x) == given and x.target not in x.given.split(","))
+            rows.append(Gain(label(run), count, run.config.seed, given, probe, fmean(others) if others else math.nan))
     return rows
 
 
-def _size(subset: str) -> int:
-    """Modalities in a name such as "A,B"."""
-    return subset.count(",") + 1
+def _numbers(run: Run, *sections: str) -> list[Number]:
+    """The first of some sections of metrics.json that a run has, for the posterior that the paper shows first."""
+    how = METHODS[run.config.objective].inference[0]
+    found = ([x for x in results.numbers(run.metrics, name) if x.posterior == how] for name in sections)
+    return next(filter(None, found), [])
+
+
+def _values(numbers: Iterable[Number]) -> list[float]:
+    return [math.nan if x.value is None else x.value for x in numbers]
+
+
+def _size(number: Number) -> int:
+    """How many modalities were given."""
+    return number.given.count(",") + 1

@@ -4,9 +4,11 @@ from collections.abc import Collection
 from statistics import fmean
 from typing import Any
 
+from workbench import results
 from workbench.inference import EVERY_SUBSET_OF
 from workbench.published import RANDOM
-from workbench.tables_specs import Metrics, Numbers
+from workbench.results import Metrics
+from workbench.tables_specs import Numbers
 
 NOTE = "Columns by the number of given modalities are means over the evaluated subsets of that size."
 
@@ -49,9 +51,5 @@ def _heading(column: str, letters: Collection[str]) -> str:
 
 
 def _letters(metrics: Metrics) -> set[str]:
-    """The modalities that metrics are of, whatever parts were evaluated."""
-    sections = ("rate", "linear_probe", "linear_probe_full")
-    tables = [row for section in sections for row in (metrics.get(section) or {}).values()]
-    tables += ((metrics.get("log_likelihood") or {}).get("X") or {}).values()
-    tables.append(metrics.get("classifier_accuracy") or {})
-    return {name for row in tables for name in row if "," not in name}
+    """The modalities that some number of an evaluation is given."""
+    return {name for number in results.flatten(metrics) for name in number.given.split(",")} - {"", RANDOM}

@@ -28,7 +28,7 @@ CHUNK = 500
 def load_polydigits(style: str, split: str, seed: int = 0) -> Images:
     """Images of one style and split, uint8 [N, 3, 28, 28], 800 of each class for "train" and 200 for "test", in order.
 
-    The splits have other random streams; where the shapes are handwriting, they redraw other writers' digits. Rendered
+    The splits have other random streams; where the shapes are handwriting, they redraw other originals. Rendered
     once and kept in the cache. ValueError for an unknown style or split.
     """
     check_split(split)
