@@ -170,9 +170,14 @@ class Mixture:
         Where components outnumber items, the split begins at a random place, so that over many batches each component
         has its share: from a fixed place, batches of 64 would meet the same 64 of 255 components every time.
         """
-        few_items = self.weights[0].numel() < len(self.weights)
-        start = torch.rand((), generator=generator, device=self.weights.device) if few_items else 0.5
-        return _gather(self.components, stratified_choice(self.weights, start)).rsample(generator)
+        choice = stratified_choice(self.weights, self._start(generator))
+        return _gather(self.components, choice).rsample(generator)
+
+    def _start(self, generator: torch.Generator | None) -> float | Float[Tensor, ""]:
+        """Where between 0 and 1 a sample's split begins."""
+        if self.weights[0].numel() >= len(self.weights):
+            return 0.5
+        return torch.rand((), generator=generator, device=self.weights.device)
 
     def strata(
         self, samples: int, generator: torch.Generator | None = None
