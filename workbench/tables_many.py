@@ -34,7 +34,13 @@ def _condensed(row: dict[str, Any], letters: Collection[str]) -> dict[str, float
     for column, value in row.items():
         if value is not None:
             groups.setdefault(_heading(column, letters), []).append(value)
-    return {heading: fmean(values) for heading, values in groups.items()}
+    return {heading: fmean(groups[heading]) for heading in sorted(groups, key=_order)}
+
+
+def _order(heading: str) -> tuple[int, bool]:
+    """Columns of other things first, then by the number of given modalities, what is predicted of itself after it."""
+    number = heading.partition(" ")[0]
+    return int(number) if number.isdecimal() else 0, heading.endswith("itself")
 
 
 def _heading(column: str, letters: Collection[str]) -> str:
