@@ -16,8 +16,6 @@ from workbench.ablations import ABLATIONS, BETA, PRIOR_WEIGHT, SUBSPACE_SIZE, cu
 from workbench.ablations_claims import CLAIMS, Dip, Furthest, Trend, findings
 from workbench.claims_contrasts import ANY, STREET, value
 from workbench.claims_list import EQUAL, GREATER
-from workbench.config import Config
-from workbench.runs import start
 
 SIZES = (0, 2, 4, 8)
 
@@ -80,6 +78,16 @@ def test_the_weight_of_the_prior_that_is_not_given_is_its_share(tmp_path):
     assert {*frame["x"]} == {0.25, 0.5} and len(points(frame, "Representation", "M", 0.25)) == 1, "one configuration"
     two = finished(tmp_path / "two", data="mnist-text", letters="MT")
     assert PRIOR_WEIGHT.setting(two) == pytest.approx(1 / 3)
+
+
+def test_subsets_of_many_modalities_are_averaged_by_their_size(tmp_path):
+    run = finished(tmp_path, letters="ABCDE", data="five")
+    frame, probes = curves([run], BETA), run.metrics["linear_probe"]["dynamic_prior"]
+    lines = frame[frame["panel"] == "Representation"]["line"]
+    assert lines.tolist() == [f"{n} of 5" for n in range(1, 6)]
+    pairs = [x for subset, x in probes.items() if len(subset) == 3]
+    assert len(pairs) == 10 and points(frame, "Representation", "2 of 5", 5) == pytest.approx([fmean(pairs)])
+    assert PRIOR_WEIGHT.setting(run) == pytest.approx(1 / 6)
 
 
 def test_summary_is_mean_and_error_over_seeds(sized):
@@ -309,6 +317,5 @@ def test_every_ablation_has_its_figure_field_command_and_the_papers_choice(tmp_p
         "Figure 5, section C.2.5", "Figure 6, section C.2.6", "Figure 3, section C.2.2",
     ]  # fmt: skip
     assert all(a.command == f"workbench sweep notebooks/sweeps/{name}.toml" for name, a in ABLATIONS.items())
-    paper = Config.make("paper", style_dim=4)
-    run = start(paper, tmp_path)
+    run = finished(tmp_path, style_dim=4)  # of the paper's preset
     assert all(a.papers == a.setting(run) for a in ABLATIONS.values())

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from helpers import random_gaussian
+from helpers import random_gaussian, seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -171,6 +171,24 @@ def test_mixture_of_products_is_one_product_for_each_subset(modalities):
             there = sum(row)
             share = 1 / (2**there - 1) if there and all(row[m] for m in members) else 0
             assert mixture.weights[s, b].item() == pytest.approx(share)
+
+
+def test_every_product_has_its_turn_where_they_outnumber_the_items():
+    """Over many small batches each present component is drawn as often as any other, an absent one never."""
+    items, batches = 4, 600
+    present = torch.ones(4, items, dtype=torch.bool)
+    present[3, 2:] = False  # 15 products for two items, 7 for the other two
+    components = random_gaussian(15, items, 1)
+    components = Gaussian(torch.arange(15.0).view(15, 1, 1).expand(15, items, 1), components.logvar * 0 - 40)
+    mixture = Mixture(components, mixture_of_products(random_gaussian(4, items, 1), present).weights)
+    generator = seeded()
+    drawn = torch.cat([mixture.rsample(generator).round().long().T for _ in range(batches)])  # [batches, items]
+    there = all_subsets(4)[:, 3].logical_not()
+    for columns, expected in ((drawn[:, :2], torch.ones(15, dtype=torch.bool)), (drawn[:, 2:], there)):
+        counts = columns.flatten().bincount(minlength=15)
+        mean = 2 * batches / expected.sum().item()
+        assert (counts[~expected] == 0).all()
+        assert ((counts[expected] - mean).abs() < 5 * mean**0.5).all()
 
 
 def test_subsets_and_their_members():

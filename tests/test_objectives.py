@@ -10,7 +10,7 @@ from helpers import fewer_modalities, is_text, rows_of, seeded, tiny_batch, tiny
 
 from workbench.config import Config
 from workbench.data.dataset import Batch
-from workbench.distributions import Gaussian
+from workbench.distributions import Gaussian, Mixture
 from workbench.likelihoods import Categorical, Laplace
 from workbench.losses import masked
 from workbench.model import MultimodalVAE
@@ -146,12 +146,14 @@ class ByHand:
         return [fuse([self.posteriors[m][b][0] for m in subset], [1.0] * len(subset)) for subset in subsets]
 
     def mopoe(self) -> torch.Tensor:
+        outnumbered = 2**self.count - 1 > self.items  # then the split among the products begins at random
+        start = torch.rand((), generator=self.generator).item() if outnumbered else 0.5
         content_noise, style_noise = self.noise(self.items, self.model.content_dim), self.styles()
         prior, total = standard(self.model.content_dim), torch.zeros((), dtype=torch.float64)
         for b, there in enumerate(self.there):
             products = self.subset_products(b)
             alike = [other for other in range(self.items) if self.there[other] == there]
-            chosen = products[(2 * alike.index(b) + 1) * len(products) // (2 * len(alike))]
+            chosen = products[int((alike.index(b) + start) / len(alike) * len(products))]
             divergence = sum(td.kl_divergence(product, prior) for product in products) / len(products)
             content = self.sample(chosen, content_noise[b])
             total = total + self.config.beta * (divergence + self.config.beta_style * self.style_kl(b))
@@ -239,8 +241,9 @@ def test_prior_weight_enters_the_dynamic_prior():
 
 @pytest.fixture
 def means_drawn(monkeypatch):
-    """Every draw is its distribution's mean, whatever the order of the draws."""
+    """Every draw is its distribution's mean, whatever the order of the draws; no split begins at random."""
     monkeypatch.setattr(Gaussian, "_noise", lambda self, generator: torch.zeros_like(self.mean))
+    monkeypatch.setattr(Mixture, "_start", lambda self, generator: 0.5)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from workbench import report
+from workbench import report, results
 from workbench.claims_contrasts import CONDITIONAL, PRIOR, Pick
 from workbench.claims_estimates import Entrant, settings_of
 from workbench.paths import outputs_dir, project_root
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PROBES = ("linear_probe", "linear_probe_full")  # the paper's on 256 items, and the one on all items
+MOST_LINES = 7  # subsets of three modalities
 Lines = dict[str, float]  # name of a line -> its value in one run
 Row = dict[str, float]  # column of a table -> number
 
@@ -36,8 +37,17 @@ class Panel:
     chance: float | None = None
 
 
-def _columns(rows: Sequence[Row]) -> Lines:
+def _modalities(rows: Sequence[Row]) -> Lines:
     return dict(rows[0])
+
+
+def _subsets(rows: Sequence[Row]) -> Lines:
+    """Every subset of three modalities; of more, means over the subsets of one size, named "2 of 5"."""
+    sizes = {subset: subset.count(",") + 1 for subset in rows[0]}
+    if len(sizes) <= MOST_LINES:
+        return dict(rows[0])
+    numbers = {n: [rows[0][subset] for subset, size in sizes.items() if size == n] for n in sorted({*sizes.values()})}
+    return {f"{n} of {max(numbers)}": fmean(values) for n, values in numbers.items()}
 
 
 def _coherence(rows: Sequence[Row]) -> Lines:
@@ -58,12 +68,12 @@ def _by_target(row: Row, pick: Pick) -> Lines:
     return {f"→ {x}": fmean(row[c] for c in columns if c.endswith(f" → {x}")) for x in targets}
 
 
-REPRESENTATION = Panel("Representation", "accuracy of a linear probe", ("linear_probe",), _columns, chance=0.1)
+REPRESENTATION = Panel("Representation", "accuracy of a linear probe", ("linear_probe",), _subsets, chance=0.1)
 COHERENCE = Panel("Coherence", "share of the given class", ("coherence", "random_coherence"), _coherence)
 QUALITY = Panel("Quality of images", "average precision", ("quality",), _quality)
-LEAK = Panel("Class in the styles", "accuracy of a linear probe", ("style_probe",), _columns, chance=0.1)
-RATE = Panel("Rate", "KL from p(z), nats per item", ("rate",), _columns)
-MARGINAL = Panel("Aggregate posterior", "KL from p(z), nats", ("marginal_kl",), _columns)
+LEAK = Panel("Class in the styles", "accuracy of a linear probe", ("style_probe",), _modalities, chance=0.1)
+RATE = Panel("Rate", "KL from p(z), nats per item", ("rate",), _subsets)
+MARGINAL = Panel("Aggregate posterior", "KL from p(z), nats", ("marginal_kl",), _subsets)
 
 
 @dataclass(frozen=True)
@@ -91,8 +101,10 @@ class Ablation:
     def setting(self, run: Run) -> float:
         """The value of its field in a run."""
         value = getattr(run.config, self.field)
-        # the weight of p(z) when it is not given, Appendix C.2.2; a data set is named after its modalities
-        return float(1 / (len(run.config.data.split("-")) + 1) if value is None else value)
+        if value is None:  # the weight of p(z) when it is not given, Appendix C.2.2
+            probed = {letter for x in results.numbers(run.metrics, "linear_probe") for letter in x.given.split(",")}
+            return 1 / (len(probed or run.config.data.split("-")) + 1)
+        return float(value)
 
 
 _PAPERS = (REPRESENTATION, COHERENCE, QUALITY)  # each of its figures has these three

@@ -7,14 +7,17 @@ of the signature of `workbench.objectives.Objective`, and leaves no gradient and
 import copy
 import dataclasses
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from workbench.config import Config
 from workbench.data.dataset import Batch
@@ -150,11 +153,54 @@ def replicated_batch(batch: Batch, m: int, count: int) -> Batch:
 
 def step_time(model: MultimodalVAE, objective: Objective, batch: Batch, config: Config, rounds: int = 5) -> float:
     """Seconds for the loss of a batch and its gradient in all weights: the best of some rounds after a first one."""
-    parameters, generator = list(model.parameters()), torch.Generator(batch.labels.device).manual_seed(config.seed)
-    seconds = []
+    generator, seconds = torch.Generator(batch.labels.device).manual_seed(config.seed), []
     for _ in range(rounds + 1):
         start = time.perf_counter()
-        loss = objective(model, batch, config, generator).total
-        torch.autograd.grad(loss, parameters, allow_unused=True)[0].sum().item()  # waits for the device
+        _step(model, objective, batch, config, generator)
         seconds.append(time.perf_counter() - start)
     return min(seconds[1:])
+
+
+def step_memory(model: MultimodalVAE, objective: Objective, batch: Batch, config: Config) -> int:
+    """The most bytes that tensors made in such a step take at one time: activations and gradients, not the weights."""
+    generator = torch.Generator(batch.labels.device).manual_seed(config.seed)
+    with _Storages() as made:
+        _step(model, objective, batch, config, generator)
+    return made.peak
+
+
+def _step(model: MultimodalVAE, objective: Objective, batch: Batch, config: Config, generator: torch.Generator) -> None:
+    loss = objective(model, batch, config, generator).total
+    gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+    gradients[0].sum().item()  # waits for the device
+
+
+class _Storages(TorchDispatchMode):
+    """Adds up the storages that operations make while it is active, and takes off those that are freed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = self.peak = 0
+        self._sizes: dict[int, int] = {}
+
+    def __torch_dispatch__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        for storage in _storages_of((args, kwargs)):
+            self._meet(storage, 0)  # somebody else's: it was there before
+        found = func(*args, **(kwargs or {}))
+        for storage in _storages_of(found):
+            self._meet(storage, storage.nbytes())
+        return found
+
+    def _meet(self, storage: torch.UntypedStorage, size: int) -> None:
+        if storage._cdata not in self._sizes:
+            self._sizes[storage._cdata] = size
+            weakref.finalize(storage, self._free, storage._cdata)
+            self.live += size
+            self.peak = max(self.peak, self.live)
+
+    def _free(self, address: int) -> None:
+        self.live -= self._sizes.pop(address)
+
+
+def _storages_of(values: Any) -> list[torch.UntypedStorage]:
+    return [leaf.untyped_storage() for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]

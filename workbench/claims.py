@@ -21,7 +21,7 @@ from workbench import published, report
 from workbench.claims_contrasts import value
 from workbench.claims_estimates import Cells, Entrants, cells_of, entrants_of, estimate, means, mixed, unequal
 from workbench.claims_list import CLAIMS, EQUAL, GREATER, NOT_BELOW, Claim, spelt
-from workbench.data.dataset import SOURCES, describe
+from workbench.data.dataset import describe, is_known
 from workbench.runs import Run
 from workbench.tables_specs import SPECS
 
@@ -209,7 +209,7 @@ def markdown(runs: Sequence[Run], claims: Sequence[Claim] = CLAIMS, probe: str =
     """
     sections, found = [f"{RULE} The paper's differences are those of {published.DATA_TITLE}."], {}
     for data in sorted({run.config.data for run in runs}):
-        real = [f"Data: {describe(data)}."] if set(data.split("-")) <= SOURCES.keys() else []
+        real = [f"Data: {describe(data)}."] if is_known(data) else []
         found[data] = findings([run for run in runs if run.config.data == data], claims, probe)
         sections += [f"## Claims on {data}", *real, report.markdown(table(found[data]))]
     if len(found) > 1:

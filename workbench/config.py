@@ -33,7 +33,7 @@ class Config:
     """
 
     preset: str = "quick"  # where the defaults came from: quick | paper
-    data: str = "uci-plain-text"  # sources by name: handwriting-street-text
+    data: str = "uci-plain-text"  # sources by name: handwriting-street-text, or polydigits-M
     data_root: str = ""  # folder of downloaded data; empty: WORKBENCH_DATA, else data/
     repeats: int = 20  # random pairings per item of a class
     objective: str = "mmjsd"  # mmjsd | mmvae | mvae | mmvae_iwae | mmvae_dreg | mopoe | mvtcae

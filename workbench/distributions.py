@@ -165,8 +165,19 @@ class Mixture:
         return _gather(self.components, stratified_choice(self.weights))
 
     def rsample(self, generator: torch.Generator | None = None) -> Float[Tensor, "*batch latent"]:
-        """One reparametrised sample per item from its selected component; see `select`."""
-        return self.select().rsample(generator)
+        """One reparametrised sample per item from its selected component; see `select`.
+
+        Where components outnumber items, the split begins at a random place, so that over many batches each component
+        has its share: from a fixed place, batches of 64 would meet the same 64 of 255 components every time.
+        """
+        choice = stratified_choice(self.weights, self._start(generator))
+        return _gather(self.components, choice).rsample(generator)
+
+    def _start(self, generator: torch.Generator | None) -> float | Float[Tensor, ""]:
+        """Where between 0 and 1 a sample's split begins."""
+        if self.weights[0].numel() >= len(self.weights):
+            return 0.5
+        return torch.rand((), generator=generator, device=self.weights.device)
 
     def strata(
         self, samples: int, generator: torch.Generator | None = None
@@ -243,13 +254,20 @@ def _which(wrong: Bool[Tensor, "*batch"]) -> str:
     return f"item {wrong.nonzero()[0].tolist()}" if wrong.dim() else "the only item"
 
 
-def stratified_choice(weights: Float[Tensor, "M *batch"]) -> Int[Tensor, "*batch"]:
-    """A component for each item such that items with equal weights are split among them evenly, in batch order."""
+def stratified_choice(
+    weights: Float[Tensor, "M *batch"], start: float | Float[Tensor, ""] = 0.5
+) -> Int[Tensor, "*batch"]:
+    """A component for each item such that items with equal weights are split among them evenly, in batch order.
+
+    Of n such items, number r takes the component in which (r + start) / n of the cumulated weight falls.
+    """
     flat = weights.flatten(1) if weights.dim() > 1 else weights.unsqueeze(1)
     same: Bool[Tensor, "items items"] = (flat.unsqueeze(2) == flat.unsqueeze(1)).all(0)
     rank = same.tril().sum(1) - 1
-    position = (rank + 0.5) / same.sum(1)
-    return (flat.cumsum(0) <= position).sum(0).clamp(max=flat.shape[0] - 1).view(weights.shape[1:])
+    position = (rank + start) / same.sum(1)
+    places = torch.arange(len(flat), device=flat.device).unsqueeze(1)
+    last = torch.where(flat > 0, places, torch.zeros_like(places)).amax(0)  # rounding must not lead beyond it
+    return torch.minimum((flat.cumsum(0) <= position).sum(0), last).view(weights.shape[1:])
 
 
 def _gather(experts: Diagonal, choice: Int[Tensor, "*batch"]) -> Diagonal:

@@ -1,6 +1,7 @@
-"""One call for every number of a trained model: rates, probes, coherence, quality, log-likelihoods of all subsets.
+"""One call for every number of a trained model: rates, probes, coherence, quality, log-likelihoods of subsets.
 
-Posteriors of subsets are the method's own, the paper's first (`Method.inference`); see `workbench.inference`.
+Posteriors of subsets are the method's own, the paper's first (`Method.inference`), the subsets those of
+`evaluated_subsets`; see `workbench.inference`.
 """
 
 import time
@@ -16,7 +17,17 @@ from tqdm.auto import tqdm
 
 from workbench.config import Config
 from workbench.data.dataset import Batch, MultimodalDataset
-from workbench.inference import CHUNK, Encoded, codes, encode_batches, encode_rows, style_codes, subset_posteriors
+from workbench.inference import (
+    CHUNK,
+    EVERY_SUBSET_OF,
+    Encoded,
+    codes,
+    encode_batches,
+    encode_rows,
+    evaluated_subsets,
+    style_codes,
+    subset_posteriors,
+)
 from workbench.metrics.classifiers import classifiers_of
 from workbench.metrics.coherence import agreement_pattern, all_agree, conditional_coherence
 from workbench.metrics.generation import Panel, judge_conditional, judge_random
@@ -34,6 +45,7 @@ ITEMS = 10_000  # test items: the paper's 10,000 triples are one pass over the p
 SNAPSHOT_PARTS = ("latent", "probe", "coherence")
 SNAPSHOT_ITEMS = 2000  # test items a snapshot is judged on
 IMPORTANCE_SAMPLES = 12
+LIKELIHOOD_ITEMS = 200  # test items whose log-likelihoods are estimated where there are too many modalities for all
 CHANCE_MARGIN = 0.15  # a probe below chance plus this says that a modality has not woken up
 
 
@@ -161,13 +173,13 @@ class Trial:
         model = run.model(weights).to(memory_format=torch.channels_last)
         generator = torch.Generator().manual_seed(seed)
         tests = [test.batch(rows, generator) for rows in test.first_repeat(limit).split(CHUNK)]
-        hows, subsets = len(METHODS[run.config.objective].inference), 2 ** len(model.letters) - 1
+        hows, subsets = len(METHODS[run.config.objective].inference), len(evaluated_subsets(model.letters))
         generated = hows * subsets * bool({"coherence", "quality"} & set(parts))
         total = (
             hows * ("probe" in parts)
             + hows * ("full_probe" in parts)
             + generated
-            + len(tests) * ("likelihood" in parts)
+            + len(_for_likelihoods(tests)) * ("likelihood" in parts)
         )
         with tqdm(total=total, desc="evaluation", disable=not progress) as bar:
             yield cls(run.config, model, train, test, tests, encode_batches(model, tests), generator, bar, progress)
@@ -259,21 +271,31 @@ class Trial:
         return found
 
     def likelihoods(self, samples: int) -> dict[str, Any]:
-        """Log-likelihoods given every subset: joint, conditional and predictive."""
-        weight, parts = self.config.prior_weight, []
+        """Log-likelihoods given the evaluated subsets: joint, conditional and predictive."""
+        weight, parts, tests = self.config.prior_weight, [], _for_likelihoods(self.tests)
         # in the precision of the training: in bfloat16 ln p(X) moves by some 0.1 nats an item, far below its error
         half = torch.autocast("cpu", torch.bfloat16, enabled=self.config.precision == "bfloat16")
         with self.part("likelihood"), half:
-            for batch in self.tests:
+            for batch in tests:
                 parts.append(log_likelihoods(self.model, batch, self.hows, samples, self.generator, weight))
                 self.bar.update()
-        tables: dict[str, Any] = {"samples": samples, "items": len(self.labels), "X": {}, "given": {}, "predictive": {}}
+        items = sum(batch.size for batch in tests)
+        tables: dict[str, Any] = {"samples": samples, "items": items, "X": {}, "given": {}, "predictive": {}}
         for how in self.hows:
             found = Likelihoods.joined([part[how] for part in parts])
             tables["X"][how] = _summaries(found.joint)
             tables["given"][how] = {target: _summaries(row) for target, row in found.conditional.items()}
             tables["predictive"][how] = {target: _summaries(row) for target, row in found.predictive.items()}
         return {"log_likelihood": tables}
+
+
+def _for_likelihoods(tests: list[Batch]) -> list[Batch]:
+    """All test items, or few of them where each costs a decoder pass for every draw, subset and modality of many."""
+    values, present, labels = tests[0]
+    if len(values) <= EVERY_SUBSET_OF:
+        return tests
+    few = slice(LIKELIHOOD_ITEMS)
+    return [Batch(tuple(x[few] for x in values), present[:, few], labels[few])]
 
 
 def _summaries(row: dict[str, LogEstimate]) -> dict[str, dict[str, float]]:

@@ -16,6 +16,9 @@ from torch import Tensor
 from workbench.distributions import Diagonal, Gaussian, Mixture, weighted_product
 from workbench.divergences import geometric_mean
 
+# Beyond so many modalities the products of all their subsets are too many to be worked out in a training step.
+MOST_IN_PRODUCTS = 10
+
 
 def with_prior(experts: Gaussian) -> Gaussian:
     """The experts with p(z) = N(0, I) as one more, the last."""
@@ -68,12 +71,27 @@ def mixture_of_products(experts: Gaussian, present: Bool[Tensor, "M batch"]) -> 
 
     2^M - 1 components, in the order of `all_subsets`; those with an absent member get weight zero. As in the paper p(z)
     is no expert; in its authors' code it is one of the largest product, so that an absent modality is not the same as
-    a model without it.
+    a model without it. ValueError for more than 10 modalities.
     """
+    check_count("mixture_of_products", len(present))
     members = all_subsets(present.shape[0], present.device).unsqueeze(2)  # [S, M, 1]
     there = (present | ~members).all(1)
     masks = members.transpose(0, 1).expand(-1, -1, present.shape[1])
     return Mixture(product_alone(experts.unsqueeze(1), masks), mixture_weights(there, experts.mean.dtype))
+
+
+def takes(how: str, modalities: int) -> bool:
+    """Whether a fusion can take so many modalities."""
+    return how != "mixture_of_products" or modalities <= MOST_IN_PRODUCTS
+
+
+def check_count(how: str, modalities: int) -> None:
+    """Raise ValueError when a fusion cannot take so many modalities."""
+    if not takes(how, modalities):
+        raise ValueError(
+            f"a mixture of the products of all subsets (mopoe) would have 2^{modalities} - 1 = {2**modalities - 1:,} "
+            f"components: take at most {MOST_IN_PRODUCTS} modalities, or another objective"
+        )
 
 
 def subsets(members: Sequence[Any]) -> list[tuple[Any, ...]]:

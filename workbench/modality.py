@@ -12,7 +12,7 @@ from torch import nn
 
 from workbench.data.dataset import MultimodalDataset
 from workbench.likelihoods import Categorical, Laplace, Likelihood
-from workbench.networks import digits
+from workbench.networks import digits, polydigits
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Networks:
 NETWORKS: dict[tuple[int, ...], Networks] = {
     (1, 28, 28): Networks(digits.MnistEncoder, digits.MnistDecoder, Laplace(0.75)),
     (3, 32, 32): Networks(digits.SvhnEncoder, digits.SvhnDecoder, Laplace(0.75)),
+    (3, 28, 28): Networks(polydigits.PolydigitsEncoder, polydigits.PolydigitsDecoder, Laplace(0.75)),
     (8,): Networks(digits.TextEncoder, digits.TextDecoder, Categorical(), style_weight=5.0),
 }
 LETTERS = {"handwriting": "M", "street": "S", "text": "T"}

@@ -16,6 +16,7 @@ from workbench.data.dataset import Batch
 from workbench.distributions import Gaussian, kl
 from workbench.divergences import jensen_shannon_arithmetic, jensen_shannon_geometric, weighted_kl
 from workbench.fusion import (
+    check_count,
     dynamic_prior_weights,
     mixture_of_experts,
     mixture_of_products,
@@ -181,8 +182,9 @@ METHODS: dict[str, Method] = {
 }
 
 
-def method(name: str) -> Method:
-    """The method of that name; raises ValueError with the choices on an unknown one."""
+def method(name: str, modalities: int = 1) -> Method:
+    """The method of that name; ValueError on an unknown one, or on more modalities than it can take."""
     if name not in METHODS:
         raise ValueError(f"unknown objective {name!r}: choose one of {', '.join(METHODS)}")
+    check_count(METHODS[name].posterior, modalities)
     return METHODS[name]

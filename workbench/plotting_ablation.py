@@ -38,7 +38,8 @@ def ablation_figure(curves: "pd.DataFrame", ablation: Ablation) -> Figure:
 
 def _draw(ax: Axes, curves: "pd.DataFrame", chosen: Panel, ablation: Ablation) -> None:
     lines, values = [*curves["line"].unique()], sorted(curves["x"].unique())
-    looks = {"hue": "line", "style": "line", "hue_order": lines, "style_order": lines, "palette": COLOURS[: len(lines)]}
+    colours = [COLOURS[i % len(COLOURS)] for i in range(len(lines))]
+    looks = {"hue": "line", "style": "line", "hue_order": lines, "style_order": lines, "palette": colours}
     band = {"errorbar": ("se", 2), "err_kws": {"alpha": 0.18, "linewidth": 0}}
     markers = {line: MARKERS[i % len(MARKERS)] for i, line in enumerate(lines)}
     sns.lineplot(curves, x="x", y="value", ax=ax, markers=markers, linewidth=1.4, markersize=5.5, **looks, **band)

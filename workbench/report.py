@@ -21,7 +21,11 @@ Rows = list[list[str]]
 
 def label(run: Run) -> str:
     """The method as the paper's tables name it: mmJSD, mmJSD (MS), MMVAE (I=30); what the paper has not is named."""
-    config = run.config
+    return label_of(run.config)
+
+
+def label_of(config: Config) -> str:
+    """The same of a configuration."""
     notes = [f"I={config.importance_samples}", IMPORTANCE[config.objective]] if config.objective in IMPORTANCE else []
     notes.append("MS" if config.style_dim else "")
     notes.append("" if config.dynamic_prior == "geometric" else f"dynamic prior: {config.dynamic_prior}")

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from workbench import ablations_claims, claims, published, report, results, tables
 from workbench.claims import Finding
-from workbench.data.dataset import SOURCES, describe, is_rendered
+from workbench.data.dataset import describe, is_known, is_rendered
 from workbench.pages import stylesheet, write_page
 from workbench.report_figures import Picture, all_pictures
 from workbench.runs import Run, provenance
@@ -103,7 +103,7 @@ def _body(title: str, runs: Sequence[Run], folder: Path) -> str:
 def _section(data: str, runs: Sequence[Run]) -> Section:
     chosen = [run for run in runs if run.config.data == data]
     found = [*claims.findings(chosen), *ablations_claims.all_findings(chosen)]
-    known = set(data.split("-")) <= SOURCES.keys()
+    known = is_known(data)
     statement = "None of its images was rendered by this project."
     if not known:
         statement = "This version of the workbench does not know this data set, nor what in it was rendered."

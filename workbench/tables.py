@@ -13,9 +13,10 @@ import pandas as pd
 from pandas.api.typing import SeriesGroupBy
 
 from workbench import published, report
-from workbench.data.dataset import SOURCES, describe, is_rendered
+from workbench.data.dataset import describe, is_known, is_rendered
 from workbench.runs import Run
 from workbench.tables_layout import KEYS, Table
+from workbench.tables_many import NOTE, by_size, many
 from workbench.tables_specs import SPECS, Metrics, Numbers, Spec
 
 LETTERS = set("MST")  # modalities of the paper's tables here; a T of other data is another text
@@ -49,7 +50,7 @@ def markdown(runs: Sequence[Run]) -> str:
     for shown in all_tables(runs):
         if shown.data != data:
             data = shown.data
-            parts += [f"## {data}", *([f"Data: {describe(data)}."] if set(data.split("-")) <= SOURCES.keys() else [])]
+            parts += [f"## {data}", *([f"Data: {describe(data)}."] if is_known(data) else [])]
         parts.append(shown.markdown())
     return "\n\n".join(parts)
 
@@ -106,12 +107,12 @@ def _place(result: _Result) -> tuple:
 
 def _table(spec: Spec, results: Sequence[_Result]) -> Table:
     """Means over seeds, their errors and counts, and the paper's numbers, all in one shape."""
-    numbers = [spec.read(result.metrics) for result in results]
+    numbers = [by_size(spec.read(result.metrics), result.metrics) for result in results]
     rows = pd.MultiIndex.from_tuples(_rows(spec, results, numbers), names=KEYS)
     shape = {"index": rows, "columns": _columns(numbers)}
     cells = _cells(results, numbers)
     seeds = _wide(cells.count(), shape).fillna(0).astype(int)
-    within = _cells(results, [spec.error(result.metrics) for result in results])
+    within = _cells(results, [by_size(spec.error(result.metrics), result.metrics) for result in results])
     paper = _wide(_cells(results, [_paper(spec, *pair) for pair in zip(results, numbers, strict=True)]).first(), shape)
     beside = {key[0] for key in paper.dropna(how="all").index}
     labels = {result.method: _paper_label(result) for result in results if result.method in beside}
@@ -184,10 +185,11 @@ def _caption(spec: Spec, results: Sequence[_Result], beside: bool, several: bool
         parts.append(f"Data: {where}; {paper}, so compare orderings, not digits.")
     else:
         parts.append(f"Data: {where}.")
+    parts.append(NOTE if any(many(result.metrics) for result in results) else "")
     parts.append("Where there are several seeds: mean ± standard error over them." if several else "")
     return " ".join(part for part in parts if part)
 
 
 def _rendered(data: str) -> bool:
     """Whether images of the data were drawn by this project; False for data that this version does not know."""
-    return set(data.split("-")) <= SOURCES.keys() and is_rendered(data)
+    return is_known(data) and is_rendered(data)

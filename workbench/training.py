@@ -55,8 +55,9 @@ def fit(
     folder = folder or runs.run_folder(config)
     if data is None and not Run(folder).trained:
         data = load_dataset(config.data, "train", root=config.data_root or None, repeats=config.repeats)
-    if data is not None:
-        data.steps_per_epoch(config.batch_size)  # a batch that does not fit is refused before anything is written
+    if data is not None:  # what cannot be trained is refused before anything is written
+        method(config.objective, len(data.storages))
+        data.steps_per_epoch(config.batch_size)
     with runs.sole_writer(folder):
         run = runs.start(config, folder, command)
         if not run.trained:

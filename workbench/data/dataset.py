@@ -4,16 +4,19 @@ Everything stays where it is put (`to(device)`): images as uint8, pairs as indic
 """
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Int
 from torch import Tensor
 
-from workbench.data.images import Images, check_split
+from workbench.data import polydigits
+from workbench.data.images import Images, ImageStorage, check_split
 from workbench.data.mnist import load_mnist
 from workbench.data.pairing import pair_table
 from workbench.data.svhn import load_svhn
@@ -31,30 +34,6 @@ class Batch(NamedTuple):
     @property
     def size(self) -> int:
         return len(self.labels)
-
-
-@dataclass(frozen=True, eq=False)
-class ImageStorage:
-    """All images of one source. Its column of the pair table holds indices of images."""
-
-    name: str
-    source: str
-    values: UInt8[Tensor, "n C H W"]
-    labels: Int[Tensor, "n"]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.values.shape[1:])
-
-    def gather(self, index: Int[Tensor, "batch"], generator: torch.Generator) -> Float[Tensor, "batch C H W"]:
-        """Images in [0, 1]; nothing is drawn."""
-        return self.values[index].to(torch.float32) / 255
-
-    def unimodal(self) -> Images:
-        return Images(self.values, self.labels)
-
-    def to(self, device: torch.device | str) -> "ImageStorage":
-        return replace(self, values=self.values.to(device), labels=self.labels.to(device))
 
 
 Storage = ImageStorage | TextStorage
@@ -254,12 +233,37 @@ SOURCES = {
 }
 
 
+def _polydigits(style: str, split: str, root: Path, seed: int) -> Images:
+    from workbench.data.polydigits_images import load_polydigits  # brings matplotlib and scikit-learn
+
+    return load_polydigits(style, split, seed)
+
+
+# Each style of polydigits is a source of its own name, most of which only the name of the family calls.
+STYLES = {
+    style: Source(style, partial(_polydigits, style), polydigits.describe(style), rendered=True)
+    for style in polydigits.STYLES
+}
+
+
+def _source(part: str) -> Source:
+    return SOURCES[part] if part in SOURCES else STYLES[part]
+
+
+def _words(name: str) -> list[str]:
+    """Sources and families in a name: "polydigits-5-text" is polydigits-5 and text."""
+    return re.split(rf"(?<!{polydigits.FAMILY})-", name)
+
+
 def parse_name(name: str) -> tuple[str, ...]:
     """Sources in the name of a data set; ValueError for an unknown source or two of one modality."""
-    parts = tuple(name.split("-"))
-    if unknown := [part for part in parts if part not in SOURCES]:
-        raise ValueError(f"unknown source {unknown[0]!r} in {name!r}: join some of {', '.join(SOURCES)} by '-'")
-    modalities = [SOURCES[part].modality for part in parts]
+    parts = tuple(part for word in _words(name) for part in polydigits.members(word))
+    if unknown := [part for part in parts if part not in SOURCES and part not in STYLES]:
+        raise ValueError(
+            f"unknown source {unknown[0]!r} in {name!r}: join some of {', '.join(SOURCES)} by '-', or take "
+            f"{polydigits.FAMILY}-M with M from {polydigits.FEWEST} to {polydigits.MOST}"
+        )
+    modalities = [_source(part).modality for part in parts]
     if twice := [modality for modality in modalities if modalities.count(modality) > 1]:
         raise ValueError(f"{name!r} names the modality {twice[0]} twice: choose one source for it")
     return parts
@@ -267,18 +271,32 @@ def parse_name(name: str) -> tuple[str, ...]:
 
 def describe(name: str) -> str:
     """What a source is, or the sources of a data set's name: one line that says what is real and what is not."""
-    return "; ".join(SOURCES[part].provenance for part in parse_name(name))
+    parse_name(name)
+    return "; ".join(_provenance(word) for word in _words(name))
+
+
+def _provenance(word: str) -> str:
+    styles = polydigits.members(word)
+    return polydigits.describe_family(styles) if len(styles) > 1 else _source(word).provenance
+
+
+def is_known(name: str) -> bool:
+    """Whether this version has all sources in the name of a data set."""
+    try:
+        return bool(parse_name(name))
+    except ValueError:
+        return False
 
 
 def is_rendered(name: str) -> bool:
     """Whether any image source of `name` was drawn by this project instead of photographed or written by hand."""
-    return any(SOURCES[part].rendered for part in parse_name(name))
+    return any(_source(part).rendered for part in parse_name(name))
 
 
 def load_dataset(
     name: str, split: str, root: str | Path | None = None, repeats: int = 20, seed: int = 0
 ) -> MultimodalDataset:
-    """Data set of the sources in `name` (such as "uci-plain-text"), modalities in that order.
+    """Data set of the sources in `name` (such as "uci-plain-text" or "polydigits-5"), modalities in that order.
 
     Raises ValueError for an unknown name or split, DataError when a file is missing or damaged.
     """
@@ -295,6 +313,6 @@ def load_dataset(
 
 
 def _storage(source: str, split: str, root: Path, seed: int) -> Storage:
-    modality, load, *_ = SOURCES[source]
+    modality, load, *_ = _source(source)
     items = load(split, root, seed)
     return TextStorage(items) if isinstance(items, StringTable) else ImageStorage(modality, source, *items)

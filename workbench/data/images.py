@@ -1,11 +1,13 @@
-"""Images with labels, the form in which every image source hands over its split, and their cache on disk."""
+"""Images with labels, the form in which every image source hands over its split; their storage and their cache."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import safetensors.torch
-from jaxtyping import Int, UInt8
+import torch
+from jaxtyping import Float, Int, UInt8
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -23,6 +25,30 @@ class Images(NamedTuple):
 
     values: UInt8[Tensor, "N C H W"]
     labels: Int[Tensor, "N"]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageStorage:
+    """All images of one source. Its column of the pair table holds indices of images."""
+
+    name: str
+    source: str
+    values: UInt8[Tensor, "n C H W"]
+    labels: Int[Tensor, "n"]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.values.shape[1:])
+
+    def gather(self, index: Int[Tensor, "batch"], generator: torch.Generator) -> Float[Tensor, "batch C H W"]:
+        """Images in [0, 1]; nothing is drawn."""
+        return self.values[index].to(torch.float32) / 255
+
+    def unimodal(self) -> Images:
+        return Images(self.values, self.labels)
+
+    def to(self, device: torch.device | str) -> "ImageStorage":
+        return replace(self, values=self.values.to(device), labels=self.labels.to(device))
 
 
 def check_split(split: str) -> None:

@@ -14,8 +14,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from workbench.data.dataset import Batch
-from workbench.fusion import subsets
-from workbench.inference import CHUNK, Encoded, subset_posterior
+from workbench.inference import CHUNK, EVERY_SUBSET_OF, Encoded, evaluated_subsets, subset_posterior
 from workbench.metrics.classifiers import Classifier
 from workbench.metrics.coherence import confusion
 from workbench.metrics.features import features_for
@@ -86,13 +85,15 @@ def judge_conditional(
 ) -> tuple[dict[str, dict[str, list[list[int]]]], dict[str, dict[str, dict[str, float]]]]:
     """Confusion counts `[given class][judged class]` and quality, each by target and given subset.
 
-    Quality is that of the images of modalities that were not given. `tick` is called after every subset.
+    Quality is that of the images of modalities that were not given; with more than 4 modalities only where all others
+    were, since a set of images takes a third of a second. `tick` is called after every subset.
     """
     labels = torch.cat([y for _, y in encoded])
     confused: dict = {letter: {} for letter in model.letters}
     qualities: dict = {letter: {} for letter in panel.real}
-    for subset in subsets(model.letters):
-        look = Look(panel, [letter for letter in panel.real if with_quality and letter not in subset])
+    for subset in evaluated_subsets(model.letters):
+        telling = len(model.letters) <= EVERY_SUBSET_OF or len(subset) == len(model.letters) - 1
+        look = Look(panel, [letter for letter in panel.real if with_quality and telling and letter not in subset])
         for q, _ in encoded:
             look.at(model.generate(subset_posterior(model, q, subset, how, prior_weight), generator=generator))
         for letter, judged in zip(model.letters, look.judged, strict=True):

@@ -24,6 +24,7 @@ from workbench.distributions import Diagonal, Mixture
 from workbench.divergences import Estimate
 from workbench.fusion import mixture_of_experts, subsets
 from workbench.importance import repeated
+from workbench.inference import evaluated_subsets
 from workbench.losses import masked, negative_log_likelihood, reconstruction
 from workbench.model import MultimodalVAE
 
@@ -140,7 +141,7 @@ def log_likelihoods(
     generator: torch.Generator | None = None,
     prior_weight: float | None = None,
 ) -> dict[str, Likelihoods]:
-    """All estimates of a batch given every subset of the modalities, for each of some fusions (of `fusion.FUSIONS`).
+    """All estimates of a batch given every evaluated subset, for each of some fusions (of `fusion.FUSIONS`).
 
     Every estimate rests on `samples` draws, or the next multiple of the components that its proposal has. A draw from
     a component serves all posteriors that have that component. Raises ValueError on items that lack something.
@@ -155,7 +156,7 @@ def _estimates(pool: "Pool", how: str) -> Likelihoods:
     """All estimates of one fusion."""
     letters = pool.model.letters
     found = Likelihoods({}, {j: {} for j in letters}, {j: {} for j in letters})
-    for subset in subsets(range(len(letters))):
+    for subset in evaluated_subsets(range(len(letters))):
         name, rest = ",".join(letters[m] for m in subset), [j for j in range(len(letters)) if j not in subset]
         weights, log_p, log_given = pool.read(how, subset)
         found.joint[name] = log_mean_exp(log_given + sum(log_p[j] for j in rest), weights)
@@ -181,7 +182,8 @@ class Pool:
         self.model, self.batch, self.q = model, batch, model.encode(batch)
         self.generator, self.samples, self.prior_weight = generator, samples, prior_weight
         everything = range(len(model.modalities))
-        self.plan = {(how, subset): components(how, subset) for how in hows for subset in subsets(everything)}
+        given = evaluated_subsets(everything)
+        self.plan = {(how, subset): components(how, subset) for how in hows for subset in given}
         self.posterior: dict[Component, Diagonal] = {}
         self.draws: dict[Component, Tensor] = {}
         self.decoded: dict[tuple[Component, int, bool], tuple[Tensor, Tensor]] = {}

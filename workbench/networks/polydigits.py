@@ -1,0 +1,50 @@
+"""Encoder and decoder for the 28x28 colour images of polydigits: those of PolyMNIST (Sutter et al. 2021), half as wide.
+
+Half the channels take a third of the time, so that sixteen modalities can be trained on a CPU.
+"""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+CHANNELS = (16, 32, 64)
+SIDE = 4  # of the last feature map
+FEATURES = CHANNELS[-1] * SIDE**2
+
+
+class PolydigitsEncoder(nn.Module):
+    """Convolutions 3-16-32-64 k3 s2 p1, ReLU each."""
+
+    features = FEATURES
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for inputs, outputs in zip((3, *CHANNELS), CHANNELS, strict=False):
+            layers += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Flatten())
+
+    def forward(self, x: Float[Tensor, "batch 3 28 28"]) -> Float[Tensor, "batch 1024"]:
+        """Images in [0, 1] to features."""
+        return self.layers(x)
+
+
+class PolydigitsDecoder(nn.Module):
+    """Linear 1024 ReLU, transposed convolutions 64-32-16-3 k3 s2 p1, ReLU between, none at the end."""
+
+    def __init__(self, code_dim: int) -> None:
+        super().__init__()
+        small, middle, large = CHANNELS
+        self.layers = nn.Sequential(
+            nn.Linear(code_dim, FEATURES),
+            nn.ReLU(),
+            nn.Unflatten(1, (large, SIDE, SIDE)),
+            nn.ConvTranspose2d(large, middle, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.ConvTranspose2d(middle, small, 3, stride=2, padding=1, output_padding=1),
+            nn.ReLU(),
+            nn.ConvTranspose2d(small, 3, 3, stride=2, padding=1, output_padding=1),
+        )
+
+    def forward(self, code: Float[Tensor, "batch code"]) -> Float[Tensor, "batch 3 28 28"]:
+        """Codes to pixel locations, unbounded."""
+        return self.layers(code)
