@@ -118,7 +118,7 @@ def test_committed_sweeps_are_sound(path, preset, tmp_path):
 
 
 def test_there_are_committed_sweeps():
-    assert {"subspace_size", "prior_weight", "beta", "dynamic_prior", "objectives"} <= {path.stem for path in COMMITTED}
+    assert {"subspace_size", "prior_weight", "beta", "dynamic_prior", "objectives", "modalities"} <= {path.stem for path in COMMITTED}
 
 
 # -------------------------------------------------------------------------------------------------- what is refused
@@ -133,6 +133,7 @@ def test_there_are_committed_sweeps():
         ("grid = { seed = [1, 1] }", "seed=1: the same run as seed=1"),
         ("grid = { beta = [5, 5.0, 1] }", "beta=5: the same run as beta=5"),
         ("fixed = { objective = 'elbo' }", "the only run: unknown objective 'elbo': choose one of mvae"),
+        ("fixed = { objective = 'mopoe', data = 'polydigits-16' }", "= 65,535 components: take at most 10 modalities"),
         ("fixed = { data = 'uci-speech' }", "the only run: unknown source 'speech'"),
         ("fixed = { parts = ['speed'] }", "the only run: unknown part 'speed' of an evaluation"),
         ("fixed = { limit = 0 }", "the only run: limit 0 leaves no test items: choose 1 or more"),

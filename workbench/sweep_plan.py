@@ -246,8 +246,7 @@ def _job(label: str, parameters: Mapping[str, Any], preset: str, notebook: Path,
     try:
         fields = {name: value for name, value in parameters.items() if name in field_names()}
         config = Config.make(preset, **fields)
-        objectives.method(config.objective)
-        parse_name(config.data)
+        objectives.method(config.objective, len(parse_name(config.data)))
         evaluation.check_parts(parameters.get("parts") or evaluation.PARTS)
         if parameters.get("limit", 1) < 1:
             raise ValueError(f"limit {parameters['limit']} leaves no test items: choose 1 or more")
