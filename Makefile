@@ -20,6 +20,7 @@ help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
 
 run: $(STAMP)  ## train, evaluate and look: every notebook, quick preset; ends with the page to open
+	@$(BIN)/workbench sweep notebooks/sweeps/beta.toml --preset quick
 	@$(BIN)/workbench run --preset quick
 
 test: $(STAMP)  ## ruff, unit tests, and the notebooks' stored outputs against fresh ones

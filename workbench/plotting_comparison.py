@@ -56,6 +56,7 @@ def trade_off(points: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]],
             )  # fmt: skip
         ax.set_title(title, fontsize=9)
         ax.set_xlabel(xlabel, fontsize=8)
+        ax.locator_params(nbins=5)
         ax.tick_params(labelsize=7)
         sns.despine(ax=ax)
     axes[0, 0].set_ylabel(ylabel, fontsize=8)
