@@ -176,7 +176,7 @@ def test_cache_round_trip(monkeypatch, tmp_path):
     monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path))
     monkeypatch.setitem(uci.PER_CLASS, "test", 4)
     made = load_uci("test", seed=3)
-    (file,) = (tmp_path / "data" / "cache").iterdir()
+    (file,) = (tmp_path / "data" / "cache").glob("[!.]*")
     version = hashlib.sha256(Path(uci.__file__).read_bytes()).hexdigest()[:8]
     assert file.name == f"uci-test-seed3-{version}.safetensors"
     monkeypatch.setattr(uci, "_expand", lambda *_: pytest.fail("drawn again although it is in the cache"))
