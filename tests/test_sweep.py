@@ -124,6 +124,7 @@ def test_every_run_has_a_complete_folder_with_its_notebook(tiny, undisturbed):
         assert sweep.is_done(job) and run.config == job.config and run.history()["step"][-1] == 60
         assert {"rate", "coherence"} < run.metrics.keys() and "linear_probe" not in run.metrics
         assert run.metrics["test_items"] == 40 and "complete: True" in printed(job.folder)
+        assert run.read("config.json")["command"] == job.command
         kept = sweep.execution(job)
         assert (kept["label"], kept["error"]) == (job.label, "") and kept["seconds"] > 0 and kept["started"]
         assert not [*job.folder.glob(".*")] and not [*job.folder.glob("checkpoint*")]

@@ -1,9 +1,11 @@
 """Sweep files: what they ask for, which of several sections wins, and everything that is refused."""
 
 import itertools
+import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -116,6 +118,14 @@ def test_committed_sweeps_are_sound(path, preset, tmp_path):
     assert {job.config.preset for job in found.jobs} == {PRESETS[preset]}
     assert all({"latent", "probe", "coherence"} <= set(job.parts) for job in found.jobs)
     assert {job.config.seed for job in found.jobs} == {"quick": {0}, "reduced": {0, 1}, "paper": {0, 1, 2}}[preset]
+
+
+def test_a_job_can_be_typed_as_a_papermill_command(tmp_path):
+    job = sweep("", tmp_path, objective="mmvae", style_dim=4, parts=["probe", "latent"]).jobs[0]
+    program, notebook, _, option, parameters = shlex.split(job.command)
+    assert (program, notebook, option) == ("papermill", "notebooks/04_training.ipynb", "-y")
+    typed = yaml.safe_load(parameters)
+    assert typed == {"preset": "quick", "objective": "mmvae", "style_dim": 4, "parts": ["probe", "latent"]}
 
 
 def test_there_are_committed_sweeps():

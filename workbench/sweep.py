@@ -71,6 +71,9 @@ def execute(job: Job, **options: Any) -> str:
             with replacing(job.folder / "run.ipynb") as temporary:
                 shutil.copyfile(executed, temporary)
             run.write("execution.json", {**origin, "seconds": round(time.monotonic() - start, 1), "error": error})
+            if (job.folder / "config.json").is_file():
+                stored = run.read("config.json")
+                run.write("config.json", {**stored, "command": stored["command"] or job.command})
     return error
 
 

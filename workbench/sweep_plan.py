@@ -22,7 +22,9 @@ another is what the winner says. The presets reduced and paper start from the co
 """
 
 import itertools
+import json
 import re
+import shlex
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -60,6 +62,12 @@ class Job:
     def limit(self) -> int:
         """Test items that it is asked for on."""
         return self.parameters.get("limit") or evaluation.ITEMS
+
+    @property
+    def command(self) -> str:
+        """What to type in the project's root for this run alone; it leaves its folder where single runs are."""
+        chosen = {name: value for name, value in self.parameters.items() if name != "run_folder"}
+        return shlex.join(["papermill", f"notebooks/{self.notebook.name}", "run.ipynb", "-y", json.dumps(chosen)])
 
 
 @dataclass(frozen=True)
