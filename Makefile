@@ -26,9 +26,12 @@ run: $(STAMP)  ## train, evaluate and look: every notebook, quick preset; ends w
 test: $(STAMP)  ## ruff, unit tests, and the notebooks' stored outputs against fresh ones
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
 	@test -n "$(NOTEBOOKS)" || { echo "There are no notebooks to test in notebooks/." >&2; exit 1; }
-	$(ISOLATED) $(BIN)/python -m pytest -p no:warnings --nbval --nbval-current-env --nbval-cell-timeout=600 $(NOTEBOOKS)
+	@export OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 ))}; \
+	    echo "Unit tests, and beside them the notebooks (their output follows; until then in .venv/notebooks.log):"; \
+	    $(COMPARE) > .venv/notebooks.log 2>&1 & notebooks=$$!; trap "kill $$notebooks" INT TERM; \
+	    failed=0; $(BIN)/python -m pytest || failed=1; \
+	    echo "Waiting for the notebooks ..."; wait $$notebooks || failed=1; cat .venv/notebooks.log; exit $$failed
 
 lab: $(STAMP)  ## open JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --ServerApp.root_dir='$(CURDIR)' --LabApp.default_url=/lab/tree/notebooks $(LABFLAGS)
@@ -41,6 +44,9 @@ clean:  ## remove .venv, runs (not outputs/reference) and caches; downloaded dat
 # The notebooks are compared under IPython's and Jupyter's own defaults, whatever the user's home folder configures.
 ISOLATED := IPYTHONDIR=$(CURDIR)/.venv/ipython JUPYTER_CONFIG_DIR=$(CURDIR)/.venv/jupyter \
     JUPYTER_PREFER_ENV_PATH=1 MPLBACKEND=
+
+# Half of the cores is for the unit tests, half for the notebooks: either alone would leave most of a core idle.
+COMPARE := $(ISOLATED) $(BIN)/python -m pytest -p no:warnings --nbval --nbval-current-env --nbval-cell-timeout=600 $(NOTEBOOKS)
 
 # An .venv whose Python has gone (a system upgrade, a deleted installation) counts as not installed.
 $(STAMP): pyproject.toml constraints.txt $(if $(wildcard $(BIN)/python),,FORCE)
