@@ -57,7 +57,8 @@ def item_grid(items: Sequence[Tensor | Sequence[Tensor]], names: Sequence[str], 
     """
     heights = [1.0 if row[0].dim() == 3 else 0.45 for row in items]  # a word needs less height than an image
     tops, columns = np.cumsum([0.0, *heights]), len(items[0])
-    left = max((TextPath((0, 0), name, size=9).get_extents().width / 66 for name in names if name), default=0.0) + 0.14
+    widest = max((TextPath((0, 0), name, size=9).get_extents().width / 66 for name in names if name), default=0.0)
+    left = np.ceil(10 * widest + 1.4) / 10  # in tenths of an inch: fonts of another version move no picture
     above, edge = (0.22 if headings else 0.04), 0.04
     width, height = columns * CELL + left + edge, tops[-1] * CELL + above + edge
     figure, axes = panel(1, 1, width, height, layout=None)
