@@ -18,7 +18,7 @@ from torch import Tensor
 from workbench.data.text import decode
 
 DPI = 72
-CELL = 0.8  # inches of an item in a grid
+CELL = 0.66  # inches of an item in a grid
 DIGIT_COLOURS = "tab10"
 
 
