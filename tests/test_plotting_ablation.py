@@ -8,7 +8,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 
 from workbench.ablations import BETA, SUBSPACE_SIZE, curves, means, summary
-from workbench.plotting_ablation import ablation_figure
+from workbench.plotting_ablation import ablation_figure, own_sweep
 
 SIZES = (0, 2, 8)
 
@@ -91,3 +91,12 @@ def test_panels_without_numbers_are_left_out(frame):
     assert not spare.axison
     with pytest.raises(ValueError, match="nothing to show of subspace_size: evaluate them with `workbench evaluate`"):
         ablation_figure(frame[:0], SUBSPACE_SIZE)
+
+
+def test_ones_own_sweep_is_shown_or_the_command_that_makes_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path))
+    (missing,) = own_sweep(BETA, "quick")
+    assert missing.data.endswith("`workbench sweep notebooks/sweeps/beta.toml --preset quick`")
+    runs = sweep(tmp_path / "outputs" / "quick" / "sweeps" / "beta", "beta", (1.0, 5.0, 20.0), seeds=(0,))
+    name, figure = own_sweep(BETA, "quick")
+    assert name.data == f"**one curve**: {len(runs)} runs" and figure.axes[0].get_title() == "Representation"

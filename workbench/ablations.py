@@ -177,13 +177,13 @@ def series(runs: Sequence[Run], ablation: Ablation) -> dict[str, list[Run]]:
     """
     settings = [_others(run, ablation) for run in runs]
     found: list[tuple[dict[str, Any], list[Run]]] = []
-    for own in settings:
-        group = [run for run, s in zip(runs, settings, strict=True) if s.items() <= own.items()]
-        part = any(own.items() < s.items() for s in settings) or own in [other for other, _ in found]
+    for whole in settings:
+        group = [run for run, s in zip(runs, settings, strict=True) if s.items() <= whole.items()]
+        part = any(whole.items() < s.items() for s in settings) or whole in [other for other, _ in found]
         if not part and len({ablation.setting(run) for run in group}) > 2:
-            found.append((own, group))
-    telling = report.differing([own for own, _ in found])
-    return {", ".join(f"{field} {own[field]}" for field in telling): group for own, group in found}
+            found.append((whole, group))
+    telling = report.differing([whole for whole, _ in found])
+    return {", ".join(f"{field} {whole[field]}" for field in telling): group for whole, group in found}
 
 
 def _others(run: Run, ablation: Ablation) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING
 
 import seaborn as sns
+from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workbench.ablations import Ablation, Panel
+from workbench.ablations import Ablation, Panel, curves, own, series
 from workbench.plotting import panel
 
 if TYPE_CHECKING:
@@ -18,19 +19,28 @@ COLOURS = [*sns.color_palette("colorblind", 6), (0.15, 0.15, 0.15), *sns.color_p
 NEAR_CHANCE = 0.3  # a line of chance far below all others would only flatten them
 
 
-def ablation_figure(curves: "pd.DataFrame", ablation: Ablation) -> Figure:
-    """`curves` as `ablations.curves` makes them: means over seeds, with bands of two standard errors.
+def own_sweep(ablation: Ablation, preset: str) -> list[Figure | Markdown]:
+    """The curves of one's own sweep, each after its name; where there is none at this preset, the command for it."""
+    shown: list[Figure | Markdown] = []
+    for name, group in series(own(ablation, preset), ablation).items():
+        heading = Markdown(f"**{name or 'one curve'}**: {len(group)} runs")
+        shown += [heading, ablation_figure(curves(group, ablation), ablation)]
+    return shown or [Markdown(f"There is none yet. Make one with: `{ablation.command} --preset {preset}`")]
+
+
+def ablation_figure(frame: "pd.DataFrame", ablation: Ablation) -> Figure:
+    """`frame` as `ablations.curves` makes it: means over seeds, with bands of two standard errors.
 
     A single seed has no band. A dotted line marks the paper's choice. Panels without a number are left out; ValueError
     when all are.
     """
-    shown = [chosen for chosen in ablation.panels if (curves["panel"] == chosen.title).any()]
+    shown = [chosen for chosen in ablation.panels if (frame["panel"] == chosen.title).any()]
     if not shown:
         raise ValueError(f"these runs have nothing to show of {ablation.name}: evaluate them with `workbench evaluate`")
     columns = min(COLUMNS, len(shown))
     figure, axes = panel(-(-len(shown) // columns), columns, 4.9, 2.75)
     for ax, chosen in zip(axes.flat, shown, strict=False):
-        _draw(ax, curves[curves["panel"] == chosen.title], chosen, ablation)
+        _draw(ax, frame[frame["panel"] == chosen.title], chosen, ablation)
     for ax in axes.flat[len(shown) :]:
         ax.axis("off")
     return figure
