@@ -1,4 +1,4 @@
-"""`workbench run | sweep | train | evaluate | report | data`: notebooks, runs, their tables, the data from a shell."""
+"""`workbench run | sweep | train | evaluate | report | ship | data`: notebooks, runs, tables and data from a shell."""
 
 import ast
 import shlex
@@ -154,6 +154,17 @@ def report(
     written += report_page.write(runs, page) if page else []
     for path in written:
         print(f"Written: {path}")
+
+
+@app.command()
+def ship(folders: Annotated[list[Path], typer.Argument(help="Trained runs, one of each method.")]) -> None:
+    """Write models to data/models, in 8 bits, with their judges: what explorers show where nothing was trained."""
+    from workbench.explorers.shipped import ship as pack
+    from workbench.runs import find_runs
+
+    for folder in folders:
+        for run in find_runs(folder, evaluated=False):
+            print(f"Written: {pack(run)}")
 
 
 @data_app.command("fetch")

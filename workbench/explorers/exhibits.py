@@ -1,0 +1,84 @@
+"""What an explorer shows: a trained model with its judges and the test items to choose from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from workbench.config import Config
+from workbench.data.dataset import MultimodalDataset
+from workbench.explorers.shipped import embedded, shipped_judges, shipped_model, shipped_runs
+from workbench.metrics.classifiers import Classifier, classifiers_of
+from workbench.model import MultimodalVAE
+from workbench.report import label_of
+from workbench.runs import Run, find_runs
+
+
+@dataclass(frozen=True, eq=False)
+class Exhibit:
+    """A model to be explored; `judges` and `data` are in the order of its modalities."""
+
+    name: str  # mmJSD (MS)
+    config: Config
+    model: MultimodalVAE
+    judges: tuple[Classifier, ...]
+    data: MultimodalDataset  # test items
+    shipped: bool = False
+
+    @property
+    def letters(self) -> tuple[str, ...]:
+        """The modalities' letters, in order."""
+        return self.model.letters
+
+    def index(self, letter: str) -> int:
+        """The place of a modality; ValueError for one that the model does not have."""
+        if letter not in self.letters:
+            raise ValueError(f"unknown modality {letter!r}: {self.name} has {', '.join(self.letters)}")
+        return self.letters.index(letter)
+
+    @property
+    def note(self) -> str:
+        """One sentence: which model, trained on what, and where the test items come from."""
+        how = f"{self.name}, {self.config.data}, {self.config.steps:,} steps of {self.config.batch_size}"
+        items = "" if self.data.name == self.config.data else f"; test items are {self.data.name}"
+        return how + (", comes with the project in 8 bits" if self.shipped else "") + items
+
+
+def exhibit(run: Run) -> Exhibit:
+    """A trained run as an exhibit, its judges read from the cache or trained first.
+
+    FileNotFoundError when its training has not finished, DataError when its data are not there.
+    """
+    test = run.dataset("test")
+    judges = classifiers_of(run.dataset("train"), test)
+    return Exhibit(label_of(run.config), run.config, run.model(), tuple(judges), test)
+
+
+def shipped_exhibits() -> list[Exhibit]:
+    """The models that come with the project, mmJSD first; test items are drawn from what is embedded."""
+    runs = sorted(shipped_runs(), key=lambda run: (run.config.objective != "mmjsd", run.config.objective))
+    return [
+        Exhibit(
+            label_of(run.config),
+            run.config,
+            shipped_model(run),
+            tuple(shipped_judges(run.config.data)),
+            embedded(run.config.data),
+            shipped=True,
+        )
+        for run in runs
+    ]
+
+
+def exhibits(folder: str | Path | None = None) -> list[Exhibit]:
+    """Exhibits of all trained runs below a folder, or (None) of the models that come with the project.
+
+    ValueError, with the cure, when there is no trained run below the folder.
+    """
+    if folder is None:
+        return shipped_exhibits()
+    runs = list(find_runs(Path(folder), evaluated=False))
+    if not runs:
+        raise ValueError(
+            f"no trained run below {folder}: train one with `workbench train`, or leave the folder out for the models "
+            "that come with the project"
+        )
+    return [exhibit(run) for run in runs]

@@ -1,0 +1,131 @@
+"""What a model makes of one item, as an explorer asks for it: any modalities given, any posterior, styles by hand.
+
+Nothing here knows of widgets. An item is a dictionary from a modality's letter to one value without a batch dimension:
+an image `[C, H, W]` in [0, 1] or tokens `[8]`. Modalities that it lacks are not given.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from workbench.data.dataset import Batch
+from workbench.distributions import Diagonal, stratified_choice
+from workbench.explorers.exhibits import Exhibit
+from workbench.fusion import mixture_weights
+from workbench.inference import subset_posterior
+from workbench.model import Posteriors
+
+POSTERIORS = {"mixture": "mixture", "dynamic prior": "dynamic_prior", "product": "product"}  # as shown: in `fusion`
+REACH = 2.0  # standard deviations of p(s) between which the effect of a style is measured
+CONTENTS = 64  # draws from p(c) that it is a mean over
+Item = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How to generate."""
+
+    how: str = "mixture"  # one of `fusion.FUSIONS`
+    temperature: float = 1.0  # of the content: 0 is the posterior's mean, 1 its own spread
+    styles: Mapping[str, Sequence[float]] = field(default_factory=dict)  # by letter; others are at the prior's mean
+    draws: int = 6
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Draws of every modality, by letter, and what the judges say: probabilities of the ten classes."""
+
+    values: dict[str, Tensor]  # [draws, ...]: pixels, or probabilities of characters
+    opinions: dict[str, Float[Tensor, "draws 10"]]
+    origins: list[str]  # for each draw, whose posterior its content came from: letters, or "p(c)"
+
+
+@torch.no_grad()
+def generate(exhibit: Exhibit, item: Item, wish: Wish) -> Generated:
+    """All modalities, given some: `wish.draws` contents from the item's posterior, decoded with the styles wished.
+
+    Nothing given means p(c). ValueError for a modality or a fusion that there is not.
+    """
+    q, origins = posterior(exhibit, item, wish.how, wish.draws)
+    sample = q.rsample(torch.Generator().manual_seed(wish.seed))
+    return decode(exhibit, q.mean + wish.temperature * (sample - q.mean), wish.styles, origins)
+
+
+@torch.no_grad()
+def decode(
+    exhibit: Exhibit,
+    content: Float[Tensor, "draws content"],
+    styles: Mapping[str, Sequence[float]],
+    origins: Sequence[str] = (),
+) -> Generated:
+    """Contents decoded into every modality with one style each, and judged."""
+    style = content.new_zeros(len(exhibit.letters), len(content), exhibit.model.style_dim)
+    for letter, values in styles.items():
+        style[exhibit.index(letter)] = torch.tensor(values, dtype=style.dtype)
+    values = exhibit.model.generate(content, style)
+    opinions = [torch.softmax(j.network(x), -1) for j, x in zip(exhibit.judges, values, strict=True)]
+    named = (dict(zip(exhibit.letters, found, strict=True)) for found in (values, opinions))
+    return Generated(*named, list(origins))
+
+
+@torch.no_grad()
+def posterior(exhibit: Exhibit, item: Item, how: str, draws: int = 1) -> tuple[Diagonal, list[str]]:
+    """The distribution that each draw's content comes from `[draws, content]`, and whose posterior that is.
+
+    The draws of a mixture are split among its components evenly, in the order of the modalities.
+    """
+    given = [letter for letter in exhibit.letters if letter in item]
+    encoded = encode(exhibit, item, draws)
+    if not given:
+        return exhibit.model.prior(encoded.content.mean[0]), ["p(c)"] * draws
+    q = subset_posterior(exhibit.model, encoded, given, how, exhibit.config.prior_weight)
+    if how != "mixture":
+        return q, [",".join(given)] * draws
+    return q, [exhibit.letters[m] for m in stratified_choice(mixture_weights(encoded.present)).tolist()]
+
+
+@torch.no_grad()
+def encode(exhibit: Exhibit, item: Item, copies: int = 1) -> Posteriors:
+    """Unimodal posteriors of one item, `copies` times; those of modalities that are not given are marked absent."""
+    for letter in item:
+        exhibit.index(letter)  # an unknown one is refused
+    shapes = dict(zip(exhibit.letters, exhibit.data.shapes, strict=True))
+    values = [item.get(letter, _nothing(shape)) for letter, shape in shapes.items()]
+    present = torch.tensor([[letter in item] * copies for letter in exhibit.letters])
+    batch = Batch(tuple(x.expand(copies, *x.shape) for x in values), present, torch.zeros(copies, dtype=torch.long))
+    return exhibit.model.encode(batch)
+
+
+def _nothing(shape: tuple[int, ...]) -> Tensor:
+    """In place of an image, or of text."""
+    return torch.zeros(shape) if len(shape) == 3 else torch.zeros(shape, dtype=torch.long)
+
+
+@torch.no_grad()
+def style_effects(exhibit: Exhibit, letter: str) -> list[float]:
+    """How much each style dimension of a modality changes what is generated, in its order.
+
+    The mean absolute change of a pixel, or of a character's probability, between REACH standard deviations below and
+    above the prior's mean, other styles at the mean: a mean over CONTENTS draws from p(c), always the same ones.
+    """
+    m, model = exhibit.index(letter), exhibit.model
+    content = model.prior(torch.zeros(CONTENTS, model.content_dim)).rsample(torch.Generator().manual_seed(0))
+    effects = []
+    for dim in range(model.style_dim):
+        style = content.new_zeros(CONTENTS, model.style_dim)
+        style[:, dim] = REACH
+        high, low = (model.modalities[m].likelihood.mean(model.decode_one(m, content, s)) for s in (style, -style))
+        effects.append((high - low).abs().mean().item())
+    return effects
+
+
+def test_item(exhibit: Exhibit, digit: int, number: int = 0) -> dict[str, Tensor]:
+    """The `number`-th test item of a class, in all modalities; numbers beyond the last begin again."""
+    rows = (exhibit.data.labels == digit).nonzero().flatten()
+    row = rows[number % len(rows)].view(1)
+    values = exhibit.data.batch(row, torch.Generator().manual_seed(number)).values
+    return {letter: x[0] for letter, x in zip(exhibit.letters, values, strict=True)}

@@ -1,0 +1,127 @@
+"""Small trained models that come with the project, so that sliders move without a training first.
+
+`workbench ship RUN ...` writes them to `data/models/METHOD`: config.json of the run, weights and judges. Matrices and
+kernels are kept in 8 bits with one scale for each row, a quarter of their size; the coherences in metrics.json are
+those of the weights as they are kept.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor, int8, nn
+
+from workbench.data.dataset import MultimodalDataset, load_dataset, parse_name
+from workbench.evaluation import evaluate
+from workbench.metrics.classifiers import Classifier, classifiers_of
+from workbench.model import MultimodalVAE
+from workbench.networks.classifiers import CLASSIFIERS
+from workbench.paths import project_root, replacing
+from workbench.runs import Run, build_model
+
+SCALE = ".scale"  # what is added to a tensor's name for the scales of its rows
+WEIGHTS = "weights.safetensors"
+TEST_ITEMS = 2000  # behind the coherences that are kept with a model
+EMBEDDED = {"mnist": "uci", "svhn": "plain"}  # sources that have to be downloaded, and what the project has instead
+
+
+def models_dir() -> Path:
+    """Folder of the models that come with the project."""
+    return project_root() / "data" / "models"
+
+
+def pack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict with every matrix or kernel as int8 and, under its name and `.scale`, the scales of its rows.
+
+    Vectors and counters stay as they are. An entry is off by at most half a scale, 1 / 254 of its row's largest.
+    """
+    packed: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if tensor.dim() < 2:
+            packed[name] = tensor.contiguous()
+            continue
+        scale = tensor.flatten(1).abs().amax(1).clamp(min=1e-12) / 127
+        packed[name] = (tensor / _as_rows(scale, tensor)).round().to(int8)
+        packed[name + SCALE] = scale
+    return packed
+
+
+def unpack(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict that `pack` was given, but for the rounding."""
+    return {
+        name: tensor * _as_rows(packed[name + SCALE], tensor) if name + SCALE in packed else tensor
+        for name, tensor in packed.items()
+        if not name.endswith(SCALE)
+    }
+
+
+def _as_rows(scale: Tensor, tensor: Tensor) -> Tensor:
+    return scale.view(-1, *[1] * (tensor.dim() - 1))
+
+
+def ship(run: Run, parent: Path | None = None) -> Path:
+    """Write a trained run's model and the judges of its data below `data/models`; returns the model's folder.
+
+    metrics.json there holds the coherences of the packed weights on TEST_ITEMS test items.
+    """
+    parent = parent or models_dir()
+    shipped = Run(parent / run.config.objective)
+    _save(pack(run.model().state_dict()), shipped.folder / WEIGHTS)
+    for judge in classifiers_of(run.dataset("train"), run.dataset("test")):
+        note = {"accuracy": json.dumps(judge.accuracy)}
+        _save(pack(judge.network.state_dict()), _judge_file(parent, judge.source), note)
+    shipped.write("config.json", run.read("config.json"))
+    with TemporaryDirectory() as scratch:
+        unpacked = Path(scratch) / WEIGHTS
+        safetensors.torch.save_file(unpack(safetensors.torch.load_file(shipped.folder / WEIGHTS)), unpacked)
+        shipped.write("metrics.json", evaluate(shipped, unpacked, TEST_ITEMS, parts=["coherence"]))
+    return shipped.folder
+
+
+def shipped_runs() -> list[Run]:
+    """Folders of the models that come with the project: config.json, metrics.json and packed weights, no history."""
+    return [Run(path.parent) for path in sorted(models_dir().glob(f"*/{WEIGHTS}"))]
+
+
+def shipped_model(run: Run) -> MultimodalVAE:
+    """The model of such a folder, in evaluation mode."""
+    model = build_model(run.config, embedded(run.config.data))
+    return _unpacked(model, run.folder / WEIGHTS)
+
+
+def shipped_judges(name: str) -> list[Classifier]:
+    """The judges of a data set's sources; FileNotFoundError when one of them does not come with the project."""
+    data = embedded(name)
+    return [_judge(source, shape) for source, shape in zip(parse_name(name), data.shapes, strict=True)]
+
+
+def embedded(name: str, split: str = "test") -> MultimodalDataset:
+    """The data set of that name, with sources that need no download in place of those that do."""
+    return load_dataset("-".join(EMBEDDED.get(source, source) for source in name.split("-")), split)
+
+
+def _judge(source: str, shape: tuple[int, ...]) -> Classifier:
+    path = _judge_file(models_dir(), source)
+    with safetensors.safe_open(path, "pt") as file:
+        accuracy = json.loads(file.metadata()["accuracy"])
+    return Classifier(_unpacked(CLASSIFIERS[shape](), path), source, accuracy)
+
+
+def _judge_file(parent: Path, source: str) -> Path:
+    return parent / "judges" / f"{source}.safetensors"
+
+
+def _save(tensors: Mapping[str, Tensor], path: Path, note: dict[str, str] | None = None) -> None:
+    """Write a file whole or not at all."""
+    with replacing(path) as temporary:
+        safetensors.torch.save_file(dict(tensors), temporary, metadata=note)
+
+
+def _unpacked(network: nn.Module, path: Path) -> Any:
+    """An untrained network with the weights of a packed file, in evaluation mode."""
+    network.load_state_dict(unpack(safetensors.torch.load_file(path)))
+    return network.eval()
