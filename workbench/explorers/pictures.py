@@ -1,0 +1,94 @@
+"""Generations as HTML: pictures with a text for those who do not see them, and what the judges say in words.
+
+Explorers show HTML rather than figures: it is drawn in a few milliseconds, read aloud by screen readers, and its text
+can be selected. Every picture says the same by its alternative text, and no meaning is carried by colour alone.
+"""
+
+import base64
+import io
+from collections.abc import Sequence
+from html import escape
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from workbench.plotting import text_of
+
+SIDE = 84  # pixels of a picture's longer side on the page
+BLOCKS = "▁▂▃▄▅▆▇█"  # a probability from 0 to 1 as the height of a bar
+STYLE = """<style>
+.workbench table { border-collapse: collapse; margin: 4px 0 }
+.workbench th, .workbench td { padding: 3px 6px; text-align: center; vertical-align: top; font-weight: normal }
+.workbench th { text-align: left; vertical-align: middle; white-space: nowrap; font-weight: 600 }
+.workbench thead th { text-align: center }
+.workbench img { image-rendering: pixelated; display: block; margin: 0 auto 2px; border: 1px solid #555 }
+.workbench .text { font: 15px/1.25 monospace; white-space: pre; margin: 0 }
+.workbench .note { font-size: 12px; opacity: .85 }
+.workbench .alert { border-left: 4px solid #b34700; padding: 2px 8px; margin: 4px 0 }
+</style>"""
+
+
+def page(*parts: str) -> str:
+    """Parts of HTML in one block with the explorers' style."""
+    return f'{STYLE}<div class="workbench">{"".join(parts)}</div>'
+
+
+def table(headings: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]], caption: str = "") -> str:
+    """A table with headings above and, before each row, its name; cells are HTML, headings and names are text."""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("", *headings))
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
+        for name, cells in rows
+    )
+    return f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def message(text: str) -> str:
+    """A line that says what is wrong and how to mend it; announced by screen readers when it appears."""
+    return f'<p class="alert" role="alert">⚠ {escape(text)}</p>'
+
+
+def cell(name: str, x: Tensor, opinion: Float[Tensor, "10"] | None = None, side: int = SIDE) -> str:
+    """One value of a modality and, below it, what the judge says; `name` begins its alternative text.
+
+    An image `[C, H, W]` becomes a picture; tokens `[8]` and probabilities `[8, alphabet]` become text.
+    """
+    said = "" if opinion is None else verdict(opinion)
+    note = f'<div class="note">{escape(said)}</div>' if said else ""
+    if x.dim() != 3:
+        return characters(x) + note
+    alt = escape(f"{name}, judged {said}" if said else name, quote=True)
+    return f'<img alt="{alt}" src="{data_url(to_png(x))}" height="{side}">{note}'
+
+
+def verdict(opinion: Float[Tensor, "10"]) -> str:
+    """The likeliest class and its probability: "7 (98 %)"; and the next one, where it has a tenth or more."""
+    best, second = opinion.topk(2).indices.tolist()
+    said = f"{best} ({opinion[best]:.0%})"
+    return said if opinion[second] < 0.1 else f"{said}, {second} ({opinion[second]:.0%})"
+
+
+def characters(x: Tensor) -> str:
+    """A string; of probabilities the likeliest characters, and below each of them a bar as high as its probability."""
+    string = escape(text_of(x).replace(" ", "·"))
+    if not x.is_floating_point():
+        return f'<pre class="text">{string}</pre>'
+    chances = x.amax(-1).tolist()
+    bars = "".join(BLOCKS[min(int(p * len(BLOCKS)), len(BLOCKS) - 1)] for p in chances)
+    title = " ".join(f"{p:.0%}" for p in chances)
+    return f'<pre class="text" title="probabilities: {title}">{string}\n<span aria-hidden="true">{bars}</span></pre>'
+
+
+def to_png(x: Float[Tensor, "C H W"]) -> bytes:
+    """An image in [0, 1] as the bytes of a PNG file of as many pixels; values beyond are cut."""
+    pixels = (x.detach().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    buffer = io.BytesIO()
+    Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]).save(buffer, format="png")
+    return buffer.getvalue()
+
+
+def data_url(png: bytes) -> str:
+    """A PNG as an address that holds it."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()
