@@ -25,6 +25,7 @@ STYLE = """<style>
 .workbench thead th { text-align: center }
 .workbench img { image-rendering: pixelated; display: block; margin: 0 auto 2px; border: 1px solid #555 }
 .workbench .text { font: 15px/1.25 monospace; white-space: pre; margin: 0 }
+.workbench .bars { opacity: .45 }
 .workbench .note { font-size: 12px; opacity: .85 }
 .workbench .alert { border-left: 4px solid #b34700; padding: 2px 8px; margin: 4px 0 }
 </style>"""
@@ -78,7 +79,7 @@ def characters(x: Tensor) -> str:
     chances = x.amax(-1).tolist()
     bars = "".join(BLOCKS[min(int(p * len(BLOCKS)), len(BLOCKS) - 1)] for p in chances)
     title = " ".join(f"{p:.0%}" for p in chances)
-    return f'<pre class="text" title="probabilities: {title}">{string}\n<span aria-hidden="true">{bars}</span></pre>'
+    return f'<pre class="text" title="probabilities: {title}">{string}\n<span class="bars" aria-hidden="true">{bars}</span></pre>'
 
 
 def to_png(x: Float[Tensor, "C H W"]) -> bytes:

@@ -1,0 +1,188 @@
+"""The conditional explorer: some modalities given, all of them generated, styles and temperature by hand."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import ipywidgets as widgets
+import torch
+
+from workbench.explorers import pictures
+from workbench.explorers.exhibits import Exhibit
+from workbench.explorers.generation import POSTERIORS, Item, Wish, generate, style_effects
+from workbench.explorers.inputs import Input, inputs_of, item_of
+from workbench.objectives import METHODS
+
+REACH = 3.0  # standard deviations that a style slider goes to
+GIVEN_SIDE = 56  # pixels of what is given: smaller than what is generated
+
+
+def draw_conditional(exhibit: Exhibit, item: Item, wish: Wish, notes: Sequence[str] = ()) -> str:
+    """HTML of what a model makes of an item: a row a modality, what is given at the left, `wish.draws` to its right."""
+    made = generate(exhibit, item, wish)
+    rows = []
+    for modality in exhibit.model.modalities:
+        letter = modality.letter
+        there = letter in item
+        given = pictures.cell(f"{modality.name}, given", item[letter], side=GIVEN_SIDE) if there else "not given"
+        drawn = [
+            pictures.cell(f"{modality.name}, draw {n} from {origin}", x, opinion)
+            for n, (origin, x, opinion) in enumerate(
+                zip(made.origins, made.values[letter], made.opinions[letter], strict=True), start=1
+            )
+        ]
+        rows.append((f"{letter}: {modality.name}", [given, *drawn]))
+    headings = ["given", *(f"from {origin}" for origin in made.origins)]
+    return pictures.page(*map(pictures.message, notes), pictures.table(headings, rows))
+
+
+class StyleSliders:
+    """Sliders over the style of one modality, the dimension that changes most first."""
+
+    def __init__(self, exhibit: Exhibit, letter: str) -> None:
+        effects = style_effects(exhibit, letter)
+        self.letter, self.size = letter, len(effects)
+        self.order = sorted(range(self.size), key=lambda dim: -effects[dim])
+        unit = "probability" if len(exhibit.data.shapes[exhibit.index(letter)]) == 1 else "brightness"
+        self.sliders = [
+            widgets.FloatSlider(
+                0.0,
+                min=-REACH,
+                max=REACH,
+                step=0.1,
+                description=f"{letter} style {dim + 1}",
+                tooltip=f"dimension {dim + 1} of {letter}'s style; from -2 to 2 {unit} changes by {effects[dim]:.3f}",
+                readout_format=".1f",
+                layout=widgets.Layout(width="250px"),
+            )
+            for dim in self.order
+        ]
+
+    @property
+    def values(self) -> list[float]:
+        """The style, in the order of the model's dimensions."""
+        style = [0.0] * self.size
+        for dim, slider in zip(self.order, self.sliders, strict=True):
+            style[dim] = slider.value
+        return style
+
+    @values.setter
+    def values(self, style: Sequence[float]) -> None:
+        for dim, slider in zip(self.order, self.sliders, strict=True):
+            slider.value = min(max(style[dim], -REACH), REACH)
+
+
+class ConditionalExplorer(widgets.VBox):
+    """Given any modalities of one model: everything it generates, redrawn at each touch."""
+
+    def __init__(self, exhibits: Sequence[Exhibit]) -> None:
+        self.choice = widgets.Dropdown(options=[(e.name, k) for k, e in enumerate(exhibits)], description="model")
+        self.how = widgets.ToggleButtons(
+            options=POSTERIORS,
+            description="posterior",
+            style={"button_width": "auto"},
+            tooltips=list(POSTERIORS),
+            layout=widgets.Layout(width="max-content"),
+        )
+        self.temperature = widgets.FloatSlider(
+            1.0,
+            min=0.0,
+            max=2.0,
+            step=0.05,
+            description="temperature",
+            tooltip="0: posterior mean, 1: its spread",
+            style={"description_width": "initial"},
+        )
+        self.resample = widgets.Button(description="Resample contents", tooltip="other draws from the same posterior")
+        self.restyle = widgets.Button(description="Random styles", tooltip="one style a modality from p(s)")
+        self.plain = widgets.Button(description="Styles to zero", tooltip="the mean of p(s)")
+        self.output = widgets.HTML()
+        self.exhibits, self.seed, self._held = list(exhibits), 0, False
+        super().__init__()
+        self.add_class("workbench-conditional")
+        for control in (self.how, self.temperature):
+            control.observe(self.redraw, names="value")
+        self.choice.observe(self.enter, names="value")
+        self.resample.on_click(self._resample)
+        self.restyle.on_click(lambda _: self._style(torch.randn))
+        self.plain.on_click(lambda _: self._style(torch.zeros))
+        self.enter()
+
+    @property
+    def exhibit(self) -> Exhibit:
+        """The model that is shown."""
+        return self.exhibits[self.choice.value]
+
+    def enter(self, *_: Any) -> None:
+        """Inputs and sliders for the chosen model, and its own method's posterior."""
+        self.inputs: list[Input] = inputs_of(self.exhibit)
+        self.styles = [StyleSliders(self.exhibit, letter) for letter in self.exhibit.letters]
+        for one in self.inputs:
+            one.on_change(self.redraw)
+        for slider in (slider for group in self.styles for slider in group.sliders):
+            slider.observe(self.redraw, names="value")
+        own = METHODS[self.exhibit.config.objective].inference[0]
+        with self._at_once():
+            self.how.value = own if own in POSTERIORS.values() else "mixture"
+            self._lay_out()
+
+    def redraw(self, *_: Any) -> None:
+        """Show what the controls ask for, or what is wrong with it."""
+        if self._held:
+            return
+        item = item_of(self.inputs)
+        notes = [text for one in self.inputs for text in (one.problem, one.remark) if text and one.given.value]
+        if not item:
+            notes.append("Nothing is given: contents are drawn from the prior p(c).")
+        try:
+            self.output.value = draw_conditional(self.exhibit, item, self.wish, notes)
+        except ValueError as error:
+            self.output.value = pictures.page(pictures.message(str(error)))
+
+    @property
+    def wish(self) -> Wish:
+        """What the controls ask for."""
+        styles = {group.letter: group.values for group in self.styles}
+        return Wish(self.how.value, self.temperature.value, styles, seed=self.seed)
+
+    def _lay_out(self) -> None:
+        row = widgets.Layout(flex_flow="row wrap", align_items="flex-start")
+        given = widgets.HBox([one.widget for one in self.inputs], layout=row)
+        columns = [widgets.VBox(group.sliders) for group in self.styles if group.size]
+        styles = widgets.HBox(columns, layout=row)
+        buttons = [self.resample, *([self.restyle, self.plain] if styles.children else [])]
+        self.children = [
+            widgets.HBox([self.choice, widgets.HTML(f'<span class="note">{self.exhibit.note}</span>')], layout=row),
+            given,
+            widgets.HBox([self.how, self.temperature], layout=row),
+            widgets.HBox(buttons, layout=row),
+            styles,
+            self.output,
+        ]
+
+    def _resample(self, *_: Any) -> None:
+        self.seed += 1
+        self.redraw()
+
+    def _style(self, draw: Any) -> None:
+        """New values of all style sliders, drawn at once."""
+        with self._at_once():
+            for group in self.styles:
+                group.values = draw(group.size).tolist()
+
+    @contextmanager
+    def _at_once(self) -> Iterator[None]:
+        """Change several controls, redraw once."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        self.redraw()
+
+
+def explore_conditional(exhibits: Sequence[Exhibit]) -> ConditionalExplorer:
+    """The conditional explorer of one or more models. ValueError when there is none."""
+    if not exhibits:
+        raise ValueError("there is no model to explore: train one with `workbench train`")
+    return ConditionalExplorer(exhibits)

@@ -1,0 +1,133 @@
+"""What is given to an explorer: for each modality a switch and a way to choose, draw or type its value."""
+
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as widgets
+from torch import Tensor
+
+from workbench.data.text import WORDS, encode
+from workbench.explorers.exhibits import Exhibit
+from workbench.explorers.generation import test_item
+from workbench.explorers.pad import Pad
+
+DRAWABLE = (1, 28, 28)
+
+
+class Input:
+    """The input of one modality: `widget` to show, `value` to read, `problem` and `remark` to tell.
+
+    `value` is None while the modality is switched off, or on but without a drawing.
+    """
+
+    def __init__(self, exhibit: Exhibit, letter: str, given: bool = True) -> None:
+        name = exhibit.model.modalities[exhibit.index(letter)].name
+        self.exhibit, self.letter = exhibit, letter
+        self.problem = self.remark = ""
+        self.given = widgets.Checkbox(given, description=f"{letter}: {name} is given", indent=False)
+        self._listeners: list[Callable[[], None]] = []
+        self.given.observe(self._changed, names="value")
+        self.widget = widgets.VBox([self.given])
+        self._show()
+
+    def value(self) -> Tensor | None:
+        """The value of the modality, without a batch dimension, or None."""
+        return self.read() if self.given.value else None
+
+    def read(self) -> Tensor | None:
+        """What the controls say, whether the modality is switched on or not."""
+        raise NotImplementedError
+
+    def controls(self) -> list[widgets.Widget]:
+        """What is shown while the modality is given."""
+        raise NotImplementedError
+
+    def on_change(self, call: Callable[[], None]) -> None:
+        """Call a function whenever the value may have changed."""
+        self._listeners.append(call)
+
+    def _watch(self, *controls: widgets.Widget, names: str = "value") -> None:
+        for control in controls:
+            control.observe(self._changed, names=names)
+
+    def _show(self) -> None:
+        self.widget.children = [self.given, *(self.controls() if self.given.value else [])]
+
+    def _changed(self, *_: Any) -> None:
+        self._show()
+        for call in self._listeners:
+            call()
+
+
+class ImageInput(Input):
+    """An image: the test items of a class, one after the other, or a drawing where the modality is handwriting."""
+
+    def __init__(self, exhibit: Exhibit, letter: str, given: bool = True, digit: int = 3) -> None:
+        self.digit = widgets.Dropdown(options=list(range(10)), value=digit, description="class", layout=_narrow())
+        self.number = widgets.BoundedIntText(0, min=0, max=9999, description="example", layout=_narrow())
+        self.pad = Pad()
+        self.source = widgets.ToggleButtons(options=["test item", "drawing"], style={"button_width": "auto"})
+        self.drawable = exhibit.data.shapes[exhibit.index(letter)] == DRAWABLE
+        super().__init__(exhibit, letter, given)
+        self._watch(self.digit, self.number, self.source)
+        self._watch(self.pad, names="ink")
+
+    def controls(self) -> list[widgets.Widget]:
+        """A choice between test items and drawing, and what belongs to it."""
+        chooser = [widgets.VBox([self.digit, self.number])]
+        if not self.drawable:
+            return chooser
+        return [self.source, *([self.pad] if self.source.value == "drawing" else chooser)]
+
+    def read(self) -> Tensor | None:
+        """The chosen test item, or the drawing; None, with a remark, while nothing is drawn."""
+        self.remark = ""
+        if self.drawable and self.source.value == "drawing":
+            drawing = self.pad.image()
+            self.remark = "" if drawing is not None else f"{self.letter}: draw a digit; until then it is not given."
+            return drawing
+        return test_item(self.exhibit, self.digit.value, self.number.value)[self.letter]
+
+
+class TextInput(Input):
+    """A text, typed. What cannot be read leaves the last readable text in place, with a problem to tell."""
+
+    def __init__(self, exhibit: Exhibit, letter: str, given: bool = True, word: str = "three") -> None:
+        self.text = widgets.Text(word, description="word", placeholder="zero ... nine", layout=_narrow("220px"))
+        self._last = encode(word)
+        super().__init__(exhibit, letter, given)
+        self._watch(self.text)
+
+    def controls(self) -> list[widgets.Widget]:
+        """The field to type in."""
+        return [self.text]
+
+    def read(self) -> Tensor:
+        """Tokens of the text, in lower case, blanks before it kept."""
+        typed, self.problem, self.remark = self.text.value.lower(), "", ""
+        try:
+            self._last = encode(typed)
+        except ValueError as error:
+            self.problem = f"{self.letter}: {error}. The last readable text is still in use."
+        else:
+            if typed.strip() not in WORDS:
+                self.remark = (
+                    f"{self.letter}: {typed!r} is no digit from {WORDS[0]} to {WORDS[-1]}: no model has seen it."
+                )
+        return self._last.long()
+
+
+def inputs_of(exhibit: Exhibit) -> list[Input]:
+    """One input for each modality of a model."""
+    shapes = zip(exhibit.letters, exhibit.data.shapes, strict=True)
+    return [(ImageInput if len(shape) == 3 else TextInput)(exhibit, letter) for letter, shape in shapes]
+
+
+def item_of(inputs: list[Input]) -> dict[str, Tensor]:
+    """What is given, by letter."""
+    values = {one.letter: one.value() for one in inputs}
+    return {letter: x for letter, x in values.items() if x is not None}
+
+
+def _narrow(width: str = "170px") -> widgets.Layout:
+    return widgets.Layout(width=width)
