@@ -56,12 +56,12 @@ def like_mnist(drawing: Float[Tensor, "H W"]) -> Float[Tensor, "1 28 28"] | None
 
 
 def _centred(ink: Float[Tensor, "h w"]) -> Float[Tensor, "1 28 28"]:
-    """Ink with its centre of mass within half a pixel of the middle, unless it would leave the image."""
+    """Ink with its centre of mass within half a pixel of MNIST's, pixel (14, 14), unless it would leave the image."""
     starts = []
     for dim, length in enumerate(ink.shape):
         mass = ink.sum(1 - dim)
         centre = float((mass * torch.arange(length)).sum() / mass.sum())
-        starts.append(min(max(round((SIDE - 1) / 2 - centre), 0), SIDE - length))
+        starts.append(min(max(round(SIDE / 2 - centre), 0), SIDE - length))
     image = ink.new_zeros(1, SIDE, SIDE)
     image[0, starts[0] : starts[0] + ink.shape[0], starts[1] : starts[1] + ink.shape[1]] = ink
     return image
