@@ -7,16 +7,16 @@ a given time.
 
 import base64
 import contextlib
+import http.client
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -66,18 +66,19 @@ UNNAMED = """scope => {
 
 
 class Server(NamedTuple):
-    """Where a server answers (without a final slash), and the file that it writes its log to."""
+    """Where a server answers (without a final slash), the file of its log, and what Lab asks every visitor for."""
 
     url: str
     log: Path
+    token: str = ""
 
 
 @contextlib.contextmanager
 def lab(root: Path) -> Iterator[Server]:
     """A JupyterLab on the folder `root`; RuntimeError with its log when it does not start."""
     options = [
-        *("--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True", "--ServerApp.terminals_enabled=False"),
         *("--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0", "--no-browser", "--allow-root"),
+        "--ServerApp.terminals_enabled=False",
         "--expose-app-in-browser",  # as window.jupyterapp, through which `run_all` runs the cells
         f"--ServerApp.root_dir={root}",
     ]
@@ -98,8 +99,9 @@ def _server(module: str, port_option: str, options: list[str]) -> Iterator[Serve
     port = _free_port()
     command = [sys.executable, "-m", module, f"{port_option}={port}", *options]
     with tempfile.TemporaryDirectory(prefix=f"{module}-") as home, open(Path(home, "log"), "w+b") as log:
-        server = Server(f"http://127.0.0.1:{port}", Path(log.name))
-        process = subprocess.Popen(command, env=_environment(Path(home)), stdout=log, stderr=subprocess.STDOUT)
+        server = Server(f"http://127.0.0.1:{port}", Path(log.name), token=secrets.token_hex())
+        environment = {**_environment(Path(home)), "JUPYTER_TOKEN": server.token}
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
         try:
             _wait_for_answer(process, server)
             yield server
@@ -134,16 +136,22 @@ def _wait_for_answer(process: subprocess.Popen, server: Server) -> None:
     """Wait until the server answers anything; raises RuntimeError with its log when it ends or stays silent."""
     deadline = time.monotonic() + SECONDS
     while process.poll() is None and time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(f"{server.url}/api/status", timeout=5).close()
-        except urllib.error.HTTPError as answer:  # Voila has no such page, but this, too, is an answer
-            answer.close()
-        except OSError:
-            time.sleep(0.2)
-            continue
-        return
+        if _answers(server.url.removeprefix("http://")):
+            return
+        time.sleep(0.2)
     state = "is silent" if process.returncode is None else f"ended with status {process.returncode}"
     raise RuntimeError(f"The server {state}: {' '.join(process.args)}\n{server.log.read_text(errors='replace')}")
+
+
+def _answers(address: str) -> bool:
+    connection = http.client.HTTPConnection(address, timeout=5)
+    try:
+        connection.request("GET", "/api/status")  # Voila has no such page, but to say so is an answer, too
+        return connection.getresponse().status > 0
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def _stop(process: subprocess.Popen) -> None:
@@ -203,7 +211,7 @@ def watched(browser: "Browser", width: int = 1280, height: int = 1000) -> Iterat
 
 def open_in_lab(page: "Page", server: Server, name: str) -> None:
     """Open the notebook `name` of the server's folder, and wait for its kernel."""
-    page.goto(f"{server.url}/lab/tree/{name}?reset")  # reset: without the tabs of the test before
+    page.goto(f"{server.url}/lab/tree/{name}?reset&token={server.token}")  # reset: without another test's tabs
     page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
     page.wait_for_function("window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
 
