@@ -290,10 +290,10 @@ def until_changed(
     return now
 
 
-def screenshot(page: "Page", name: str, folder: Path = SCREENSHOTS) -> Path:
-    """Write the whole page as `folder/name.png`; the folder is made when missing."""
+def screenshot(shown: "Page | Locator", name: str, folder: Path = SCREENSHOTS) -> Path:
+    """Write what a page's window shows, or one element alone, as `folder/name.png`; the folder is made when missing."""
     path = folder / f"{name}.png"
-    page.screenshot(path=path, full_page=True)
+    shown.screenshot(path=path)
     return path
 
 
