@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test lab clean FORCE
+.PHONY: help run test lab app clean FORCE
 
 # PYTHON=... on the command line overrides; else the first candidate that starts and is new enough.
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -35,6 +35,15 @@ test: $(STAMP)  ## ruff, unit tests, and the notebooks' stored outputs against f
 
 lab: $(STAMP)  ## open JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --ServerApp.root_dir='$(CURDIR)' --LabApp.default_url=/lab/tree/notebooks $(LABFLAGS)
+
+# The kernel python3 is that of .venv, whatever kernels the user has installed under this name. Each visit starts one;
+# Voila cannot end it when the page is closed (github.com/voila-dashboards/voila/issues/1458), so it is culled after a
+# minute without a page.
+APP := notebooks/10_generation.ipynb
+CULLED := --MappingKernelManager.cull_idle_timeout=60 --MappingKernelManager.cull_interval=15
+app: $(STAMP)  ## serve the explorers of notebook 10 as a page of this machine, without code
+	@test -f '$(APP)' || { echo "There is no notebook $(APP): name another with make app APP=..." >&2; exit 1; }
+	@JUPYTER_PREFER_ENV_PATH=1 $(BIN)/voila --Voila.ip=127.0.0.1 $(CULLED) $(APPFLAGS) '$(APP)'
 
 clean:  ## remove .venv, runs (not outputs/reference) and caches; downloaded data stays
 	rm -rf .venv build ./*.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -3,7 +3,6 @@
 import base64
 import html
 import re
-import shutil
 import sys
 import urllib.parse
 from html.parser import HTMLParser
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from browser import chromium
 from made_runs import OTHER, finished, sweep
 
 from workbench import ablations, claims, report, report_page, results, tables
@@ -216,14 +216,8 @@ CONTRAST = """() => { const style = getComputedStyle(document.body);
 
 @pytest.fixture(scope="module")
 def browser():
-    executable = shutil.which("chromium") or shutil.which("google-chrome")
-    if not executable:
-        pytest.skip("there is no Chromium here to look at the page with")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
-        yield chromium
-        chromium.close()
+    with chromium() as found:
+        yield found
 
 
 @pytest.mark.parametrize("width", [1280, 420])

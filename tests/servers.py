@@ -1,0 +1,133 @@
+"""Servers of notebooks for tests: a real JupyterLab and a real Voila, which only this machine reaches.
+
+They know nothing of the user's own Jupyter: settings, connection files and workspaces are in a folder that goes with
+them.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+SECONDS = 60  # how long a server, a cell or a redrawing may take before it counts as stuck
+LAB_SETTINGS = {
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+    # cells outside the window would otherwise not be in the page, and no locator would find them
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
+}
+
+
+class Server(NamedTuple):
+    """Where a server answers (without a final slash), the file of its log, and what Lab asks every visitor for."""
+
+    url: str
+    log: Path
+    token: str = ""
+
+
+@contextlib.contextmanager
+def lab(root: Path) -> Iterator[Server]:
+    """A JupyterLab on the folder `root`; RuntimeError with its log when it does not start."""
+    options = [
+        *("--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0", "--no-browser", "--allow-root"),
+        "--ServerApp.terminals_enabled=False",
+        "--expose-app-in-browser",  # as window.jupyterapp, through which `run_all` runs the cells
+        f"--ServerApp.root_dir={root}",
+    ]
+    with _server("jupyterlab", "--ServerApp.port", options) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def voila(notebook: Path) -> Iterator[Server]:
+    """A Voila that shows `notebook`, without its code; RuntimeError with its log when it does not start."""
+    options = ["--Voila.ip=127.0.0.1", "--port_retries=0", "--no-browser", str(notebook)]
+    with _server("voila", "--port", options) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def _server(module: str, port_option: str, options: list[str]) -> Iterator[Server]:
+    port = _free_port()
+    command = [sys.executable, "-m", module, f"{port_option}={port}", *options]
+    with tempfile.TemporaryDirectory(prefix=f"{module}-") as home, open(Path(home, "log"), "w+b") as log:
+        server = Server(f"http://127.0.0.1:{port}", Path(log.name), token=secrets.token_hex())
+        environment = {**_environment(Path(home)), "JUPYTER_TOKEN": server.token}
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            _wait_for_answer(process, server)
+            yield server
+        finally:
+            _stop(process)
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """The environment of a server whose settings, connection files and workspaces are in `home` alone."""
+    settings = home / "config" / "labconfig" / "default_setting_overrides.json"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(json.dumps(LAB_SETTINGS))
+    folders = {
+        "JUPYTER_CONFIG_DIR": "config",
+        "JUPYTER_DATA_DIR": "data",
+        "JUPYTER_RUNTIME_DIR": "runtime",
+        "JUPYTERLAB_SETTINGS_DIR": "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        "IPYTHONDIR": "ipython",
+    }
+    own = {variable: str(home / folder) for variable, folder in folders.items()}
+    return {**os.environ, **own, "JUPYTER_PREFER_ENV_PATH": "1", "MPLBACKEND": ""}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _wait_for_answer(process: subprocess.Popen, server: Server) -> None:
+    """Wait until the server answers anything; raises RuntimeError with its log when it ends or stays silent."""
+    deadline = time.monotonic() + SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        if _answers(server.url.removeprefix("http://")):
+            return
+        time.sleep(0.2)
+    state = "is silent" if process.returncode is None else f"ended with status {process.returncode}"
+    raise RuntimeError(f"The server {state}: {' '.join(process.args)}\n{server.log.read_text(errors='replace')}")
+
+
+def _answers(address: str) -> bool:
+    connection = http.client.HTTPConnection(address, timeout=5)
+    try:
+        connection.request("GET", "/api/status")  # Voila has no such page, but to say so is an answer, too
+        return connection.getresponse().status > 0
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _stop(process: subprocess.Popen) -> None:
+    """End a server with its kernels, which are in process groups of their own."""
+    family = []
+    with contextlib.suppress(psutil.NoSuchProcess):  # it has died by itself; its kernels notice that
+        family = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(10)
+    _, alive = psutil.wait_procs(family, timeout=2)
+    for survivor in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            survivor.kill()
+    process.kill()
+    process.wait()
