@@ -79,7 +79,8 @@ def characters(x: Tensor) -> str:
     chances = x.amax(-1).tolist()
     bars = "".join(BLOCKS[min(int(p * len(BLOCKS)), len(BLOCKS) - 1)] for p in chances)
     title = " ".join(f"{p:.0%}" for p in chances)
-    return f'<pre class="text" title="probabilities: {title}">{string}\n<span class="bars" aria-hidden="true">{bars}</span></pre>'
+    bars = f'<span class="bars" aria-hidden="true">{bars}</span>'
+    return f'<pre class="text" title="probabilities: {title}">{string}\n{bars}</pre>'
 
 
 def to_png(x: Float[Tensor, "C H W"]) -> bytes:
