@@ -43,7 +43,7 @@ NOTES = {
     PCA: "Ellipses are at 1 and 2 standard deviations (39 % and 86 % of a Gaussian in the plane). All is decoded with "
     "styles at the prior's mean.",
     TSNE: "t-SNE has places for these points only: ellipses and the line from A to B, which lie between them, are not "
-    "drawn, and distances and axes mean nothing.",
+    "drawn, and distances mean little.",
 }
 OF_MIXTURE = "The joint's point is the mean of the mixture; the model itself draws from its components."
 
@@ -71,14 +71,13 @@ class _Explorer:
         self.note = widgets.HTML()
         self._connect()
         self._new_model()
-        controls = [
-            widgets.HBox([self.model, self.joint, self.projection]),
-            widgets.HBox([self.colour, self.groups, self.ellipses]),
+        rows = [
+            [self.model, self.joint, self.projection],
+            [self.colour, widgets.Label("points from"), self.groups, self.ellipses],
+            [self.map, self.side],
         ]
-        wrap = widgets.Layout(flex_flow="row wrap")
-        for row in controls:
-            row.layout = wrap
-        self.box = widgets.VBox([*controls, self.note, widgets.HBox([self.map, self.side], layout=wrap), self.strip])
+        which, how, picture = (widgets.HBox(row, layout=widgets.Layout(flex_flow="row wrap")) for row in rows)
+        self.box = widgets.VBox([which, how, self.note, picture, self.strip])
 
     def _make_controls(self) -> None:
         names = [(exhibit.name, k) for k, exhibit in enumerate(self.exhibits)]
@@ -86,9 +85,9 @@ class _Explorer:
         self.joint = widgets.Dropdown(
             description="joint", tooltip="how the joint posterior is made of the unimodal ones"
         )
-        narrow = widgets.ToggleButtonsStyle(button_width="auto")
-        self.projection = widgets.ToggleButtons(options=[PCA, TSNE], description="projection", style=narrow)
-        self.colour = widgets.ToggleButtons(options=COLOURS, description="colour by", style=narrow)
+        narrow = {"style": {"button_width": "auto"}, "layout": {"width": "290px"}}
+        self.projection = widgets.ToggleButtons(options=[PCA, TSNE], description="projection", **narrow)
+        self.colour = widgets.ToggleButtons(options=COLOURS, description="colour by", **narrow)
         self.groups = widgets.HBox()
         self.ellipses = widgets.Checkbox(True, description="ellipses of A's item", indent=False)
 
@@ -119,9 +118,7 @@ class _Explorer:
         """A model that has no map: a message, and nothing to point at."""
         self.chart = None
         with self.map.hold_sync():
-            self.map.set_trait("points", {})
-            self.map.set_trait("ellipses", [])
-            self.map.set_trait("path", [])
+            self.map.points, self.map.ellipses, self.map.path = {}, [], []
             self.map.a = self.map.b = self.map.hovered = NONE
         self.side.value = self.strip.value = ""
         self.note.value = page(message(str(error)))
@@ -134,10 +131,7 @@ class _Explorer:
         self.joint.value = chart.how
         self.joint.observe(self._new_joint, names="value")
         if before is None or before.groups != chart.groups:
-            self.groups.children = [
-                widgets.Checkbox(name != JOINT, description=name, indent=False, layout=widgets.Layout(width="auto"))
-                for name in chart.groups
-            ]
+            self.groups.children = [_switch(name, name != JOINT) for name in chart.groups]
             for box in self.groups.children:
                 box.observe(self._regroup, names="value")
         if before is None or before.groups != chart.groups or before.items != chart.items:
@@ -175,7 +169,7 @@ class _Explorer:
                 "group": group_numbers(self.chart), "text": [self.chart.describe(point) for point in numbers],
             }  # fmt: skip
             self.map.legend = legend(self.chart, self.colour.value)
-            self.map.axes = axis_names(self.chart) if self.projection.value == PCA else ["t-SNE", "t-SNE"]
+            self.map.axes = axis_names(self.chart) if self.projection.value == PCA else ["", ""]
             self.map.bounds = _bounds(places)
             self._regroup()
             self._overlay()
@@ -187,8 +181,9 @@ class _Explorer:
             return self.chart.positions().flatten(0, 1)
         key = self.model.value, self.chart.how
         if key not in self.neighbours:
-            count = self.chart.contents[..., 0].numel()
-            self.note.value = page(f'<p role="status">computing t-SNE of {count} points: some seconds …</p>')
+            self.note.value = page(
+                f'<p role="status">computing t-SNE of {self.chart.points} points: some seconds …</p>'
+            )
             self.neighbours[key] = tsne(self.chart.contents)
         return self.neighbours[key].flatten(0, 1)
 
@@ -215,7 +210,7 @@ class _Explorer:
     def _pointed(self, *_: object) -> None:
         """Beside the map: the point that is hovered over, or else A."""
         name, point = ("pointed at", self.map.hovered) if self.map.hovered != NONE else ("A", self.map.a)
-        if self.chart is not None and point != NONE:
+        if self.chart is not None and 0 <= point < self.chart.points:  # a late message may mean the map before
             self.side.value = item_page(self.chart, point, name)
 
     def _interpolate(self) -> None:
@@ -226,6 +221,11 @@ class _Explorer:
         mixed = f" {OF_MIXTURE}" if self.chart.how == "mixture" else ""
         about = f"{self.chart.exhibit.note}; {self.chart.items} test items. Each point is the mean of a posterior of c."
         self.note.value = page(f'<p class="note">{escape(about + mixed)} {escape(NOTES[self.projection.value])}</p>')
+
+
+def _switch(name: str, on: bool) -> widgets.Checkbox:
+    layout = widgets.Layout(width="auto", margin="2px 12px 2px 0")
+    return widgets.Checkbox(on, description=name, indent=False, layout=layout)
 
 
 def _bounds(places: Float[Tensor, "points 2"]) -> list[float]:

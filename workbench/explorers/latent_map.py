@@ -122,12 +122,18 @@ class LatentMap:
 
     @property
     def items(self) -> int:
+        """Test items on the map."""
         return self.batch.size
+
+    @property
+    def points(self) -> int:
+        """Points on the map: the items of all groups."""
+        return len(self.groups) * self.items
 
     def place(self, point: int) -> tuple[str, int]:
         """The group and the item of a point; IndexError for a number that no point has."""
-        if not 0 <= point < len(self.groups) * self.items:
-            raise IndexError(f"no point {point}: there are {len(self.groups) * self.items}")
+        if not 0 <= point < self.points:
+            raise IndexError(f"no point {point}: there are {self.points}")
         return self.groups[point // self.items], point % self.items
 
     def content(self, point: int) -> Float[Tensor, "content"]:

@@ -7,14 +7,14 @@ const PAUSE = 80; // milliseconds between two messages to the kernel while the m
 let maps = 0; // so that clip paths of several maps on a page have different names
 
 const STYLE = `
-.workbench-map { color: var(--jp-ui-font-color1, var(--vscode-editor-foreground, #222)); max-width: ${WIDTH}px;
+.workbench-map { color: var(--jp-ui-font-color1, var(--vscode-editor-foreground, #222)); width: ${WIDTH}px; max-width: 100%;
   --paper: var(--jp-layout-color0, var(--vscode-editor-background, #fff)); font: 12px sans-serif }
 .workbench-map svg { display: block; width: 100%; height: auto; background: var(--paper); cursor: crosshair;
   user-select: none }
-.workbench-map svg:focus-visible { outline: 3px solid #0173b2; outline-offset: 1px }
+.workbench-map svg:focus-visible { outline: 3px solid #0173b2; outline-offset: -3px }
 .workbench-map text { fill: currentColor }
 .workbench-map .point { font: bold 12px sans-serif; text-anchor: middle; dominant-baseline: central;
-  paint-order: stroke; stroke: currentColor; stroke-width: .7px; stroke-linejoin: round }
+  paint-order: stroke; stroke: currentColor; stroke-width: .4px; stroke-linejoin: round }
 .workbench-map .ring { fill: none; stroke: currentColor; stroke-width: 2 }
 .workbench-map .hover { fill: none; stroke: currentColor; stroke-width: 1.5; stroke-dasharray: 3 2 }
 .workbench-map .name { font: bold 15px sans-serif; paint-order: stroke; stroke: var(--paper); stroke-width: 4px }
@@ -59,15 +59,17 @@ function scales([left, right, bottom, top]) {
 function drawAxes(layer, scale, names) {
   const [low, right] = [HEIGHT - BOTTOM, WIDTH - RIGHT];
   layer.replaceChildren(make("rect", { class: "frame", x: LEFT, y: TOP, width: right - LEFT, height: low - TOP }));
+  if (!names[0] && !names[1]) return; // coordinates without a meaning
+  const minus = (value) => String(value).replace("-", "\u2212");
   for (const value of ticks(...scale.xs)) {
     const x = scale.x(value);
     layer.append(make("line", { x1: x, x2: x, y1: low, y2: low + 4, class: "frame" }));
-    layer.append(make("text", { x, y: low + 15, "text-anchor": "middle", "font-size": 11 }, value));
+    layer.append(make("text", { x, y: low + 15, "text-anchor": "middle", "font-size": 11 }, minus(value)));
   }
   for (const value of ticks(...scale.ys)) {
     const y = scale.y(value);
     layer.append(make("line", { x1: LEFT - 4, x2: LEFT, y1: y, y2: y, class: "frame" }));
-    layer.append(make("text", { x: LEFT - 7, y: y + 4, "text-anchor": "end", "font-size": 11 }, value));
+    layer.append(make("text", { x: LEFT - 7, y: y + 4, "text-anchor": "end", "font-size": 11 }, minus(value)));
   }
   const across = { x: (LEFT + right) / 2, y: HEIGHT - 8, "text-anchor": "middle" };
   const up = { transform: `translate(13 ${(TOP + low) / 2}) rotate(-90)`, "text-anchor": "middle" };

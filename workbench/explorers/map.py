@@ -26,7 +26,7 @@ class Map(anywidget.AnyWidget):
     points = traitlets.Dict().tag(sync=True)
     shown = traitlets.List(traitlets.Int()).tag(sync=True)  # groups
     legend = traitlets.List().tag(sync=True)  # [mark, colour, text]
-    axes = traitlets.List(traitlets.Unicode(), ["", ""]).tag(sync=True)
+    axes = traitlets.List(traitlets.Unicode(), ["", ""]).tag(sync=True)  # names; empty ones have no ticks either
     bounds = traitlets.List(traitlets.Float(), [-1.0, 1.0, -1.0, 1.0]).tag(sync=True)  # left, right, bottom, top
     # dictionaries of x, y, a, b, angle (radians), colour, dash (as in SVG), width, text
     ellipses = traitlets.List().tag(sync=True)
