@@ -2,6 +2,8 @@
 
 import math
 import re
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,6 +34,7 @@ from workbench.networks.classifiers import CLASSIFIERS
 from workbench.runs import build_model
 
 ITEMS = 30
+ROOT = Path(__file__).parents[1]
 
 
 def make_exhibit(name: str, **changes) -> Exhibit:
@@ -251,7 +254,7 @@ def test_ellipses_are_drawn_at_one_and_two_deviations_and_the_dynamic_prior_once
 
 def urls(html: str) -> dict[str, str]:
     """Pictures by their alternative texts, up to the judges' words."""
-    return {alt.split(",  judged")[0]: src for alt, src in re.findall(r'<img alt="([^"]*)" src="([^"]*)"', html)}
+    return {alt.split(", judged")[0]: src for alt, src in re.findall(r'<img alt="([^"]*)" src="([^"]*)"', html)}
 
 
 def test_beside_the_map_is_the_item_and_what_its_content_makes(exhibit):
@@ -418,9 +421,13 @@ def test_what_has_no_map_is_a_message_and_another_model_has_one(exhibit, tiny_ro
     seen.colour.value, seen.ellipses.value = "modality", False
     assert seen.map.points == {}
     seen.model.value = 1
-    assert len(seen.map.points["x"]) == 4 * ITEMS and "alert" not in seen.note.value and "A: digit" in seen.side.value
+    assert (
+        len(seen.map.points["x"]) == 4 * ITEMS
+        and 'role="alert"' not in seen.note.value
+        and "A: digit" in seen.side.value
+    )
     seen.model.value = 0
-    assert seen.map.points == {} and not seen.strip.value and "alert" in seen.note.value
+    assert seen.map.points == {} and not seen.strip.value and 'role="alert"' in seen.note.value
 
 
 def test_no_model_is_a_message():
@@ -433,3 +440,11 @@ def test_the_page_draws_every_trait_of_the_map():
     assert {"points", "shown", "ellipses", "path", "hovered", "a", "b"} <= own
     assert own == {name for name in own if f'"{name}"' in script}, "a trait that map.js never reads"
     assert "export default" in script and "http" not in script.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_the_script_is_installed_with_the_package():
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    installed = {
+        path for name, globs in patterns.items() for g in globs for path in (ROOT / name.replace(".", "/")).glob(g)
+    }
+    assert ROOT / "workbench/explorers/map.js" in installed

@@ -35,10 +35,6 @@ from workbench.explorers.pictures import message, page
 __all__ = ["draw_latent_map", "explore_latent"]
 
 PCA, TSNE = "PCA", "t-SNE"
-HELP = (
-    "Map of contents. Arrow keys move to the next point, Enter chooses it as A, Shift and Enter as B. "
-    "With a mouse: hover, click for A, Shift and click for B."
-)
 NOTES = {
     PCA: "Ellipses are at 1 and 2 standard deviations (39 % and 86 % of a Gaussian in the plane). All is decoded with "
     "styles at the prior's mean.",
@@ -67,13 +63,18 @@ class _Explorer:
         self.neighbours: dict[tuple[int, str], Tensor] = {}  # places by t-SNE, which take seconds
         self.chart: LatentMap | None = None
         self._make_controls()
-        self.map, self.side, self.strip = Map(title=HELP), widgets.HTML(), widgets.HTML()
+        self.map, self.side, self.strip = Map(title="Map of contents"), widgets.HTML(), widgets.HTML()
         self.note = widgets.HTML()
         self._connect()
         self._new_model()
         rows = [
             [self.model, self.joint, self.projection],
-            [self.colour, widgets.Label("points from"), self.groups, self.ellipses],
+            [
+                self.colour,
+                widgets.Label("points from", layout=widgets.Layout(margin="2px 12px 2px 24px")),
+                self.groups,
+                self.ellipses,
+            ],
             [self.map, self.side],
         ]
         which, how, picture = (widgets.HBox(row, layout=widgets.Layout(flex_flow="row wrap")) for row in rows)
@@ -81,13 +82,11 @@ class _Explorer:
 
     def _make_controls(self) -> None:
         names = [(exhibit.name, k) for k, exhibit in enumerate(self.exhibits)]
-        self.model = widgets.Dropdown(options=names, description="model")
-        self.joint = widgets.Dropdown(
-            description="joint", tooltip="how the joint posterior is made of the unimodal ones"
-        )
-        narrow = {"style": {"button_width": "auto"}, "layout": {"width": "290px"}}
-        self.projection = widgets.ToggleButtons(options=[PCA, TSNE], description="projection", **narrow)
-        self.colour = widgets.ToggleButtons(options=COLOURS, description="colour by", **narrow)
+        self.model = _choice(names, "model", "270px")
+        self.joint = _choice([], "joint", "230px")
+        self.joint.tooltip = "how the joint posterior is made of the unimodal ones"
+        self.projection = _choice([PCA, TSNE], "projection", "230px")
+        self.colour = _choice(COLOURS, "colour by", "270px")
         self.groups = widgets.HBox()
         self.ellipses = widgets.Checkbox(True, description="ellipses of A's item", indent=False)
 
@@ -221,6 +220,10 @@ class _Explorer:
         mixed = f" {OF_MIXTURE}" if self.chart.how == "mixture" else ""
         about = f"{self.chart.exhibit.note}; {self.chart.items} test items. Each point is the mean of a posterior of c."
         self.note.value = page(f'<p class="note">{escape(about + mixed)} {escape(NOTES[self.projection.value])}</p>')
+
+
+def _choice(options: Sequence[object], description: str, width: str) -> widgets.Dropdown:
+    return widgets.Dropdown(options=options, description=description, layout=widgets.Layout(width=width))
 
 
 def _switch(name: str, on: bool) -> widgets.Checkbox:

@@ -4,11 +4,12 @@ const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 560, HEIGHT = 520, LEFT = 46, RIGHT = 10, TOP = 10, BOTTOM = 42;
 const NEAR = 14; // pixels within which the mouse means a point
 const PAUSE = 80; // milliseconds between two messages to the kernel while the mouse moves
+const HOW = "Hover or press an arrow key; click or Enter chooses A, Shift-click or Shift-Enter chooses B.";
 let maps = 0; // so that clip paths of several maps on a page have different names
 
 const STYLE = `
-.workbench-map { color: var(--jp-ui-font-color1, var(--vscode-editor-foreground, #222)); width: ${WIDTH}px; max-width: 100%;
-  --paper: var(--jp-layout-color0, var(--vscode-editor-background, #fff)); font: 12px sans-serif }
+.workbench-map { color: var(--jp-ui-font-color1, var(--vscode-editor-foreground, #222)); width: ${WIDTH}px;
+  max-width: 100%; --paper: var(--jp-layout-color0, var(--vscode-editor-background, #fff)); font: 12px sans-serif }
 .workbench-map svg { display: block; width: 100%; height: auto; background: var(--paper); cursor: crosshair;
   user-select: none }
 .workbench-map svg:focus-visible { outline: 3px solid #0173b2; outline-offset: -3px }
@@ -96,7 +97,8 @@ function drawPath(layer, scale, path) {
 
 // a row for every sign of the points, and for every line style of the ellipses
 function drawLegend(list, legend, ellipses) {
-  const rows = legend.map(([mark, colour, text]) => [make("text", { class: "point", x: 13, y: 8, style: `fill:${colour}` }, mark), text]);
+  const sign = (mark, colour) => make("text", { class: "point", x: 13, y: 8, style: `fill:${colour}` }, mark);
+  const rows = legend.map(([mark, colour, text]) => [sign(mark, colour), text]);
   const seen = new Set();
   for (const e of ellipses) {
     if (seen.has(e.text)) continue;
@@ -104,9 +106,9 @@ function drawLegend(list, legend, ellipses) {
     const line = { x1: 1, x2: 25, y1: 8, y2: 8, stroke: e.colour, "stroke-width": e.width, "stroke-dasharray": e.dash };
     rows.push([make("line", line), e.text]);
   }
-  list.replaceChildren(...rows.map(([sign, text]) => {
+  list.replaceChildren(...rows.map(([drawn, text]) => {
     const row = document.createElement("li"), picture = make("svg", { viewBox: "0 0 26 16", "aria-hidden": "true" });
-    picture.append(sign);
+    picture.append(drawn);
     row.append(picture, text);
     return row;
   }));
@@ -152,13 +154,15 @@ function throttled(model) {
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-function build(el, title) {
+const introduction = (model) => `${model.get("title")}. ${HOW}`;
+
+function build(model, el) {
   const style = document.createElement("style"), root = document.createElement("div"), clip = `map-clip-${maps++}`;
   style.textContent = STYLE;
   root.className = "workbench-map";
   root.dataset.lmSuppressShortcuts = "true"; // or JupyterLab takes arrow keys and B as commands of the notebook
   const svg = make("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, tabindex: 0, role: "application",
-    "aria-roledescription": "map of points", "aria-label": title });
+    "aria-roledescription": "map of points", "aria-label": introduction(model) });
   const inside = make("clipPath", { id: clip });
   inside.append(make("rect", { x: LEFT, y: TOP, width: WIDTH - LEFT - RIGHT, height: HEIGHT - TOP - BOTTOM }));
   const layers = { inside };
@@ -169,6 +173,7 @@ function build(el, title) {
   svg.append(...Object.values(layers));
   const said = document.createElement("div"), legend = document.createElement("ul");
   said.className = "said";
+  said.textContent = HOW;
   said.setAttribute("aria-live", "polite");
   root.append(svg, said, legend);
   el.append(style, root);
@@ -176,7 +181,7 @@ function build(el, title) {
 }
 
 function render({ model, el }) {
-  const { svg, layers, said, legend } = build(el, model.get("title"));
+  const { svg, layers, said, legend } = build(model, el);
   const hover = throttled(model);
   let scale, places = new Map(), focused = -1;
 
@@ -191,9 +196,11 @@ function render({ model, el }) {
       if (!shown.has(group[i]) && !chosen.has(i)) continue;
       places.set(i, [scale.x(x[i]), scale.y(y[i])]);
       const [px, py] = places.get(i);
-      nodes.push(make("text", { class: "point", x: px.toFixed(1), y: py.toFixed(1), style: `fill:${colour[i]}` }, mark[i]));
+      const look = { class: "point", x: px.toFixed(1), y: py.toFixed(1), style: `fill:${colour[i]}` };
+      nodes.push(make("text", look, mark[i]));
     }
     layers.points.replaceChildren(...nodes);
+    if (!places.has(focused)) focus(-1); // it has gone with another map, or with its group
     overlays();
   }
 
@@ -224,8 +231,8 @@ function render({ model, el }) {
     if (point === focused) return;
     focused = point;
     const text = point < 0 ? "" : model.get("points").text[point];
-    said.textContent = text;
-    svg.setAttribute("aria-label", text ? `${text}. ${model.get("title")}` : model.get("title"));
+    said.textContent = text || HOW;
+    svg.setAttribute("aria-label", (text && `${text}. `) + introduction(model));
     rings();
     hover(point);
   }
@@ -245,7 +252,7 @@ function render({ model, el }) {
   svg.addEventListener("click", (event) => choose(under(event), event.shiftKey ? "b" : "a"));
   svg.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const key = event.key, from = places.has(focused) ? focused : places.has(model.get("a")) ? model.get("a") : [...places.keys()][0];
+    const key = event.key, from = [focused, model.get("a"), ...places.keys()].find((point) => places.has(point));
     if (from === undefined) return;
     if (key in ARROWS) focus(neighbour(places, from, ARROWS[key]));
     else if (key === "Enter") choose(from, event.shiftKey ? "b" : "a");

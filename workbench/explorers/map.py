@@ -21,7 +21,7 @@ class Map(anywidget.AnyWidget):
 
     _esm = Path(__file__).with_name("map.js")
 
-    title = traitlets.Unicode("Map").tag(sync=True)  # how screen readers introduce it
+    title = traitlets.Unicode("Map").tag(sync=True)  # what screen readers call it
     # equally long lists: x, y, mark (a character or two), colour (#rrggbb), group (a number), text (in words)
     points = traitlets.Dict().tag(sync=True)
     shown = traitlets.List(traitlets.Int()).tag(sync=True)  # groups
