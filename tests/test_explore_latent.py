@@ -410,6 +410,11 @@ def test_a_model_with_other_modalities_has_other_switches(exhibit, tiny_root):
     shown = seen.side.value
     seen.map.hovered = 3 * ITEMS + 4  # a message that was sent before the model changed
     assert seen.side.value == shown
+    strip = seen.strip.value
+    seen.map.a = 3 * ITEMS + 4
+    assert (seen.side.value, seen.strip.value) == (shown, strip)
+    seen.map.hovered, seen.map.a = -1, 2
+    assert "A: digit" in seen.side.value and "item 2" in seen.side.value and seen.strip.value != strip
 
 
 def test_what_has_no_map_is_a_message_and_another_model_has_one(exhibit, tiny_root):

@@ -41,7 +41,10 @@ NOTES = {
     TSNE: "t-SNE has places for these points only: ellipses and the line from A to B, which lie between them, are not "
     "drawn, and distances mean little.",
 }
-OF_MIXTURE = "The joint's point is the mean of the mixture; the model itself draws from its components."
+OF_MIXTURE = (
+    "The joint's point is the mean of the mixture and its ellipses show the mixture's covariance; the model itself "
+    "draws from its components."
+)
 
 
 def explore_latent(exhibits: Sequence[Exhibit], items: int = ITEMS) -> widgets.VBox:
@@ -67,18 +70,17 @@ class _Explorer:
         self.note = widgets.HTML()
         self._connect()
         self._new_model()
+        self.box = self._lay_out()
+
+    def _lay_out(self) -> widgets.VBox:
+        heading = widgets.Label("points from", layout=widgets.Layout(margin="2px 12px 2px 24px"))
         rows = [
             [self.model, self.joint, self.projection],
-            [
-                self.colour,
-                widgets.Label("points from", layout=widgets.Layout(margin="2px 12px 2px 24px")),
-                self.groups,
-                self.ellipses,
-            ],
+            [self.colour, heading, self.groups, self.ellipses],
             [self.map, self.side],
         ]
         which, how, picture = (widgets.HBox(row, layout=widgets.Layout(flex_flow="row wrap")) for row in rows)
-        self.box = widgets.VBox([which, how, self.note, picture, self.strip])
+        return widgets.VBox([which, how, self.note, picture, self.strip])
 
     def _make_controls(self) -> None:
         names = [(exhibit.name, k) for k, exhibit in enumerate(self.exhibits)]
@@ -201,7 +203,8 @@ class _Explorer:
         return interpolate(self.chart.content(self.map.a), self.chart.content(self.map.b))
 
     def _chosen(self, *_: object) -> None:
-        if self.chart is not None:
+        # a message that was under way when the model changed may name a point that the new map does not have
+        if self.chart is not None and max(self.map.a, self.map.b) < self.chart.points:
             self._overlay()
             self._pointed()
             self._interpolate()
@@ -209,7 +212,7 @@ class _Explorer:
     def _pointed(self, *_: object) -> None:
         """Beside the map: the point that is hovered over, or else A."""
         name, point = ("pointed at", self.map.hovered) if self.map.hovered != NONE else ("A", self.map.a)
-        if self.chart is not None and 0 <= point < self.chart.points:  # a late message may mean the map before
+        if self.chart is not None and 0 <= point < self.chart.points:
             self.side.value = item_page(self.chart, point, name)
 
     def _interpolate(self) -> None:

@@ -81,7 +81,8 @@ function drawEllipses(layer, scale, ellipses) {
   layer.replaceChildren(...ellipses.map((e) => {
     const turn = (-e.angle * 180) / Math.PI; // the page's y points down
     const node = make("ellipse", {
-      class: "ellipse", "stroke-width": e.width, rx: e.a * scale.unit, ry: e.b * scale.unit, stroke: e.colour, "stroke-dasharray": e.dash,
+      class: "ellipse", rx: e.a * scale.unit, ry: e.b * scale.unit,
+      stroke: e.colour, "stroke-width": e.width, "stroke-dasharray": e.dash,
       transform: `translate(${scale.x(e.x)} ${scale.y(e.y)}) rotate(${turn})`,
     });
     node.append(make("title", {}, e.text));
