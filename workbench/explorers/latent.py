@@ -1,0 +1,242 @@
+"""The latent explorer: a map of content posteriors beside what the model makes of the point that is meant."""
+
+from collections.abc import Sequence
+from html import escape
+
+import ipywidgets as widgets
+from jaxtyping import Float
+from torch import Tensor
+
+from workbench.explorers.exhibits import Exhibit
+from workbench.explorers.latent_drawing import (
+    COLOURS,
+    axis_names,
+    draw_latent_map,
+    ellipse_lines,
+    group_numbers,
+    item_page,
+    legend,
+    line_page,
+    signs,
+)  # fmt: skip
+from workbench.explorers.latent_map import (
+    ITEMS,
+    JOINT,
+    LatentMap,
+    interpolate,
+    joint_choices,
+    latent_map,
+    tsne,
+    with_joint,
+)
+from workbench.explorers.map import NONE, Map
+from workbench.explorers.pictures import message, page
+
+__all__ = ["draw_latent_map", "explore_latent"]
+
+PCA, TSNE = "PCA", "t-SNE"
+NOTES = {
+    PCA: "Ellipses are at 1 and 2 standard deviations (39 % and 86 % of a Gaussian in the plane). All is decoded with "
+    "styles at the prior's mean.",
+    TSNE: "t-SNE has places for these points only: ellipses and the line from A to B, which lie between them, are not "
+    "drawn, and distances mean little.",
+}
+OF_MIXTURE = (
+    "The joint's point is the mean of the mixture and its ellipses show the mixture's covariance; the model itself "
+    "draws from its components."
+)
+
+
+def explore_latent(exhibits: Sequence[Exhibit], items: int = ITEMS) -> widgets.VBox:
+    """A map of `items` test items for each model: points to hover over, two to choose, ellipses, the line between.
+
+    With a message instead of a map where there is no model.
+    """
+    if not exhibits:
+        return widgets.VBox([widgets.HTML(page(message("no model to explore: train one with `workbench train`")))])
+    return _Explorer(exhibits, items).box
+
+
+class _Explorer:
+    """Collects the values of the controls and asks the pure functions again; encoded items are kept per model."""
+
+    def __init__(self, exhibits: Sequence[Exhibit], items: int) -> None:
+        self.exhibits, self.items = exhibits, items
+        self.charts: dict[int, LatentMap] = {}
+        self.neighbours: dict[tuple[int, str], Tensor] = {}  # places by t-SNE, which take seconds
+        self.chart: LatentMap | None = None
+        self._make_controls()
+        self.map, self.side, self.strip = Map(title="Map of contents"), widgets.HTML(), widgets.HTML()
+        self.note = widgets.HTML()
+        self._connect()
+        self._new_model()
+        self.box = self._lay_out()
+
+    def _lay_out(self) -> widgets.VBox:
+        heading = widgets.Label("points from", layout=widgets.Layout(margin="2px 12px 2px 24px"))
+        rows = [
+            [self.model, self.joint, self.projection],
+            [self.colour, heading, self.groups, self.ellipses],
+            [self.map, self.side],
+        ]
+        which, how, picture = (widgets.HBox(row, layout=widgets.Layout(flex_flow="row wrap")) for row in rows)
+        return widgets.VBox([which, how, self.note, picture, self.strip])
+
+    def _make_controls(self) -> None:
+        names = [(exhibit.name, k) for k, exhibit in enumerate(self.exhibits)]
+        self.model = _choice(names, "model", "270px")
+        self.joint = _choice([], "joint", "230px")
+        self.joint.tooltip = "how the joint posterior is made of the unimodal ones"
+        self.projection = _choice([PCA, TSNE], "projection", "230px")
+        self.colour = _choice(COLOURS, "colour by", "270px")
+        self.groups = widgets.HBox()
+        self.ellipses = widgets.Checkbox(True, description="ellipses of A's item", indent=False)
+
+    def _connect(self) -> None:
+        self.model.observe(self._new_model, names="value")
+        self.joint.observe(self._new_joint, names="value")
+        self.projection.observe(self._draw, names="value")
+        self.colour.observe(self._draw, names="value")
+        self.ellipses.observe(self._overlay, names="value")
+        self.map.observe(self._chosen, names=["a", "b"])
+        self.map.observe(self._pointed, names="hovered")
+
+    def _new_model(self, *_: object) -> None:
+        """Another model: its items are encoded unless they have been, and controls follow its modalities."""
+        number = self.model.value
+        try:
+            if number not in self.charts:
+                how = next(iter(joint_choices(self.exhibits[number]).values()))
+                self.charts[number] = latent_map(self.exhibits[number], how, self.items)
+        except ValueError as error:
+            self._say_why(error)
+            return
+        before, self.chart = self.chart, self.charts[number]
+        self._follow(before)
+        self._renew()
+
+    def _say_why(self, error: ValueError) -> None:
+        """A model that has no map: a message, and nothing to point at."""
+        self.chart = None
+        with self.map.hold_sync():
+            self.map.points, self.map.ellipses, self.map.path = {}, [], []
+            self.map.a = self.map.b = self.map.hovered = NONE
+        self.side.value = self.strip.value = ""
+        self.note.value = page(message(str(error)))
+
+    def _follow(self, before: LatentMap | None) -> None:
+        """Controls of the new model; A and B stay where the new map has such points."""
+        chart = self.chart
+        self.joint.unobserve(self._new_joint, names="value")
+        self.joint.options = list(joint_choices(chart.exhibit).items())
+        self.joint.value = chart.how
+        self.joint.observe(self._new_joint, names="value")
+        if before is None or before.groups != chart.groups:
+            self.groups.children = [_switch(name, name != JOINT) for name in chart.groups]
+            for box in self.groups.children:
+                box.observe(self._regroup, names="value")
+        if before is None or before.groups != chart.groups or before.items != chart.items:
+            self._choose_first()
+
+    def _choose_first(self) -> None:
+        """A is the first item, and B the first of another class, both inferred from the first modality."""
+        labels = self.chart.batch.labels
+        with self.map.hold_trait_notifications():
+            self.map.hovered, self.map.a, self.map.b = NONE, 0, int((labels != labels[0]).int().argmax())
+
+    def _new_joint(self, *_: object) -> None:
+        """Another fusion for the joint: only its points move."""
+        if self.chart is not None:
+            self.chart = self.charts[self.model.value] = with_joint(self.chart, self.joint.value)
+            self._renew()
+
+    def _renew(self) -> None:
+        """Map and pictures of another chart."""
+        self._draw()
+        self._pointed()
+        self._interpolate()
+
+    def _draw(self, *_: object) -> None:
+        """Points, axes and legend, and what is drawn over them."""
+        if self.chart is None:
+            return
+        self.ellipses.disabled = self.projection.value == TSNE
+        places = self._places()
+        marks, colours = signs(self.chart, self.colour.value)
+        numbers = range(len(marks))
+        with self.map.hold_sync():
+            self.map.points = {
+                "x": places[:, 0].tolist(), "y": places[:, 1].tolist(), "mark": marks, "colour": colours,
+                "group": group_numbers(self.chart), "text": [self.chart.describe(point) for point in numbers],
+            }  # fmt: skip
+            self.map.legend = legend(self.chart, self.colour.value)
+            self.map.axes = axis_names(self.chart) if self.projection.value == PCA else ["", ""]
+            self.map.bounds = _bounds(places)
+            self._regroup()
+            self._overlay()
+        self._say()
+
+    def _places(self) -> Float[Tensor, "points 2"]:
+        """Where the points are in the projection chosen; t-SNE is computed when it is first asked for."""
+        if self.projection.value == PCA:
+            return self.chart.positions().flatten(0, 1)
+        key = self.model.value, self.chart.how
+        if key not in self.neighbours:
+            self.note.value = page(
+                f'<p role="status">computing t-SNE of {self.chart.points} points: some seconds …</p>'
+            )
+            self.neighbours[key] = tsne(self.chart.contents)
+        return self.neighbours[key].flatten(0, 1)
+
+    def _regroup(self, *_: object) -> None:
+        self.map.shown = [g for g, box in enumerate(self.groups.children) if box.value]
+
+    def _overlay(self, *_: object) -> None:
+        """Ellipses of A's item and the line from A to B, which only the plane of the components has a place for."""
+        a, b, flat = self.map.a, self.map.b, self.projection.value == PCA and self.chart is not None
+        drawn = flat and self.ellipses.value and a != NONE
+        self.map.ellipses = ellipse_lines(self.chart, self.chart.place(a)[1]) if drawn else []
+        ends = flat and NONE not in (a, b)
+        self.map.path = self.chart.plane.project(self._line()).tolist() if ends else []
+
+    def _line(self) -> Float[Tensor, "steps content"]:
+        return interpolate(self.chart.content(self.map.a), self.chart.content(self.map.b))
+
+    def _chosen(self, *_: object) -> None:
+        # a message that was under way when the model changed may name a point that the new map does not have
+        if self.chart is not None and max(self.map.a, self.map.b) < self.chart.points:
+            self._overlay()
+            self._pointed()
+            self._interpolate()
+
+    def _pointed(self, *_: object) -> None:
+        """Beside the map: the point that is hovered over, or else A."""
+        name, point = ("pointed at", self.map.hovered) if self.map.hovered != NONE else ("A", self.map.a)
+        if self.chart is not None and 0 <= point < self.chart.points:
+            self.side.value = item_page(self.chart, point, name)
+
+    def _interpolate(self) -> None:
+        if NONE not in (self.map.a, self.map.b):
+            self.strip.value = line_page(self.chart, self.map.a, self.map.b)
+
+    def _say(self) -> None:
+        mixed = f" {OF_MIXTURE}" if self.chart.how == "mixture" else ""
+        about = f"{self.chart.exhibit.note}; {self.chart.items} test items. Each point is the mean of a posterior of c."
+        self.note.value = page(f'<p class="note">{escape(about + mixed)} {escape(NOTES[self.projection.value])}</p>')
+
+
+def _choice(options: Sequence[object], description: str, width: str) -> widgets.Dropdown:
+    return widgets.Dropdown(options=options, description=description, layout=widgets.Layout(width=width))
+
+
+def _switch(name: str, on: bool) -> widgets.Checkbox:
+    layout = widgets.Layout(width="auto", margin="2px 12px 2px 0")
+    return widgets.Checkbox(on, description=name, indent=False, layout=layout)
+
+
+def _bounds(places: Float[Tensor, "points 2"]) -> list[float]:
+    """Left, right, bottom and top of a map with a margin round its points."""
+    low, high = places.amin(0), places.amax(0)
+    margin = 0.04 * (high - low).max().clamp(min=1e-6)
+    (left, bottom), (right, top) = (low - margin).tolist(), (high + margin).tolist()
+    return [left, right, bottom, top]

@@ -1,0 +1,162 @@
+"""What the latent explorer shows of a map: signs and colours, lines of ellipses, pages, and a static figure."""
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+import seaborn as sns
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse as Outline
+from torch import Tensor
+
+from workbench.explorers.generation import decode
+from workbench.explorers.latent_map import JOINT, STEPS, LatentMap, interpolate, item_ellipses
+from workbench.explorers.pictures import cell, page, table
+from workbench.plotting import panel
+
+PALETTE = sns.color_palette("colorblind", 10).as_hex()  # of digits, or of modalities; never without a sign
+DASHES = ((), (7, 3), (2, 2), (9, 3, 2, 3), (12, 4))  # lengths in pixels: of the modalities' ellipses
+OVER = {JOINT: ((), 2.6), "dynamic prior": ((7, 4), 2.6), "p(c)": ((2, 4), 2.4)}  # dashes and width of those over them
+GREY = "#949494"  # the joint's points
+INK = "currentColor"  # as the text around, in a light theme or a dark one
+COLOURS = ("class", "modality")
+PICTURE, THUMB = 72, 48  # pixels of a picture beside the map, and of one on the line below it
+
+
+def signs(chart: LatentMap, colour: str) -> tuple[list[str], list[str]]:
+    """Mark and colour (#rrggbb) of every point: its digit, or the sign of what it was inferred from.
+
+    ValueError for a colour that is none of COLOURS.
+    """
+    if colour not in COLOURS:
+        raise ValueError(f"points can be coloured by {' or '.join(COLOURS)}, not by {colour!r}")
+    if colour == "class":
+        digits = chart.batch.labels.tolist() * len(chart.groups)
+        return [str(digit) for digit in digits], [PALETTE[digit % 10] for digit in digits]
+    groups, shades = group_numbers(chart), group_colours(chart)
+    return [chart.marks[g] for g in groups], [shades[g] for g in groups]
+
+
+def group_numbers(chart: LatentMap) -> list[int]:
+    """The place of each point's group in `LatentMap.groups`."""
+    return [g for g in range(len(chart.groups)) for _ in range(chart.items)]
+
+
+def group_colours(chart: LatentMap) -> list[str]:
+    """A colour for each modality, and grey for the joint."""
+    return [*(PALETTE[m % 10] for m in range(len(chart.exhibit.letters))), GREY]
+
+
+def legend(chart: LatentMap, colour: str) -> list[list[str]]:
+    """Mark, colour and meaning of each kind of point."""
+    if colour == "class":
+        return [[str(digit), PALETTE[digit % 10], f"digit {digit}"] for digit in chart.batch.labels.unique().tolist()]
+    names = [*(f"from {m.name}" for m in chart.exhibit.model.modalities), "from all (joint)"]
+    return [list(row) for row in zip(chart.marks, group_colours(chart), names, strict=True)]
+
+
+def axis_names(chart: LatentMap) -> list[str]:
+    """Names of the principal components, with their shares of the variance of the unimodal means."""
+    return [f"component {k} ({share:.0%} of the variance)" for k, share in enumerate(chart.plane.shares, start=1)]
+
+
+def ellipse_lines(chart: LatentMap, item: int) -> list[dict[str, Any]]:
+    """An item's ellipses at one and two standard deviations, as `Map` draws them."""
+    found, lines = item_ellipses(chart, item), []
+    if chart.how == "dynamic_prior":
+        del found["dynamic prior"]  # which is the joint
+    for name, ellipse in found.items():
+        x, y = ellipse.centre
+        shape = {"x": x, "y": y, "angle": ellipse.angle} | _look(chart, name)
+        lines += [shape | {"a": size * ellipse.a, "b": size * ellipse.b} for size in (1, 2)]
+    return lines
+
+
+def _look(chart: LatentMap, name: str) -> dict[str, Any]:
+    """Colour, dashes, width and meaning of an ellipse."""
+    if name in OVER:
+        (dash, width), colour = OVER[name], INK
+        text = f"joint: {chart.how.replace('_', ' ')}" if name == JOINT else name
+    else:
+        m = chart.exhibit.index(name)
+        dash, width, colour, text = DASHES[m % len(DASHES)], 2.0, PALETTE[m % 10], f"q(c | {name})"
+    return {"colour": colour, "dash": " ".join(map(str, dash)), "width": width, "text": text}
+
+
+def item_page(chart: LatentMap, point: int, name: str) -> str:
+    """The item of a point in all modalities and, beside it, what is decoded from the content at the point."""
+    _, item = chart.place(point)
+    made = decode(chart.exhibit, chart.content(point).unsqueeze(0), {})
+    rows = []
+    for modality, x in zip(chart.exhibit.model.modalities, chart.batch.values, strict=True):
+        letter = modality.letter
+        given = cell(f"{letter}, test item", x[item], side=PICTURE)
+        decoded = cell(f"{letter}, decoded", made.values[letter][0], made.opinions[letter][0], PICTURE)
+        rows.append((f"{letter} {modality.name}", [given, decoded]))
+    return page(table(["test item", "decoded"], rows, f"{name}: {chart.describe(point)}"))
+
+
+def line_page(chart: LatentMap, a: int, b: int) -> str:
+    """Contents on the straight line from one point to another, decoded into every modality."""
+    made = decode(chart.exhibit, interpolate(chart.content(a), chart.content(b)), {})
+    names = ["A", *(f"{k}/{STEPS - 1}" for k in range(1, STEPS - 1)), "B"]
+    rows = []
+    for letter, values in made.values.items():
+        stations = zip(names, values, made.opinions[letter], strict=True)
+        rows.append((letter, [cell(f"{letter} at {name}", x, opinion, THUMB) for name, x, opinion in stations]))
+    return page(table(names, rows, f"From A ({chart.describe(a)}) to B ({chart.describe(b)})"))
+
+
+def draw_latent_map(
+    chart: LatentMap,
+    colour: str = "class",
+    groups: Collection[str] | None = None,
+    item: int | None = None,
+    positions: Float[Tensor, "groups n 2"] | None = None,
+) -> Figure:
+    """The map as a picture: points of some groups (None: of all modalities) and the ellipses of one item.
+
+    `positions` other than those in the plane, such as those of `tsne`, have no axes and no ellipses. ValueError for
+    an unknown colour or group.
+    """
+    groups = chart.exhibit.letters if groups is None else groups
+    if unknown := set(groups) - set(chart.groups):
+        raise ValueError(f"unknown groups {sorted(unknown)}: this map has {', '.join(chart.groups)}")
+    figure, axes = panel(1, 1, 7.0, 5.2)
+    ax, marks = axes[0, 0], signs(chart, colour)[0]
+    places = (chart.positions() if positions is None else positions).flatten(0, 1)
+    shown = [point for point in range(len(places)) if chart.place(point)[0] in groups]
+    for mark, shade, name in legend(chart, colour):
+        kind = places[[point for point in shown if marks[point] == mark]]
+        if len(kind):
+            ax.scatter(*kind.T.numpy(), marker=f"${mark}$", color=shade, s=28, linewidths=0.3, label=name)
+    ax.set(aspect="equal", adjustable="box", autoscale_on=False)
+    if positions is None:
+        _finish(figure, chart, item)
+    else:
+        ax.set(xticks=[], yticks=[])
+    figure.legend(loc="outside right upper", fontsize=8, frameon=False)
+    return figure
+
+
+def _finish(figure: Figure, chart: LatentMap, item: int | None) -> None:
+    """Names of the axes, and ellipses over the points."""
+    (ax,) = figure.axes
+    for number, line in enumerate([] if item is None else ellipse_lines(chart, item)):
+        _add_ellipse(ax, line, named=number % 2 == 0)
+    ax.set_xlabel(axis_names(chart)[0], fontsize=9)
+    ax.set_ylabel(axis_names(chart)[1], fontsize=9)
+    ax.tick_params(labelsize=8)
+
+
+def _add_ellipse(ax: Axes, line: dict[str, Any], named: bool) -> None:
+    """One ellipse and, if `named`, a line for the legend."""
+    gaps = tuple(float(length) / line["width"] for length in line["dash"].split())  # in units of the line's width
+    colour = "black" if line["colour"] == INK else line["colour"]
+    look = {"linewidth": 0.7 * line["width"], "linestyle": (0, gaps) if gaps else "-"}
+    turn, centre = math.degrees(line["angle"]), (line["x"], line["y"])
+    ax.add_patch(Outline(centre, 2 * line["a"], 2 * line["b"], angle=turn, fill=False, edgecolor=colour, **look))
+    if named:
+        ax.plot([], [], color=colour, label=line["text"], **look)
