@@ -321,7 +321,7 @@ class Opened:
     """The parts of an explorer by name."""
 
     def __init__(self, exhibits: list[Exhibit], items: int = ITEMS) -> None:
-        which, how, self.note, picture, self.strip = explore_latent(exhibits, items).children
+        which, how, self.note, picture, self.strip, _ = explore_latent(exhibits, items).children
         self.model, self.joint, self.projection = which.children
         self.colour, _, self.groups, self.ellipses = how.children
         self.map, self.side = picture.children
@@ -342,6 +342,15 @@ def test_pointing_and_choosing_change_the_pictures(exhibit, capsys):
     line = interpolate(chart.contents[0, 4], chart.contents[2, 5])
     np.testing.assert_allclose(seen.map.path, chart.plane.project(line))
     assert capsys.readouterr().out == ""
+
+
+def test_a_point_that_the_map_does_not_have_is_not_chosen(exhibit):
+    seen = Opened([exhibit])
+    first = seen.map.a, seen.map.b
+    seen.map.a = 4 * ITEMS
+    assert (seen.map.a, seen.map.b) == first and seen.map.ellipses
+    seen.ellipses.value = False
+    assert not seen.map.ellipses
 
 
 def test_switches_change_what_the_map_shows(exhibit):

@@ -30,6 +30,7 @@ from workbench.explorers.latent_map import (
     with_joint,
 )
 from workbench.explorers.map import NONE, Map
+from workbench.explorers.names import named
 from workbench.explorers.pictures import message, page
 
 __all__ = ["draw_latent_map", "explore_latent"]
@@ -80,7 +81,7 @@ class _Explorer:
             [self.map, self.side],
         ]
         which, how, picture = (widgets.HBox(row, layout=widgets.Layout(flex_flow="row wrap")) for row in rows)
-        return widgets.VBox([which, how, self.note, picture, self.strip])
+        return named(widgets.VBox([which, how, self.note, picture, self.strip]))
 
     def _make_controls(self) -> None:
         names = [(exhibit.name, k) for k, exhibit in enumerate(self.exhibits)]
@@ -203,8 +204,12 @@ class _Explorer:
         return interpolate(self.chart.content(self.map.a), self.chart.content(self.map.b))
 
     def _chosen(self, *_: object) -> None:
-        # a message that was under way when the model changed may name a point that the new map does not have
-        if self.chart is not None and max(self.map.a, self.map.b) < self.chart.points:
+        if self.chart is None:
+            return
+        if max(self.map.a, self.map.b) >= self.chart.points:
+            # a message that was under way when the model changed names a point that the new map does not have
+            self._choose_first()
+        else:
             self._overlay()
             self._pointed()
             self._interpolate()
