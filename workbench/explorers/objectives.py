@@ -5,6 +5,7 @@ noise. What the styles do is shown by `grids`.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import ipywidgets as widgets
 import torch
@@ -19,6 +20,7 @@ from workbench.objectives import METHODS
 from workbench.plotting import item_grid
 
 WISH = Wish(draws=4)
+MEANS = Wish(temperature=0.0)
 SMALL = 52  # pixels of a picture, so that three models with four draws each go beside each other
 OWN = "each method's own"
 
@@ -35,7 +37,7 @@ def compare(exhibits: Sequence[Exhibit], item: Item, wish: Wish = WISH, own: boo
     """
     alike = comparable(exhibits)
     return [
-        generate(exhibit, item, Wish(how, wish.temperature, wish.styles, wish.draws, wish.seed))
+        generate(exhibit, item, replace(wish, how=how))
         for exhibit, how in zip(alike, _posteriors(alike, wish, own), strict=True)
     ]
 
@@ -120,13 +122,14 @@ def objective_grid(
     exhibits: Sequence[Exhibit],
     item: Item,
     letters: Sequence[str] = (),
-    wish: Wish = Wish(draws=1, temperature=0.0),  # noqa: B008 - frozen
+    wish: Wish = MEANS,
     own: bool = True,
 ) -> Figure:
     """What each model generates given every subset of an item's modalities, all at once; the input is in front.
 
     Rows are the models for each of `letters` (none: all modalities), columns the subsets, larger ones first. One draw
-    each, by default of the posterior's mean. ValueError when the item lacks one of `letters`.
+    each, by default of the posterior's mean; of a mixture, of a component taken at random, the same for all models.
+    ValueError when the item lacks one of `letters`.
     """
     alike = comparable(exhibits)
     letters = tuple(letters) or alike[0].letters
@@ -134,11 +137,20 @@ def objective_grid(
         if letter not in item:
             raise ValueError(f"the item has no {letter} to stand in front of its row: it has {', '.join(item)}")
     given = sorted(subsets([letter for letter in alike[0].letters if letter in item]), key=len, reverse=True)
-    found = [compare(alike, {letter: item[letter] for letter in subset}, wish, own) for subset in given]
+    found = [compare(alike, _only(item, subset), replace(wish, draws=len(subset)), own) for subset in given]
+    generator = torch.Generator().manual_seed(wish.seed)
+    draws = [int(torch.randint(len(subset), (), generator=generator)) for subset in given]
     places = [(letter, place) for letter in letters for place in range(len(alike))]
-    rows = [[item[letter], *(of[place].values[letter][0] for of in found)] for letter, place in places]
+    rows = [
+        [item[letter], *(of[place].values[letter][draw] for of, draw in zip(found, draws, strict=True))]
+        for letter, place in places
+    ]
     names = [f"{alike[place].name}: {letter}" for letter, place in places]
     return item_grid(rows, names, ["input", *(",".join(subset) for subset in given)])
+
+
+def _only(item: Item, subset: Sequence[str]) -> Item:
+    return {letter: item[letter] for letter in subset}
 
 
 def explore_objectives(exhibits: Sequence[Exhibit]) -> widgets.VBox:
