@@ -35,15 +35,24 @@ def slider(description: str, value: float, low: float, high: float, step: float 
 def temperature() -> widgets.FloatSlider:
     """How far contents are drawn from the posterior's mean: 0 is the mean itself, 1 the posterior's own spread."""
     found = slider("temperature", 1.0, 0.0, 2.0, 0.05)
+    found.style.description_width = "initial"
     found.tooltip = "0: the mean of the content's distribution; 1: its own spread; more: wider than it"
     return found
 
 
 def classes() -> widgets.ToggleButtons:
     """The class of the input, 0 to 9."""
-    found = widgets.ToggleButtons(options=[*range(10)], value=3, description="class")
+    found = choice("class", [*range(10)], 34)
     found.tooltips = [f"an input of class {digit}" for digit in range(10)]
-    found.style.button_width = "36px"
+    found.value = 3
+    return found
+
+
+def choice(description: str, options: Sequence, width: int) -> widgets.ToggleButtons:
+    """One of a few, as buttons of so many pixels beside each other, none of them clipped."""
+    found = widgets.ToggleButtons(options=options, description=description)
+    found.style.button_width = f"{width}px"
+    found.layout.width = f"{(width + 6) * len(options) + 100}px"
     return found
 
 
@@ -77,4 +86,5 @@ def models(exhibits: Sequence[Exhibit], chosen: Sequence[int]) -> widgets.Select
 
 def row(*controls: widgets.Widget) -> widgets.HBox:
     """Controls side by side, on further lines where the page is narrow."""
-    return widgets.HBox(list(controls), layout=widgets.Layout(flex_flow="row wrap", align_items="center"))
+    layout = widgets.Layout(flex_flow="row wrap", align_items="center", grid_gap="2px 16px")
+    return widgets.HBox(list(controls), layout=layout)

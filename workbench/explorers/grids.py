@@ -14,8 +14,10 @@ from torch import Tensor
 
 from workbench.explorers import controls, pictures
 from workbench.explorers.exhibits import Exhibit, comparable
-from workbench.explorers.generation import Item, posterior, test_item
+from workbench.explorers.generation import Item, encode_items, test_item
 from workbench.explorers.objectives import own_posterior
+from workbench.inference import subset_posterior
+from workbench.model import Posteriors
 from workbench.plotting import item_grid
 
 CLASSES = 10
@@ -89,17 +91,18 @@ def _from_prior(exhibit: Exhibit, shape: tuple[int, int], seed: int) -> Tensor:
 def inferred_contents(
     exhibit: Exhibit, items: Sequence[Item], temperature: float = 1.0, seed: int = 0
 ) -> Float[Tensor, "columns content"]:
-    """One content for each item, drawn from its posterior under the model's own method.
+    """One content for each item, drawn from its posterior under the method's own fusion; all have the same letters.
 
     Of a mixture, from a component taken at random.
     """
-    generator, contents = torch.Generator().manual_seed(seed), []
-    for item in items:
-        q, _ = posterior(exhibit, item, own_posterior(exhibit), draws=max(len(item), 1))
-        pick = int(torch.randint(len(q.mean), (), generator=generator))
-        sample = q[pick].rsample(generator)
-        contents.append(q.mean[pick] + temperature * (sample - q.mean[pick]))
-    return torch.stack(contents)
+    given, generator = list(items[0]), torch.Generator().manual_seed(seed)
+    encoded, copies = encode_items(exhibit, items), len(given) * [*range(len(items))]
+    content, style, present = encoded.content[:, copies], encoded.style[:, copies], encoded.present[:, copies]
+    how, weight = own_posterior(exhibit), exhibit.config.prior_weight
+    # a mixture of as many components as copies: all items from the first, then all from the second, and so on
+    q = subset_posterior(exhibit.model, Posteriors(content, style, present), given, how, weight)
+    q = q[torch.randint(len(given), (len(items),), generator=generator) * len(items) + torch.arange(len(items))]
+    return q.mean + temperature * (q.rsample(generator) - q.mean)
 
 
 def items_of(exhibit: Exhibit, plan: Plan) -> list[Item]:
@@ -133,9 +136,12 @@ def draw_grids(exhibits: Sequence[Exhibit], plan: Plan) -> str:
     without = [exhibit.name for exhibit in alike if exhibit.model.style_dim == 0]
     parts = [pictures.message(_without_styles(without))] if without else []
     if plan.given:
-        parts.append(_inputs(alike[0], plan))
-    parts += [_table(exhibit, plan) for exhibit in alike]
-    return pictures.page(STYLE, f'<div class="grids">{"".join(parts)}</div>')
+        parts.append(_beside(_inputs(alike[0], plan)))
+    return pictures.page(STYLE, *parts, _beside(*(_table(exhibit, plan) for exhibit in alike)))
+
+
+def _beside(*tables: str) -> str:
+    return f'<div class="grids">{"".join(tables)}</div>'
 
 
 def _without_styles(names: Sequence[str]) -> str:
@@ -211,9 +217,7 @@ def explore_grid(exhibits: Sequence[Exhibit]) -> widgets.VBox:
     target = widgets.Dropdown(
         options=[(f"{m.name} ({m.letter})", m.letter) for m in modalities], description="generated"
     )
-    source = widgets.ToggleButtons(
-        options=[("a test item of each class", "items"), ("random, from p(c)", "random")], description="contents"
-    )
+    source = controls.choice("contents", [("a test item of each class", "items"), ("random, from p(c)", "random")], 180)
     following = controls.next_example("another test item of each class")
     rows = widgets.IntSlider(5, min=1, max=MOST_ROWS, description="styles", continuous_update=False)
     warmth = controls.temperature()

@@ -21,7 +21,7 @@ from workbench.plotting import item_grid
 
 WISH = Wish(draws=4)
 MEANS = Wish(temperature=0.0)
-SMALL = 52  # pixels of a picture, so that three models with four draws each go beside each other
+SMALL = 56  # pixels of a picture, so that three models with four draws each go beside each other
 OWN = "each method's own"
 
 
@@ -96,13 +96,12 @@ def _input(modality: Modality, item: Item) -> str:
 def _draws(name: str, modality: Modality, generated: Generated) -> str:
     """A cell of the table: all draws of one modality beside each other, four images or two strings to a line."""
     values, opinions = generated.values[modality.letter], generated.opinions[modality.letter]
-    parts = []
+    width = SMALL + 2 if values.dim() == 4 else 2 * SMALL + 6
+    box, parts = f"display: inline-block; vertical-align: top; width: {width}px; margin: 1px", []
     for draw, (x, opinion, origin) in enumerate(zip(values, opinions, generated.origins, strict=True), start=1):
         said = f"{name}: {modality.name}, draw {draw} from {origin}"
-        parts.append(f"<div>{pictures.cell(said, x, opinion, SMALL)}</div>")
-    width = SMALL + 2 if values.dim() == 4 else 2 * SMALL + 6
-    across = f"display: grid; grid-template-columns: repeat(auto-fill, {width}px); gap: 2px"
-    return f'<div style="{across}; width: {4 * SMALL + 14}px; margin: 0 auto">{"".join(parts)}</div>'
+        parts.append(f'<div style="{box}">{pictures.cell(said, x, opinion, SMALL)}</div>')
+    return f'<div style="max-width: {4 * SMALL + 20}px; margin: 0 auto">{"".join(parts)}</div>'
 
 
 def _in_words(how: str) -> str:
@@ -111,7 +110,7 @@ def _in_words(how: str) -> str:
 
 def _listed(item: Item, exhibit: Exhibit) -> str:
     names = [modality.name for modality in exhibit.model.modalities if modality.letter in item]
-    return " and ".join(names) if names else "nothing, so that contents are drawn from p(c)"
+    return ", ".join(names) if names else "nothing, so that contents are drawn from p(c)"
 
 
 def _notes(exhibits: Sequence[Exhibit]) -> str:
