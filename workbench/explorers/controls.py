@@ -52,7 +52,7 @@ def choice(description: str, options: Sequence, width: int) -> widgets.ToggleBut
     """One of a few, as buttons of so many pixels beside each other, none of them clipped."""
     found = widgets.ToggleButtons(options=options, description=description)
     found.style.button_width = f"{width}px"
-    found.layout.width = f"{(width + 6) * len(options) + 100}px"
+    found.layout.width = f"{(width + 6) * len(options)}px"
     return found
 
 
@@ -86,5 +86,5 @@ def models(exhibits: Sequence[Exhibit], chosen: Sequence[int]) -> widgets.Select
 
 def row(*controls: widgets.Widget) -> widgets.HBox:
     """Controls side by side, on further lines where the page is narrow."""
-    layout = widgets.Layout(flex_flow="row wrap", align_items="center", grid_gap="2px 16px")
+    layout = widgets.Layout(flex_flow="row wrap", align_items="flex-end", grid_gap="2px 16px")
     return widgets.HBox(list(controls), layout=layout)

@@ -22,6 +22,7 @@ from workbench.plotting import item_grid
 WISH = Wish(draws=4)
 MEANS = Wish(temperature=0.0)
 SMALL = 56  # pixels of a picture, so that three models with four draws each go beside each other
+WORD = 78  # pixels of a string
 OWN = "each method's own"
 
 
@@ -89,19 +90,21 @@ def _score(generated: Sequence[Generated], item: Item, digit: int) -> tuple[str,
 
 def _input(modality: Modality, item: Item) -> str:
     if modality.letter not in item:
-        return "not given"
+        return '<span style="white-space: nowrap">not given</span>'
     return pictures.cell(f"input: {modality.name}", item[modality.letter], side=SMALL)
 
 
 def _draws(name: str, modality: Modality, generated: Generated) -> str:
-    """A cell of the table: all draws of one modality beside each other, four images or two strings to a line."""
+    """A cell of the table: all draws of one modality, in pairs that stay together where the page is narrow."""
     values, opinions = generated.values[modality.letter], generated.opinions[modality.letter]
-    width = SMALL + 2 if values.dim() == 4 else 2 * SMALL + 6
-    box, parts = f"display: inline-block; vertical-align: top; width: {width}px; margin: 1px", []
+    box = f"display: inline-block; vertical-align: top; margin: 1px; width: {SMALL if values.dim() == 4 else WORD}px"
+    parts = []
     for draw, (x, opinion, origin) in enumerate(zip(values, opinions, generated.origins, strict=True), start=1):
         said = f"{name}: {modality.name}, draw {draw} from {origin}"
         parts.append(f'<div style="{box}">{pictures.cell(said, x, opinion, SMALL)}</div>')
-    return f'<div style="max-width: {4 * SMALL + 20}px; margin: 0 auto">{"".join(parts)}</div>'
+    pairs = ("".join(parts[first : first + 2]) for first in range(0, len(parts), 2))
+    drawn = "".join(f'<div style="display: inline-block; white-space: nowrap">{pair}</div>' for pair in pairs)
+    return f'<div style="max-width: {4 * SMALL + 24}px; margin: 0 auto">{drawn}</div>'
 
 
 def _in_words(how: str) -> str:
