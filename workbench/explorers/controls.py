@@ -1,6 +1,7 @@
 """Controls that several explorers share. Each says by its own words what it does, for those who do not see it."""
 
 from collections.abc import Callable, Sequence
+from threading import RLock
 
 import ipywidgets as widgets
 import traitlets
@@ -22,9 +23,19 @@ class Counter(widgets.Button):
 
 
 def on_change(controls: Sequence[widgets.Widget], redraw: Callable[..., None]) -> None:
-    """Call `redraw` whenever one of the controls gets another value or a button is pressed."""
+    """Call `redraw` whenever one of the controls gets another value or a button is pressed, one call at a time.
+
+    JupyterLab may deliver two changes to two threads of the kernel. A call that began earlier must not end later and
+    put an older picture over a newer one, so each waits for its turn and then reads the values as they are.
+    """
+    turn = RLock()
+
+    def in_turn(change: object) -> None:
+        with turn:
+            redraw(change)
+
     for control in controls:
-        control.observe(redraw, names="clicks" if isinstance(control, Counter) else "value")
+        control.observe(in_turn, names="clicks" if isinstance(control, Counter) else "value")
 
 
 def slider(description: str, value: float, low: float, high: float, step: float = 0.02) -> widgets.FloatSlider:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from workbench.distributions import Gaussian, Mixture
 from workbench.divergences import geometric_mean, jensen_shannon_bounds
-from workbench.explorers.controls import slider
+from workbench.explorers.controls import on_change, slider
 from workbench.fusion import dynamic_prior_weights, with_prior
 from workbench.plotting_theory import bell_curves
 from workbench.statements import lemma_2_terms
@@ -69,7 +69,6 @@ def explore_divergences() -> widgets.VBox:
         values = [[control.value for control in row[shown]] for row in (means, deviations)]
         picture.value = to_png(draw_divergences(*values, prior.value))
 
-    for control in (count, *means, *deviations, prior):
-        control.observe(redraw, names="value")
+    on_change([count, *means, *deviations, prior], redraw)
     redraw()
     return widgets.VBox([count, widgets.HBox(means), widgets.HBox(deviations), prior, picture])
