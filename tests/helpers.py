@@ -3,6 +3,7 @@
 import math
 from unittest import mock
 
+import ipywidgets as widgets
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
@@ -158,3 +159,10 @@ def fill_cache_with_judges(data: str) -> None:
     """Put untrained judges of a data set into the cache, so that an evaluation has nothing to train."""
     with mock.patch.object(classifiers, "_train", lambda train, k, network, progress: network.eval()):
         classifiers.classifiers_of(*(load_dataset(data, split, repeats=2) for split in ("train", "test")))
+
+
+def controls_of(explorer: widgets.VBox) -> dict[str, widgets.Widget]:
+    """An explorer's controls by their descriptions, and what it shows, its last child, as "picture"."""
+    *rows, picture = explorer.children
+    flat = [control for row in rows for control in (row.children if isinstance(row, widgets.Box) else [row])]
+    return {control.description: control for control in flat} | {"picture": picture}

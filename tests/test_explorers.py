@@ -1,13 +1,16 @@
 """Explorers: the pure drawing against the package's numbers, and the widgets redrawing when a slider moves."""
 
 import io
+from threading import Event, Thread
 
+import ipywidgets as widgets
 import pytest
 import torch
 from PIL import Image
 
 from workbench import divergences, explorers, quadrature
 from workbench.distributions import Gaussian
+from workbench.explorers.controls import Counter, on_change
 from workbench.fusion import with_prior
 
 
@@ -68,3 +71,25 @@ def test_the_third_posterior_can_be_switched_off():
     assert means.children[2].disabled and deviations.children[2].disabled and not means.children[1].disabled
     count.value = 3
     assert not means.children[2].disabled
+
+
+def test_changes_in_two_threads_end_in_a_picture_of_both():
+    """The first redraw waits for the second, in vain: it would otherwise put its older picture over the newer one."""
+    slider, button, shown = widgets.IntSlider(), Counter("again", "draw again"), []
+    begun, overtaken = Event(), Event()
+
+    def redraw(_):
+        values = slider.value, button.clicks
+        begun.set()
+        if not values[1]:
+            assert not overtaken.wait(0.5)
+        shown.append(values)
+        overtaken.set()
+
+    on_change([slider, button], redraw)
+    first = Thread(target=lambda: setattr(slider, "value", 1))
+    first.start()
+    begun.wait()
+    button.click()
+    first.join()
+    assert shown == [(1, 0), (1, 1)]

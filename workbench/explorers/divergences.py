@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from workbench.distributions import Gaussian, Mixture
 from workbench.divergences import geometric_mean, jensen_shannon_bounds
+from workbench.explorers.controls import on_change, slider
 from workbench.fusion import dynamic_prior_weights, with_prior
 from workbench.plotting_theory import bell_curves
 from workbench.statements import lemma_2_terms
@@ -56,23 +57,18 @@ def to_png(figure: Figure) -> bytes:
 def explore_divergences() -> widgets.VBox:
     """Two or three posteriors moved by hand: sliders for means, standard deviations and the weight of p(z)."""
     count = widgets.ToggleButtons(options=[2, 3], value=3, description="posteriors")
-    means = [_slider(f"mean {m}", start, -4.0, 4.0) for m, start in enumerate((-1.5, 0.0, 1.5), start=1)]
-    deviations = [_slider(f"deviation {m}", 0.6, 0.1, 3.0) for m in (1, 2, 3)]
-    prior = _slider("weight of p", 0.25, 0.02, 0.9)
+    means = [slider(f"mean {m}", start, -4.0, 4.0) for m, start in enumerate((-1.5, 0.0, 1.5), start=1)]
+    deviations = [slider(f"deviation {m}", 0.6, 0.1, 3.0) for m in (1, 2, 3)]
+    prior = slider("weight of p", 0.25, 0.02, 0.9)
     picture = widgets.Image(format="png")
 
     def redraw(*_: object) -> None:
         shown = slice(count.value)
-        for slider in (means[2], deviations[2]):
-            slider.disabled = count.value == 2
-        values = [[slider.value for slider in row[shown]] for row in (means, deviations)]
+        for control in (means[2], deviations[2]):
+            control.disabled = count.value == 2
+        values = [[control.value for control in row[shown]] for row in (means, deviations)]
         picture.value = to_png(draw_divergences(*values, prior.value))
 
-    for control in (count, *means, *deviations, prior):
-        control.observe(redraw, names="value")
+    on_change([count, *means, *deviations, prior], redraw)
     redraw()
     return widgets.VBox([count, widgets.HBox(means), widgets.HBox(deviations), prior, picture])
-
-
-def _slider(description: str, value: float, low: float, high: float) -> widgets.FloatSlider:
-    return widgets.FloatSlider(value, min=low, max=high, step=0.02, description=description, continuous_update=False)

@@ -1,6 +1,7 @@
 """What an explorer shows: a trained model with its judges and the test items to choose from."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from workbench.config import Config
@@ -82,3 +83,26 @@ def exhibits(folder: str | Path | None = None) -> list[Exhibit]:
             "that come with the project"
         )
     return [exhibit(run) for run in runs]
+
+
+def comparable(exhibits: Sequence[Exhibit]) -> list[Exhibit]:
+    """Exhibits that can be shown side by side, each by a name of its own: those that share one are numbered.
+
+    ValueError, with the cure, when there is none, or when their modalities or test items differ.
+    """
+    if not exhibits:
+        raise ValueError("there is no model to show: give at least one, such as one of `exhibits()`")
+    first = exhibits[0]
+    for other in exhibits[1:]:
+        if (other.letters, other.data.name) != (first.letters, first.data.name):
+            raise ValueError(
+                f"models that are compared need the same modalities and test items: {first.name} has "
+                f"{', '.join(first.letters)} of {first.data.name}, {other.name} has {', '.join(other.letters)} of "
+                f"{other.data.name}; show them one by one"
+            )
+    names = [exhibit.name for exhibit in exhibits]
+    numbers = [names[: place + 1].count(name) for place, name in enumerate(names)]
+    return [
+        replace(exhibit, name=f"{exhibit.name} no. {number}") if names.count(exhibit.name) > 1 else exhibit
+        for exhibit, number in zip(exhibits, numbers, strict=True)
+    ]

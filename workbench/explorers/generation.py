@@ -88,16 +88,20 @@ def posterior(exhibit: Exhibit, item: Item, how: str, draws: int = 1) -> tuple[D
     return q, [exhibit.letters[m] for m in stratified_choice(mixture_weights(encoded.present)).tolist()]
 
 
-@torch.no_grad()
 def encode(exhibit: Exhibit, item: Item, copies: int = 1) -> Posteriors:
     """Unimodal posteriors of one item, `copies` times; those of modalities that are not given are marked absent."""
-    for letter in item:
+    return encode_items(exhibit, [item] * copies)
+
+
+@torch.no_grad()
+def encode_items(exhibit: Exhibit, items: Sequence[Item]) -> Posteriors:
+    """Unimodal posteriors of several items, each of which may lack other modalities."""
+    for letter in {letter for item in items for letter in item}:
         exhibit.index(letter)  # an unknown one is refused
     shapes = dict(zip(exhibit.letters, exhibit.data.shapes, strict=True))
-    values = [item.get(letter, _nothing(shape)) for letter, shape in shapes.items()]
-    present = torch.tensor([[letter in item] * copies for letter in exhibit.letters])
-    batch = Batch(tuple(x.expand(copies, *x.shape) for x in values), present, torch.zeros(copies, dtype=torch.long))
-    return exhibit.model.encode(batch)
+    values = [torch.stack([item.get(letter, _nothing(shape)) for item in items]) for letter, shape in shapes.items()]
+    present = torch.tensor([[letter in item for item in items] for letter in exhibit.letters])
+    return exhibit.model.encode(Batch(tuple(values), present, torch.zeros(len(items), dtype=torch.long)))
 
 
 def _nothing(shape: tuple[int, ...]) -> Tensor:

@@ -26,7 +26,7 @@ STYLE = """<style>
 .workbench img { image-rendering: pixelated; display: block; margin: 0 auto 2px; border: 1px solid #555 }
 .workbench .text { font: 15px/1.25 monospace; white-space: pre; margin: 0 }
 .workbench .bars { opacity: .45 }
-.workbench .note { font-size: 12px; opacity: .85 }
+.workbench .note { font-size: 12px; line-height: 1.3; white-space: normal; opacity: .85 }
 .workbench .alert { border-left: 4px solid #b34700; padding: 2px 8px; margin: 4px 0 }
 </style>"""
 

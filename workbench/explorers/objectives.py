@@ -1,0 +1,195 @@
+"""The same input under several objectives side by side, while modalities are switched off one by one.
+
+Models are compared by their contents alone: styles stay at the prior's mean, and all contents are drawn with the same
+noise. What the styles do is shown by `grids`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import ipywidgets as widgets
+import torch
+from matplotlib.figure import Figure
+
+from workbench.explorers import controls, pictures
+from workbench.explorers.exhibits import Exhibit, comparable
+from workbench.explorers.generation import POSTERIORS, Generated, Item, Wish, generate, test_item
+from workbench.fusion import subsets
+from workbench.modality import Modality
+from workbench.objectives import METHODS
+from workbench.plotting import item_grid
+
+WISH = Wish(draws=4)
+MEANS = Wish(temperature=0.0)
+SMALL = 56  # pixels of a picture, so that three models with four draws each go beside each other
+WORD = 78  # pixels of a string
+OWN = "each method's own"
+
+
+def own_posterior(exhibit: Exhibit) -> str:
+    """The fusion that a model's method infers with, the paper's first: one of `fusion.FUSIONS`."""
+    return METHODS[exhibit.config.objective].inference[0]
+
+
+def compare(exhibits: Sequence[Exhibit], item: Item, wish: Wish = WISH, own: bool = True) -> list[Generated]:
+    """What each model generates given an item, in their order; `own`: by its method's posterior, not by `wish.how`.
+
+    ValueError for models that cannot be compared, for a modality or a fusion that a model does not have.
+    """
+    alike = comparable(exhibits)
+    return [
+        generate(exhibit, item, replace(wish, how=how))
+        for exhibit, how in zip(alike, _posteriors(alike, wish, own), strict=True)
+    ]
+
+
+def _posteriors(exhibits: Sequence[Exhibit], wish: Wish, own: bool) -> list[str]:
+    return [own_posterior(exhibit) if own else wish.how for exhibit in exhibits]
+
+
+def agreement(generated: Generated, digit: int) -> tuple[int, int]:
+    """How many draws, over all modalities, are judged to be of a class; and how many there are."""
+    judged = _judged(generated)
+    return int((judged == digit).sum()), judged.numel()
+
+
+def harmony(generated: Generated) -> tuple[int, int]:
+    """How many draws are judged to be of the same class in all modalities; and how many there are."""
+    judged = _judged(generated)
+    return int((judged == judged[0]).all(0).sum()), judged.shape[1]
+
+
+def _judged(generated: Generated) -> torch.Tensor:
+    return torch.stack([opinion.argmax(-1) for opinion in generated.opinions.values()])  # [modalities, draws]
+
+
+def draw_objectives(exhibits: Sequence[Exhibit], item: Item, digit: int, wish: Wish = WISH, own: bool = True) -> str:
+    """A table as HTML: for each modality the input and what each model draws, then how often that is of its class.
+
+    `item` holds what is given of a test item of class `digit`; errors as those of `compare`.
+    """
+    alike = comparable(exhibits)
+    generated = compare(alike, item, wish, own)
+    rows = [("fused by", ["", *map(_in_words, _posteriors(alike, wish, own))])] if item else []
+    for modality in alike[0].model.modalities:
+        drawn = [_draws(e.name, modality, found) for e, found in zip(alike, generated, strict=True)]
+        rows.append((f"{modality.name} ({modality.letter})", [_input(modality, item), *drawn]))
+    rows.append(_score(generated, item, digit))
+    caption = f"Given {_listed(item, alike[0])}: {wish.draws} draws of each model, styles at the prior's mean"
+    return pictures.page(pictures.table(["input", *(e.name for e in alike)], rows, caption), _notes(alike))
+
+
+def _score(generated: Sequence[Generated], item: Item, digit: int) -> tuple[str, list[str]]:
+    """The last row: coherence with the input's class, or, where nothing is given, among the modalities."""
+    if item:
+        counts = (agreement(found, digit) for found in generated)
+        return "in all", [f"class {digit}", *(f"agrees with the input's class in {k} of {n}" for k, n in counts)]
+    counts = (harmony(found) for found in generated)
+    return "in all", ["no class", *(f"all modalities agree in {k} of {n}" for k, n in counts)]
+
+
+def _input(modality: Modality, item: Item) -> str:
+    if modality.letter not in item:
+        return '<span style="white-space: nowrap">not given</span>'
+    return pictures.cell(f"input: {modality.name}", item[modality.letter], side=SMALL)
+
+
+def _draws(name: str, modality: Modality, generated: Generated) -> str:
+    """A cell of the table: all draws of one modality, in pairs that stay together where the page is narrow."""
+    values, opinions = generated.values[modality.letter], generated.opinions[modality.letter]
+    box = f"display: inline-block; vertical-align: top; margin: 1px; width: {SMALL if values.dim() == 4 else WORD}px"
+    parts = []
+    for draw, (x, opinion, origin) in enumerate(zip(values, opinions, generated.origins, strict=True), start=1):
+        said = f"{name}: {modality.name}, draw {draw} from {origin}"
+        parts.append(f'<div style="{box}">{pictures.cell(said, x, opinion, SMALL)}</div>')
+    pairs = ("".join(parts[first : first + 2]) for first in range(0, len(parts), 2))
+    drawn = "".join(f'<div style="display: inline-block; white-space: nowrap">{pair}</div>' for pair in pairs)
+    return f'<div style="max-width: {4 * SMALL + 24}px; margin: 0 auto">{drawn}</div>'
+
+
+def _in_words(how: str) -> str:
+    return {fusion: name for name, fusion in POSTERIORS.items()}.get(how, how.replace("_", " "))
+
+
+def _listed(item: Item, exhibit: Exhibit) -> str:
+    names = [modality.name for modality in exhibit.model.modalities if modality.letter in item]
+    return ", ".join(names) if names else "nothing, so that contents are drawn from p(c)"
+
+
+def _notes(exhibits: Sequence[Exhibit]) -> str:
+    return f'<div class="note">{"<br>".join(pictures.escape(exhibit.note) for exhibit in exhibits)}</div>'
+
+
+def objective_grid(
+    exhibits: Sequence[Exhibit],
+    item: Item,
+    letters: Sequence[str] = (),
+    wish: Wish = MEANS,
+    own: bool = True,
+) -> Figure:
+    """What each model generates given every subset of an item's modalities, all at once; the input is in front.
+
+    Rows are the models for each of `letters` (none: all modalities), columns the subsets, larger ones first. One draw
+    each, by default of the posterior's mean; of a mixture, of a component taken at random, the same for all models.
+    ValueError when the item lacks one of `letters`.
+    """
+    alike = comparable(exhibits)
+    letters = tuple(letters) or alike[0].letters
+    for letter in letters:
+        if letter not in item:
+            raise ValueError(f"the item has no {letter} to stand in front of its row: it has {', '.join(item)}")
+    given = sorted(subsets([letter for letter in alike[0].letters if letter in item]), key=len, reverse=True)
+    found = [compare(alike, _only(item, subset), replace(wish, draws=len(subset)), own) for subset in given]
+    generator = torch.Generator().manual_seed(wish.seed)
+    draws = [int(torch.randint(len(subset), (), generator=generator)) for subset in given]
+    places = [(letter, place) for letter in letters for place in range(len(alike))]
+    rows = [
+        [item[letter], *(of[place].values[letter][draw] for of, draw in zip(found, draws, strict=True))]
+        for letter, place in places
+    ]
+    names = [f"{alike[place].name}: {letter}" for letter, place in places]
+    return item_grid(rows, names, ["input", *(",".join(subset) for subset in given)])
+
+
+def _only(item: Item, subset: Sequence[str]) -> Item:
+    return {letter: item[letter] for letter in subset}
+
+
+def explore_objectives(exhibits: Sequence[Exhibit]) -> widgets.VBox:
+    """One input, every model: choose its class, and which of its modalities are given.
+
+    Models that cannot be compared give a message in place of the controls.
+    """
+    picture = widgets.HTML()
+    try:
+        exhibits = comparable(exhibits)
+    except ValueError as error:
+        picture.value = pictures.page(pictures.message(str(error)))
+        return widgets.VBox([picture])
+    shown = controls.models(exhibits, range(len(exhibits)))
+    digit, following, given = controls.classes(), controls.next_example(), controls.given(exhibits[0])
+    fusion = widgets.Dropdown(options=[(OWN, "own"), *POSTERIORS.items()], description="posterior")
+    warmth, again = controls.temperature(), controls.resample("contents")
+
+    def redraw(*_: object) -> None:
+        whole = test_item(exhibits[0], digit.value, following.clicks)
+        item = {letter: x for letter, x in whole.items() if given[letter].value}
+        own = fusion.value == "own"
+        wish = Wish("" if own else fusion.value, warmth.value, draws=WISH.draws, seed=again.clicks)
+        try:
+            chosen = [exhibits[place] for place in shown.value]
+            picture.value = draw_objectives(chosen, item, digit.value, wish, own)
+        except ValueError as error:
+            picture.value = pictures.page(pictures.message(str(error)))
+
+    controls.on_change([shown, digit, following, *given.values(), fusion, warmth, again], redraw)
+    redraw()
+    return widgets.VBox(
+        [
+            controls.row(digit, following),
+            controls.row(*given.values()),
+            controls.row(fusion, warmth, again),
+            *([shown] if len(exhibits) > 1 else []),
+            picture,
+        ]
+    )
