@@ -13,6 +13,7 @@ from workbench.data import rendered, uci
 from workbench.data.dataset import Batch, load_dataset
 from workbench.data.images import Images, cached
 from workbench.distributions import Gaussian
+from workbench.explorers.names import Names
 from workbench.likelihoods import Categorical, Laplace
 from workbench.metrics import classifiers
 from workbench.modality import Modality
@@ -162,7 +163,7 @@ def fill_cache_with_judges(data: str) -> None:
 
 
 def controls_of(explorer: widgets.VBox) -> dict[str, widgets.Widget]:
-    """An explorer's controls by their descriptions, and what it shows, its last child, as "picture"."""
-    *rows, picture = explorer.children
+    """An explorer's controls by their descriptions, and what it shows, its last visible child, as "picture"."""
+    *rows, picture = [child for child in explorer.children if not isinstance(child, Names)]
     flat = [control for row in rows for control in (row.children if isinstance(row, widgets.Box) else [row])]
     return {control.description: control for control in flat} | {"picture": picture}

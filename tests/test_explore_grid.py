@@ -9,7 +9,7 @@ from helpers import controls_of
 from workbench.config import Config
 from workbench.data.dataset import Batch
 from workbench.explorers import generation, grids
-from workbench.explorers.exhibits import Exhibit, exhibits
+from workbench.explorers.exhibit import Exhibit, exhibits
 from workbench.explorers.grids import Plan
 from workbench.explorers.shipped import embedded, shipped_judges
 from workbench.inference import subset_posterior

@@ -15,7 +15,7 @@ from workbench.config import Config
 from workbench.data.dataset import load_dataset
 from workbench.distributions import Laplace, Mixture
 from workbench.explorers import generation, latent_drawing, pictures
-from workbench.explorers.exhibits import Exhibit
+from workbench.explorers.exhibit import Exhibit
 from workbench.explorers.latent import explore_latent
 from workbench.explorers.latent_map import (
     Ellipse,

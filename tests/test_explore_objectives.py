@@ -8,7 +8,7 @@ import torch
 from helpers import controls_of
 
 from workbench.explorers import generation, objectives
-from workbench.explorers.exhibits import Exhibit, exhibits
+from workbench.explorers.exhibit import Exhibit, exhibits
 from workbench.explorers.generation import Wish
 from workbench.inference import subset_posterior
 

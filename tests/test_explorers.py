@@ -52,7 +52,7 @@ def test_the_curves_are_densities():
 
 def test_every_control_draws_its_own_picture():
     explorer = explorers.explore_divergences()
-    count, means, deviations, prior, picture = explorer.children
+    count, means, deviations, prior, picture, _ = explorer.children
     assert Image.open(io.BytesIO(picture.value)).format == "PNG"
     seen = {picture.value}
     for control, value in (

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import center_of_mass
 
-from workbench.explorers.exhibits import exhibits
+from workbench.explorers.exhibit import exhibits
 from workbench.explorers.inputs import ImageInput, TextInput, inputs_of, item_of
 from workbench.explorers.pad import SIZE, Pad, like_mnist
 

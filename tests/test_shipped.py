@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from workbench.config import Config
 from workbench.data.images import DataError
-from workbench.explorers import exhibits as rooms
+from workbench.explorers import exhibit as rooms
 from workbench.explorers.shipped import (
     SCALE,
     models_dir,

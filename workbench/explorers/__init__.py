@@ -4,6 +4,28 @@ Each explorer stands on pure functions, which are tested by themselves; the widg
 comes back. None speaks or computes before it is touched, so notebooks that hold one can be compared.
 """
 
+from workbench.explorers.conditional import draw_conditional, explore_conditional
 from workbench.explorers.divergences import densities, draw_divergences, explore_divergences, to_png
+from workbench.explorers.exhibit import Exhibit, exhibits
+from workbench.explorers.grids import Plan, explore_grid, style_content_grid
+from workbench.explorers.latent import draw_latent_map, explore_latent
+from workbench.explorers.objectives import draw_objectives, explore_objectives, objective_grid
 
-__all__ = ["densities", "draw_divergences", "explore_divergences", "to_png"]
+__all__ = [
+    "Exhibit",
+    "Plan",
+    "densities",
+    "draw_conditional",
+    "draw_divergences",
+    "draw_latent_map",
+    "draw_objectives",
+    "exhibits",
+    "explore_conditional",
+    "explore_divergences",
+    "explore_grid",
+    "explore_latent",
+    "explore_objectives",
+    "objective_grid",
+    "style_content_grid",
+    "to_png",
+]

@@ -1,19 +1,24 @@
 """The conditional explorer: some modalities given, all of them generated, styles and temperature by hand."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from html import escape
+from threading import RLock
 from typing import Any
 
 import ipywidgets as widgets
 import torch
+from torch import Tensor
 
-from workbench.explorers import pictures
-from workbench.explorers.exhibits import Exhibit
-from workbench.explorers.generation import POSTERIORS, Item, Wish, generate, style_effects
+from workbench.explorers import controls, pictures
+from workbench.explorers.controls import in_turn
+from workbench.explorers.exhibit import Exhibit
+from workbench.explorers.generation import POSTERIORS, Item, Wish, generate, own_posterior, style_effects
 from workbench.explorers.inputs import Input, inputs_of, item_of
-from workbench.objectives import METHODS
+from workbench.explorers.names import named
 
 REACH = 3.0  # standard deviations that a style slider goes to
+NO_MODEL = "no model to explore: train one with `workbench train`"
 GIVEN_SIDE = 56  # pixels of what is given: smaller than what is generated
 
 
@@ -76,36 +81,22 @@ class ConditionalExplorer(widgets.VBox):
     """Given any modalities of one model: everything it generates, redrawn at each touch."""
 
     def __init__(self, exhibits: Sequence[Exhibit]) -> None:
+        self.exhibits, self.turn, self._held = list(exhibits), RLock(), False
         self.choice = widgets.Dropdown(options=[(e.name, k) for k, e in enumerate(exhibits)], description="model")
-        self.how = widgets.ToggleButtons(
-            options=POSTERIORS,
-            description="posterior",
-            style={"button_width": "auto"},
-            tooltips=list(POSTERIORS),
-            layout=widgets.Layout(width="max-content"),
-        )
-        self.temperature = widgets.FloatSlider(
-            1.0,
-            min=0.0,
-            max=2.0,
-            step=0.05,
-            description="temperature",
-            tooltip="0: posterior mean, 1: its spread",
-            style={"description_width": "initial"},
-        )
-        self.resample = widgets.Button(description="Resample contents", tooltip="other draws from the same posterior")
-        self.restyle = widgets.Button(description="Random styles", tooltip="one style a modality from p(s)")
-        self.plain = widgets.Button(description="Styles to zero", tooltip="the mean of p(s)")
+        self.how = controls.choice("posterior", list(POSTERIORS.items()), 100)
+        self.temperature = controls.temperature()
+        self.resample = controls.resample("contents")
+        self.restyle = controls.Counter("random styles", "one style for each modality, from p(s)", "refresh")
+        self.plain = controls.Counter("styles to zero", "the mean of p(s)")
         self.output = widgets.HTML()
-        self.exhibits, self.seed, self._held = list(exhibits), 0, False
         super().__init__()
         self.add_class("workbench-conditional")
+        self.choice.observe(self.enter, names="value")
         for control in (self.how, self.temperature):
             control.observe(self.redraw, names="value")
-        self.choice.observe(self.enter, names="value")
-        self.resample.on_click(self._resample)
-        self.restyle.on_click(lambda _: self._style(torch.randn))
-        self.plain.on_click(lambda _: self._style(torch.zeros))
+        self.resample.observe(self.redraw, names="clicks")
+        self.restyle.observe(self._randomise, names="clicks")
+        self.plain.observe(lambda _: self._style(torch.zeros), names="clicks")
         self.enter()
 
     @property
@@ -113,6 +104,7 @@ class ConditionalExplorer(widgets.VBox):
         """The model that is shown."""
         return self.exhibits[self.choice.value]
 
+    @in_turn
     def enter(self, *_: Any) -> None:
         """Inputs and sliders for the chosen model, and its own method's posterior."""
         self.inputs: list[Input] = inputs_of(self.exhibit)
@@ -121,11 +113,12 @@ class ConditionalExplorer(widgets.VBox):
             one.on_change(self.redraw)
         for slider in (slider for group in self.styles for slider in group.sliders):
             slider.observe(self.redraw, names="value")
-        own = METHODS[self.exhibit.config.objective].inference[0]
+        own = own_posterior(self.exhibit)
         with self._at_once():
             self.how.value = own if own in POSTERIORS.values() else "mixture"
             self._lay_out()
 
+    @in_turn
     def redraw(self, *_: Any) -> None:
         """Show what the controls ask for, or what is wrong with it."""
         if self._held:
@@ -143,28 +136,26 @@ class ConditionalExplorer(widgets.VBox):
     def wish(self) -> Wish:
         """What the controls ask for."""
         styles = {group.letter: group.values for group in self.styles}
-        return Wish(self.how.value, self.temperature.value, styles, seed=self.seed)
+        return Wish(self.how.value, self.temperature.value, styles, seed=self.resample.clicks)
 
     def _lay_out(self) -> None:
-        row = widgets.Layout(flex_flow="row wrap", align_items="flex-start")
-        given = widgets.HBox([one.widget for one in self.inputs], layout=row)
         columns = [widgets.VBox(group.sliders) for group in self.styles if group.size]
-        styles = widgets.HBox(columns, layout=row)
-        buttons = [self.resample, *([self.restyle, self.plain] if styles.children else [])]
+        note = pictures.page(f'<span class="note">{escape(self.exhibit.note)}</span>')
         self.children = [
-            widgets.HBox([self.choice, widgets.HTML(f'<span class="note">{self.exhibit.note}</span>')], layout=row),
-            given,
-            widgets.HBox([self.how, self.temperature], layout=row),
-            widgets.HBox(buttons, layout=row),
-            styles,
+            controls.row(self.choice, widgets.HTML(note)),
+            controls.row(*(one.widget for one in self.inputs)),
+            controls.row(self.how, self.temperature, self.resample),
+            *([controls.row(self.restyle, self.plain), controls.row(*columns)] if columns else []),
             self.output,
         ]
+        named(self)
 
-    def _resample(self, *_: Any) -> None:
-        self.seed += 1
-        self.redraw()
+    def _randomise(self, *_: Any) -> None:
+        generator = torch.Generator().manual_seed(self.restyle.clicks)
+        self._style(lambda size: torch.randn(size, generator=generator))
 
-    def _style(self, draw: Any) -> None:
+    @in_turn
+    def _style(self, draw: Callable[[int], Tensor]) -> None:
         """New values of all style sliders, drawn at once."""
         with self._at_once():
             for group in self.styles:
@@ -181,8 +172,8 @@ class ConditionalExplorer(widgets.VBox):
         self.redraw()
 
 
-def explore_conditional(exhibits: Sequence[Exhibit]) -> ConditionalExplorer:
-    """The conditional explorer of one or more models. ValueError when there is none."""
+def explore_conditional(exhibits: Sequence[Exhibit]) -> widgets.VBox:
+    """The conditional explorer of one or more models; a message where there is none."""
     if not exhibits:
-        raise ValueError("there is no model to explore: train one with `workbench train`")
+        return widgets.VBox([widgets.HTML(pictures.page(pictures.message(NO_MODEL)))])
     return ConditionalExplorer(exhibits)

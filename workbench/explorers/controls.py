@@ -1,12 +1,14 @@
 """Controls that several explorers share. Each says by its own words what it does, for those who do not see it."""
 
+import functools
 from collections.abc import Callable, Sequence
 from threading import RLock
+from typing import Any
 
 import ipywidgets as widgets
 import traitlets
 
-from workbench.explorers.exhibits import Exhibit
+from workbench.explorers.exhibit import Exhibit
 
 
 class Counter(widgets.Button):
@@ -30,12 +32,23 @@ def on_change(controls: Sequence[widgets.Widget], redraw: Callable[..., None]) -
     """
     turn = RLock()
 
-    def in_turn(change: object) -> None:
+    def locked(change: object) -> None:
         with turn:
             redraw(change)
 
     for control in controls:
-        control.observe(in_turn, names="clicks" if isinstance(control, Counter) else "value")
+        control.observe(locked, names="clicks" if isinstance(control, Counter) else "value")
+
+
+def in_turn(method: Callable[..., None]) -> Callable[..., None]:
+    """The same for a method that observes: all such methods of an object share its lock, the attribute `turn`."""
+
+    @functools.wraps(method)
+    def locked(self: Any, *changes: object) -> None:
+        with self.turn:
+            method(self, *changes)
+
+    return locked
 
 
 def slider(description: str, value: float, low: float, high: float, step: float = 0.02) -> widgets.FloatSlider:

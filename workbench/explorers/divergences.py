@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from workbench.distributions import Gaussian, Mixture
 from workbench.divergences import geometric_mean, jensen_shannon_bounds
 from workbench.explorers.controls import on_change, slider
+from workbench.explorers.names import named
 from workbench.fusion import dynamic_prior_weights, with_prior
 from workbench.plotting_theory import bell_curves
 from workbench.statements import lemma_2_terms
@@ -71,4 +72,4 @@ def explore_divergences() -> widgets.VBox:
 
     on_change([count, *means, *deviations, prior], redraw)
     redraw()
-    return widgets.VBox([count, widgets.HBox(means), widgets.HBox(deviations), prior, picture])
+    return named(widgets.VBox([count, widgets.HBox(means), widgets.HBox(deviations), prior, picture]))

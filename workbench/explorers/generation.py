@@ -13,15 +13,21 @@ from torch import Tensor
 
 from workbench.data.dataset import Batch
 from workbench.distributions import Diagonal, stratified_choice
-from workbench.explorers.exhibits import Exhibit
+from workbench.explorers.exhibit import Exhibit
 from workbench.fusion import mixture_weights
 from workbench.inference import subset_posterior
 from workbench.model import Posteriors
+from workbench.objectives import METHODS
 
 POSTERIORS = {"mixture": "mixture", "dynamic prior": "dynamic_prior", "product": "product"}  # as shown: in `fusion`
 REACH = 2.0  # standard deviations of p(s) between which the effect of a style is measured
 CONTENTS = 64  # draws from p(c) that it is a mean over
 Item = Mapping[str, Tensor]
+
+
+def own_posterior(exhibit: Exhibit) -> str:
+    """The fusion that a model's method infers with, the paper's first: one of `fusion.FUSIONS`."""
+    return METHODS[exhibit.config.objective].inference[0]
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from workbench.explorers import controls, pictures
-from workbench.explorers.exhibits import Exhibit, comparable
-from workbench.explorers.generation import Item, encode_items, test_item
-from workbench.explorers.objectives import own_posterior
+from workbench.explorers.exhibit import Exhibit, comparable
+from workbench.explorers.generation import Item, encode_items, own_posterior, test_item
+from workbench.explorers.names import named
 from workbench.inference import subset_posterior
 from workbench.model import Posteriors
 from workbench.plotting import item_grid
@@ -241,13 +241,15 @@ def explore_grid(exhibits: Sequence[Exhibit]) -> widgets.VBox:
     everything = [shown, target, source, *given.values(), following, rows, warmth, contents, styles]
     controls.on_change(everything, redraw)
     redraw()
-    return widgets.VBox(
-        [
-            controls.row(source, following),
-            controls.row(*given.values()),
-            controls.row(target, rows, styles),
-            controls.row(warmth, contents),
-            *([shown] if len(exhibits) > 1 else []),
-            picture,
-        ]
+    return named(
+        widgets.VBox(
+            [
+                controls.row(source, following),
+                controls.row(*given.values()),
+                controls.row(target, rows, styles),
+                controls.row(warmth, contents),
+                *([shown] if len(exhibits) > 1 else []),
+                picture,
+            ]
+        )
     )

@@ -7,7 +7,7 @@ import ipywidgets as widgets
 from torch import Tensor
 
 from workbench.data.text import WORDS, encode
-from workbench.explorers.exhibits import Exhibit
+from workbench.explorers.exhibit import Exhibit
 from workbench.explorers.generation import test_item
 from workbench.explorers.pad import Pad
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from html import escape
+from threading import RLock
 
 import ipywidgets as widgets
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.explorers.exhibits import Exhibit
+from workbench.explorers.controls import in_turn
+from workbench.explorers.exhibit import Exhibit
 from workbench.explorers.latent_drawing import (
     COLOURS,
     axis_names,
@@ -62,7 +64,7 @@ class _Explorer:
     """Collects the values of the controls and asks the pure functions again; encoded items are kept per model."""
 
     def __init__(self, exhibits: Sequence[Exhibit], items: int) -> None:
-        self.exhibits, self.items = exhibits, items
+        self.exhibits, self.items, self.turn = exhibits, items, RLock()
         self.charts: dict[int, LatentMap] = {}
         self.neighbours: dict[tuple[int, str], Tensor] = {}  # places by t-SNE, which take seconds
         self.chart: LatentMap | None = None
@@ -102,6 +104,7 @@ class _Explorer:
         self.map.observe(self._chosen, names=["a", "b"])
         self.map.observe(self._pointed, names="hovered")
 
+    @in_turn
     def _new_model(self, *_: object) -> None:
         """Another model: its items are encoded unless they have been, and controls follow its modalities."""
         number = self.model.value
@@ -145,6 +148,7 @@ class _Explorer:
         with self.map.hold_trait_notifications():
             self.map.hovered, self.map.a, self.map.b = NONE, 0, int((labels != labels[0]).int().argmax())
 
+    @in_turn
     def _new_joint(self, *_: object) -> None:
         """Another fusion for the joint: only its points move."""
         if self.chart is not None:
@@ -157,6 +161,7 @@ class _Explorer:
         self._pointed()
         self._interpolate()
 
+    @in_turn
     def _draw(self, *_: object) -> None:
         """Points, axes and legend, and what is drawn over them."""
         if self.chart is None:
@@ -189,9 +194,11 @@ class _Explorer:
             self.neighbours[key] = tsne(self.chart.contents)
         return self.neighbours[key].flatten(0, 1)
 
+    @in_turn
     def _regroup(self, *_: object) -> None:
         self.map.shown = [g for g, box in enumerate(self.groups.children) if box.value]
 
+    @in_turn
     def _overlay(self, *_: object) -> None:
         """Ellipses of A's item and the line from A to B, which only the plane of the components has a place for."""
         a, b, flat = self.map.a, self.map.b, self.projection.value == PCA and self.chart is not None
@@ -203,6 +210,7 @@ class _Explorer:
     def _line(self) -> Float[Tensor, "steps content"]:
         return interpolate(self.chart.content(self.map.a), self.chart.content(self.map.b))
 
+    @in_turn
     def _chosen(self, *_: object) -> None:
         if self.chart is None:
             return
@@ -214,6 +222,7 @@ class _Explorer:
             self._pointed()
             self._interpolate()
 
+    @in_turn
     def _pointed(self, *_: object) -> None:
         """Beside the map: the point that is hovered over, or else A."""
         name, point = ("pointed at", self.map.hovered) if self.map.hovered != NONE else ("A", self.map.a)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.distributions import Diagonal, Gaussian, Mixture
-from workbench.explorers.exhibits import Exhibit
+from workbench.explorers.exhibit import Exhibit
 from workbench.explorers.generation import POSTERIORS
 from workbench.fusion import dynamic_prior, fuse
 from workbench.model import Posteriors

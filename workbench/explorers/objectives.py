@@ -12,11 +12,11 @@ import torch
 from matplotlib.figure import Figure
 
 from workbench.explorers import controls, pictures
-from workbench.explorers.exhibits import Exhibit, comparable
-from workbench.explorers.generation import POSTERIORS, Generated, Item, Wish, generate, test_item
+from workbench.explorers.exhibit import Exhibit, comparable
+from workbench.explorers.generation import POSTERIORS, Generated, Item, Wish, generate, own_posterior, test_item
+from workbench.explorers.names import named
 from workbench.fusion import subsets
 from workbench.modality import Modality
-from workbench.objectives import METHODS
 from workbench.plotting import item_grid
 
 WISH = Wish(draws=4)
@@ -24,11 +24,6 @@ MEANS = Wish(temperature=0.0)
 SMALL = 56  # pixels of a picture, so that three models with four draws each go beside each other
 WORD = 78  # pixels of a string
 OWN = "each method's own"
-
-
-def own_posterior(exhibit: Exhibit) -> str:
-    """The fusion that a model's method infers with, the paper's first: one of `fusion.FUSIONS`."""
-    return METHODS[exhibit.config.objective].inference[0]
 
 
 def compare(exhibits: Sequence[Exhibit], item: Item, wish: Wish = WISH, own: bool = True) -> list[Generated]:
@@ -184,12 +179,14 @@ def explore_objectives(exhibits: Sequence[Exhibit]) -> widgets.VBox:
 
     controls.on_change([shown, digit, following, *given.values(), fusion, warmth, again], redraw)
     redraw()
-    return widgets.VBox(
-        [
-            controls.row(digit, following),
-            controls.row(*given.values()),
-            controls.row(fusion, warmth, again),
-            *([shown] if len(exhibits) > 1 else []),
-            picture,
-        ]
+    return named(
+        widgets.VBox(
+            [
+                controls.row(digit, following),
+                controls.row(*given.values()),
+                controls.row(fusion, warmth, again),
+                *([shown] if len(exhibits) > 1 else []),
+                picture,
+            ]
+        )
     )
