@@ -4,7 +4,6 @@ import base64
 import io
 import re
 import statistics
-import time
 
 import numpy as np
 import pytest
@@ -171,16 +170,3 @@ def test_a_posterior_that_a_model_cannot_have_is_told(models):
 def test_no_model_is_told():
     (only,) = explore_conditional([]).children
     assert "no model to explore" in only.value and 'role="alert"' in only.value
-
-
-def test_how_long_a_redraw_takes(explorer, capsys):
-    slider, times = explorer.styles[0].sliders[0], []
-    for step in range(60):
-        start = time.perf_counter()
-        slider.value = step / 20 - 1.5
-        times.append(1000 * (time.perf_counter() - start))
-    assert len({round(t, 6) for t in times}) > 1
-    with capsys.disabled():
-        print(
-            f"\nconditional explorer: a redraw takes {statistics.median(times):.0f} ms (p95 {sorted(times)[56]:.0f} ms)"
-        )
