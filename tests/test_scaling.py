@@ -14,7 +14,7 @@ from workbench.inference import evaluated_subsets
 from workbench.losses import Loss
 from workbench.objectives import METHODS
 from workbench.runs import Run, find_runs, start
-from workbench.scaling import Cost, Gain, Quality, cost, costs, gains, qualities
+from workbench.scaling import Cost, Gain, Quality, cost, costs, gains, qualities, read_costs, write_costs
 
 CONFIG = Config(device="cpu")
 
@@ -200,3 +200,10 @@ def test_information_gain_is_drawn_over_the_number_given():
         plotting_scaling.information_gain([*rows, Gain("mmJSD", 2, 0, 1, 0.5, 0.5)])
     with pytest.raises(ValueError, match="nothing to draw"):
         plotting_scaling.information_gain([])
+
+
+def test_costs_are_kept_with_the_machine(tmp_path):
+    rows = [Cost("mmJSD", 2, 0.02, 10_000, 500, 64), Cost("MoPoE", 8, 0.1, 80_000, 2000, 64)]
+    write_costs(rows, tmp_path / "costs.json")
+    assert read_costs(tmp_path / "costs.json") == rows
+    assert '"machine"' in (tmp_path / "costs.json").read_text() and len(list(tmp_path.iterdir())) == 1

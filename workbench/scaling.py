@@ -4,8 +4,10 @@ Costs are measured here and now; qualities are read from metrics.json of runs, a
 first (`Method.inference`). Rows are named tuples: `pandas.DataFrame(rows)` is a tidy frame of them.
 """
 
+import json
 import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -18,9 +20,10 @@ from workbench.data.dataset import load_dataset
 from workbench.data.polydigits import FAMILY
 from workbench.fusion import takes
 from workbench.objectives import METHODS, method
+from workbench.paths import replacing
 from workbench.report import label, label_of
 from workbench.results import Number
-from workbench.runs import Run, build_model
+from workbench.runs import Run, build_model, provenance
 from workbench.training import pick_device
 
 PROBES = ("linear_probe_full", "linear_probe")  # on all training items, else on 256
@@ -86,6 +89,18 @@ def costs(objectives: Sequence[str], counts: Sequence[int], rounds: int = 5, **s
     """
     feasible = [(name, m) for name in objectives for m in counts if takes(method(name).posterior, m)]
     return [cost(Config(objective=name, data=f"{FAMILY}-{m}", **settings), rounds) for name, m in feasible]
+
+
+def write_costs(rows: Sequence[Cost], path: Path) -> None:
+    """Keep costs as JSON, with machine, date and versions; whole or not at all."""
+    with replacing(path) as temporary:
+        content = {"measured_with": provenance(), "costs": [row._asdict() for row in rows]}
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def read_costs(path: Path) -> list[Cost]:
+    """Costs that were kept."""
+    return [Cost(**row) for row in json.loads(path.read_text())["costs"]]
 
 
 def qualities(runs: Iterable[Run]) -> list[Quality]:
