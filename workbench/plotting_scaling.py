@@ -68,10 +68,10 @@ def information_gain(gains: Sequence[Gain]) -> Figure:
 
 
 def _looks(rows: Sequence[Cost | Quality | Gain]) -> Look:
-    """A colour and a marker for each method, the same in all panels."""
+    """A colour and a marker for each method, the same in all panels, and in all figures of the same methods."""
     if not rows:
         raise ValueError("there is nothing to draw: measure a step, or train and evaluate a run, first")
-    names = list(dict.fromkeys(row.method for row in rows))
+    names = sorted({row.method for row in rows})
     colours = sns.color_palette("colorblind", len(names))
     return {name: {"color": colours[i], "marker": MARKERS[i % len(MARKERS)]} for i, name in enumerate(names)}
 
