@@ -156,7 +156,7 @@ def test_scaling_draws_every_number_with_one_look_for_each_method():
     seconds, memory, probe, coherence = figure.axes
     assert lines(seconds) == {f"{name}{i}": [(2, 20.0), (4, 40.0)] for i, name in enumerate(("MVAE", "mmJSD"))}
     assert lines(memory)["mmJSD1"] == [(2, 4.0), (4, 8.0)]
-    assert lines(probe)["MoPoE1"] == [(2, pytest.approx(0.85)), (4, pytest.approx(0.85))]
+    assert lines(probe)["MoPoE0"] == [(2, pytest.approx(0.85)), (4, pytest.approx(0.85))]
     (bars,) = probe.containers[0].lines[2]
     assert bars.get_segments()[0][:, 1].tolist() == pytest.approx([0.80, 0.90]), "one standard error of two seeds"
     assert [y for _, y in next(iter(lines(coherence).values()))] == [0.5, 0.5]
