@@ -18,7 +18,6 @@ from workbench.explorers.inputs import Input, inputs_of, item_of
 from workbench.explorers.names import named
 
 REACH = 3.0  # standard deviations that a style slider goes to
-NO_MODEL = "no model to explore: train one with `workbench train`"
 GIVEN_SIDE = 56  # pixels of what is given: smaller than what is generated
 
 
@@ -175,5 +174,5 @@ class ConditionalExplorer(widgets.VBox):
 def explore_conditional(exhibits: Sequence[Exhibit]) -> widgets.VBox:
     """The conditional explorer of one or more models; a message where there is none."""
     if not exhibits:
-        return widgets.VBox([widgets.HTML(pictures.page(pictures.message(NO_MODEL)))])
+        return controls.refusal(controls.NO_MODEL)
     return ConditionalExplorer(exhibits)

@@ -9,6 +9,9 @@ import ipywidgets as widgets
 import traitlets
 
 from workbench.explorers.exhibit import Exhibit
+from workbench.explorers.pictures import message, page
+
+NO_MODEL = "no model to explore: train one with `workbench train`"
 
 
 class Counter(widgets.Button):
@@ -112,3 +115,8 @@ def row(*controls: widgets.Widget) -> widgets.HBox:
     """Controls side by side, on further lines where the page is narrow."""
     layout = widgets.Layout(flex_flow="row wrap", align_items="flex-end", grid_gap="2px 16px")
     return widgets.HBox(list(controls), layout=layout)
+
+
+def refusal(text: str) -> widgets.VBox:
+    """In place of an explorer that cannot be: why, and the cure."""
+    return widgets.VBox([widgets.HTML(page(message(text)))])

@@ -206,12 +206,11 @@ def explore_grid(exhibits: Sequence[Exhibit]) -> widgets.VBox:
 
     Models that cannot be compared give a message in place of the controls.
     """
-    picture = widgets.HTML()
     try:
         exhibits = comparable(exhibits)
     except ValueError as error:
-        picture.value = pictures.page(pictures.message(str(error)))
-        return widgets.VBox([picture])
+        return controls.refusal(str(error))
+    picture = widgets.HTML()
     modalities = exhibits[0].model.modalities
     shown, given = controls.models(exhibits, [0]), controls.given(exhibits[0])
     target = widgets.Dropdown(

@@ -8,7 +8,7 @@ import ipywidgets as widgets
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.explorers.controls import in_turn
+from workbench.explorers.controls import NO_MODEL, in_turn, refusal
 from workbench.explorers.exhibit import Exhibit
 from workbench.explorers.latent_drawing import (
     COLOURS,
@@ -56,7 +56,7 @@ def explore_latent(exhibits: Sequence[Exhibit], items: int = ITEMS) -> widgets.V
     With a message instead of a map where there is no model.
     """
     if not exhibits:
-        return widgets.VBox([widgets.HTML(page(message("no model to explore: train one with `workbench train`")))])
+        return refusal(NO_MODEL)
     return _Explorer(exhibits, items).box
 
 

@@ -155,12 +155,11 @@ def explore_objectives(exhibits: Sequence[Exhibit]) -> widgets.VBox:
 
     Models that cannot be compared give a message in place of the controls.
     """
-    picture = widgets.HTML()
     try:
         exhibits = comparable(exhibits)
     except ValueError as error:
-        picture.value = pictures.page(pictures.message(str(error)))
-        return widgets.VBox([picture])
+        return controls.refusal(str(error))
+    picture = widgets.HTML()
     shown = controls.models(exhibits, range(len(exhibits)))
     digit, following, given = controls.classes(), controls.next_example(), controls.given(exhibits[0])
     fusion = widgets.Dropdown(options=[(OWN, "own"), *POSTERIORS.items()], description="posterior")
