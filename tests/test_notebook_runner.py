@@ -7,12 +7,15 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import ipywidgets as widgets
 import nbformat
 import pytest
+from ipywidgets.embed import dependency_state
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from workbench import notebooks
 from workbench.notebook_pages import mathml, summary_of, write_pages
+from workbench.notebook_widgets import static_widget
 
 PARAMETERS = """
 preset: str = "quick"  # quick | paper
@@ -228,6 +231,15 @@ def test_pages_show_the_last_state_of_widgets_and_progress(tmp_path):
     assert "style &lt;1&gt;: 0.5" in text and '<progress max="4.0" value="3.0">' in text and PIXEL in text
     assert "HBox(" not in text and "10%" not in text.replace("100%", "") and "100% ready\nnext" in text
     assert "1 min 05 s" in (tmp_path / "index.html").read_text()
+
+
+def test_choices_are_shown_by_their_labels_whether_one_or_several():
+    one = widgets.Dropdown(options=[("best", 1), ("worst", 2)], value=2, description="model")
+    several = widgets.SelectMultiple(options=["M", "S", "T"], value=["M", "T"], description="given")
+    none = widgets.SelectMultiple(options=["M"], description="left out")
+    box = widgets.VBox([one, several, none])
+    html = static_widget(box.model_id, dependency_state(box))
+    assert [text for text in re.findall(">([^<>]+)<", html)] == ["model: worst", "given: M, T", "left out: "]
 
 
 @pytest.mark.parametrize("tex", [r"\left(", r"a^b^c"])

@@ -37,7 +37,8 @@ def _control(state: Mapping[str, Any]) -> str:
     """A slider, text or choice as 'description: value'."""
     value = state.get("value")
     if value is None and state.get("_options_labels") and state.get("index") is not None:
-        value = state["_options_labels"][state["index"]]
+        index, labels = state["index"], state["_options_labels"]
+        value = labels[index] if isinstance(index, int) else ", ".join(labels[i] for i in index)
     if value is None:
         return ""
     description = state.get("description", "")
