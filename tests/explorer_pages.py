@@ -31,10 +31,14 @@ MISCALLED = """explorer => [...explorer.querySelectorAll('.widget-slider, .widge
     return name !== (control.querySelector('.widget-label').textContent || 'choice');
 }).map(control => control.outerHTML.slice(0, 160))"""
 
-# The right edge of what an explorer shows: the blank page beside it needs no picture.
+# The right edge of what an explorer shows, of its lines the text alone: the blank page beside it needs no picture.
 EDGE = """explorer => Math.max(...[...explorer.querySelectorAll(
     'img, table, svg, canvas, button, select, input, label, .note, .widget-readout')]
-    .filter(e => e.checkVisibility()).map(e => e.getBoundingClientRect().right))"""
+    .filter(e => e.checkVisibility()).map(e => {
+        const text = document.createRange();
+        text.selectNodeContents(e);
+        return (e.matches('.note') ? text : e).getBoundingClientRect().right;
+    }))"""
 
 
 def copy_of_notebook(folder: Path) -> Path:
@@ -121,6 +125,7 @@ def photograph(explorer: "Locator", name: str) -> Path:
     """A picture of an explorer without the blank to its right, in 256 colours: small enough for a README."""
     page = explorer.page
     page.mouse.move(0, 0)  # away from what answers to the mouse
+    page.evaluate("document.activeElement.blur()")
     explorer.scroll_into_view_if_needed()
     box = explorer.bounding_box()
     width = min(explorer.evaluate(EDGE) - box["x"] + 4, box["width"])
