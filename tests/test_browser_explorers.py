@@ -97,7 +97,8 @@ def test_a_word_that_is_none_gives_a_message(conditional, word, says):
 
 
 def test_a_drawing_by_mouse_and_by_keys(conditional):
-    conditional.get_by_role("button", name="drawing").click()
+    conditional.get_by_role("button", name="drawing", pressed=False).click()
+    conditional.get_by_role("button", name="drawing", pressed=True).wait_for()
     pages.give(conditional, "M")
     conditional.get_by_role("alert").filter(has_text="draw a digit").wait_for()
     canvas, given = conditional.locator("canvas"), conditional.get_by_role("img", name="handwriting, given")
@@ -119,7 +120,7 @@ def test_another_model_draws_something_else(conditional):
     until_changed(pictures, row(conditional, "S"), before)
     for letter in "MST":  # a mixture: two draws from each component
         assert conditional.get_by_role("columnheader", name=f"from {letter}").count() == 2
-    assert conditional.get_by_role("button", name="mixture").get_attribute("aria-pressed") == "true"
+    conditional.get_by_role("button", name="mixture", pressed=True).wait_for()
 
 
 # The other explorers
