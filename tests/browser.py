@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["lab", "voila"]  # from here, too: a test of a browser imports one module
 
-Value = TypeVar("Value", bytes, str)
+Value = TypeVar("Value")
 SCREENSHOTS = Path(__file__).resolve().parent.parent / "outputs" / "screenshots"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
@@ -156,13 +156,25 @@ def content(widget: "Locator") -> str:
     return widget.inner_html()
 
 
+def text(element: "Locator") -> str:
+    """The text that an element shows."""
+    return element.inner_text()
+
+
 def until_changed(
     read: Callable[["Locator"], Value], element: "Locator", before: Value, seconds: float = SECONDS
 ) -> Value:
     """Wait until `read(element)`, with `picture` or `content` for example, is no longer `before`; its new value."""
+    return until(read, element, lambda now: now != before, seconds)
+
+
+def until(
+    read: Callable[["Locator"], Value], element: "Locator", wanted: Callable[[Value], bool], seconds: float = SECONDS
+) -> Value:
+    """Wait until `read(element)` is as wanted; its new value."""
     deadline = time.monotonic() + seconds
-    while (now := read(element)) == before:
-        assert time.monotonic() < deadline, f"{element} has not changed for {seconds} s"
+    while not wanted(now := read(element)):
+        assert time.monotonic() < deadline, f"{element} has not changed as it should for {seconds} s: {str(now)[:400]}"
         element.page.wait_for_timeout(50)
     return now
 

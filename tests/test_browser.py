@@ -176,7 +176,7 @@ def test_errors_of_a_page_are_collected(chromium):
 def test_what_does_not_change_is_not_waited_for_forever(chromium):
     with browser.watched(chromium) as (page, _):
         page.set_content("<p>still</p>")
-        with pytest.raises(AssertionError, match="has not changed"):
+        with pytest.raises(AssertionError, match="has not changed as it should"):
             browser.until_changed(browser.content, page.locator("p"), "still", seconds=0.2)
 
 

@@ -82,7 +82,7 @@ class ConditionalExplorer(widgets.VBox):
     def __init__(self, exhibits: Sequence[Exhibit]) -> None:
         self.exhibits, self.turn, self._held = list(exhibits), RLock(), False
         self.choice = widgets.Dropdown(options=[(e.name, k) for k, e in enumerate(exhibits)], description="model")
-        self.how = controls.choice("posterior", list(POSTERIORS.items()), 100)
+        self.how = controls.choice("posterior", list(POSTERIORS.items()), 120)
         self.temperature = controls.temperature()
         self.resample = controls.resample("contents")
         self.restyle = controls.Counter("random styles", "one style for each modality, from p(s)", "refresh")
@@ -142,7 +142,7 @@ class ConditionalExplorer(widgets.VBox):
         note = pictures.page(f'<span class="note">{escape(self.exhibit.note)}</span>')
         self.children = [
             controls.row(self.choice, widgets.HTML(note)),
-            controls.row(*(one.widget for one in self.inputs)),
+            controls.row(*(one.widget for one in self.inputs), align="flex-start"),
             controls.row(self.how, self.temperature, self.resample),
             *([controls.row(self.restyle, self.plain), controls.row(*columns)] if columns else []),
             self.output,

@@ -111,9 +111,9 @@ def models(exhibits: Sequence[Exhibit], chosen: Sequence[int]) -> widgets.Select
     return found
 
 
-def row(*controls: widgets.Widget) -> widgets.HBox:
-    """Controls side by side, on further lines where the page is narrow."""
-    layout = widgets.Layout(flex_flow="row wrap", align_items="flex-end", grid_gap="2px 16px")
+def row(*controls: widgets.Widget, align: str = "flex-end") -> widgets.HBox:
+    """Controls side by side, on further lines where the page is narrow; `align`: which edge they share, as in CSS."""
+    layout = widgets.Layout(flex_flow="row wrap", align_items=align, grid_gap="2px 16px")
     return widgets.HBox(list(controls), layout=layout)
 
 

@@ -25,7 +25,7 @@ SIDE = 36  # pixels of a picture in a grid
 MOST_ROWS = 8
 STYLE = """<style>
 .workbench .grids { display: flex; flex-wrap: wrap; gap: 4px 20px }
-.workbench .grids td { padding: 1px 2px }
+.workbench .grids td { padding: 1px 2px; vertical-align: middle }
 .workbench .grids .text { font-size: 11px }
 .workbench caption { text-align: left; font-weight: 600 }
 </style>"""

@@ -1,10 +1,18 @@
-// ipywidgets writes a slider's description beside it, but tells it to no screen reader. This does, for the sliders of
-// the explorer that it is in, and for those that come later.
+// ipywidgets writes a description beside a slider or above a row of buttons, but tells it to no screen reader, nor which
+// of the buttons is down. This does, for the explorer that it is in, and for the controls that come later.
 function name(root) {
+  const label = (control, otherwise) => control.querySelector(".widget-label")?.textContent.trim() || otherwise;
   for (const slider of root.querySelectorAll(".widget-slider")) {
-    const label = slider.querySelector(".widget-label")?.textContent.trim() || "slider";
-    for (const handle of slider.querySelectorAll(".noUi-handle")) handle.setAttribute("aria-label", label);
-    for (const number of slider.querySelectorAll(".widget-readout")) number.setAttribute("aria-label", `${label}, number`);
+    const called = label(slider, "slider");
+    for (const handle of slider.querySelectorAll(".noUi-handle")) handle.setAttribute("aria-label", called);
+    for (const number of slider.querySelectorAll(".widget-readout")) number.setAttribute("aria-label", `${called}, number`);
+  }
+  for (const group of root.querySelectorAll(".widget-toggle-buttons")) {
+    group.setAttribute("role", "group");
+    group.setAttribute("aria-label", label(group, "choice"));
+    for (const button of group.querySelectorAll(".widget-toggle-button")) {
+      button.setAttribute("aria-pressed", button.classList.contains("mod-active"));
+    }
   }
 }
 
@@ -18,7 +26,7 @@ function render({ el }) {
     if (!root) return void requestAnimationFrame(begin); // not yet in the page
     name(root);
     watch = new MutationObserver(() => name(root));
-    watch.observe(root, { childList: true, subtree: true });
+    watch.observe(root, { childList: true, subtree: true, attributeFilter: ["class"] });
   });
   return () => { gone = true; watch?.disconnect(); };
 }

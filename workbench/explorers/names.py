@@ -1,4 +1,4 @@
-"""Names of sliders for those who listen to a page instead of looking at it."""
+"""Names of sliders and of rows of buttons, for those who listen to a page instead of looking at it."""
 
 from pathlib import Path
 from typing import TypeVar
@@ -10,13 +10,13 @@ Box = TypeVar("Box", bound=widgets.Box)
 
 
 class Names(anywidget.AnyWidget):
-    """Shows nothing; gives every slider of the explorer that it stands in the accessible name that it lacks."""
+    """Shows nothing; names the sliders and rows of buttons of the explorer that it stands in."""
 
     _esm = Path(__file__).parent / "names.js"
 
 
 def named(box: Box) -> Box:
-    """An explorer whose sliders have accessible names: its box with `Names` at the end."""
+    """An explorer whose controls all have accessible names: its box with `Names` at the end."""
     box.add_class("workbench-explorer")
     box.children = (*box.children, Names())
     return box
