@@ -43,7 +43,7 @@ APP := notebooks/10_generation.ipynb
 CULLED := --MappingKernelManager.cull_idle_timeout=60 --MappingKernelManager.cull_interval=15
 app: $(STAMP)  ## serve the explorers of notebook 10 as a page of this machine, without code
 	@test -f '$(APP)' || { echo "There is no notebook $(APP): name another with make app APP=..." >&2; exit 1; }
-	@JUPYTER_PREFER_ENV_PATH=1 $(BIN)/voila --Voila.ip=127.0.0.1 $(CULLED) $(APPFLAGS) '$(APP)'
+	@JUPYTER_PREFER_ENV_PATH=1 $(BIN)/voila --Voila.ip=127.0.0.1 --progressive_rendering=True $(CULLED) $(APPFLAGS) '$(APP)'
 
 clean:  ## remove .venv, runs (not outputs/reference) and caches; downloaded data stays
 	rm -rf .venv build ./*.egg-info .pytest_cache .ruff_cache .hypothesis

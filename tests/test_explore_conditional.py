@@ -125,6 +125,19 @@ def test_a_modality_switched_off_is_not_given(explorer):
     assert "Nothing is given" in explorer.output.value
 
 
+def test_what_is_given_stays_with_another_model_and_can_be_taken_back(explorer):
+    begun = explorer.output.value
+    explorer.inputs[0].digit.value, explorer.inputs[2].text.value, explorer.inputs[1].given.value = 8, "eight", False
+    explorer.temperature.value = 0.5
+    explorer.resample.click()
+    explorer.choice.value = 1
+    assert [one.exhibit.name for one in explorer.inputs] == ["MMVAE (MS)"] * 3
+    assert "eight" in explorer.output.value and explorer.output.value.count("not given") == 1
+    explorer.choice.value = 0
+    explorer.begin.click()
+    assert explorer.output.value == begun and explorer.temperature.value == 1.0
+
+
 def test_sliders_set_together_redraw_once(explorer, monkeypatch):
     seen = []
     explorer.output.observe(lambda change: seen.append(change), names="value")

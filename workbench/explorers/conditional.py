@@ -87,6 +87,8 @@ class ConditionalExplorer(widgets.VBox):
         self.resample = controls.resample("contents")
         self.restyle = controls.Counter("random styles", "one style for each modality, from p(s)", "refresh")
         self.plain = controls.Counter("styles to zero", "the mean of p(s)")
+        self.begin = controls.Counter("start again", "inputs, styles and temperature as at the beginning", "undo")
+        self.inputs: list[Input] = []
         self.output = widgets.HTML()
         super().__init__()
         self.add_class("workbench-conditional")
@@ -96,6 +98,7 @@ class ConditionalExplorer(widgets.VBox):
         self.resample.observe(self.redraw, names="clicks")
         self.restyle.observe(self._randomise, names="clicks")
         self.plain.observe(lambda _: self._style(torch.zeros), names="clicks")
+        self.begin.observe(self._start_again, names="clicks")
         self.enter()
 
     @property
@@ -105,17 +108,32 @@ class ConditionalExplorer(widgets.VBox):
 
     @in_turn
     def enter(self, *_: Any) -> None:
-        """Inputs and sliders for the chosen model, and its own method's posterior."""
-        self.inputs: list[Input] = inputs_of(self.exhibit)
+        """Sliders for the chosen model and its own method's posterior; what is given stays, where it can be."""
+        self._keep_inputs()
         self.styles = [StyleSliders(self.exhibit, letter) for letter in self.exhibit.letters]
-        for one in self.inputs:
-            one.on_change(self.redraw)
         for slider in (slider for group in self.styles for slider in group.sliders):
             slider.observe(self.redraw, names="value")
         own = own_posterior(self.exhibit)
         with self._at_once():
             self.how.value = own if own in POSTERIORS.values() else "mixture"
             self._lay_out()
+
+    def _keep_inputs(self) -> None:
+        """The same item given to another model, if it has the same modalities and test items; else new inputs."""
+        before = self.inputs[0].exhibit if self.inputs else None
+        if before and (before.letters, before.data.name) == (self.exhibit.letters, self.exhibit.data.name):
+            for one in self.inputs:
+                one.exhibit = self.exhibit
+            return
+        self.inputs = inputs_of(self.exhibit)
+        for one in self.inputs:
+            one.on_change(self.redraw)
+
+    @in_turn
+    def _start_again(self, *_: Any) -> None:
+        with self._at_once():
+            self.inputs, self.temperature.value, self.resample.clicks = [], 1.0, 0
+            self.enter()
 
     @in_turn
     def redraw(self, *_: Any) -> None:
@@ -141,7 +159,7 @@ class ConditionalExplorer(widgets.VBox):
         columns = [widgets.VBox(group.sliders) for group in self.styles if group.size]
         note = pictures.page(f'<span class="note">{escape(self.exhibit.note)}</span>')
         self.children = [
-            controls.row(self.choice, widgets.HTML(note)),
+            controls.row(self.choice, self.begin, widgets.HTML(note)),
             controls.row(*(one.widget for one in self.inputs), align="flex-start"),
             controls.row(self.how, self.temperature, self.resample),
             *([controls.row(self.restyle, self.plain), controls.row(*columns)] if columns else []),
@@ -162,12 +180,12 @@ class ConditionalExplorer(widgets.VBox):
 
     @contextmanager
     def _at_once(self) -> Iterator[None]:
-        """Change several controls, redraw once."""
-        self._held = True
+        """Change several controls, redraw once, when the outermost of such blocks ends."""
+        before, self._held = self._held, True
         try:
             yield
         finally:
-            self._held = False
+            self._held = before
         self.redraw()
 
 
