@@ -44,7 +44,7 @@ EDGE = """explorer => Math.max(...[...explorer.querySelectorAll(
 # Whether everything is given, as test items and the first word, without styles, to mmJSD.
 BEGUN = """explorer => [...explorer.querySelectorAll('input[type=checkbox]')].every(box => box.checked)
     && explorer.querySelector('input[type=text][placeholder]').value === 'three'
-    && [...explorer.querySelectorAll('.noUi-handle')].filter(handle => handle.getAttribute('aria-valuetext') === '0.0')
+    && [...explorer.querySelectorAll('.noUi-handle')].filter(handle => Number(handle.getAttribute('aria-valuetext')) === 0)
         .length === 12
     && explorer.textContent.includes('from M,S,T') && !explorer.textContent.includes('not given')"""
 
