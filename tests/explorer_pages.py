@@ -42,11 +42,13 @@ EDGE = """explorer => Math.max(...[...explorer.querySelectorAll(
 
 
 # Whether everything is given, as test items and the first word, without styles, to mmJSD.
-BEGUN = """explorer => [...explorer.querySelectorAll('input[type=checkbox]')].every(box => box.checked)
-    && explorer.querySelector('input[type=text][placeholder]').value === 'three'
-    && [...explorer.querySelectorAll('.noUi-handle')].filter(handle => Number(handle.getAttribute('aria-valuetext')) === 0)
-        .length === 12
-    && explorer.textContent.includes('from M,S,T') && !explorer.textContent.includes('not given')"""
+BEGUN = """explorer => {
+    const zero = handle => Number(handle.getAttribute('aria-valuetext')) === 0;
+    return [...explorer.querySelectorAll('input[type=checkbox]')].every(box => box.checked)
+        && explorer.querySelector('input[type=text][placeholder]').value === 'three'
+        && [...explorer.querySelectorAll('.noUi-handle')].filter(zero).length === 12
+        && explorer.textContent.includes('from M,S,T') && !explorer.textContent.includes('not given');
+}"""
 
 
 def copy_of_notebook(folder: Path) -> Path:
@@ -112,6 +114,8 @@ def type_word(explorer: "Locator", word: str) -> None:
 def fresh(explorer: "Locator") -> "Locator":
     """The conditional explorer as it begins, with mmJSD."""
     explorer.get_by_label("model").select_option("mmJSD (MS)")
+    give(explorer, "")  # else it may be fresh already, and again only after the test has begun
+    browser.until(absent, explorer, (3).__eq__)
     explorer.get_by_role("button", name="start again").click()
     browser.until(lambda e: e.evaluate(BEGUN), explorer, bool)
     return explorer

@@ -68,11 +68,9 @@ def explore_divergences() -> widgets.VBox:
         for control in (means[2], deviations[2]):
             control.disabled = count.value == 2
         values = [[control.value for control in row[shown]] for row in (means, deviations)]
-        picture.tooltip = (
-            f"densities and divergences of {count.value} posteriors, their means and p(z)"  # its only text
-        )
         picture.value = to_png(draw_divergences(*values, prior.value))
 
     on_change([count, *means, *deviations, prior], redraw)
     redraw()
-    return named(widgets.VBox([count, widgets.HBox(means), widgets.HBox(deviations), prior, picture]))
+    rows = [count, widgets.HBox(means), widgets.HBox(deviations), prior, picture]
+    return named(widgets.VBox(rows), "Densities of the posteriors, p(z) and their two means; bars of the divergences.")
