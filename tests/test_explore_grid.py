@@ -128,7 +128,7 @@ def test_wrong_input_is_refused_in_words(models):
     with pytest.raises(ValueError, match="unknown modality 'Y'"):
         grids.fill(models[0], Plan("M", ("Y",)))
     *controls, picture = grids.explore_grid([]).children
-    assert not controls and "there is no model to show" in picture.value
+    assert not controls and "no model to explore" in picture.value
 
 
 def test_every_control_redraws_what_it_says(models):

@@ -97,7 +97,10 @@ def test_the_figure_shows_every_subset_for_every_model(models):
 def test_models_with_other_modalities_cannot_be_compared(models):
     shuffled = models[1].data
     other = replace(models[1], data=replace(shuffled, name="uci-text"))
-    for wrong, message in (([models[0], other], "need the same modalities and test items"), ([], "no model to show")):
+    for wrong, message in (
+        ([models[0], other], "need the same modalities and test items"),
+        ([], "no model to explore"),
+    ):
         with pytest.raises(ValueError, match=message):
             objectives.draw_objectives(wrong, {}, 0)
         *controls, picture = objectives.explore_objectives(wrong).children
@@ -136,6 +139,6 @@ def test_every_control_redraws_what_it_says(models):
     found["models"].value = (0, 2)
     expect("MT", 8, 1, Wish("product", 0.5, draws=4, seed=1), False, [models[0], models[2]])
     found["models"].value = ()
-    assert "there is no model to show" in picture.value
+    assert "no model to explore" in picture.value
     found["models"].value = (0, 2)
     assert picture.value == seen[-1]

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from workbench import explorers
 from workbench.config import Config
 from workbench.data.images import DataError
 from workbench.explorers import exhibit as rooms
@@ -23,6 +24,7 @@ from workbench.explorers.shipped import (
     shipped_runs,
     unpack,
 )
+from workbench.runs import start
 from workbench.training import fit
 
 MOST = 8 * 2**20  # bytes that all of them may have
@@ -65,6 +67,19 @@ def test_runs_of_ones_own_are_exhibits_too(root_with_judges, tmp_path):
     assert "uci-plain-text" in exhibit.note and "comes with" not in exhibit.note
     with pytest.raises(ValueError, match="unknown modality 'X': mmJSD has M, S, T"):
         exhibit.index("X")
+
+
+@pytest.mark.parametrize("explore", ["conditional", "grid", "latent", "objectives"])
+def test_a_missing_run_or_missing_data_is_a_message_in_every_explorer(explore, tiny_root, monkeypatch):
+    explore = getattr(explorers, f"explore_{explore}")
+    monkeypatch.setenv("WORKBENCH_DATA", str(tiny_root / "nothing"))
+    start(Config.make("quick", steps=3, data="mnist-text"), tiny_root / "runs" / "untrained")
+    for folder, said in (("nowhere", "no trained run below"), ("runs", "no trained run below"), ("mnist", "missing")):
+        if folder == "mnist":
+            (tiny_root / "runs").rename(tiny_root / "mnist")
+            (tiny_root / "mnist" / "untrained" / "model.safetensors").write_bytes(b"")
+        (only,) = explore(tiny_root / folder).children
+        assert said in only.value and 'role="alert"' in only.value
 
 
 def test_what_comes_with_the_project_is_whole_small_and_needs_no_download(tmp_path, monkeypatch):

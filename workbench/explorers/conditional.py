@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from workbench.explorers import controls, pictures
-from workbench.explorers.controls import in_turn
+from workbench.explorers.controls import explorer, in_turn
 from workbench.explorers.exhibit import Exhibit
 from workbench.explorers.generation import POSTERIORS, Item, Wish, generate, own_posterior, style_effects
 from workbench.explorers.inputs import Input, inputs_of, item_of
@@ -189,8 +189,7 @@ class ConditionalExplorer(widgets.VBox):
         self.redraw()
 
 
+@explorer
 def explore_conditional(exhibits: Sequence[Exhibit]) -> widgets.VBox:
-    """The conditional explorer of one or more models; a message where there is none."""
-    if not exhibits:
-        return controls.refusal(controls.NO_MODEL)
+    """The conditional explorer of one or more models."""
     return ConditionalExplorer(exhibits)

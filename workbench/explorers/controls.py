@@ -2,16 +2,16 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from threading import RLock
 from typing import Any
 
 import ipywidgets as widgets
 import traitlets
 
-from workbench.explorers.exhibit import Exhibit
+from workbench.data.images import DataError
+from workbench.explorers.exhibit import NO_MODEL, Exhibit, exhibits
 from workbench.explorers.pictures import message, page
-
-NO_MODEL = "no model to explore: train one with `workbench train`"
 
 
 class Counter(widgets.Button):
@@ -120,3 +120,22 @@ def row(*controls: widgets.Widget, align: str = "flex-end") -> widgets.HBox:
 def refusal(text: str) -> widgets.VBox:
     """In place of an explorer that cannot be: why, and the cure."""
     return widgets.VBox([widgets.HTML(page(message(text)))])
+
+
+def explorer(lay_out: Callable[..., widgets.VBox]) -> Callable[..., widgets.VBox]:
+    """An explorer of exhibits that also takes a folder of runs, or nothing for the models that come with the project.
+
+    Where there is no such run, or its data are missing, or models cannot be shown together, it is a message.
+    """
+
+    @functools.wraps(lay_out)
+    def shown(models: Sequence[Exhibit] | str | Path | None = None, *options: Any, **named: Any) -> widgets.VBox:
+        try:
+            found = exhibits(models) if models is None or isinstance(models, str | Path) else list(models)
+            if not found:
+                raise ValueError(NO_MODEL)
+            return lay_out(found, *options, **named)
+        except (ValueError, FileNotFoundError, DataError) as error:
+            return refusal(str(error))
+
+    return shown

@@ -12,6 +12,8 @@ from workbench.model import MultimodalVAE
 from workbench.report import label_of
 from workbench.runs import Run, find_runs
 
+NO_MODEL = "no model to explore: train one with `workbench train`"
+
 
 @dataclass(frozen=True, eq=False)
 class Exhibit:
@@ -91,7 +93,7 @@ def comparable(exhibits: Sequence[Exhibit]) -> list[Exhibit]:
     ValueError, with the cure, when there is none, or when their modalities or test items differ.
     """
     if not exhibits:
-        raise ValueError("there is no model to show: give at least one, such as one of `exhibits()`")
+        raise ValueError(NO_MODEL)
     first = exhibits[0]
     for other in exhibits[1:]:
         if (other.letters, other.data.name) != (first.letters, first.data.name):

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from workbench.explorers import controls, pictures
+from workbench.explorers.controls import explorer
 from workbench.explorers.exhibit import Exhibit, comparable
 from workbench.explorers.generation import Item, encode_items, own_posterior, test_item
 from workbench.explorers.names import named
@@ -201,15 +202,10 @@ def style_content_grid(exhibits: Sequence[Exhibit], plan: Plan) -> Figure:
     return item_grid(items, names, headings(grid, bool(plan.given)))
 
 
+@explorer
 def explore_grid(exhibits: Sequence[Exhibit]) -> widgets.VBox:
-    """Styles by contents: choose the models, the modality, where the contents come from, and draw others.
-
-    Models that cannot be compared give a message in place of the controls.
-    """
-    try:
-        exhibits = comparable(exhibits)
-    except ValueError as error:
-        return controls.refusal(str(error))
+    """Styles by contents: choose the models, the modality, where the contents come from, and draw others."""
+    exhibits = comparable(exhibits)
     picture = widgets.HTML()
     modalities = exhibits[0].model.modalities
     shown, given = controls.models(exhibits, [0]), controls.given(exhibits[0])

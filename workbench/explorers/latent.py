@@ -8,7 +8,7 @@ import ipywidgets as widgets
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.explorers.controls import NO_MODEL, in_turn, refusal
+from workbench.explorers.controls import explorer, in_turn
 from workbench.explorers.exhibit import Exhibit
 from workbench.explorers.latent_drawing import (
     COLOURS,
@@ -50,13 +50,9 @@ OF_MIXTURE = (
 )
 
 
+@explorer
 def explore_latent(exhibits: Sequence[Exhibit], items: int = ITEMS) -> widgets.VBox:
-    """A map of `items` test items for each model: points to hover over, two to choose, ellipses, the line between.
-
-    With a message instead of a map where there is no model.
-    """
-    if not exhibits:
-        return refusal(NO_MODEL)
+    """A map of `items` test items for each model: points to hover over, two to choose, ellipses, the line between."""
     return _Explorer(exhibits, items).box
 
 

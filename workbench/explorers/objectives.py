@@ -12,6 +12,7 @@ import torch
 from matplotlib.figure import Figure
 
 from workbench.explorers import controls, pictures
+from workbench.explorers.controls import explorer
 from workbench.explorers.exhibit import Exhibit, comparable
 from workbench.explorers.generation import POSTERIORS, Generated, Item, Wish, generate, own_posterior, test_item
 from workbench.explorers.names import named
@@ -150,15 +151,10 @@ def _only(item: Item, subset: Sequence[str]) -> Item:
     return {letter: item[letter] for letter in subset}
 
 
+@explorer
 def explore_objectives(exhibits: Sequence[Exhibit]) -> widgets.VBox:
-    """One input, every model: choose its class, and which of its modalities are given.
-
-    Models that cannot be compared give a message in place of the controls.
-    """
-    try:
-        exhibits = comparable(exhibits)
-    except ValueError as error:
-        return controls.refusal(str(error))
+    """One input, every model: choose its class, and which of its modalities are given."""
+    exhibits = comparable(exhibits)
     picture = widgets.HTML()
     shown = controls.models(exhibits, range(len(exhibits)))
     digit, following, given = controls.classes(), controls.next_example(), controls.given(exhibits[0])
