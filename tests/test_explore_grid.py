@@ -26,7 +26,7 @@ def without_styles() -> Exhibit:
     """An untrained model with a shared space only."""
     config, data = Config.make("quick", style_dim=0), embedded("uci-plain-text")
     return Exhibit(
-        "plain mmJSD", config, build_model(config, data).eval(), tuple(shipped_judges("mnist-plain-text")), data
+        "plain mmJSD", config, build_model(config, data).eval(), tuple(shipped_judges("mnist-plain-text", data)), data
     )
 
 

@@ -50,10 +50,12 @@ def test_a_trained_run_is_shipped_and_read_back(root_with_judges):
     (shipped,) = shipped_runs()
     assert shipped.config == run.config and shipped.metrics["coherence"]["dynamic_prior"]
     code = torch.randn(5, 18, generator=seeded())
-    made, original = (m.generate(code, torch.zeros(3, 5, 2)) for m in (shipped_model(shipped), run.model()))
+    made, original = (
+        m.generate(code, torch.zeros(3, 5, 2)) for m in (shipped_model(shipped, run.dataset()), run.model())
+    )
     assert all((a - b).abs().max() < 0.05 for a, b in zip(made, original, strict=True))
     assert (folder / "weights.safetensors").stat().st_size < 0.3 * (run.folder / "model.safetensors").stat().st_size
-    assert [judge.source for judge in shipped_judges("uci-plain-text")] == ["uci", "plain", "text"]
+    assert [judge.source for judge in shipped_judges("uci-plain-text", run.dataset())] == ["uci", "plain", "text"]
     (exhibit,) = rooms.exhibits()
     assert exhibit.shipped and exhibit.letters == ("M", "S", "T")
 

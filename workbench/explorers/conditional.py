@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from html import escape
 from threading import RLock
 from typing import Any
 
@@ -157,7 +156,7 @@ class ConditionalExplorer(widgets.VBox):
 
     def _lay_out(self) -> None:
         columns = [widgets.VBox(group.sliders) for group in self.styles if group.size]
-        note = pictures.page(f'<span class="note">{escape(self.exhibit.note)}</span>')
+        note = pictures.page(pictures.note(self.exhibit.note))
         self.children = [
             controls.row(self.choice, self.begin, widgets.HTML(note)),
             controls.row(*(one.widget for one in self.inputs), align="flex-start"),

@@ -58,17 +58,16 @@ def exhibit(run: Run) -> Exhibit:
 def shipped_exhibits() -> list[Exhibit]:
     """The models that come with the project, mmJSD first; test items are drawn from what is embedded."""
     runs = sorted(shipped_runs(), key=lambda run: (run.config.objective != "mmjsd", run.config.objective))
-    return [
-        Exhibit(
-            label_of(run.config),
-            run.config,
-            shipped_model(run),
-            tuple(shipped_judges(run.config.data)),
-            embedded(run.config.data),
-            shipped=True,
+    names = {run.config.data for run in runs}
+    items = {name: embedded(name) for name in names}  # models that were trained on the same data share them
+    judges = {name: tuple(shipped_judges(name, items[name])) for name in names}
+    found = []
+    for run in runs:
+        name, data = label_of(run.config), run.config.data
+        found.append(
+            Exhibit(name, run.config, shipped_model(run, items[data]), judges[data], items[data], shipped=True)
         )
-        for run in runs
-    ]
+    return found
 
 
 def exhibits(folder: str | Path | None = None) -> list[Exhibit]:

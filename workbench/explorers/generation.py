@@ -57,8 +57,18 @@ def generate(exhibit: Exhibit, item: Item, wish: Wish) -> Generated:
     Nothing given means p(c). ValueError for a modality or a fusion that there is not.
     """
     q, origins = posterior(exhibit, item, wish.how, wish.draws)
-    sample = q.rsample(torch.Generator().manual_seed(wish.seed))
-    return decode(exhibit, q.mean + wish.temperature * (sample - q.mean), wish.styles, origins)
+    content = at_temperature(q, wish.temperature, torch.Generator().manual_seed(wish.seed))
+    return decode(exhibit, content, wish.styles, origins)
+
+
+def at_temperature(q: Diagonal, temperature: float, generator: torch.Generator) -> Float[Tensor, "*batch latent"]:
+    """A sample whose distance from the mean is scaled: 0 gives the mean, 1 the distribution's own spread."""
+    return q.mean + temperature * (q.rsample(generator) - q.mean)
+
+
+def from_prior(exhibit: Exhibit, *shape: int, seed: int = 0) -> Tensor:
+    """Codes from the prior, contents or styles, in the shape given."""
+    return exhibit.model.prior(torch.zeros(shape)).rsample(torch.Generator().manual_seed(seed))
 
 
 @torch.no_grad()
@@ -123,7 +133,7 @@ def style_effects(exhibit: Exhibit, letter: str) -> list[float]:
     above the prior's mean, other styles at the mean: a mean over CONTENTS draws from p(c), always the same ones.
     """
     m, model = exhibit.index(letter), exhibit.model
-    content = model.prior(torch.zeros(CONTENTS, model.content_dim)).rsample(torch.Generator().manual_seed(0))
+    content = from_prior(exhibit, CONTENTS, model.content_dim)
     effects = []
     for dim in range(model.style_dim):
         style = content.new_zeros(CONTENTS, model.style_dim)

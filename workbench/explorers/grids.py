@@ -15,7 +15,7 @@ from torch import Tensor
 from workbench.explorers import controls, pictures
 from workbench.explorers.controls import explorer
 from workbench.explorers.exhibit import Exhibit, comparable
-from workbench.explorers.generation import Item, encode_items, own_posterior, test_item
+from workbench.explorers.generation import Item, at_temperature, encode_items, from_prior, own_posterior, test_item
 from workbench.explorers.names import named
 from workbench.inference import subset_posterior
 from workbench.model import Posteriors
@@ -76,16 +76,12 @@ def style_content(
 def random_styles(exhibit: Exhibit, rows: int, seed: int = 0) -> Float[Tensor, "rows style"]:
     """Styles from the prior; a single one, of no dimensions, of a model that has none."""
     rows = rows if exhibit.model.style_dim else 1
-    return _from_prior(exhibit, (rows, exhibit.model.style_dim), seed)
+    return from_prior(exhibit, rows, exhibit.model.style_dim, seed=seed)
 
 
 def random_contents(exhibit: Exhibit, columns: int = CLASSES, seed: int = 0) -> Float[Tensor, "columns content"]:
     """Contents from the prior p(c)."""
-    return _from_prior(exhibit, (columns, exhibit.model.content_dim), seed)
-
-
-def _from_prior(exhibit: Exhibit, shape: tuple[int, int], seed: int) -> Tensor:
-    return exhibit.model.prior(torch.zeros(shape)).rsample(torch.Generator().manual_seed(seed))
+    return from_prior(exhibit, columns, exhibit.model.content_dim, seed=seed)
 
 
 @torch.no_grad()
@@ -103,7 +99,7 @@ def inferred_contents(
     # a mixture of as many components as copies: all items from the first, then all from the second, and so on
     q = subset_posterior(exhibit.model, Posteriors(content, style, present), given, how, weight)
     q = q[torch.randint(len(given), (len(items),), generator=generator) * len(items) + torch.arange(len(items))]
-    return q.mean + temperature * (q.rsample(generator) - q.mean)
+    return at_temperature(q, temperature, generator)
 
 
 def items_of(exhibit: Exhibit, plan: Plan) -> list[Item]:
@@ -187,7 +183,7 @@ def _cell(name: str, grid: Grid, row: int, column: int, given: bool) -> str:
     said = f"{judged} {'✓' if judged == asked else '✗'}"
     name = f"class {asked}, {name}" if given else name
     x = grid.values[row, column]
-    return f'{pictures.cell(f"{name}, judged {judged}", x, side=SIDE)}<div class="note">{said}</div>'
+    return f"{pictures.cell(f'{name}, judged {judged}', x, side=SIDE)}{pictures.note(said)}"
 
 
 def style_content_grid(exhibits: Sequence[Exhibit], plan: Plan) -> Figure:

@@ -17,10 +17,9 @@ from torch import Tensor
 from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.distributions import Diagonal, Gaussian, Mixture
 from workbench.explorers.exhibit import Exhibit
-from workbench.explorers.generation import POSTERIORS
+from workbench.explorers.generation import POSTERIORS, own_posterior
 from workbench.fusion import dynamic_prior, fuse
 from workbench.model import Posteriors
-from workbench.objectives import METHODS
 
 JOINT = "joint"
 ITEMS = 200  # test items on a map
@@ -197,8 +196,8 @@ def joint_choices(exhibit: Exhibit) -> dict[str, str]:
     """Fusions for the joint, as shown and as in `fusion`: the method's own first; Laplaces allow the mixture alone."""
     if not issubclass(exhibit.model.family, Gaussian):
         return {"mixture": POSTERIORS["mixture"]}
-    own = METHODS[exhibit.config.objective].inference
-    return dict(sorted(POSTERIORS.items(), key=lambda choice: choice[1] != own[0]))
+    own = own_posterior(exhibit)
+    return dict(sorted(POSTERIORS.items(), key=lambda choice: choice[1] != own))
 
 
 @torch.no_grad()

@@ -72,7 +72,8 @@ def draw_objectives(exhibits: Sequence[Exhibit], item: Item, digit: int, wish: W
         rows.append((f"{modality.name} ({modality.letter})", [_input(modality, item), *drawn]))
     rows.append(_score(generated, item, digit))
     caption = f"Given {_listed(item, alike[0])}: {wish.draws} draws of each model, styles at the prior's mean"
-    return pictures.page(pictures.table(["input", *(e.name for e in alike)], rows, caption), _notes(alike))
+    table = pictures.table(["input", *(e.name for e in alike)], rows, caption)
+    return pictures.page(table, pictures.note(*(e.note for e in alike)))
 
 
 def _score(generated: Sequence[Generated], item: Item, digit: int) -> tuple[str, list[str]]:
@@ -110,10 +111,6 @@ def _in_words(how: str) -> str:
 def _listed(item: Item, exhibit: Exhibit) -> str:
     names = [modality.name for modality in exhibit.model.modalities if modality.letter in item]
     return ", ".join(names) if names else "nothing, so that contents are drawn from p(c)"
-
-
-def _notes(exhibits: Sequence[Exhibit]) -> str:
-    return f'<div class="note">{"<br>".join(pictures.escape(exhibit.note) for exhibit in exhibits)}</div>'
 
 
 def objective_grid(

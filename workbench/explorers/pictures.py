@@ -51,17 +51,22 @@ def message(text: str) -> str:
     return f'<p class="alert" role="alert">⚠ {escape(text)}</p>'
 
 
+def note(*lines: str) -> str:
+    """Lines in small print."""
+    return f'<div class="note">{"<br>".join(map(escape, lines))}</div>'
+
+
 def cell(name: str, x: Tensor, opinion: Float[Tensor, "10"] | None = None, side: int = SIDE) -> str:
     """One value of a modality and, below it, what the judge says; `name` begins its alternative text.
 
     An image `[C, H, W]` becomes a picture; tokens `[8]` and probabilities `[8, alphabet]` become text.
     """
     said = "" if opinion is None else verdict(opinion)
-    note = f'<div class="note">{escape(said)}</div>' if said else ""
+    below = note(said) if said else ""
     if x.dim() != 3:
-        return characters(x) + note
+        return characters(x) + below
     alt = escape(f"{name}, judged {said}" if said else name, quote=True)
-    return f'<img alt="{alt}" src="{data_url(to_png(x))}" height="{side}">{note}'
+    return f'<img alt="{alt}" src="{data_url(to_png(x))}" height="{side}">{below}'
 
 
 def verdict(opinion: Float[Tensor, "10"]) -> str:

@@ -87,15 +87,13 @@ def shipped_runs() -> list[Run]:
     return [Run(path.parent) for path in sorted(models_dir().glob(f"*/{WEIGHTS}"))]
 
 
-def shipped_model(run: Run) -> MultimodalVAE:
-    """The model of such a folder, in evaluation mode."""
-    model = build_model(run.config, embedded(run.config.data))
-    return _unpacked(model, run.folder / WEIGHTS)
+def shipped_model(run: Run, data: MultimodalDataset) -> MultimodalVAE:
+    """The model of such a folder, in evaluation mode; `data` says its modalities: what `embedded` gives."""
+    return _unpacked(build_model(run.config, data), run.folder / WEIGHTS)
 
 
-def shipped_judges(name: str) -> list[Classifier]:
-    """The judges of a data set's sources; FileNotFoundError when one of them does not come with the project."""
-    data = embedded(name)
+def shipped_judges(name: str, data: MultimodalDataset) -> list[Classifier]:
+    """The judges of the sources in a data set's name; FileNotFoundError when one does not come with the project."""
     return [_judge(source, shape) for source, shape in zip(parse_name(name), data.shapes, strict=True)]
 
 
