@@ -12,7 +12,7 @@ from helpers import random_gaussian, seeded
 from matplotlib import pyplot as plt
 
 from workbench.config import Config
-from workbench.data.dataset import load_dataset
+from workbench.data.sources import load_dataset
 from workbench.distributions import Laplace, Mixture
 from workbench.explorers import generation, latent_drawing, pictures
 from workbench.explorers.exhibit import Exhibit

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from workbench import evaluation, objectives
 from workbench.config import Config
-from workbench.data import dataset, load_dataset, polydigits_images
+from workbench.data import load_dataset, polydigits_images, sources
 from workbench.evaluation import PARTS, evaluate_into
 from workbench.fusion import MOST_IN_PRODUCTS, mixture_of_products, subsets
 from workbench.inference import ORDERS, evaluated_subsets, subset_posterior
@@ -179,4 +179,4 @@ def test_a_data_set_is_named_where_it_is_read(little):
     run = evaluated("mvae", ("full_probe",), style_dim=2)
     assert run.metrics["style_probe"].keys() == {*"ABCDE"}
     assert [*table("style_probe", [run]).ours.columns] == [*"ABCDE"]
-    assert dataset.describe(run.config.data).count("rendered by this project") == 1
+    assert sources.describe(run.config.data).count("rendered by this project") == 1

@@ -44,7 +44,7 @@ def test_place_and_size_of_a_drawing_do_not_matter():
 
 
 def test_a_digit_of_mnist_stays_as_it_is(real_data):
-    from workbench.data.dataset import load_dataset
+    from workbench.data.sources import load_dataset
 
     data = load_dataset("mnist-text", "test", root=real_data)
     digits = data.batch(torch.arange(100), torch.Generator()).values[0]

@@ -21,7 +21,7 @@ from workbench import published, report
 from workbench.claims_contrasts import value
 from workbench.claims_estimates import Cells, Entrants, cells_of, entrants_of, estimate, means, mixed, unequal
 from workbench.claims_list import CLAIMS, EQUAL, GREATER, NOT_BELOW, Claim, spelt
-from workbench.data.dataset import describe, is_known
+from workbench.data.sources import describe, is_known
 from workbench.runs import Run
 from workbench.tables_specs import SPECS
 

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from workbench import ablations_claims, claims, published, report, results, tables
 from workbench.claims import Finding
-from workbench.data.dataset import describe, is_known, is_rendered
+from workbench.data.sources import describe, is_known, is_rendered
 from workbench.pages import stylesheet, write_page
 from workbench.report_figures import Picture, all_pictures
 from workbench.runs import Run, provenance

@@ -24,7 +24,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from workbench import notebook_execution
-from workbench.data.dataset import MultimodalDataset, load_dataset
+from workbench.data.dataset import MultimodalDataset
+from workbench.data.sources import load_dataset
 from workbench.engines import Engine, Pending, open_engine
 from workbench.metrics.classifiers import classifiers_of
 from workbench.notebook_execution import first_line, kernel_of_this_interpreter

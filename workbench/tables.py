@@ -13,7 +13,7 @@ import pandas as pd
 from pandas.api.typing import SeriesGroupBy
 
 from workbench import published, report
-from workbench.data.dataset import describe, is_known, is_rendered
+from workbench.data.sources import describe, is_known, is_rendered
 from workbench.runs import Run
 from workbench.tables_layout import KEYS, Table
 from workbench.tables_many import NOTE, by_size, many

@@ -15,7 +15,8 @@ import safetensors
 import safetensors.torch
 from torch import Tensor, int8, nn
 
-from workbench.data.dataset import MultimodalDataset, load_dataset, parse_name
+from workbench.data.dataset import MultimodalDataset
+from workbench.data.sources import load_dataset, parse_name
 from workbench.evaluation import evaluate
 from workbench.metrics.classifiers import Classifier, classifiers_of
 from workbench.model import MultimodalVAE
