@@ -123,7 +123,7 @@ class Config:
         if "epochs" in changes and "steps" not in changes:
             changes["steps"] = 0  # asking for epochs means that they count
         styled = STYLE_PRESETS[preset] if changes.get("style_dim") else {}
-        faces = FACES_PRESETS[preset] if changes.get("data", "").partition("-")[0] in FACES else {}
+        faces = FACES_PRESETS[preset] if str(changes.get("data")).partition("-")[0] in FACES else {}
         return cls(**{"preset": preset, **PRESETS[preset], **styled, **faces, **changes})
 
     def replace(self, **changes: Any) -> "Config":
