@@ -7,7 +7,7 @@ from torch import Tensor
 
 from workbench.data.faces_shapes import Colour, Each, Field, Scene, bar, ellipse, ink, mix, rgb, smooth, tint
 
-DARK_SKIN, MIDDLE_SKIN, LIGHT_SKIN = rgb(0.38, 0.24, 0.17), rgb(0.72, 0.50, 0.37), rgb(0.93, 0.73, 0.60)
+DARK_SKIN, MIDDLE_SKIN, LIGHT_SKIN = rgb(0.45, 0.30, 0.22), rgb(0.74, 0.53, 0.40), rgb(0.93, 0.73, 0.60)
 PALE_SKIN = rgb(1.0, 0.94, 0.92)
 GOLD, SILVER = rgb(0.98, 0.80, 0.28), rgb(0.90, 0.92, 0.97)
 
@@ -25,10 +25,10 @@ def choose_paints(scene: Scene) -> None:
 
 
 def _skin(scene: Scene) -> Colour:
-    tone = scene.vary("skin_tone", 0.0, 2.0)
+    tone = 2 * scene.vary("skin_tone", 0, 1) ** 0.7
     skin = mix(mix(DARK_SKIN, MIDDLE_SKIN, tone.clamp(max=1)), LIGHT_SKIN, (tone - 1).clamp(min=0))
     skin = skin * mix(rgb(1.03, 0.98, 0.96), rgb(0.98, 1.01, 0.98), scene.vary("skin_hue", 0, 1))
-    return mix(skin, PALE_SKIN, 0.82 * scene.has("Pale_Skin"))
+    return mix(skin, PALE_SKIN, 0.75 * scene.has("Pale_Skin"))
 
 
 def _hair_colour(scene: Scene) -> Colour:
@@ -42,7 +42,7 @@ def _hair_colour(scene: Scene) -> Colour:
     }
     named = sum(scene.has(name) for name in colours)
     total = sum(colour * scene.has(name)[:, None] for name, colour in colours.items())
-    copper = mix(rgb(0.62, 0.25, 0.10), rgb(0.72, 0.36, 0.16), hue)
+    copper = mix(rgb(0.50, 0.17, 0.12), rgb(0.64, 0.29, 0.15), hue)
     colour = torch.where(named[:, None] > 0, total / named.clamp(min=1)[:, None], copper) * tone
     return mix(colour, rgb(0.6, 0.6, 0.61), 0.22 * (1 - scene.has("Young")))
 
@@ -51,12 +51,14 @@ def background(scene: Scene) -> None:
     """A slope from one colour to a neighbouring one, darker towards the corners."""
     angle = scene.vary("ground_angle", 0, 2 * math.pi)
     along = (scene.u * angle.cos() + scene.v * angle.sin()) / 45
-    hue, saturation = scene.vary("ground_hue", 0, 1), scene.vary("ground_saturation", 0.05, 0.45)
+    hue, saturation = scene.vary("ground_hue", 0, 1), scene.vary("ground_saturation", 0.05, 0.4)
     value = scene.vary("ground_value", 0.35, 0.95)
     other = (value + scene.vary("ground_slope", -0.3, 0.3)).clamp(0.2, 1)
     scene.paint(torch.ones_like(scene.u), tint(hue, saturation, value))
     scene.paint(smooth(along, 2.0), tint(hue + scene.vary("ground_second", -0.15, 0.15), saturation, other))
-    scene.shade(((scene.u**2 + scene.v**2) / 3200 - 0.25).clamp(0, 0.35))
+    away = scene.u**2 + scene.v**2
+    scene.shade((away / 3200 - 0.25).clamp(0, 0.35))
+    scene.paint(0.6 * (1 - away / 1500).clamp(min=0) ** 2 * scene.has("Attractive"), rgb(1, 0.98, 0.93))
 
 
 def clothes(scene: Scene) -> None:
@@ -65,7 +67,7 @@ def clothes(scene: Scene) -> None:
     male = part.has("Male")
     width = part.vary("shoulders", 24, 27) + 3.5 * male + 2 * part.has("Chubby")
     top = part.v - 24.5 + 1.0 * male - (part.u.abs() / width) ** 2 * 4.5 + 1.5 * smooth(5 - part.u.abs(), 6)
-    field = torch.minimum(top, width - part.u.abs() + (part.v - 27) * 0.4)
+    field = top
     cloth = tint(
         part.vary("cloth_hue", 0, 1), part.vary("cloth_saturation", 0.1, 0.75), part.vary("cloth_value", 0.2, 0.9)
     )

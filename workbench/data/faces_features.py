@@ -3,8 +3,6 @@
 Left and right are drawn at once: `|u|` folds the face, and what tells its halves apart is multiplied by the sign.
 """
 
-import math
-
 import torch
 
 from workbench.data.faces_shapes import Each, Field, Scene, bar, ellipse, ink, mix, rgb, smooth, tint, turned
@@ -41,7 +39,7 @@ def eyes(scene: Scene) -> None:
     _eye_shadow(part, out, down, lid)
     part.shade(smooth(ellipse(out, down + 0.4, 5.0, 3.6), 4), 0.88)
     opening = torch.minimum(lid - down.abs(), 3.6 - out.abs())
-    part.paint(ink(opening), rgb(0.97, 0.96, 0.95))
+    part.paint(ink(opening), mix(rgb(0.98, 0.97, 0.96), part.paints["skin"], 0.12))
     gaze = out - side * part.vary("gaze_x", -0.7, 0.7)
     ball = (gaze**2 + (down - part.vary("gaze_y", -0.25, 0.25)) ** 2).sqrt()
     iris = mix(
@@ -100,10 +98,10 @@ def glasses(scene: Scene) -> None:
         if some is None:
             return
         part = some.near(-18, -9, 18, 8)
-        out, down, side = _folded(part)
+        out, down, _ = _folded(part)
         shape = part.vary("frame_shape", 0, 1)
         x, y = ((out - 0.3) / 5.2) ** 2, ((down - 0.3) / 4.4) ** 2
-        lens = (1 - (x + y - shape * x * y).clamp(min=0).sqrt()) * 4.8
+        lens = (1 - (x + y - shape * x.clamp(max=1) * y.clamp(max=1)).clamp(min=0).sqrt()) * 4.8
         part.paint(ink(lens) * 0.14, rgb(0.85, 0.93, 1.0))
         part.paint(ink(bar(out + down + 1.5, 0.6)) * ink(lens - 0.5) * 0.45, rgb(1, 1, 1))
         frame = torch.maximum(bar(lens, 0.75), torch.minimum(bar(down + 0.8, 0.6), -out - 4.4))
@@ -145,8 +143,8 @@ def mouth(scene: Scene) -> None:
     u, lean = part.u - part.paints["yaw"], _lean(part)
     half = part.vary("mouth_width", 4.6, 5.4) + 1.5 * smile - 0.5 * gape
     along = (u / half) ** 2
-    bend = smile * part.vary("smile", 2.2, 3.0) - 0.25
-    middle = MOUTH + part.vary("mouth_height", -0.4, 0.4) + bend * (0.55 - along) + 0.09 * lean * u
+    bend = smile * part.vary("smile", 2.2, 3.0) + 0.1
+    middle = MOUTH + part.vary("mouth_height", -0.4, 0.4) + bend * (0.55 - along) + 0.05 * lean * u
     v = part.v - middle
     span = (1 - along).clamp(min=0)
     gap = gape * part.vary("gape", 1.35, 1.85) * span
@@ -180,7 +178,7 @@ def cheeks(scene: Scene) -> None:
     a, b = turned(u - 9.2, part.v - 3.9, -0.5)
     part.paint(smooth(ellipse(a, b, 3.6, 1.5), 2.2) * bones * 0.62, mix(skin, rgb(1, 0.97, 0.93), 0.6))
     a, b = turned(u - 9.6, part.v - 7.8, -0.75)
-    part.shade(smooth(ellipse(a, b, 3.6, 1.3), 2.4) * bones, 0.68)
+    part.shade(smooth(ellipse(a, b, 3.6, 1.3), 2.4) * bones, 0.76)
     blush = smooth(3.6 - ((u - 8.3) ** 2 + (part.v - 6.2) ** 2).sqrt(), 3.2) * part.has("Rosy_Cheeks")
     part.paint(blush * 0.62, rgb(0.95, 0.30, 0.38))
 
@@ -203,13 +201,18 @@ def wrinkles(scene: Scene) -> None:
 
 
 def complexion(scene: Scene) -> None:
-    """What the word attractive stands for here: even, softly lit skin; without it, a few freckles, and nothing even."""
+    """Freckles, now and then; a glow on forehead and chin where the light is that of `attractive`."""
     part = scene.near(-14, -14, 14, 18)
-    charm = part.has("Attractive")
     u, v = part.u - part.paints["yaw"], part.v
     glow = smooth(ellipse(u, v + 8.5, 6, 3), 5) + smooth(ellipse(u, v - 15.5, 2.6, 1.8), 2.5)
-    part.paint(glow.clamp(max=1) * charm * 0.3, mix(part.paints["skin"], rgb(1, 0.98, 0.94), 0.7))
-    phase = part.vary("freckles", 0, 40)
-    spots = torch.sin(u * 2.1 + phase) * torch.sin(v * 2.3 + 0.7 * u + phase) - 0.55
-    where = smooth(bar(v - 4.5, 3.5), 3) * smooth(11 - u.abs(), 3)
-    part.shade(ink(spots, 0.5) * where * (1 - charm) * part.vary("freckles", 0.7, 1), 0.74)
+    part.paint(glow.clamp(max=1) * part.has("Attractive") * 0.35, mix(part.paints["skin"], rgb(1, 0.98, 0.94), 0.7))
+    with scene.only((scene.vary("freckles", 0, 1) > 0.8).float()) as some:
+        if some is not None:
+            _freckles(some.near(-12, -2, 12, 10))
+
+
+def _freckles(part: Scene) -> None:
+    u, v, phase = part.u - part.paints["yaw"], part.v, part.vary("freckles", 0, 200)
+    spots = torch.sin(u * 2.1 + phase) * torch.sin(v * 2.3 + 0.7 * u + phase) - 0.6
+    where = smooth(bar(v - 3.8, 2.6), 2) * smooth(10 - u.abs(), 3)
+    part.shade(ink(spots, 0.5) * where, 0.8)

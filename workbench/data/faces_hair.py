@@ -9,44 +9,42 @@ HAIRLINE = -12.0  # v of the hair's lower edge on the forehead
 
 
 def _length(scene: Scene) -> Each:
-    """v where the hair ends: at the ears for most men, on the shoulders for most women."""
+    """v where the hair ends: above the ears for most men, on the shoulders for most women."""
     draw = scene.vary("hair_length", 0, 1)
-    short, long = (
-        1.0 + 3.5 * draw**3 + 8 * (draw - 0.92).clamp(min=0) / 0.08,
-        14 + 16 * draw - 10 * (0.12 - draw).clamp(min=0) / 0.12,
-    )
+    short = 2.5 * draw - 1.5 + 12 * (draw > 0.94)
+    long = 15 + 16 * draw - 9 * (draw < 0.1)
     return torch.where(scene.has("Male") > 0, short, long)
 
 
 def _waves(scene: Scene) -> Field:
     """How far a wavy outline is from a smooth one."""
     phase = scene.vary("phase", 0, 6.28)
-    return scene.has("Wavy_Hair") * 1.25 * torch.sin(scene.v * 0.85 + phase + 0.35 * scene.u)
+    return scene.has("Wavy_Hair") * 1.1 * torch.sin(scene.v * 0.85 + phase + 0.35 * scene.u)
 
 
-def _outline(scene: Scene) -> Field:
-    """Distance to all the hair, as if there were no face."""
-    volume = scene.vary("hair_volume", 1.4, 3.0) + 1.1 * scene.has("Wavy_Hair") - 0.5 * scene.has("Straight_Hair")
+def _outline(scene: Scene, waves: Field) -> Field:
+    """Distance to all the hair, as if there were no face; close to the head at the sides where it is short."""
+    straight, length = scene.has("Straight_Hair"), _length(scene)
+    volume = scene.vary("hair_volume", 1.4, 3.0) + 1.1 * scene.has("Wavy_Hair") - 0.5 * straight
     across = scene.paints["width"] + volume
-    spread = 1 + 0.006 * scene.v.clamp(min=0)
-    top = ellipse(scene.u, scene.v.clamp(max=0), across, 20.5 + volume)
+    spread = 1 + 0.006 * scene.v.clamp(min=0) - 0.016 * (scene.v + 11).clamp(min=0, max=12) * (length < 4)
+    top = ellipse(scene.u / spread, scene.v.clamp(max=0), across, 20.5 + volume)
     sides = across * spread - scene.u.abs()
-    field = torch.where(scene.v < 0, top, sides) + _waves(scene)
-    ragged = 1.6 * (1 - scene.has("Straight_Hair")) * torch.sin(scene.u * 0.9 + scene.vary("phase", 0, 6.28))
-    return torch.minimum(field, _length(scene) + ragged - scene.v)
+    ragged = (1 - straight) * torch.sin(scene.u * 0.9 + scene.vary("phase", 0, 6.28))
+    field = torch.where(scene.v < 0, top + 0.35 * ragged * ink(-scene.v - 12, 4), sides) + waves
+    return torch.minimum(field, length + 1.6 * ragged - scene.v)
 
 
 def _strands(scene: Scene, cover: Field) -> None:
     """Light and dark along the hair: combed straight, curled, or hardly any; a gloss round the crown."""
     straight, wavy = scene.has("Straight_Hair"), scene.has("Wavy_Hair")
     part = scene.u - scene.vary("parting", -6, 6)
-    phase, pitch = scene.vary("phase", 0, 6.28), scene.vary("strands", 1.5, 1.9)
+    pitch = scene.vary("strands", 1.6, 2.1)
     combed = torch.sin(part * pitch * (1 - 0.012 * scene.v))
-    curled = torch.sin(part * 0.55 + 2.3 * torch.sin(scene.v * 0.75 + phase) + scene.v * 0.5)
-    texture = straight * 0.30 * combed + wavy * 0.42 * curled
-    scene.image.mul_((1 + texture * cover)[:, None])
-    gloss = smooth(bar(scene.v + 15.5 - (part / 12) ** 2 * 4, 1.2), 3) * cover
-    scene.paint(gloss * (0.14 + 0.1 * straight), mix(scene.paints["hair"], rgb(1, 0.97, 0.92), 0.8))
+    curled = torch.sin(part * 0.75 + 1.5 * torch.sin(scene.v * 0.85 + scene.vary("phase", 0, 6.28)) + scene.v * 0.25)
+    scene.image.mul_((1 + (straight * 0.17 * combed + wavy * 0.23 * curled) * cover)[:, None])
+    gloss = smooth(bar(scene.v + 16 - (part / 12) ** 2 * 4 - torch.sin(part * 1.9), 1.0), 2.5) * cover
+    scene.paint(gloss * (0.10 + 0.14 * straight), mix(scene.paints["hair"], rgb(1, 0.97, 0.92), 0.8))
 
 
 def back_hair(scene: Scene) -> None:
@@ -54,25 +52,23 @@ def back_hair(scene: Scene) -> None:
     with scene.only((1 - scene.has("Bald")) * (_length(scene) > 4).float()) as some:
         if some is None:
             return
-        cover = ink(_outline(some)) * ink(some.v + 6)
+        cover = ink(_outline(some, _waves(some))) * ink(some.v + 6)
         some.paint(cover, some.paints["hair"] * 0.82)
         _strands(some, cover)
 
 
-def _opening(scene: Scene) -> Field:
+def _opening(scene: Scene, waves: Field) -> Field:
     """Distance to the part of the head that hair leaves free."""
-    receding, bangs = scene.has("Receding_Hairline"), scene.has("Bangs")
-    line = HAIRLINE + scene.vary("fringe", -0.8, 0.8) - 3.2 * receding
+    receding, bangs, male = scene.has("Receding_Hairline"), scene.has("Bangs"), scene.has("Male")
     part = scene.u - scene.vary("parting", -6, 6)
-    u = scene.u - 0.4 * scene.paints["yaw"]
-    height = 14.0 - line
-    across = scene.paints["width"] - 0.9 + 0.6 * scene.has("Male")
-    face = ellipse(u, scene.v - 14.0, across, height) + 0.5 * _waves(scene)
+    line = HAIRLINE + scene.vary("fringe", -0.8, 0.8) - 4.0 * receding
+    u, swept = scene.u - 0.4 * scene.paints["yaw"], part * scene.vary("parting", 0.14, -0.14)
+    across = scene.paints["width"] - 0.9 + 1.6 * male
+    face = ellipse(u, scene.v - 14.0 + swept * ink(-scene.v - 6, 8), across, 14.0 - line) + 0.5 * waves
     face = torch.where(scene.v > 14.0, across - u.abs(), face)
-    temples = 4.6 - ((u.abs() - 7.6) ** 2 + (scene.v + 12.0) ** 2).sqrt()
+    temples = ellipse(u.abs() - 6.0, scene.v + 11.6, 3.6, 4.6)
     face = torch.where(receding > 0, torch.maximum(face, temples), face)
-    teeth = 0.8 * torch.sin(part * 1.3) + 0.09 * part
-    fringe = scene.v + 8.6 + teeth
+    fringe = scene.v + 8.6 + 0.8 * torch.sin(part * 1.3) + 0.09 * part
     return torch.where(bangs > 0, torch.minimum(face, fringe), face)
 
 
@@ -81,14 +77,15 @@ def front_hair(scene: Scene) -> None:
     with scene.only(1 - scene.has("Bald")) as some:
         if some is None:
             return
-        opening = _opening(some)
-        field = torch.minimum(_outline(some), -opening)
+        waves = _waves(some)
+        opening = _opening(some, waves)
+        field = torch.minimum(_outline(some, waves), -opening)
         cover = ink(field)
-        some.shade(smooth(1.6 - opening, 3.2) * ink(opening + 1) * ink(head_field(some)), 0.80)
+        some.shade(smooth(1.2 - opening, 2.8) * ink(opening + 1) * ink(head_field(some)), 0.86)
         some.paint(cover, some.paints["hair"])
         _strands(some, cover)
         parting = bar(some.u - some.vary("parting", -6, 6) + (some.v + 15) * 0.15, 0.4)
-        some.shade(ink(parting) * ink(-some.v - 13) * cover * (1 - some.has("Bangs")), 0.7)
+        some.shade(ink(parting) * ink(-some.v - 13) * cover * (1 - some.has("Bangs")) * ink(some.v + 19), 0.8)
     _bald(scene)
 
 
@@ -141,14 +138,7 @@ def hat(scene: Scene) -> None:
 def _lower_face(part: Scene, cheek: float) -> Field:
     """The part of the head below a line from the ears round the cheeks to the upper lip."""
     u = part.u - part.paints["yaw"] * 0.6
-    line = (
-        part.v
-        - 5.5
-        - cheek
-        + (u / 13.0) ** 2 * 6.5 * 0
-        - (u.abs() - 9.5).clamp(min=0) * -2.2
-        - 2.2 * smooth(8 - u.abs(), 5)
-    )
+    line = part.v - 5.5 - cheek + (u / 13.0) ** 2 - (u.abs() - 9.5).clamp(min=0) * -2.2 - 2.2 * smooth(8 - u.abs(), 5)
     return torch.minimum(line, head_field(part) + 0.6)
 
 
@@ -184,7 +174,7 @@ def _stubble(scene: Scene) -> None:
             return
         part = some.near(-17, 2, 17, 28)
         cover = smooth(_lower_face(part, 0.0), 2.5) * (1 - ink(_around_mouth(part) + 0.6, 1.5))
-        part.paint(cover * (0.42 + 0.25 * _grain(part)), rgb(0.20, 0.22, 0.27))
+        part.paint(cover * (0.45 + 0.16 * _grain(part)), rgb(0.20, 0.22, 0.27))
 
 
 def _sideburns(scene: Scene) -> None:

@@ -41,7 +41,7 @@ Colour = Float[Tensor, "n 3 1 1"]
 
 
 def draw_styles(count: int, seed: int) -> Float[Tensor, "count draws"]:
-    """All that is not said by attributes, one row of `DRAWS` for each face; a larger count begins with the same rows."""
+    """All that is not said by attributes, one row of `DRAWS` each; a larger count begins with the same rows."""
     return torch.rand(count, len(DRAWS), generator=torch.Generator().manual_seed(seed))
 
 
