@@ -18,7 +18,7 @@ from workbench.data.faces_shapes import SIDE, Scene, draw_styles
 from workbench.data.images import SPLITS, Images, cached, check_split
 
 COUNTS = {"train": 20_000, "test": 2_000}
-CHUNK = 64  # small enough for the caches of a processor
+CHUNK = 128  # few enough for the caches of a processor, many enough for each call to be worth it
 
 # From back to front.
 PARTS = (
@@ -31,7 +31,8 @@ PARTS = (
     faces_body.necklace,
     faces_body.head,
     faces_features.complexion,
-    faces_features.cheeks,
+    faces_features.cheekbones,
+    faces_features.blush,
     faces_features.wrinkles,
     faces_features.under_eyes,
     faces_features.nose,
@@ -91,7 +92,9 @@ def render(attributes: Bool[Tensor, "N 40"], seed: int = 0) -> UInt8[Tensor, "N 
 
 
 def draw(attributes: Bool[Tensor, "N 40"], styles: Float[Tensor, "N draws"]) -> UInt8[Tensor, "N 3 64 64"]:
-    """A portrait for each row of attributes and styles (of `draw_styles`)."""
+    """A portrait for each row of attributes and of styles (`draw_styles`); ValueError for more of one than the other."""
+    if len(attributes) != len(styles):
+        raise ValueError(f"{len(attributes)} faces need as many styles, not {len(styles)}")
     pictures = torch.empty(len(attributes), 3, SIDE, SIDE, dtype=torch.uint8)
     for rows in torch.arange(len(attributes)).split(CHUNK):
         scene = Scene.of(attributes[rows].cpu(), styles[rows].cpu())

@@ -66,10 +66,9 @@ def _eye_shadow(part: Scene, out: Field, down: Field, lid: Field) -> None:
 
 def under_eyes(scene: Scene) -> None:
     """Bags: a violet crescent with a crease below each eye."""
-    with scene.only(scene.has("Bags_Under_Eyes")) as some:
-        if some is None:
+    with scene.near(-13, -1, 13, 7).only(scene.has("Bags_Under_Eyes")) as part:
+        if part is None:
             return
-        part = some.near(-13, -1, 13, 7)
         out, down, _ = _folded(part)
         bow = down - 2.6 - 1.5 * (1 - (out / 3.8) ** 2)
         reach = smooth(3.9 - out.abs(), 2)
@@ -94,10 +93,9 @@ def brows(scene: Scene) -> None:
 
 def glasses(scene: Scene) -> None:
     """Two frames, a bridge, temples, and a glint on the lenses."""
-    with scene.only(scene.has("Eyeglasses")) as some:
-        if some is None:
+    with scene.near(-18, -9, 18, 8).only(scene.has("Eyeglasses")) as part:
+        if part is None:
             return
-        part = some.near(-18, -9, 18, 8)
         out, down, _ = _folded(part)
         shape = part.vary("frame_shape", 0, 1)
         x, y = ((out - 0.3) / 5.2) ** 2, ((down - 0.3) / 4.4) ** 2
@@ -169,46 +167,54 @@ def mouth(scene: Scene) -> None:
     part.paint(ink(corners) * (0.35 + 0.3 * smile), rgb(0.35, 0.15, 0.12))
 
 
-def cheeks(scene: Scene) -> None:
-    """Cheekbones as a light above a hollow, and rosy cheeks."""
-    part = scene.near(-16, -2, 16, 16)
-    skin = part.paints["skin"]
-    u = (part.u - part.paints["yaw"] * 0.7).abs()
-    bones = part.has("High_Cheekbones")
-    a, b = turned(u - 9.2, part.v - 3.9, -0.5)
-    part.paint(smooth(ellipse(a, b, 3.6, 1.5), 2.2) * bones * 0.62, mix(skin, rgb(1, 0.97, 0.93), 0.6))
-    a, b = turned(u - 9.6, part.v - 7.8, -0.75)
-    part.shade(smooth(ellipse(a, b, 3.6, 1.3), 2.4) * bones, 0.76)
-    blush = smooth(3.6 - ((u - 8.3) ** 2 + (part.v - 6.2) ** 2).sqrt(), 3.2) * part.has("Rosy_Cheeks")
-    part.paint(blush * 0.62, rgb(0.95, 0.30, 0.38))
+def cheekbones(scene: Scene) -> None:
+    """A light on high cheekbones, above a hollow."""
+    with scene.near(-15, -1, 15, 13).only(scene.has("High_Cheekbones")) as part:
+        if part is None:
+            return
+        skin = part.paints["skin"]
+        u = (part.u - part.paints["yaw"] * 0.7).abs()
+        light = smooth(ellipse(*turned(u - 9.2, part.v - 3.9, -0.5), 3.6, 1.5), 2.2)
+        part.paint(light * 0.62, mix(skin, rgb(1, 0.97, 0.93), 0.6))
+        part.shade(smooth(ellipse(*turned(u - 9.6, part.v - 7.8, -0.75), 3.6, 1.3), 2.4), 0.76)
+
+
+def blush(scene: Scene) -> None:
+    """Rosy cheeks."""
+    with scene.near(-14, 0, 14, 12).only(scene.has("Rosy_Cheeks")) as part:
+        if part is None:
+            return
+        u = (part.u - part.paints["yaw"] * 0.7).abs()
+        spot = smooth(3.6 - ((u - 8.3) ** 2 + (part.v - 6.2) ** 2).sqrt(), 3.2)
+        part.paint(spot * 0.62, rgb(0.95, 0.30, 0.38))
 
 
 def wrinkles(scene: Scene) -> None:
     """Age: lines on the forehead, at the eyes, and from nose to mouth."""
-    part = scene.near(-16, -15, 16, 15)
-    old, skin = 1 - part.has("Young"), part.paints["skin"] * 0.55
-    u, v = part.u - part.paints["yaw"], part.v
-    wave = 0.3 * torch.sin(u * 0.9 + part.vary("phase", 0, 6))
-    lines = torch.maximum(bar(v + 10.6 + wave, 0.3), bar(v + 12.6 - wave, 0.3))
-    cover = ink(lines) * smooth(7.5 - u.abs(), 3)
-    fold = bar(u.abs() - 4.1 - (v - 6).clamp(min=0) * 0.42, 0.4)
-    cover = torch.maximum(cover, ink(fold) * smooth(bar(v - 8.8, 3.2), 1.5))
-    feet = torch.maximum(
-        bar(v - EYES - 0.4 - (u.abs() - 11) * 0.5, 0.28), bar(v - EYES + 0.6 + (u.abs() - 11) * 0.4, 0.28)
-    )
-    cover = torch.maximum(cover, ink(feet) * ink(bar(u.abs() - 12.2, 1.3)))
-    part.paint(cover * old * 0.7, skin)
+    with scene.near(-14, -14, 14, 13).only(1 - scene.has("Young")) as part:
+        if part is None:
+            return
+        u, v = part.u - part.paints["yaw"], part.v
+        wave = 0.3 * torch.sin(u * 0.9 + part.vary("phase", 0, 6))
+        lines = ink(torch.maximum(bar(v + 10.6 + wave, 0.3), bar(v + 12.6 - wave, 0.3))) * smooth(7.5 - u.abs(), 3)
+        fold = ink(bar(u.abs() - 4.1 - (v - 6).clamp(min=0) * 0.42, 0.4)) * smooth(bar(v - 8.8, 3.2), 1.5)
+        away = u.abs() - 11
+        feet = torch.maximum(bar(v - EYES - 0.4 - away * 0.5, 0.28), bar(v - EYES + 0.6 + away * 0.4, 0.28))
+        feet = ink(feet) * ink(bar(away - 1.2, 1.3))
+        part.paint(torch.maximum(torch.maximum(lines, fold), feet) * 0.7, part.paints["skin"] * 0.55)
 
 
 def complexion(scene: Scene) -> None:
     """Freckles, now and then; a glow on forehead and chin where the light is that of `attractive`."""
-    part = scene.near(-14, -14, 14, 18)
-    u, v = part.u - part.paints["yaw"], part.v
-    glow = smooth(ellipse(u, v + 8.5, 6, 3), 5) + smooth(ellipse(u, v - 15.5, 2.6, 1.8), 2.5)
-    part.paint(glow.clamp(max=1) * part.has("Attractive") * 0.35, mix(part.paints["skin"], rgb(1, 0.98, 0.94), 0.7))
-    with scene.only((scene.vary("freckles", 0, 1) > 0.8).float()) as some:
-        if some is not None:
-            _freckles(some.near(-12, -2, 12, 10))
+    with scene.near(-12, -1, 12, 9).only(scene.vary("freckles", 0, 1) > 0.8) as part:
+        if part is not None:
+            _freckles(part)
+    with scene.near(-10, -14, 10, 18).only(scene.has("Attractive")) as part:
+        if part is None:
+            return
+        u, v = part.u - part.paints["yaw"], part.v
+        glow = smooth(ellipse(u, v + 8.5, 6, 3), 5) + smooth(ellipse(u, v - 15.5, 2.6, 1.8), 2.5)
+        part.paint(glow.clamp(max=1) * 0.35, mix(part.paints["skin"], rgb(1, 0.98, 0.94), 0.7))
 
 
 def _freckles(part: Scene) -> None:
