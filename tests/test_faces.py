@@ -96,7 +96,7 @@ def test_fit_agrees_with_another_logistic_regression():
         other = LogisticRegression(C=1.0, tol=1e-8, max_iter=2000).fit(ordered[:, :k], ordered[:, k])
         weights = np.concatenate([other.intercept_, other.coef_[0]])
         np.testing.assert_allclose(table[k, : k + 1], weights, atol=2e-3)
-    assert (table.triu(1)[:, 1:].diagonal() == 0).all() or table[0, 1:].abs().max() == 0
+    assert table.triu(1).abs().max() == 0  # nothing depends on what is drawn later
 
 
 def test_fit_says_when_it_does_not_settle():
@@ -107,8 +107,9 @@ def test_fit_says_when_it_does_not_settle():
 # ---- portraits
 
 
-def test_a_face_does_not_depend_on_its_neighbours_or_threads():
-    attributes, before = sample_attributes(faces.CHUNK + 6, 4), torch.get_num_threads()
+def test_a_face_does_not_depend_on_its_neighbours_or_threads(monkeypatch):
+    monkeypatch.setattr(faces, "CHUNK", 16)
+    attributes, before = sample_attributes(22, 4), torch.get_num_threads()
     together = render(attributes, 3)
     assert together.shape == (len(attributes), 3, 64, 64) and together.dtype == torch.uint8
     try:
@@ -155,16 +156,15 @@ def test_a_word_changes_its_place_and_keeps_the_rest(attribute, rows):
 
 
 def test_what_is_not_an_attribute_varies():
-    """Every draw of the style changes some face that has something to change."""
-    attributes = sample_attributes(64, 6)
-    attributes[:, column("Blurry")] = torch.arange(64) % 4 == 0
-    attributes[:, column("Wearing_Hat")] = torch.arange(64) % 3 == 0
-    styles = draw_styles(64, 6)
-    before = draw(attributes, styles)
-    for k, name in enumerate(DRAWS):
-        other = styles.clone()
-        other[:, k] = (other[:, k] + 0.5) % 1
-        assert not torch.equal(draw(attributes, other), before), name
+    """Each draw of the style, moved by a half, changes at least one of a dozen faces."""
+    count = 12
+    attributes = torch.rand(count, 40, generator=torch.Generator().manual_seed(6)) < 0.4
+    styles = draw_styles(count, 6)
+    moved = styles.repeat(len(DRAWS), 1, 1)
+    moved[torch.arange(len(DRAWS)), :, torch.arange(len(DRAWS))] += 0.5
+    drawn = draw(attributes.repeat(len(DRAWS), 1), (moved % 1).flatten(0, 1)).unflatten(0, (len(DRAWS), count))
+    changed = (drawn != draw(attributes, styles)).flatten(1).any(1)
+    assert changed.all(), [name for name, there in zip(DRAWS, changed, strict=True) if not there]
 
 
 def test_blurry_faces_have_no_fine_detail():
@@ -245,10 +245,10 @@ def small(images: torch.Tensor) -> np.ndarray:
 
 def test_attributes_can_be_read():
     """Even a linear probe on a thousand shrunken faces, which cannot follow a face's pose, does better than chance."""
-    attributes = sample_attributes(1800, 8)
+    attributes = sample_attributes(1500, 8)
     images = small(render(attributes, 8))
-    probe = Ridge(alpha=30.0).fit(images[:1200], attributes[:1200].float().numpy())
-    scores, truth = probe.predict(images[1200:]), attributes[1200:].numpy()
+    probe = Ridge(alpha=30.0).fit(images[:1000], attributes[:1000].float().numpy())
+    scores, truth = probe.predict(images[1000:]), attributes[1000:].numpy()
     rate = truth.mean(0)
     gain = np.array([average_precision_score(truth[:, k], scores[:, k]) for k in range(40)]) - rate
     assert gain.mean() > 0.25

@@ -91,8 +91,8 @@ def render(attributes: Bool[Tensor, "N 40"], seed: int = 0) -> UInt8[Tensor, "N 
     return draw(attributes, draw_styles(len(attributes), seed))
 
 
-def draw(attributes: Bool[Tensor, "N 40"], styles: Float[Tensor, "N draws"]) -> UInt8[Tensor, "N 3 64 64"]:
-    """A portrait for each row of attributes and of styles (`draw_styles`); ValueError for more of one than the other."""
+def draw(attributes: Bool[Tensor, "N 40"], styles: Float[Tensor, "M draws"]) -> UInt8[Tensor, "N 3 64 64"]:
+    """A portrait for each row of attributes and of `draw_styles`; ValueError for more of one than of the other."""
     if len(attributes) != len(styles):
         raise ValueError(f"{len(attributes)} faces need as many styles, not {len(styles)}")
     pictures = torch.empty(len(attributes), 3, SIDE, SIDE, dtype=torch.uint8)

@@ -18,7 +18,7 @@ def choose_paints(scene: Scene) -> None:
     scene.paints["hair"] = _hair_colour(scene)
     scene.paints["metal"] = mix(GOLD, SILVER, (scene.vary("metal", 0, 1) > 0.5).float())
     male, chubby, oval = scene.has("Male"), scene.has("Chubby"), scene.has("Oval_Face")
-    scene.paints["width"] = scene.vary("face_width", 13.6, 14.8) + 0.4 * male + 2.1 * chubby - 0.9 * oval
+    scene.paints["width"] = scene.vary("face_width", 13.6, 14.8) + 0.4 * male + 2.7 * chubby - 0.9 * oval
     scene.paints["chin"] = scene.vary("face_length", 18.2, 19.6) + 0.6 * male + 1.6 * oval
     scene.paints["jaw"] = scene.vary("jaw", 0.1, 0.3) + 0.25 * male + 0.3 * chubby - 0.5 * oval
     scene.paints["yaw"] = scene.vary("yaw", -1.3, 1.3)
@@ -93,9 +93,9 @@ def neck(scene: Scene) -> None:
 
 def _second_chin(part: Scene) -> None:
     field = ellipse(part.u - part.paints["yaw"] * 0.4, part.v - part.paints["chin"] + 3.2, 11.0, 7.4)
-    part.shade(smooth(field + 1.2, 3), 0.62)
+    part.shade(smooth(field + 1.4, 3), 0.5)
     part.paint(ink(field), part.paints["skin"] * 0.97)
-    part.shade(smooth(bar(field - 0.4, 0.5), 1.6) * ink(part.v - 10), 0.6)
+    part.shade(smooth(bar(field - 0.4, 0.6), 1.6) * ink(part.v - 10), 0.5)
 
 
 def necklace(scene: Scene) -> None:

@@ -36,7 +36,7 @@ def eyes(scene: Scene) -> None:
     down = down + side * 0.55 * _lean(part)
     half, makeup, charm = _height(part), part.has("Heavy_Makeup"), part.has("Attractive")
     lid = half * (1 - (out / 3.9) ** 2)
-    _eye_shadow(part, out, down, lid)
+    _eye_shadow(part, out, down)
     part.shade(smooth(ellipse(out, down + 0.4, 5.0, 3.6), 4), 0.88)
     opening = torch.minimum(lid - down.abs(), 3.6 - out.abs())
     part.paint(ink(opening), mix(rgb(0.98, 0.97, 0.96), part.paints["skin"], 0.12))
@@ -58,7 +58,7 @@ def eyes(scene: Scene) -> None:
     part.paint(ink(bar(down - lid, 0.25)) * ink(3.6 - out.abs()) * (0.3 + 0.6 * makeup), rgb(0.25, 0.14, 0.12))
 
 
-def _eye_shadow(part: Scene, out: Field, down: Field, lid: Field) -> None:
+def _eye_shadow(part: Scene, out: Field, down: Field) -> None:
     colour = tint(part.vary("shadow_hue", 0.55, 0.95), 0.6, 0.55)
     cover = smooth(ellipse(out - 0.5, down + 1.6, 4.9, 3.6), 2.0) * part.has("Heavy_Makeup") * ink(1.0 - down)
     part.paint(cover * 0.85, colour)
@@ -139,20 +139,20 @@ def mouth(scene: Scene) -> None:
     part = scene.near(-10, 6, 10, 19)
     smile, gape, big = part.has("Smiling"), part.has("Mouth_Slightly_Open"), part.has("Big_Lips")
     u, lean = part.u - part.paints["yaw"], _lean(part)
-    half = part.vary("mouth_width", 4.6, 5.4) + 1.5 * smile - 0.5 * gape
+    half = part.vary("mouth_width", 4.9, 5.7) + 1.5 * smile - 0.5 * gape
     along = (u / half) ** 2
     bend = smile * part.vary("smile", 2.2, 3.0) + 0.1
     middle = MOUTH + part.vary("mouth_height", -0.4, 0.4) + bend * (0.55 - along) + 0.05 * lean * u
     v = part.v - middle
     span = (1 - along).clamp(min=0)
     gap = gape * part.vary("gape", 1.35, 1.85) * span
-    fat = 1 + 0.95 * big
+    fat = 1.3 + 1.2 * big + 0.2 * part.has("Wearing_Lipstick")
     upper = -v - gap - 0.95 * fat * span * (1 - 0.22 * torch.exp(-u * u))
     lower = v - gap - 1.25 * fat * span.sqrt() * span.clamp(min=0.2)
     lips = torch.minimum(torch.minimum(-upper, -lower), (half - u.abs()))
     cover = ink(lips)
-    lip = mix(part.paints["skin"] * rgb(0.86, 0.62, 0.60), rgb(0.76, 0.36, 0.36), part.vary("lip_tone", 0.15, 0.45))
-    stick = tint(part.vary("lipstick_hue", 0.92, 1.0), 0.88, 0.78)
+    lip = mix(part.paints["skin"] * rgb(0.80, 0.50, 0.50), rgb(0.80, 0.36, 0.38), part.vary("lip_tone", 0.4, 0.65))
+    stick = tint(part.vary("lipstick_hue", 0.92, 1.0), 0.92, 0.80)
     part.paint(cover, mix(lip, stick, 0.92 * part.has("Wearing_Lipstick")))
     part.paint(
         smooth(ellipse(u, v - gap - 0.8 * fat, half * 0.45, 0.6 * fat), 1.0)

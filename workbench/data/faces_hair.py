@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from workbench.data.faces_body import head_field
-from workbench.data.faces_shapes import Each, Field, Scene, bar, ellipse, ink, mix, rgb, smooth, tint
+from workbench.data.faces_shapes import Colour, Each, Field, Scene, bar, ellipse, ink, mix, rgb, smooth, tint
 
 HAIRLINE = -12.0  # v of the hair's lower edge on the forehead
 
@@ -103,12 +103,8 @@ def _bald(scene: Scene) -> None:
         part.paint(smooth(left, 1.5) * 0.7, part.paints["hair"] * 0.9)
         light = part.vary("light_x", -5, 5)
         part.paint(smooth(ellipse(part.u - light, part.v + 14.5, 4.6, 2.4), 3) * 0.6, rgb(1, 0.98, 0.95))
-        lock = (
-            torch.minimum(5 - part.u.abs() - (part.v + 9) * 0.4, bar(part.v + 13, 4.5)) * part.has("Bangs")
-            - 1
-            + part.has("Bangs")
-        )
-        part.paint(ink(lock), part.paints["hair"])
+        lock = torch.minimum(5 - part.u.abs() - (part.v + 9) * 0.4, bar(part.v + 13, 4.5))
+        part.paint(ink(lock) * part.has("Bangs"), part.paints["hair"])
 
 
 def hat(scene: Scene) -> None:
@@ -137,10 +133,10 @@ def hat(scene: Scene) -> None:
 # ---- beards
 
 
-def _lower_face(part: Scene, cheek: float) -> Field:
-    """The part of the head below a line from the ears round the cheeks to the upper lip."""
-    u = part.u - part.paints["yaw"] * 0.6
-    line = part.v - 5.5 - cheek + (u / 13.0) ** 2 - (u.abs() - 9.5).clamp(min=0) * -2.2 - 2.2 * smooth(8 - u.abs(), 5)
+def _lower_face(part: Scene, cheek: Each | float | int) -> Field:
+    """The part of the head below the upper lip and, `cheek` pixels lower, the cheeks; higher up towards the ears."""
+    u = (part.u - part.paints["yaw"] * 0.6).abs()
+    line = part.v - 5.5 - cheek + 2.2 * (u - 9.5).clamp(min=0) - 2.2 * smooth(8 - u, 5)
     return torch.minimum(line, head_field(part) + 0.6)
 
 
@@ -173,7 +169,7 @@ def _stubble(scene: Scene) -> None:
     with scene.near(-17, 2, 17, 28).only(scene.has("5_o_Clock_Shadow")) as part:
         if part is None:
             return
-        cover = smooth(_lower_face(part, 0.0), 2.5) * (1 - ink(_around_mouth(part) + 0.6, 1.5))
+        cover = smooth(_lower_face(part, 0), 2.5) * (1 - ink(_around_mouth(part) + 0.6, 1.5))
         part.paint(cover * (0.45 + 0.16 * _grain(part)), rgb(0.20, 0.22, 0.27))
 
 
@@ -181,12 +177,12 @@ def _sideburns(scene: Scene) -> None:
     with scene.near(-17, -9, 17, 14).only(scene.has("Sideburns")) as part:
         if part is None:
             return
-        inner = part.u.abs() - part.paints["width"] + 3.4 + (part.v / 11).clamp(0, 1) * 1.2
+        inner = part.u.abs() - part.paints["width"] + 3.9 + (part.v / 11).clamp(0, 1) * 1.2
         strip = torch.minimum(torch.minimum(inner, head_field(part) + 0.4), torch.minimum(10.5 - part.v, part.v + 8))
         part.paint(ink(strip, 1.2) * (0.9 + 0.1 * _grain(part)), _beard_colour(part))
 
 
-def _beard_colour(part: Scene):
+def _beard_colour(part: Scene) -> Colour:
     return mix(part.paints["hair"] * 0.78, rgb(0.10, 0.07, 0.05), 0.15)
 
 
@@ -208,5 +204,5 @@ def _goatee(part: Scene) -> None:
 def _moustache(part: Scene) -> None:
     u = (part.u - part.paints["yaw"]).abs()
     curve = part.v - 8.9 - 0.035 * u**2
-    field = torch.minimum(1.35 * (1 - (u / 7.2) ** 2).clamp(min=0).sqrt() + 0.15 - curve.abs(), 7.0 - u)
+    field = torch.minimum(1.6 * (1 - (u / 7.2) ** 2).clamp(min=0).sqrt() + 0.15 - curve.abs(), 7.0 - u)
     part.paint(ink(field) * part.has("Mustache") * (0.92 + 0.08 * _grain(part)), _beard_colour(part) * 0.85)

@@ -58,13 +58,13 @@ class Scene:
     @classmethod
     def of(cls, attributes: Tensor, styles: Tensor) -> "Scene":
         """An empty picture for each face, with the coordinates of its pose."""
-        axis = torch.arange(SIDE) + 0.5
-        empty = cls(torch.empty(0, 3, 1, 1), axis, axis, attributes.float(), styles, {})
-        x = axis - CENTRE[0] - empty.vary("shift_x", -SHIFT, SHIFT)
-        y = axis[:, None] - CENTRE[1] - empty.vary("shift_y", -SHIFT, SHIFT)
-        turn, scale = empty.vary("turn", -TURN, TURN), empty.vary("scale", *SCALE)
+        axis, n = torch.arange(SIDE) + 0.5, len(styles)
+        flat = (axis - CENTRE[0]).expand(n, SIDE, SIDE), (axis[:, None] - CENTRE[1]).expand(n, SIDE, SIDE)
+        still = cls(torch.zeros(n, 3, SIDE, SIDE), *flat, attributes.float(), styles, {})
+        x, y = (field - still.vary(f"shift_{way}", -SHIFT, SHIFT) for way, field in zip("xy", flat, strict=True))
+        turn, scale = still.vary("turn", -TURN, TURN), still.vary("scale", *SCALE)
         u, v = (x * turn.cos() + y * turn.sin()) / scale, (y * turn.cos() - x * turn.sin()) / scale
-        return replace(empty, image=torch.zeros(len(styles), 3, SIDE, SIDE), u=u, v=v)
+        return replace(still, u=u, v=v)
 
     def has(self, attribute: str) -> Each:
         """1.0 where the attribute is present."""
