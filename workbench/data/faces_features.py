@@ -139,7 +139,7 @@ def mouth(scene: Scene) -> None:
     part = scene.near(-10, 6, 10, 19)
     smile, gape, big = part.has("Smiling"), part.has("Mouth_Slightly_Open"), part.has("Big_Lips")
     u, lean = part.u - part.paints["yaw"], _lean(part)
-    half = part.vary("mouth_width", 4.9, 5.7) + 1.5 * smile - 0.5 * gape
+    half = part.vary("mouth_width", 4.9, 5.7) + 1.1 * smile - 0.4 * gape
     along = (u / half) ** 2
     bend = smile * part.vary("smile", 2.2, 3.0) + 0.1
     middle = MOUTH + part.vary("mouth_height", -0.4, 0.4) + bend * (0.55 - along) + 0.05 * lean * u

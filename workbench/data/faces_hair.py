@@ -98,8 +98,11 @@ def _bald(scene: Scene) -> None:
     with scene.near(-19, -24, 19, 8).only(scene.has("Bald")) as part:
         if part is None:
             return
+        low = 1.7 * part.has("Receding_Hairline")  # even there, less is left
         shell = part.paints["width"] + 1.1 - part.u.abs()
-        left = torch.minimum(torch.minimum(shell, part.u.abs() - part.paints["width"] + 1.0), bar(part.v + 1.5, 4.0))
+        left = torch.minimum(
+            torch.minimum(shell, part.u.abs() - part.paints["width"] + 1.0), bar(part.v + 1.5 - low, 4.0 - low)
+        )
         part.paint(smooth(left, 1.5) * 0.7, part.paints["hair"] * 0.9)
         light = part.vary("light_x", -5, 5)
         part.paint(smooth(ellipse(part.u - light, part.v + 14.5, 4.6, 2.4), 3) * 0.6, rgb(1, 0.98, 0.95))
