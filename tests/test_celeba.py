@@ -13,7 +13,7 @@ from workbench import paths
 from workbench.data import attributes, celeba, celeba_cache
 from workbench.data.celeba import load_celeba, survey
 from workbench.data.celeba_lists import COUNT, read_attributes, read_partition
-from workbench.data.celeba_photos import OddSize, crop_box, read_photo
+from workbench.data.celeba_photos import Unusable, crop_box, read_photo
 from workbench.data.celeba_split import is_own_test
 from workbench.data.images import DataError
 from workbench.data.sources import load_dataset
@@ -62,7 +62,7 @@ def test_pixels_are_torchvisions(tmp_path, size, crop, mode):
 def test_the_crop_is_the_middle():
     assert crop_box(*OFFICIAL) == (15, 35, 163, 183) and crop_box(*HALF) == (8, 18, 82, 92)
     for size in ((64, 64), (218, 178), (178, 178), (178, 220), (90, 109), (8, 10)):
-        with pytest.raises(OddSize, match=f"^{size[0]}x{size[1]}, no copy of 178x218$"):
+        with pytest.raises(Unusable, match=f"^{size[0]}x{size[1]}, no copy of 178x218$"):
             crop_box(*size)
 
 

@@ -92,10 +92,10 @@ def _resume(folder: Path, photos: Path) -> Done:
     written up to the end of a block, and what was skipped in it.
     """
     array, journal, done = folder / ARRAY, folder / JOURNAL, Done(0, 0, {})
-    lines = [json.dumps(str(photos)) + "\n"]
+    lines = [json.dumps(str(photos))]
     if not array.is_file():
         array.write_bytes(_header(0))
-    for line in journal.read_text().splitlines(keepends=True)[1:] if journal.is_file() else []:
+    for line in journal.read_text().splitlines()[1:] if journal.is_file() else []:
         try:
             seen, rows, skipped = json.loads(line)
         except ValueError:  # cut short when it was written
@@ -105,7 +105,7 @@ def _resume(folder: Path, photos: Path) -> Done:
         done = Done(seen, rows, done.skipped | skipped)
         lines.append(line)
     with replacing(journal) as temporary:
-        temporary.write_text("".join(lines))
+        temporary.write_text("".join(f"{line}\n" for line in lines))
     return done
 
 

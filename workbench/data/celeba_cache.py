@@ -66,6 +66,7 @@ def build(name: str, photos: Path, choice: Choice) -> Stored:
     if goal.exists():  # damaged, else nothing would be built
         shutil.rmtree(goal)
     folder.rename(goal)
+    (goal / JOURNAL).unlink()  # not before, or a build killed in between would begin anew
     _remove_others(goal, photos, "celeba-*", _INDEX)
     stored = read(name)
     if stored is None:
@@ -88,7 +89,7 @@ def _count(photos: Path, choice: Choice, done: Done) -> Counts:
 
 
 def _complete(folder: Path, photos: Path, choice: Choice, done: Done, counts: Counts) -> None:
-    """Write what belongs to the array, attributes, names and counts, and remove its journal."""
+    """Write what belongs to the array: attributes, names and counts."""
     kept = [n for n, name in enumerate(choice.names) if name not in done.skipped]
     np.save(folder / _LABELS, choice.labels[kept])
     index = {"folder": str(photos), "counts": asdict(counts), "names": [choice.names[n] for n in kept]}
@@ -96,7 +97,6 @@ def _complete(folder: Path, photos: Path, choice: Choice, done: Done, counts: Co
     for file in (_LABELS, _INDEX):
         with (folder / file).open("rb") as stream:
             os.fsync(stream.fileno())
-    (folder / JOURNAL).unlink()
 
 
 def _remove_others(keep: Path, photos: Path, pattern: str, origin: str) -> None:

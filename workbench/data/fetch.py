@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import os
 import shutil
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -60,8 +61,8 @@ class FileState(NamedTuple):
 def fetch(name: str, root: str | Path | None = None) -> list[Path]:
     """Download what is missing or damaged of `name` under the data root, and return all its files.
 
-    Sound files stay untouched, whatever their size. Raises ValueError for an unknown name, DataError in one line
-    when a transfer fails.
+    Sound files stay untouched, whatever their size; where they are not all there is, that is said. Raises ValueError
+    for an unknown name, DataError in one line when a transfer fails.
     """
     if name not in NAMES:
         raise ValueError(
@@ -74,13 +75,17 @@ def fetch(name: str, root: str | Path | None = None) -> list[Path]:
     for download in downloads(name, root) if wanted else []:
         if download.goal.name in wanted:
             _transfer(name, download)
-    return [row.file for row in _states(name, root)]
+    states = _states(name, root)
+    for row in states:
+        if row.sound and row.cure:
+            print(f"{row.file} stays as it is ({row.state}): {row.cure}", file=sys.stderr)
+    return [row.file for row in states]
 
 
 def check(root: str | Path | None = None) -> list[FileState]:
-    """What there is of the real data sets and of Inception's weights; nothing is read but headers and CelebA's lists.
+    """One row for each file of the real data sets, judged by its header and length, and one for Inception's weights.
 
-    One row for each file, and one for all photographs of CelebA.
+    CelebA's photographs have one row together, judged by their number and by the lists; none is opened.
     """
     return [row for name in NAMES for row in _states(name, data_root(root))]
 
