@@ -83,7 +83,7 @@ def damage(path, case):
     elif case == "last byte":
         path.write_bytes(content[:-1])
     elif case == "header only":
-        path.write_bytes(content[:20])
+        path.write_bytes(content[:200])
     elif case == "web page":
         path.write_bytes(b"<html>404 not found</html>")
     elif case == "png":
@@ -359,7 +359,9 @@ def test_another_recipe_makes_another_cache(root, monkeypatch):
 def test_a_moved_folder_keeps_its_cache(root, decoded):
     load(root)
     decoded.clear()
-    moved = root.rename(root.with_name("moved"))
+    moved = root.with_name("moved")
+    moved.mkdir()
+    (root / "celeba").rename(moved / "celeba")
     load(moved)
     assert not decoded
 
