@@ -16,7 +16,6 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from workbench.data.celeba_photos import SIDE, Unusable, read_photo, require_pillow, strictly
-from workbench.data.celeba_split import describe_skipped
 from workbench.data.images import DataError
 from workbench.paths import replacing
 
@@ -33,12 +32,16 @@ class Done(NamedTuple):
     rows: int
     skipped: dict[str, str]
 
+    def hopeless(self, total: int) -> bool:
+        """A few bad files are nothing unusual; when more than half are bad, something else is wrong."""
+        return 2 * len(self.skipped) > total
+
 
 def decode_all(folder: Path, photos: Path, names: list[str]) -> Done:
     """Write `folder/images.npy`, uint8 [rows, 3, 64, 64], from the photographs `names` of the folder `photos`.
 
-    What cannot be used is left out and named. DataError when that is more than half, when a file cannot be read from
-    disk, when there is no room for the array, and without Pillow.
+    What cannot be used is left out and named; where that becomes hopeless, the work ends at once. DataError when a file
+    cannot be read from disk, when there is no room for the array, and without Pillow.
     """
     require_pillow()
     done = _resume(folder, photos)
@@ -53,14 +56,13 @@ def decode_all(folder: Path, photos: Path, names: list[str]) -> Done:
     ):
         array.truncate(len(_header(0)) + done.rows * _BYTES)
         array.seek(0, os.SEEK_END)
-        while done.seen < len(names):
+        while done.seen < len(names) and not done.hopeless(len(names)):
             block = names[done.seen : done.seen + BLOCK]
             pixels, skipped = _decode(block, photos, pool)
             _write(array, pixels)
             done = Done(done.seen + len(block), done.rows + len(block) - len(skipped), done.skipped | skipped)
             _write(journal, json.dumps([done.seen, done.rows, skipped]) + "\n")
             bar.update(len(block))
-            _refuse_if_most_are_skipped(photos, done, len(names))
         array.seek(0)
         _write(array, _header(done.rows))
     return done
@@ -90,10 +92,10 @@ def _resume(folder: Path, photos: Path) -> Done:
     written up to the end of a block, and what was skipped in it.
     """
     array, journal, done = folder / ARRAY, folder / JOURNAL, Done(0, 0, {})
-    lines = [json.dumps(str(photos)) + "\n"]
+    lines = [json.dumps(str(photos))]
     if not array.is_file():
         array.write_bytes(_header(0))
-    for line in journal.read_text().splitlines(keepends=True)[1:] if journal.is_file() else []:
+    for line in journal.read_text().splitlines()[1:] if journal.is_file() else []:
         try:
             seen, rows, skipped = json.loads(line)
         except ValueError:  # cut short when it was written
@@ -103,7 +105,7 @@ def _resume(folder: Path, photos: Path) -> Done:
         done = Done(seen, rows, done.skipped | skipped)
         lines.append(line)
     with replacing(journal) as temporary:
-        temporary.write_text("".join(lines))
+        temporary.write_text("".join(f"{line}\n" for line in lines))
     return done
 
 
@@ -130,13 +132,4 @@ def _check_space(folder: Path, needed: int) -> None:
     if needed > free:
         raise DataError(
             f"CelebA's images need {needed / 1e9:.1f} GB in {folder.parent}, where {free / 1e9:.1f} are free"
-        )
-
-
-def _refuse_if_most_are_skipped(photos: Path, done: Done, total: int) -> None:
-    """A few bad files are nothing unusual; when most are bad, something else is wrong."""
-    if 2 * len(done.skipped) > total:
-        raise DataError(
-            f"more than half of the {total:,} images in {photos} cannot be used, of the first {done.seen:,} "
-            f"{describe_skipped(done.skipped)}: get the aligned images again"
         )

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from workbench.data.celeba_build import ARRAY, JOURNAL, SHAPE, Done, decode_all
-from workbench.data.celeba_split import Choice, Counts, refuse_empty
+from workbench.data.celeba_split import Choice, Counts, describe_skipped, refuse_empty
 from workbench.data.images import DataError
 from workbench.paths import cache_dir
 
@@ -50,18 +50,23 @@ def read(name: str) -> Stored | None:
 def build(name: str, photos: Path, choice: Choice) -> Stored:
     """Make the cache of that name from the photographs in a folder, or go on where an earlier call was stopped.
 
-    Then caches of other names that were made from the same folder are removed. DataError as from `decode_all`, and when
-    nothing is left for one of the splits.
+    Then caches of other names that were made from the same folder are removed. DataError as from `decode_all`, and,
+    with nothing left behind, when more than half of the photographs cannot be used or a split is left without any.
     """
     folder, goal = cache_dir() / f".{name}.building", cache_dir() / name
     _remove_others(folder, photos, ".celeba-*.building", JOURNAL)
     folder.mkdir(exist_ok=True)
     done = decode_all(folder, photos, choice.names)
-    _complete(folder, photos, choice, done)
-    (folder / JOURNAL).unlink()
+    try:
+        counts = _count(photos, choice, done)
+    except DataError:
+        shutil.rmtree(folder)
+        raise
+    _complete(folder, photos, choice, done, counts)
     if goal.exists():  # damaged, else nothing would be built
         shutil.rmtree(goal)
     folder.rename(goal)
+    (goal / JOURNAL).unlink()  # not before, or a build killed in between would begin anew
     _remove_others(goal, photos, "celeba-*", _INDEX)
     stored = read(name)
     if stored is None:
@@ -69,12 +74,23 @@ def build(name: str, photos: Path, choice: Choice) -> Stored:
     return stored
 
 
-def _complete(folder: Path, photos: Path, choice: Choice, done: Done) -> None:
+def _count(photos: Path, choice: Choice, done: Done) -> Counts:
+    """What is left of the choice; DataError when that is too little."""
+    if done.hopeless(len(choice.names)):
+        raise DataError(
+            f"more than half of the {len(choice.names):,} images in {photos} cannot be used, "
+            f"of the first {done.seen:,} {describe_skipped(done.skipped)}: get the aligned images again"
+        )
+    train = sum(name not in done.skipped for name in choice.names[: choice.counts.train])
+    skipped = choice.counts.skipped | done.skipped
+    counts = replace(choice.counts, train=train, test=done.rows - train, skipped=skipped)
+    refuse_empty(counts)
+    return counts
+
+
+def _complete(folder: Path, photos: Path, choice: Choice, done: Done, counts: Counts) -> None:
     """Write what belongs to the array: attributes, names and counts."""
     kept = [n for n, name in enumerate(choice.names) if name not in done.skipped]
-    train = sum(n < choice.counts.train for n in kept)
-    counts = replace(choice.counts, train=train, test=len(kept) - train, skipped=choice.counts.skipped | done.skipped)
-    refuse_empty(counts)
     np.save(folder / _LABELS, choice.labels[kept])
     index = {"folder": str(photos), "counts": asdict(counts), "names": [choice.names[n] for n in kept]}
     (folder / _INDEX).write_text(json.dumps(index))

@@ -1,7 +1,6 @@
 """One photograph of CelebA as the models see it: the middle of the aligned image, cut to a square, as 64x64 pixels."""
 
 import io
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,15 +11,12 @@ from workbench.data.images import DataError
 
 SIDE = 64
 WIDTH, HEIGHT, CROP = 178, 218, 148  # of the official images; smaller copies are cut in proportion
+_END = b"\xff\xd9"  # the marker that no other bytes of compressed pixels look like
 SMALLEST = 16  # pixels of width, below which no face is left to be seen
 
 
 class Unusable(ValueError):
     """One image cannot be used; the message says why in a few words."""
-
-
-class OddSize(Unusable):
-    """An image that is no copy of an aligned one, because its sides are in another proportion."""
 
 
 def require_pillow() -> None:
@@ -34,10 +30,10 @@ def require_pillow() -> None:
 def crop_box(width: int, height: int) -> tuple[int, int, int, int]:
     """Left, upper, right and lower edge of the square in the middle: 148 of 178x218, 74 of 89x109.
 
-    Sides may be rounded up or down. OddSize for another proportion.
+    Sides may be rounded up or down. Unusable for another proportion.
     """
     if abs(width * HEIGHT - height * WIDTH) >= HEIGHT or width < SMALLEST:
-        raise OddSize(f"{width}x{height}, no copy of {WIDTH}x{HEIGHT}")
+        raise Unusable(f"{width}x{height}, no copy of {WIDTH}x{HEIGHT}")
     side = round(CROP * width / WIDTH)
     # Half pixels go to the even side, as in torchvision's CenterCrop.
     left, upper = round((width - side) / 2), round((height - side) / 2)
@@ -62,17 +58,11 @@ def read_photo(path: Path) -> np.ndarray:
             square = image.convert("RGB").crop(box)
     except Unusable:
         raise
-    # What Pillow raises on damaged files, found by flipping bits in sound ones and by cutting them.
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        LookupError,
-        TypeError,
-        struct.error,
-        Image.DecompressionBombError,
-    ) as error:
+    # What Pillow says of damaged files, and of headers that announce a gigapixel.
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise Unusable(_reason(error)) from error
+    if _END not in content:  # which Pillow does not miss where the data before it happen to be enough
+        raise Unusable("image file is truncated, without an end")
     return np.asarray(square.resize((SIDE, SIDE), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
 
 
