@@ -123,7 +123,7 @@ class Trial:
     @property
     def told(self) -> dict[str, Any]:
         """What metrics.json says of its score; of attributes also every number one by one, of the parts done so far."""
-        told = self.score.told(self.labels)
+        told = self.score.told(self.train, self.labels)
         return told | {"by_attribute": self.by_attribute} if self.by_attribute else told
 
     @contextmanager
@@ -217,7 +217,7 @@ class Trial:
                 for how, table in tallies.items()
             },
         }
-        if not self.score.told(self.labels):
+        if self.labels.dim() == 1:
             return found | {"confusion": tallies}
         self.by_attribute |= {"coherence": tallies}
         self.by_attribute["judges"] = {letter: [*judge.precisions] for letter, judge in panel.judges.items()}

@@ -46,7 +46,7 @@ class Score(Protocol):
 
     likelihood_items: int | None  # test items whose log-likelihoods are estimated; None: all
 
-    def told(self, labels: Labels) -> dict[str, Any]:
+    def told(self, train: MultimodalDataset, labels: Labels) -> dict[str, Any]:
         """What metrics.json says of the score itself."""
 
     def rows(self, train: MultimodalDataset, generator: torch.Generator) -> Int[Tensor, "rows"]:
@@ -73,7 +73,7 @@ class ByClass:
 
     likelihood_items = None
 
-    def told(self, labels: Labels) -> dict[str, Any]:
+    def told(self, train: MultimodalDataset, labels: Labels) -> dict[str, Any]:
         """Nothing: accuracies are the default."""
         return {}
 
@@ -109,9 +109,10 @@ class ByAttribute:
     # an item costs a decoder pass for every draw, subset and modality, and these decoders are large
     likelihood_items = 200
 
-    def told(self, labels: Bool[Tensor, "n k"]) -> dict[str, Any]:
-        """The score's name, and what scores that know nothing reach: how frequent each attribute is."""
-        return {"score": "average precision", "base_rate": labels.double().mean(0).tolist()}
+    def told(self, train: MultimodalDataset, labels: Bool[Tensor, "n k"]) -> dict[str, Any]:
+        """The score's name, what scores that know nothing reach (how frequent each attribute is), and items to train."""
+        rates = labels.double().mean(0).tolist()
+        return {"score": "average precision", "base_rate": rates, "train_items": len(train)}
 
     def rows(self, train: MultimodalDataset, generator: torch.Generator) -> Int[Tensor, "rows"]:
         """TRAIN_ITEMS items drawn at random, or all."""
