@@ -4,7 +4,7 @@ What depends on the kind of labels, one class or many attributes, is in `workben
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -207,15 +207,10 @@ class Trial:
 
     def _coherence(self, panel: Panel, conditional: dict[str, Conditional]) -> dict[str, Any]:
         """The judges' own scores, those of conditional generations, and the tallies behind them."""
-        tallies, number = {how: seen.tallies for how, seen in conditional.items()}, self.score.number
+        tallies = {how: seen.tallies for how, seen in conditional.items()}
         found: dict[str, Any] = {
             "classifier_accuracy": {letter: judge.accuracy for letter, judge in panel.judges.items()},
-            "coherence": {
-                how: {
-                    target: {given: self.score.number(t) for given, t in row.items()} for target, row in table.items()
-                }
-                for how, table in tallies.items()
-            },
+            "coherence": _each(tallies, self.score.number),
         }
         if self.labels.dim() == 1:
             return found | {"confusion": tallies}
@@ -245,6 +240,15 @@ class Trial:
             tables["given"][how] = {target: _summaries(row) for target, row in found.conditional.items()}
             tables["predictive"][how] = {target: _summaries(row) for target, row in found.predictive.items()}
         return {"log_likelihood": tables}
+
+
+def _each(
+    tallies: dict[str, dict[str, dict[str, list]]], number: Callable[[list], float]
+) -> dict[str, dict[str, dict[str, float]]]:
+    return {
+        how: {target: {given: number(tally) for given, tally in row.items()} for target, row in table.items()}
+        for how, table in tallies.items()
+    }
 
 
 def _summaries(row: dict[str, LogEstimate]) -> dict[str, dict[str, float]]:

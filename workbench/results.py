@@ -14,7 +14,8 @@
     log_likelihood.given          of subsets  the subset         the model's own conditional of it
     log_likelihood.predictive     of subsets  the subset         what was predicted from it
 
-Where labels are attributes, shares that stand for classes are average precisions. Rates, divergences and log-likelihoods are in nats; all else is a share in [0, 1], but for the Fréchet distance (fid).
+Rates, divergences and log-likelihoods are in nats; all else is a share in [0, 1], but for the Fréchet distance (fid).
+Where labels are attributes, average precisions take the place of accuracies.
 Beside each log-likelihood stands its number of effective samples, as METRIC.effective_samples.
 """
 

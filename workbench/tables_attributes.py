@@ -108,9 +108,9 @@ ATTRIBUTE_SPECS = (
         "attributes read off the characters of generated descriptions, given → generated",
         by_attribute(_written),
         note=lambda metrics: (
-            "Without a judge: an attribute is there when its phrase occurs in the most likely characters. Precision: of "
-            "all that are read, the share given; recall: of all given, the share read. Average precision: mean over "
-            "attributes, of a yes or no, which is coarser than a judge's score."
+            "Without a judge: an attribute is there when its phrase occurs in the most likely characters. Precision: "
+            "of all that are read, the share given; recall: of all given, the share read. Average precision: mean "
+            "over attributes, of a yes or no, which is coarser than a judge's score."
         ),
     ),
     Spec(
@@ -118,9 +118,9 @@ ATTRIBUTE_SPECS = (
         "agreement of the modalities of random samples",
         by_attribute(reader("random_coherence", target_of)),
         note=lambda metrics: (
-            "Attributes agree: on how many of the 40 attributes the judges agree. By chance: the same of modalities that "
-            "were generated independently, with the same frequencies; only what is above it is coherence. All agree: on "
-            "all 40 at once, the paper's words."
+            "Attributes agree: on how many of the 40 attributes the judges agree. By chance: the same of modalities "
+            "that were generated independently, with the same frequencies; only what is above it is coherence. All "
+            "agree: on all 40 at once, the paper's words."
         ),
         unjudged=("by chance",),
     ),

@@ -23,7 +23,7 @@ from workbench.paths import cache_dir, locked, replacing
 BATCH = 128
 STEPS = 600  # enough where digits are clean; text has 40 strings only, house numbers take longest
 OTHER_STEPS = {"text": 200, "plain": 300, "mnist": 2000, "svhn": 6000, "rendered": 6000}
-OTHER_STEPS |= {"faces": 400, "celeba": 3000, "description": 400, "description-anywhere": 1000}
+OTHER_STEPS |= {"faces": 150, "celeba": 3000, "description": 150, "description-anywhere": 1000}
 CHUNK = 500  # items judged at a time
 HASHED = 2**28  # bytes of values that a judge's recipe is a digest of, at most
 

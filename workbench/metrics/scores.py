@@ -110,7 +110,7 @@ class ByAttribute:
     likelihood_items = 200
 
     def told(self, train: MultimodalDataset, labels: Bool[Tensor, "n k"]) -> dict[str, Any]:
-        """The score's name, what scores that know nothing reach (how frequent each attribute is), and items to train."""
+        """The score's name, what scores that know nothing reach (how frequent attributes are), and items to train."""
         rates = labels.double().mean(0).tolist()
         return {"score": "average precision", "base_rate": rates, "train_items": len(train)}
 
