@@ -21,7 +21,7 @@ def attribute_rows(metrics: Mapping[str, Any], section: str, how: str | None = N
     """Average precisions by panel, of one section of metrics of attributes; NaN where an attribute has none.
 
     Panels are subsets (of a probe), or paths such as "I → T" (of generated samples, never from themselves). `how` is
-    a posterior of subsets, None the paper's. ValueError where metrics lack the section, or are none of attributes.
+    a posterior of subsets, None the paper's. ValueError where metrics lack it or the section.
     """
     tables = (metrics.get("by_attribute") or {}).get(section)
     if not tables:
@@ -29,6 +29,8 @@ def attribute_rows(metrics: Mapping[str, Any], section: str, how: str | None = N
             f"no {section.replace('_', ' ')} of single attributes in these metrics: evaluate a run on faces or celeba, "
             "with the part 'probe' or 'coherence'"
         )
+    if how and how not in tables:
+        raise ValueError(f"unknown posterior {how!r}: choose one of {', '.join(tables)}")
     found = tables[how or next(iter(tables))]
     if section == GENERATED:
         found = {f"{given} → {target}": row for target, rows in found.items() for given, row in rows.items()
