@@ -1,5 +1,6 @@
 """Tables, claims, pages and tidy numbers of runs on faces, alone and beside runs on digits."""
 
+import html
 import math
 
 import pytest
@@ -153,13 +154,14 @@ def test_faces_and_digits_share_a_report(tmp_path):
     told = claims.markdown(runs)
     assert "those of bimodal CelebA" in told and "those of MNIST-SVHN-Text" in told and "Side by side" not in told
     page, table = report_page.write(runs, tmp_path / "page")
-    shown = page.read_text(encoding="utf-8")
-    assert shown.count("each attribute's average precision") and "Generated samples (as Figure 9)" in shown
+    shown = html.unescape(page.read_text(encoding="utf-8"))
+    assert shown.count("each attribute's average precision") == 2 * 2, "as a caption, and for those who cannot see it"
+    assert "Linear probes on 256 items (as Figure 8)" in shown and "Generated samples (as Figure 9)" in shown
     assert "differences are those of bimodal CelebA" in " ".join(shown.split()) and table.is_file()
 
 
 def test_a_run_in_one_line(tmp_path):
-    assert report.headline(on_faces(tmp_path)) == "probe 0.50, coherence 0.34, random 0.75"
+    assert report.headline(on_faces(tmp_path)) == "probe 0.50, coherence 0.33, random 0.75"
 
 
 def test_paths_of_generated_samples_leave_out_what_was_given(tmp_path):

@@ -1,6 +1,5 @@
 """Pictures of attributes: how well each one is read off codes and off generated samples, method by method."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from workbench.plotting import panel
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")  # methods must not be told apart by colours alone
 PROBES, GENERATED = "linear_probe", "coherence"
 WHERE = {"I": "image (I)", "T": "text (T)", "I,T": "joint (I,T)"}
+WHERE |= {"T → I": "image from text (T → I)", "I → T": "text from image (I → T)"}
 
 
 def attribute_rows(metrics: Mapping[str, Any], section: str, how: str | None = None) -> dict[str, list[float]]:
@@ -56,7 +56,7 @@ def plot_attribute_bars(
     base = np.array(next(iter(metrics_by_label.values()))["base_rate"])
     places = _places(base, order)
     names = [name for name in next(iter(rows.values())) if all(name in found for found in rows.values())]
-    figure, axes = panel(1, len(names), 3.3, 0.9 + len(places) * (0.11 + 0.085 * len(rows)))
+    figure, axes = panel(1, len(names), 3.3, 1.0 + 0.12 * len(rows) + len(places) * (0.11 + 0.085 * len(rows)))
     for name, ax in zip(names, axes[0], strict=True):
         _bars(ax, {label: np.array(found[name])[places] for label, found in rows.items()}, base[places])
         ax.set_title(WHERE.get(name, name), fontsize=10)
@@ -70,26 +70,27 @@ def plot_attribute_bars(
 
 def _places(base: np.ndarray, order: Sequence[str] | None) -> list[int]:
     if order is None:
-        return [*np.argsort(-base, kind="stable")]
+        return np.argsort(-base, kind="stable").tolist()
     if unknown := [name for name in order if name not in ATTRIBUTES]:
         raise ValueError(f"unknown attribute {unknown[0]!r}: choose some of {', '.join(ATTRIBUTES)}")
     return [ATTRIBUTES.index(name) for name in order]
 
 
 def _bars(ax: Axes, rows: Mapping[str, np.ndarray], base: np.ndarray) -> None:
-    """Groups of horizontal bars, the first at the top, with the mean of each method in words below."""
+    """Groups of horizontal bars, the first at the top, the mean of each method in words below."""
     place, height = np.arange(len(base)), 0.84 / len(rows)
     for i, ((label, row), colour) in enumerate(zip(rows.items(), sns.color_palette("colorblind"), strict=False)):
         ax.barh(
             place + (i - (len(rows) - 1) / 2) * height, np.nan_to_num(row), height, color=colour, edgecolor="white",
             linewidth=0.3, hatch=HATCHES[i % len(HATCHES)], label=label,
         )  # fmt: skip
-    ax.plot(
-        base, place, linestyle="none", marker="|", markersize=2.2 + 7 * len(rows) ** 0.5, markeredgewidth=1.6,
-        color="black", label="base rate",
-    )  # fmt: skip
-    means = ", ".join(f"{label} {np.nanmean(row):.2f}" for label, row in rows.items())
-    ax.set_xlabel("average precision\n" + textwrap.fill(f"mean: {means}", 44), fontsize=8)
+    for width, colour, name in ((3.2, "white", None), (1.6, "black", "base rate")):  # seen on bars of any colour
+        ax.plot(
+            base, place, linestyle="none", marker="|", markersize=2.2 + 7 * len(rows) ** 0.5, markeredgewidth=width,
+            color=colour, label=name,
+        )  # fmt: skip
+    means = "\n".join(f"mean of {label}: {np.nanmean(row):.2f}" for label, row in rows.items())
+    ax.set_xlabel(f"average precision\n{means}", fontsize=8)
     ax.set(xlim=(0, 1), ylim=(len(base) - 0.4, -0.6))
     ax.tick_params(axis="x", labelsize=8)
     ax.tick_params(axis="y", length=0)

@@ -103,12 +103,9 @@ def _of_descriptions(section: str, metrics: Metrics, found: Mapping[str, Any]) -
         yield from (Number(f"{section}.{measure}", how, given, target, x) for measure, x in measures.items())
 
 
-def _of_rates(section: str, metrics: Metrics, found: Sequence[float]) -> Iterator[Number]:
-    return (
-        (Number(f"{section}.{name}", "", "", "", x) for name, x in zip(ATTRIBUTES, found, strict=True))
-        if found
-        else iter(())
-    )
+def _of_rates(section: str, metrics: Metrics, found: Sequence[float] | Mapping[str, Any]) -> Iterator[Number]:
+    named = zip(ATTRIBUTES, found, strict=True) if found else ()
+    return (Number(f"{section}.{name}", "", "", "", x) for name, x in named)
 
 
 def _of_attributes(section: str, metrics: Metrics, found: Mapping[str, Any]) -> Iterator[Number]:

@@ -1,6 +1,7 @@
 """Tables of runs whose labels are attributes: Table 5 beside the paper's, and what stands behind it."""
 
 from collections.abc import Callable, Sequence
+from statistics import fmean
 
 from workbench import published, results
 from workbench.results import Metrics, Number
@@ -52,7 +53,8 @@ def _written(metrics: Metrics) -> Numbers:
 
 def _base_rate(metrics: Sequence[Metrics]) -> str:
     """What knowing nothing reaches."""
-    floors = [f"{sum(there) / len(there):.2f}" for m in metrics if (there := [x for x in m["base_rate"] if x > 0])]
+    rates = [[x for x in m.get("base_rate") or () if x > 0] for m in metrics]
+    floors = [f"{fmean(there):.2f}" for there in rates if there]
     return f"Knowing nothing reaches {either(floors)}, the mean base rate." if floors else ""
 
 
