@@ -182,6 +182,12 @@ def features_note(metrics: Sequence[Metrics]) -> str:
     return " ".join([*parts, f"{either(images, ',')} images of each kind."] if images else parts)
 
 
+def fid_note(metrics: Sequence[Metrics]) -> str:
+    """What a distance was measured on, and where images are few for the features of faces, what that does."""
+    few = "Of so few images it is above 0 between real ones, too, the more so the more features there are."
+    return " ".join(filter(None, (features_note(metrics), few if any(map(of_attributes, metrics)) else "")))
+
+
 def quality_note(metrics: Sequence[Metrics]) -> str:
     ceilings = distinct(metrics, "quality", "ceiling")
     ceiling = f"Identical distributions reach {either(ceilings, '.2f')}, not 1." if ceilings else ""
