@@ -18,7 +18,7 @@ from workbench.data.faces_shapes import SIDE, Scene, draw_styles
 from workbench.data.images import SPLITS, Images, cached, check_split
 
 COUNTS = {"train": 20_000, "test": 2_000}
-CHUNK = 64  # small enough for the caches of a processor
+CHUNK = 128  # few enough for the caches of a processor, many enough for each call to be worth it
 
 # From back to front.
 PARTS = (
@@ -31,7 +31,8 @@ PARTS = (
     faces_body.necklace,
     faces_body.head,
     faces_features.complexion,
-    faces_features.cheeks,
+    faces_features.cheekbones,
+    faces_features.blush,
     faces_features.wrinkles,
     faces_features.under_eyes,
     faces_features.nose,
@@ -90,8 +91,10 @@ def render(attributes: Bool[Tensor, "N 40"], seed: int = 0) -> UInt8[Tensor, "N 
     return draw(attributes, draw_styles(len(attributes), seed))
 
 
-def draw(attributes: Bool[Tensor, "N 40"], styles: Float[Tensor, "N draws"]) -> UInt8[Tensor, "N 3 64 64"]:
-    """A portrait for each row of attributes and styles (of `draw_styles`)."""
+def draw(attributes: Bool[Tensor, "N 40"], styles: Float[Tensor, "M draws"]) -> UInt8[Tensor, "N 3 64 64"]:
+    """A portrait for each row of attributes and of `draw_styles`; ValueError for more of one than of the other."""
+    if len(attributes) != len(styles):
+        raise ValueError(f"{len(attributes)} faces need as many styles, not {len(styles)}")
     pictures = torch.empty(len(attributes), 3, SIDE, SIDE, dtype=torch.uint8)
     for rows in torch.arange(len(attributes)).split(CHUNK):
         scene = Scene.of(attributes[rows].cpu(), styles[rows].cpu())

@@ -18,7 +18,7 @@ def choose_paints(scene: Scene) -> None:
     scene.paints["hair"] = _hair_colour(scene)
     scene.paints["metal"] = mix(GOLD, SILVER, (scene.vary("metal", 0, 1) > 0.5).float())
     male, chubby, oval = scene.has("Male"), scene.has("Chubby"), scene.has("Oval_Face")
-    scene.paints["width"] = scene.vary("face_width", 13.6, 14.8) + 0.4 * male + 2.1 * chubby - 0.9 * oval
+    scene.paints["width"] = scene.vary("face_width", 13.6, 14.8) + 0.4 * male + 2.7 * chubby - 0.9 * oval
     scene.paints["chin"] = scene.vary("face_length", 18.2, 19.6) + 0.6 * male + 1.6 * oval
     scene.paints["jaw"] = scene.vary("jaw", 0.1, 0.3) + 0.25 * male + 0.3 * chubby - 0.5 * oval
     scene.paints["yaw"] = scene.vary("yaw", -1.3, 1.3)
@@ -48,13 +48,13 @@ def _hair_colour(scene: Scene) -> Colour:
 
 
 def background(scene: Scene) -> None:
-    """A slope from one colour to a neighbouring one, darker towards the corners."""
+    """A slope from one colour to a neighbouring one, darker towards the corners; a soft lamp behind attractive ones."""
     angle = scene.vary("ground_angle", 0, 2 * math.pi)
-    along = (scene.u * angle.cos() + scene.v * angle.sin()) / 45
+    along = scene.u * (angle.cos() / 45) + scene.v * (angle.sin() / 45)
     hue, saturation = scene.vary("ground_hue", 0, 1), scene.vary("ground_saturation", 0.05, 0.4)
     value = scene.vary("ground_value", 0.35, 0.95)
     other = (value + scene.vary("ground_slope", -0.3, 0.3)).clamp(0.2, 1)
-    scene.paint(torch.ones_like(scene.u), tint(hue, saturation, value))
+    scene.image.copy_(tint(hue, saturation, value))
     scene.paint(smooth(along, 2.0), tint(hue + scene.vary("ground_second", -0.15, 0.15), saturation, other))
     away = scene.u**2 + scene.v**2
     scene.shade((away / 3200 - 0.25).clamp(0, 0.35))
@@ -86,24 +86,23 @@ def neck(scene: Scene) -> None:
     part.paint(ink(field), skin * 0.93)
     below = part.v - part.paints["chin"]
     part.shade(smooth(4.5 - below - (part.u / 9) ** 2 * 2, 5) * ink(field), 0.72)
-    with scene.only(scene.has("Double_Chin")) as some:
-        if some is not None:
-            _second_chin(some.near(-14, 8, 14, 29))
+    with scene.near(-14, 8, 14, 29).only(scene.has("Double_Chin")) as part:
+        if part is not None:
+            _second_chin(part)
 
 
 def _second_chin(part: Scene) -> None:
     field = ellipse(part.u - part.paints["yaw"] * 0.4, part.v - part.paints["chin"] + 3.2, 11.0, 7.4)
-    part.shade(smooth(field + 1.2, 3), 0.62)
+    part.shade(smooth(field + 1.4, 3), 0.5)
     part.paint(ink(field), part.paints["skin"] * 0.97)
-    part.shade(smooth(bar(field - 0.4, 0.5), 1.6) * ink(part.v - 10), 0.6)
+    part.shade(smooth(bar(field - 0.4, 0.6), 1.6) * ink(part.v - 10), 0.5)
 
 
 def necklace(scene: Scene) -> None:
     """A chain of beads round the neck."""
-    with scene.only(scene.has("Wearing_Necklace")) as some:
-        if some is None:
+    with scene.near(-14, 16, 14, 34).only(scene.has("Wearing_Necklace")) as part:
+        if part is None:
             return
-        part = some.near(-14, 16, 14, 34)
         arc = part.v - 27.2 + (part.u / 9.5) ** 2 * 5.2
         pitch = part.vary("beads", 2.2, 3.4)
         along = torch.remainder(part.u + pitch / 2, pitch) - pitch / 2
@@ -116,10 +115,9 @@ def necklace(scene: Scene) -> None:
 
 def necktie(scene: Scene) -> None:
     """A white collar and a tie."""
-    with scene.only(scene.has("Wearing_Necktie")) as some:
-        if some is None:
+    with scene.near(-14, 17, 14, 38).only(scene.has("Wearing_Necktie")) as part:
+        if part is None:
             return
-        part = some.near(-14, 17, 14, 38)
         below = part.v - 22.5
         shirt = torch.minimum(9.5 - part.u.abs() - below * 0.35, below + 2.5 - (part.u.abs() - 7).abs() * 0.45)
         part.paint(ink(shirt), rgb(0.97, 0.97, 0.98))
@@ -144,26 +142,27 @@ def head_field(scene: Scene) -> Field:
 
 
 def head(scene: Scene) -> None:
-    """Ears, then the head with a soft shadow at its edge."""
-    part = scene.near(-20, -21, 20, 24)
-    skin = part.paints["skin"]
-    out = part.u.abs() - part.paints["width"] - part.vary("ears", 0.2, 0.9)
-    ears = ellipse(out, part.v - 1.0, 2.3, 4.2)
-    part.paint(ink(ears), skin * 0.93)
-    part.shade(smooth(ellipse(out, part.v - 1.0, 1.1, 2.6), 1.6), 0.8)
+    """Ears, then the head with a soft shadow at its edge and on the side that the light does not reach."""
+    _ears(scene.near(-21, -4, 21, 6))
+    part = scene.near(-18, -20, 18, 22)
     field = head_field(part)
-    part.paint(ink(field), skin)
-    part.shade(smooth(2.2 - field, 4.5) * ink(field), 0.84)
+    part.paint(ink(field), part.paints["skin"])
     side = part.vary("light_x", -1, 1)
-    part.shade(smooth(-part.u * side / 14, 2.2) * side.abs() * ink(field), 0.78)
+    dark = 0.16 * smooth(2.2 - field, 4.5) + 0.22 * side.abs() * smooth(-part.u * side, 31)
+    part.shade(dark * ink(field))
+
+
+def _ears(part: Scene) -> None:
+    out = part.u.abs() - part.paints["width"] - part.vary("ears", 0.2, 0.9)
+    part.paint(ink(ellipse(out, part.v - 1.0, 2.3, 4.2)), part.paints["skin"] * 0.93)
+    part.shade(smooth(ellipse(out, part.v - 1.0, 1.1, 2.6), 1.6), 0.8)
 
 
 def earrings(scene: Scene) -> None:
     """A drop of metal below each ear."""
-    with scene.only(scene.has("Wearing_Earrings")) as some:
-        if some is None:
+    with scene.near(-21, 1, 21, 16).only(scene.has("Wearing_Earrings")) as part:
+        if part is None:
             return
-        part = some.near(-21, 1, 21, 16)
         out = part.u.abs() - part.paints["width"] - 0.9
         drop = part.vary("ear_drop", 6.8, 8.6)
         ball = ellipse(out, part.v - drop, 1.7, 2.1)

@@ -36,7 +36,7 @@ def eyes(scene: Scene) -> None:
     down = down + side * 0.55 * _lean(part)
     half, makeup, charm = _height(part), part.has("Heavy_Makeup"), part.has("Attractive")
     lid = half * (1 - (out / 3.9) ** 2)
-    _eye_shadow(part, out, down, lid)
+    _eye_shadow(part, out, down)
     part.shade(smooth(ellipse(out, down + 0.4, 5.0, 3.6), 4), 0.88)
     opening = torch.minimum(lid - down.abs(), 3.6 - out.abs())
     part.paint(ink(opening), mix(rgb(0.98, 0.97, 0.96), part.paints["skin"], 0.12))
@@ -58,7 +58,7 @@ def eyes(scene: Scene) -> None:
     part.paint(ink(bar(down - lid, 0.25)) * ink(3.6 - out.abs()) * (0.3 + 0.6 * makeup), rgb(0.25, 0.14, 0.12))
 
 
-def _eye_shadow(part: Scene, out: Field, down: Field, lid: Field) -> None:
+def _eye_shadow(part: Scene, out: Field, down: Field) -> None:
     colour = tint(part.vary("shadow_hue", 0.55, 0.95), 0.6, 0.55)
     cover = smooth(ellipse(out - 0.5, down + 1.6, 4.9, 3.6), 2.0) * part.has("Heavy_Makeup") * ink(1.0 - down)
     part.paint(cover * 0.85, colour)
@@ -66,10 +66,9 @@ def _eye_shadow(part: Scene, out: Field, down: Field, lid: Field) -> None:
 
 def under_eyes(scene: Scene) -> None:
     """Bags: a violet crescent with a crease below each eye."""
-    with scene.only(scene.has("Bags_Under_Eyes")) as some:
-        if some is None:
+    with scene.near(-13, -1, 13, 7).only(scene.has("Bags_Under_Eyes")) as part:
+        if part is None:
             return
-        part = some.near(-13, -1, 13, 7)
         out, down, _ = _folded(part)
         bow = down - 2.6 - 1.5 * (1 - (out / 3.8) ** 2)
         reach = smooth(3.9 - out.abs(), 2)
@@ -94,10 +93,9 @@ def brows(scene: Scene) -> None:
 
 def glasses(scene: Scene) -> None:
     """Two frames, a bridge, temples, and a glint on the lenses."""
-    with scene.only(scene.has("Eyeglasses")) as some:
-        if some is None:
+    with scene.near(-18, -9, 18, 8).only(scene.has("Eyeglasses")) as part:
+        if part is None:
             return
-        part = some.near(-18, -9, 18, 8)
         out, down, _ = _folded(part)
         shape = part.vary("frame_shape", 0, 1)
         x, y = ((out - 0.3) / 5.2) ** 2, ((down - 0.3) / 4.4) ** 2
@@ -141,20 +139,20 @@ def mouth(scene: Scene) -> None:
     part = scene.near(-10, 6, 10, 19)
     smile, gape, big = part.has("Smiling"), part.has("Mouth_Slightly_Open"), part.has("Big_Lips")
     u, lean = part.u - part.paints["yaw"], _lean(part)
-    half = part.vary("mouth_width", 4.6, 5.4) + 1.5 * smile - 0.5 * gape
+    half = part.vary("mouth_width", 4.9, 5.7) + 1.1 * smile - 0.4 * gape
     along = (u / half) ** 2
     bend = smile * part.vary("smile", 2.2, 3.0) + 0.1
     middle = MOUTH + part.vary("mouth_height", -0.4, 0.4) + bend * (0.55 - along) + 0.05 * lean * u
     v = part.v - middle
     span = (1 - along).clamp(min=0)
     gap = gape * part.vary("gape", 1.35, 1.85) * span
-    fat = 1 + 0.95 * big
+    fat = 1.3 + 1.2 * big + 0.2 * part.has("Wearing_Lipstick")
     upper = -v - gap - 0.95 * fat * span * (1 - 0.22 * torch.exp(-u * u))
     lower = v - gap - 1.25 * fat * span.sqrt() * span.clamp(min=0.2)
     lips = torch.minimum(torch.minimum(-upper, -lower), (half - u.abs()))
     cover = ink(lips)
-    lip = mix(part.paints["skin"] * rgb(0.86, 0.62, 0.60), rgb(0.76, 0.36, 0.36), part.vary("lip_tone", 0.15, 0.45))
-    stick = tint(part.vary("lipstick_hue", 0.92, 1.0), 0.88, 0.78)
+    lip = mix(part.paints["skin"] * rgb(0.80, 0.50, 0.50), rgb(0.80, 0.36, 0.38), part.vary("lip_tone", 0.4, 0.65))
+    stick = tint(part.vary("lipstick_hue", 0.92, 1.0), 0.92, 0.80)
     part.paint(cover, mix(lip, stick, 0.92 * part.has("Wearing_Lipstick")))
     part.paint(
         smooth(ellipse(u, v - gap - 0.8 * fat, half * 0.45, 0.6 * fat), 1.0)
@@ -169,46 +167,54 @@ def mouth(scene: Scene) -> None:
     part.paint(ink(corners) * (0.35 + 0.3 * smile), rgb(0.35, 0.15, 0.12))
 
 
-def cheeks(scene: Scene) -> None:
-    """Cheekbones as a light above a hollow, and rosy cheeks."""
-    part = scene.near(-16, -2, 16, 16)
-    skin = part.paints["skin"]
-    u = (part.u - part.paints["yaw"] * 0.7).abs()
-    bones = part.has("High_Cheekbones")
-    a, b = turned(u - 9.2, part.v - 3.9, -0.5)
-    part.paint(smooth(ellipse(a, b, 3.6, 1.5), 2.2) * bones * 0.62, mix(skin, rgb(1, 0.97, 0.93), 0.6))
-    a, b = turned(u - 9.6, part.v - 7.8, -0.75)
-    part.shade(smooth(ellipse(a, b, 3.6, 1.3), 2.4) * bones, 0.76)
-    blush = smooth(3.6 - ((u - 8.3) ** 2 + (part.v - 6.2) ** 2).sqrt(), 3.2) * part.has("Rosy_Cheeks")
-    part.paint(blush * 0.62, rgb(0.95, 0.30, 0.38))
+def cheekbones(scene: Scene) -> None:
+    """A light on high cheekbones, above a hollow."""
+    with scene.near(-15, -1, 15, 13).only(scene.has("High_Cheekbones")) as part:
+        if part is None:
+            return
+        skin = part.paints["skin"]
+        u = (part.u - part.paints["yaw"] * 0.7).abs()
+        light = smooth(ellipse(*turned(u - 9.2, part.v - 3.9, -0.5), 3.6, 1.5), 2.2)
+        part.paint(light * 0.62, mix(skin, rgb(1, 0.97, 0.93), 0.6))
+        part.shade(smooth(ellipse(*turned(u - 9.6, part.v - 7.8, -0.75), 3.6, 1.3), 2.4), 0.76)
+
+
+def blush(scene: Scene) -> None:
+    """Rosy cheeks."""
+    with scene.near(-14, 0, 14, 12).only(scene.has("Rosy_Cheeks")) as part:
+        if part is None:
+            return
+        u = (part.u - part.paints["yaw"] * 0.7).abs()
+        spot = smooth(3.6 - ((u - 8.3) ** 2 + (part.v - 6.2) ** 2).sqrt(), 3.2)
+        part.paint(spot * 0.62, rgb(0.95, 0.30, 0.38))
 
 
 def wrinkles(scene: Scene) -> None:
     """Age: lines on the forehead, at the eyes, and from nose to mouth."""
-    part = scene.near(-16, -15, 16, 15)
-    old, skin = 1 - part.has("Young"), part.paints["skin"] * 0.55
-    u, v = part.u - part.paints["yaw"], part.v
-    wave = 0.3 * torch.sin(u * 0.9 + part.vary("phase", 0, 6))
-    lines = torch.maximum(bar(v + 10.6 + wave, 0.3), bar(v + 12.6 - wave, 0.3))
-    cover = ink(lines) * smooth(7.5 - u.abs(), 3)
-    fold = bar(u.abs() - 4.1 - (v - 6).clamp(min=0) * 0.42, 0.4)
-    cover = torch.maximum(cover, ink(fold) * smooth(bar(v - 8.8, 3.2), 1.5))
-    feet = torch.maximum(
-        bar(v - EYES - 0.4 - (u.abs() - 11) * 0.5, 0.28), bar(v - EYES + 0.6 + (u.abs() - 11) * 0.4, 0.28)
-    )
-    cover = torch.maximum(cover, ink(feet) * ink(bar(u.abs() - 12.2, 1.3)))
-    part.paint(cover * old * 0.7, skin)
+    with scene.near(-14, -14, 14, 13).only(1 - scene.has("Young")) as part:
+        if part is None:
+            return
+        u, v = part.u - part.paints["yaw"], part.v
+        wave = 0.3 * torch.sin(u * 0.9 + part.vary("phase", 0, 6))
+        lines = ink(torch.maximum(bar(v + 10.6 + wave, 0.3), bar(v + 12.6 - wave, 0.3))) * smooth(7.5 - u.abs(), 3)
+        fold = ink(bar(u.abs() - 4.1 - (v - 6).clamp(min=0) * 0.42, 0.4)) * smooth(bar(v - 8.8, 3.2), 1.5)
+        away = u.abs() - 11
+        feet = torch.maximum(bar(v - EYES - 0.4 - away * 0.5, 0.28), bar(v - EYES + 0.6 + away * 0.4, 0.28))
+        feet = ink(feet) * ink(bar(away - 1.2, 1.3))
+        part.paint(torch.maximum(torch.maximum(lines, fold), feet) * 0.7, part.paints["skin"] * 0.55)
 
 
 def complexion(scene: Scene) -> None:
     """Freckles, now and then; a glow on forehead and chin where the light is that of `attractive`."""
-    part = scene.near(-14, -14, 14, 18)
-    u, v = part.u - part.paints["yaw"], part.v
-    glow = smooth(ellipse(u, v + 8.5, 6, 3), 5) + smooth(ellipse(u, v - 15.5, 2.6, 1.8), 2.5)
-    part.paint(glow.clamp(max=1) * part.has("Attractive") * 0.35, mix(part.paints["skin"], rgb(1, 0.98, 0.94), 0.7))
-    with scene.only((scene.vary("freckles", 0, 1) > 0.8).float()) as some:
-        if some is not None:
-            _freckles(some.near(-12, -2, 12, 10))
+    with scene.near(-12, -1, 12, 9).only(scene.vary("freckles", 0, 1) > 0.8) as part:
+        if part is not None:
+            _freckles(part)
+    with scene.near(-10, -14, 10, 18).only(scene.has("Attractive")) as part:
+        if part is None:
+            return
+        u, v = part.u - part.paints["yaw"], part.v
+        glow = smooth(ellipse(u, v + 8.5, 6, 3), 5) + smooth(ellipse(u, v - 15.5, 2.6, 1.8), 2.5)
+        part.paint(glow.clamp(max=1) * 0.35, mix(part.paints["skin"], rgb(1, 0.98, 0.94), 0.7))
 
 
 def _freckles(part: Scene) -> None:

@@ -1,9 +1,11 @@
 """Hair of a drawn face, on the head and on the chin, and the hat over it."""
 
+from dataclasses import replace
+
 import torch
 
 from workbench.data.faces_body import head_field
-from workbench.data.faces_shapes import Each, Field, Scene, bar, ellipse, ink, mix, rgb, smooth, tint
+from workbench.data.faces_shapes import Colour, Each, Field, Scene, bar, ellipse, ink, mix, rgb, smooth, tint
 
 HAIRLINE = -12.0  # v of the hair's lower edge on the forehead
 
@@ -36,25 +38,29 @@ def _outline(scene: Scene, waves: Field) -> Field:
 
 
 def _strands(scene: Scene, cover: Field) -> None:
-    """Light and dark along the hair: combed straight, curled, or hardly any; a gloss round the crown."""
-    straight, wavy = scene.has("Straight_Hair"), scene.has("Wavy_Hair")
-    part = scene.u - scene.vary("parting", -6, 6)
-    pitch = scene.vary("strands", 1.6, 2.1)
-    combed = torch.sin(part * pitch * (1 - 0.012 * scene.v))
-    curled = torch.sin(part * 0.75 + 1.5 * torch.sin(scene.v * 0.85 + scene.vary("phase", 0, 6.28)) + scene.v * 0.25)
-    scene.image.mul_((1 + (straight * 0.17 * combed + wavy * 0.23 * curled) * cover)[:, None])
-    gloss = smooth(bar(scene.v + 16 - (part / 12) ** 2 * 4 - torch.sin(part * 1.9), 1.0), 2.5) * cover
-    scene.paint(gloss * (0.10 + 0.14 * straight), mix(scene.paints["hair"], rgb(1, 0.97, 0.92), 0.8))
+    """Light and dark along the hair: combed straight, or curled."""
+    covered = replace(scene, paints={**scene.paints, "cover": cover})
+    with covered.only(scene.has("Straight_Hair")) as some:
+        if some is not None:
+            part = some.u - some.vary("parting", -6, 6)
+            combed = torch.sin(part * some.vary("strands", 1.6, 2.1) * (1 - 0.012 * some.v))
+            some.shade(combed * some.paints["cover"], 0.83)
+    with covered.only(scene.has("Wavy_Hair")) as some:
+        if some is not None:
+            part = some.u - some.vary("parting", -6, 6)
+            swing = torch.sin(some.v * 0.85 + some.vary("phase", 0, 6.28))
+            some.shade(torch.sin(part * 0.75 + 1.5 * swing + some.v * 0.25) * some.paints["cover"], 0.77)
 
 
 def back_hair(scene: Scene) -> None:
-    """What of the hair lies behind the head and on the shoulders."""
-    with scene.only((1 - scene.has("Bald")) * (_length(scene) > 4).float()) as some:
-        if some is None:
+    """Long hair behind the neck and on the shoulders; `front_hair` paints over all of it that is higher."""
+    with scene.near(-26, -7, 26, 40).only((1 - scene.has("Bald")) * (_length(scene) > 4)) as part:
+        if part is None:
             return
-        cover = ink(_outline(some, _waves(some))) * ink(some.v + 6)
-        some.paint(cover, some.paints["hair"] * 0.82)
-        _strands(some, cover)
+        cover = ink(_outline(part, _waves(part))) * ink(part.v + 6)
+        part.paint(cover, part.paints["hair"])
+        _strands(part, cover)
+        part.shade(smooth(part.paints["width"] - 2 - part.u.abs(), 3) * cover, 0.7)
 
 
 def _opening(scene: Scene, waves: Field) -> Field:
@@ -74,46 +80,41 @@ def _opening(scene: Scene, waves: Field) -> Field:
 
 def front_hair(scene: Scene) -> None:
     """The hair round the face, with a fringe, or with receding temples."""
-    with scene.only(1 - scene.has("Bald")) as some:
-        if some is None:
-            return
-        waves = _waves(some)
-        opening = _opening(some, waves)
-        field = torch.minimum(_outline(some, waves), -opening)
-        cover = ink(field)
-        some.shade(smooth(1.2 - opening, 2.8) * ink(opening + 1) * ink(head_field(some)), 0.86)
-        some.paint(cover, some.paints["hair"])
-        _strands(some, cover)
-        parting = bar(some.u - some.vary("parting", -6, 6) + (some.v + 15) * 0.15, 0.4)
-        some.shade(ink(parting) * ink(-some.v - 13) * cover * (1 - some.has("Bangs")) * ink(some.v + 19), 0.8)
+    part = scene.near(-24, -28, 24, 16)
+    waves = _waves(part)
+    opening = _opening(part, waves)
+    field = torch.minimum(_outline(part, waves), -opening) - 99 * part.has("Bald")
+    cover = ink(field)
+    part.shade(smooth(field + 1.6, 2.8) * ink(head_field(part)), 0.86)
+    part.paint(cover, part.paints["hair"])
+    _strands(part, cover)
+    arc = part.v + 16 - ((part.u - part.vary("parting", -6, 6)) / 12) ** 2 * 4
+    part.paint(smooth(bar(arc, 1.0), 2.5) * cover * 0.14, mix(part.paints["hair"], rgb(1, 0.97, 0.92), 0.8))
     _bald(scene)
 
 
 def _bald(scene: Scene) -> None:
     """A shining crown, and what is left above the ears; a fringe if the words ask for one all the same."""
-    with scene.only(scene.has("Bald")) as some:
-        if some is None:
+    with scene.near(-19, -24, 19, 8).only(scene.has("Bald")) as part:
+        if part is None:
             return
-        part = some.near(-19, -24, 19, 8)
+        low = 1.7 * part.has("Receding_Hairline")  # even there, less is left
         shell = part.paints["width"] + 1.1 - part.u.abs()
-        left = torch.minimum(torch.minimum(shell, part.u.abs() - part.paints["width"] + 1.0), bar(part.v + 1.5, 4.0))
+        left = torch.minimum(
+            torch.minimum(shell, part.u.abs() - part.paints["width"] + 1.0), bar(part.v + 1.5 - low, 4.0 - low)
+        )
         part.paint(smooth(left, 1.5) * 0.7, part.paints["hair"] * 0.9)
         light = part.vary("light_x", -5, 5)
         part.paint(smooth(ellipse(part.u - light, part.v + 14.5, 4.6, 2.4), 3) * 0.6, rgb(1, 0.98, 0.95))
-        lock = (
-            torch.minimum(5 - part.u.abs() - (part.v + 9) * 0.4, bar(part.v + 13, 4.5)) * part.has("Bangs")
-            - 1
-            + part.has("Bangs")
-        )
-        part.paint(ink(lock), part.paints["hair"])
+        lock = torch.minimum(5 - part.u.abs() - (part.v + 9) * 0.4, bar(part.v + 13, 4.5))
+        part.paint(ink(lock) * part.has("Bangs"), part.paints["hair"])
 
 
 def hat(scene: Scene) -> None:
     """A woollen hat with a turned-up edge, or a cap with a peak."""
-    with scene.only(scene.has("Wearing_Hat")) as some:
-        if some is None:
+    with scene.near(-26, -32, 26, 0).only(scene.has("Wearing_Hat")) as part:
+        if part is None:
             return
-        part = some.near(-26, -32, 26, 0)
         hue, value = part.vary("hat_hue", 0, 1), part.vary("hat_value", 0.3, 0.85)
         cloth = tint(hue, part.vary("hat_saturation", 0.3, 0.85), value)
         tilt = part.u * part.vary("hat_tilt", -0.07, 0.07)
@@ -135,10 +136,10 @@ def hat(scene: Scene) -> None:
 # ---- beards
 
 
-def _lower_face(part: Scene, cheek: float) -> Field:
-    """The part of the head below a line from the ears round the cheeks to the upper lip."""
-    u = part.u - part.paints["yaw"] * 0.6
-    line = part.v - 5.5 - cheek + (u / 13.0) ** 2 - (u.abs() - 9.5).clamp(min=0) * -2.2 - 2.2 * smooth(8 - u.abs(), 5)
+def _lower_face(part: Scene, cheek: Each | float | int) -> Field:
+    """The part of the head below the upper lip and, `cheek` pixels lower, the cheeks; higher up towards the ears."""
+    u = (part.u - part.paints["yaw"] * 0.6).abs()
+    line = part.v - 5.5 - cheek + 2.2 * (u - 9.5).clamp(min=0) - 2.2 * smooth(8 - u, 5)
     return torch.minimum(line, head_field(part) + 0.6)
 
 
@@ -152,9 +153,8 @@ def beards(scene: Scene) -> None:
     _stubble(scene)
     _sideburns(scene)
     hairy = torch.maximum(torch.maximum(1 - scene.has("No_Beard"), scene.has("Goatee")), scene.has("Mustache"))
-    with scene.only(hairy) as some:
-        if some is not None:
-            part = some.near(-17, 2, 17, 26)
+    with scene.near(-17, 2, 17, 26).only(hairy) as part:
+        if part is not None:
             _full_beard(part)
             _goatee(part)
             _moustache(part)
@@ -169,25 +169,23 @@ def _grain(part: Scene) -> Field:
 
 
 def _stubble(scene: Scene) -> None:
-    with scene.only(scene.has("5_o_Clock_Shadow")) as some:
-        if some is None:
+    with scene.near(-17, 2, 17, 28).only(scene.has("5_o_Clock_Shadow")) as part:
+        if part is None:
             return
-        part = some.near(-17, 2, 17, 28)
-        cover = smooth(_lower_face(part, 0.0), 2.5) * (1 - ink(_around_mouth(part) + 0.6, 1.5))
+        cover = smooth(_lower_face(part, 0), 2.5) * (1 - ink(_around_mouth(part) + 0.6, 1.5))
         part.paint(cover * (0.45 + 0.16 * _grain(part)), rgb(0.20, 0.22, 0.27))
 
 
 def _sideburns(scene: Scene) -> None:
-    with scene.only(scene.has("Sideburns")) as some:
-        if some is None:
+    with scene.near(-17, -9, 17, 14).only(scene.has("Sideburns")) as part:
+        if part is None:
             return
-        part = some.near(-17, -9, 17, 14)
-        inner = part.u.abs() - part.paints["width"] + 3.4 + (part.v / 11).clamp(0, 1) * 1.2
+        inner = part.u.abs() - part.paints["width"] + 3.9 + (part.v / 11).clamp(0, 1) * 1.2
         strip = torch.minimum(torch.minimum(inner, head_field(part) + 0.4), torch.minimum(10.5 - part.v, part.v + 8))
         part.paint(ink(strip, 1.2) * (0.9 + 0.1 * _grain(part)), _beard_colour(part))
 
 
-def _beard_colour(part: Scene):
+def _beard_colour(part: Scene) -> Colour:
     return mix(part.paints["hair"] * 0.78, rgb(0.10, 0.07, 0.05), 0.15)
 
 
@@ -209,5 +207,5 @@ def _goatee(part: Scene) -> None:
 def _moustache(part: Scene) -> None:
     u = (part.u - part.paints["yaw"]).abs()
     curve = part.v - 8.9 - 0.035 * u**2
-    field = torch.minimum(1.35 * (1 - (u / 7.2) ** 2).clamp(min=0).sqrt() + 0.15 - curve.abs(), 7.0 - u)
+    field = torch.minimum(1.6 * (1 - (u / 7.2) ** 2).clamp(min=0).sqrt() + 0.15 - curve.abs(), 7.0 - u)
     part.paint(ink(field) * part.has("Mustache") * (0.92 + 0.08 * _grain(part)), _beard_colour(part) * 0.85)

@@ -20,18 +20,17 @@ CENTRE = (32.0, 31.5)  # x and y of the middle of the head
 SHIFT, SCALE, TURN = 2.0, (0.93, 1.07), 0.09  # pose: at most, in pixels each way; least and most; at most, in radians
 
 # All that is free in a portrait, one uniform draw in [0, 1) each. Names say what is varied where it is used.
-DRAWS = tuple(
-    """
-    shift_x shift_y scale turn yaw light_x light_y exposure warmth grain_x grain_y
-    ground_hue ground_saturation ground_value ground_angle ground_slope ground_second
-    cloth_hue cloth_saturation cloth_value collar shoulders tie_hue tie_value tie_stripes beads metal
-    skin_tone skin_hue face_width face_length jaw ears ear_drop
-    hair_tone hair_hue hair_volume hair_length parting strands phase fringe
-    hat_kind hat_hue hat_saturation hat_value hat_tilt frame_hue frame_shape
-    eye_hue eye_value eye_gap eye_size gaze_x gaze_y brow_height brow_weight lean
-    nose_length mouth_width mouth_height smile gape lip_tone lipstick_hue shadow_hue freckles beard_length blur
-    """.split()
-)
+_DRAWS = """
+shift_x shift_y scale turn yaw light_x light_y exposure warmth grain_x grain_y
+ground_hue ground_saturation ground_value ground_angle ground_slope ground_second
+cloth_hue cloth_saturation cloth_value shoulders tie_hue tie_value tie_stripes beads metal
+skin_tone skin_hue face_width face_length jaw ears ear_drop freckles
+hair_tone hair_hue hair_volume hair_length parting strands phase fringe
+hat_kind hat_hue hat_saturation hat_value hat_tilt frame_hue frame_shape
+eye_hue eye_value eye_gap eye_size gaze_x gaze_y brow_height brow_weight lean
+nose_length mouth_width mouth_height smile gape lip_tone lipstick_hue shadow_hue beard_length blur
+"""
+DRAWS = tuple(_DRAWS.split())
 _COLUMN = {name: k for k, name in enumerate(DRAWS)}
 _HAS = {name: k for k, name in enumerate(ATTRIBUTES)}
 
@@ -59,13 +58,13 @@ class Scene:
     @classmethod
     def of(cls, attributes: Tensor, styles: Tensor) -> "Scene":
         """An empty picture for each face, with the coordinates of its pose."""
-        axis = torch.arange(SIDE) + 0.5
-        empty = cls(torch.empty(0, 3, 1, 1), axis, axis, attributes.float(), styles, {})
-        x = axis - CENTRE[0] - empty.vary("shift_x", -SHIFT, SHIFT)
-        y = axis[:, None] - CENTRE[1] - empty.vary("shift_y", -SHIFT, SHIFT)
-        turn, scale = empty.vary("turn", -TURN, TURN), empty.vary("scale", *SCALE)
+        axis, n = torch.arange(SIDE) + 0.5, len(styles)
+        flat = (axis - CENTRE[0]).expand(n, SIDE, SIDE), (axis[:, None] - CENTRE[1]).expand(n, SIDE, SIDE)
+        still = cls(torch.zeros(n, 3, SIDE, SIDE), *flat, attributes.float(), styles, {})
+        x, y = (field - still.vary(f"shift_{way}", -SHIFT, SHIFT) for way, field in zip("xy", flat, strict=True))
+        turn, scale = still.vary("turn", -TURN, TURN), still.vary("scale", *SCALE)
         u, v = (x * turn.cos() + y * turn.sin()) / scale, (y * turn.cos() - x * turn.sin()) / scale
-        return replace(empty, image=torch.zeros(len(styles), 3, SIDE, SIDE), u=u, v=v)
+        return replace(still, u=u, v=v)
 
     def has(self, attribute: str) -> Each:
         """1.0 where the attribute is present."""
@@ -76,7 +75,7 @@ class Scene:
         return low + (high - low) * self.styles[:, _COLUMN[name], None, None]
 
     def near(self, left: float | int, top: float | int, right: float | int, bottom: float | int) -> "Scene":
-        """The part of the pictures that can hold this box of coordinates (u, v) in any pose."""
+        """The part of the pictures that can hold this box of coordinates (u, v) in any pose; not to be cut again."""
         reach = SCALE[1] * 1.01
         across, down = TURN * max(abs(top), abs(bottom)), TURN * max(abs(left), abs(right))
         columns = _span(CENTRE[0], left * reach - across, right * reach + across)
