@@ -7,6 +7,7 @@ from pathlib import Path
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
 from workbench.explorers.shipped import embedded, shipped_judges, shipped_model, shipped_runs
+from workbench.explorers.subjects import Digits, Faces, subject_of
 from workbench.metrics.classifiers import Classifier, classifiers_of
 from workbench.model import MultimodalVAE
 from workbench.report import label_of
@@ -36,6 +37,11 @@ class Exhibit:
         if letter not in self.letters:
             raise ValueError(f"unknown modality {letter!r}: {self.name} has {', '.join(self.letters)}")
         return self.letters.index(letter)
+
+    @property
+    def subject(self) -> Digits | Faces:
+        """What its test items are."""
+        return subject_of(self.data)
 
     @property
     def note(self) -> str:
