@@ -105,8 +105,8 @@ def _height(row: Tensor | Sequence[Tensor]) -> float:
 
 
 def wrapped(text: str, width: int = LINE, lines: int = LINES) -> str:
-    """A description in lines of so many characters, what is beyond the last line cut."""
-    return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder=" ..."))
+    """A description in lines of so many characters, runs of blanks as one, what is beyond the last line cut."""
+    return "\n".join(textwrap.wrap(" ".join(text.split()), width, max_lines=lines, placeholder=" ..."))
 
 
 def _place(ax: Axes, x: Tensor, column: float, row: float) -> Rectangle | None:

@@ -8,6 +8,7 @@ Photographs are shown only where they are asked for: in place of a photograph st
 that this project has drawn are shown as they are.
 """
 
+import re
 import textwrap
 from collections.abc import Sequence
 
@@ -158,11 +159,11 @@ def attribute_edits(
     )
     title += f"; numbers: the judge's mean probability over {len(images)} faces" if judge else ""
     ax = _canvas(WORDS + len(shown) * (wide + GAP), (len(edits) + 2) * high, title)
-    for row, (label, faces) in enumerate(((note, shown), ("from its own words", edits[0].before[:columns]))):
+    for row, (label, faces) in enumerate(((note, shown), ("From its own words", edits[0].before[:columns]))):
         _write(ax, _wrap(label, WORDS), WORDS - 0.1, row * high + CELL / 2, ha="right", va="center")
         _pictures(ax, faces, WORDS, row * high, wide + GAP)
     for row, found in enumerate(edits, start=2):
-        label = "\n".join([found.phrase, *(found.judged(judge) if judge else [])])
+        label = "\n".join([found.phrase.capitalize(), *(found.judged(judge) if judge else [])])
         _write(ax, label, WORDS - 0.1, row * high + CELL / 2, ha="right", va="center")
         _pictures(ax, found.after[:columns], WORDS, row * high, wide + GAP)
         change = 0.5 + (found.after - found.before)[:columns].mean(1, keepdim=True) / (2 * scale)
@@ -186,9 +187,9 @@ def _faces(
 ) -> tuple[Float[Tensor, "n 3 64 64"], str]:
     """The faces as they may be shown, and what they are called."""
     if is_rendered(data.name) if originals is None else originals:
-        return images.cpu(), "the face"
+        return images.cpu(), "The face"
     content, style = content_of(model, "I", images), style_of(model, "I", images)
-    return decode_images(model, content, style), "the face as the model reconstructs it"
+    return decode_images(model, content, style), "The face as the model reconstructs it"
 
 
 def _wrapped_pair(attributes: Bool[Tensor, "40"], written: str, width: float) -> tuple[str, str]:
@@ -242,4 +243,4 @@ def _write(ax: Axes, text: str, left: float, top: float, size: float = FONT, **h
 
 def _wrap(text: str, width: float) -> str:
     """A text in lines of so many inches at most."""
-    return "\n".join(textwrap.wrap(text, int(width / LETTER)))
+    return "\n".join(textwrap.wrap(re.sub(" +", " ", text), int(width / LETTER)))
