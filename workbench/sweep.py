@@ -139,10 +139,10 @@ def prepare(jobs: Sequence[Job], judges: bool) -> dict[Path, int]:
             options = {"root": config.data_root or None, "repeats": config.repeats}
             splits[key] = [load_dataset(config.data, split, **options) for split in ("train", "test")]
         if JUDGED & set(job.parts):
-            judged[key] = splits[key]
+            judged[*key, config.judge_width] = splits[key]
         steps[job.folder] = config.total_steps(splits[key][0].steps_per_epoch(config.batch_size))
-    for train, test in judged.values() if judges else ():
-        classifiers_of(train, test)
+    for (*_, width), (train, test) in judged.items() if judges else ():
+        classifiers_of(train, test, width=width)
     return steps
 
 

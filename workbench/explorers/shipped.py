@@ -72,7 +72,7 @@ def ship(run: Run, parent: Path | None = None) -> Path:
     parent = parent or models_dir()
     shipped = Run(parent / run.config.objective)
     _save(pack(run.model().state_dict()), shipped.folder / WEIGHTS)
-    for judge in classifiers_of(run.dataset("train"), run.dataset("test")):
+    for judge in classifiers_of(run.dataset("train"), run.dataset("test"), width=run.config.judge_width):
         note = {"accuracy": json.dumps(judge.accuracy)}
         _save(pack(judge.network.state_dict()), _judge_file(parent, judge.source), note)
     shipped.write("config.json", run.read("config.json"))
