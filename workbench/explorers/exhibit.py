@@ -57,7 +57,7 @@ def exhibit(run: Run) -> Exhibit:
     FileNotFoundError when its training has not finished, DataError when its data are not there.
     """
     test = run.dataset("test")
-    judges = classifiers_of(run.dataset("train"), test)
+    judges = classifiers_of(run.dataset("train"), test, width=run.config.judge_width)
     return Exhibit(label_of(run.config), run.config, run.model(), tuple(judges), test)
 
 
