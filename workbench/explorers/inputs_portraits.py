@@ -49,7 +49,7 @@ class DescriptionInput(Input):
     def __init__(self, exhibit: Exhibit, letter: str, given: bool = True, words: str = FIRST) -> None:
         self.text = widgets.Text(
             words, description="words", placeholder="smiling, young, blond hair", continuous_update=False,
-            layout=narrow("min(640px, 96%)"), tooltip="attributes with commas between them; Enter draws",
+            layout=narrow("99%"), tooltip="attributes with commas between them; Enter draws",
         )  # fmt: skip
         self.ticks = [
             widgets.Checkbox(False, description=phrase, indent=False, layout=narrow("auto")) for phrase in PHRASES
@@ -57,12 +57,13 @@ class DescriptionInput(Input):
         grid = widgets.GridBox(
             self.ticks, layout=widgets.Layout(grid_template_columns="repeat(auto-fill, minmax(165px, 1fr))")
         )
-        self.choice = widgets.Accordion([grid], titles=("tick attributes",), layout=narrow("min(900px, 100%)"))
+        self.choice = widgets.Accordion([grid], titles=("tick attributes",), layout=narrow("99%"))
         self.nothing = Counter("no words", "take all attributes away")
         self.copy = Counter("words of the face", "take the words that the chosen test face has")
         self.face: FaceInput | None = None
         self._last, self._following = parse(words), False
         super().__init__(exhibit, letter, given)
+        self.widget.layout = widgets.Layout(width="820px", max_width="100%")  # a description in one line
         self._tick()
         self._watch(self.text)
         for tick in self.ticks:

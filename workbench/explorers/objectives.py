@@ -112,7 +112,8 @@ def _draws(exhibit: Exhibit, modality: Modality, generated: Generated) -> str:
     values, opinions = generated.values[modality.letter], generated.opinions[modality.letter]
     side = round(SMALL * exhibit.subject.scale)
     width = side if isinstance(exhibit.subject, Digits) and values.dim() == 4 else WORD * exhibit.subject.scale
-    box = f"display: inline-block; vertical-align: top; margin: 1px; width: {width:.0f}px; white-space: normal"
+    gap = 1 if isinstance(exhibit.subject, Digits) else 6
+    box = f"display: inline-block; vertical-align: top; margin: 1px {gap}px; width: {width:.0f}px; white-space: normal"
     parts = []
     for draw, (x, opinion, origin) in enumerate(zip(values, opinions, generated.origins, strict=True), start=1):
         said = f"{exhibit.name}: {modality.name}, draw {draw} from {origin}"

@@ -29,6 +29,7 @@ STYLE = """<style>
 .workbench .words { font-size: 12px; line-height: 1.35; text-align: left; min-width: 96px; max-width: 240px;
   overflow-wrap: anywhere; margin: 0 auto }
 .workbench .note { font-size: 12px; line-height: 1.3; white-space: normal; opacity: .85 }
+.workbench td .note { max-width: 210px; margin: 0 auto }
 .workbench .alert { border-left: 4px solid #b34700; padding: 2px 8px; margin: 4px 0 }
 </style>"""
 
