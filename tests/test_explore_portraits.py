@@ -27,7 +27,7 @@ from workbench.plotting import text_of
 
 @pytest.fixture(scope="module")
 def models():
-    return [portraits.exhibit("mmjsd"), portraits.exhibit("mmvae")]
+    return [portraits.exhibit("mmjsd"), portraits.exhibit("mmvae", seed=1)]
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from workbench.plotting_portraits_edits import EDITS, content_of, decode_images,
 
 CELL = 64 / DPI  # inches of a face: a pixel for a pixel
 GAP, MARGIN = 3 / DPI, 6 / DPI
-FONT = 9
+FONT = 9.0
 LINE = 12 / DPI  # inches of a line of text
 LETTER = 5.2 / DPI  # inches of a letter, on average
 WORDS = 2.7  # inches of the descriptions at the left
@@ -170,7 +170,7 @@ def attribute_edits(
         _pictures(ax, change, WORDS + CELL + GAP, row * high + CELL / 2, wide + GAP, CELL / 2)
         for column, added in enumerate(found.added[:columns].tolist()):
             left = WORDS + column * (wide + GAP) + 1.25 * CELL
-            _write(ax, "+" if added else "−", left, row * high + CELL / 4, ha="center", va="center", size=14)
+            _write(ax, "+" if added else "−", left, row * high + CELL / 4, ha="center", va="center", size=14.0)
     return ax.figure
 
 

@@ -92,7 +92,7 @@ def to_png(x: Float[Tensor, "C H W"]) -> bytes:
     """An image in [0, 1] as the bytes of a PNG file of as many pixels; values beyond are cut."""
     pixels = (x.detach().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
     buffer = io.BytesIO()
-    Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]).save(buffer, format="png")
+    Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]).save(buffer, format="png", compress_level=1)
     return buffer.getvalue()
 
 
