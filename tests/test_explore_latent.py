@@ -230,7 +230,7 @@ def test_colour_is_never_alone(exhibit):
     assert len(set(zip(marks, colours, strict=True))) == len(set(marks)) == len(set(colours)) == 10
     marks, colours = latent_drawing.signs(chart, "modality")
     assert marks == ["M"] * ITEMS + ["S"] * ITEMS + ["T"] * ITEMS + ["+"] * ITEMS and len(set(colours)) == 4
-    for colour in latent_drawing.colours(chart):
+    for colour in latent_drawing.colours(exhibit):
         rows = latent_drawing.legend(chart, colour)
         assert {(m, c) for m, c, _ in rows} == set(zip(*latent_drawing.signs(chart, colour), strict=True))
     assert [row[2] for row in rows] == ["from handwriting", "from street", "from text", "from all (joint)"]

@@ -18,7 +18,7 @@ from workbench.explorers.controls import explorer
 from workbench.explorers.exhibit import Exhibit, comparable
 from workbench.explorers.generation import Item, at_temperature, encode_items, from_prior, own_posterior, test_item
 from workbench.explorers.names import named
-from workbench.explorers.subjects import Kind
+from workbench.explorers.subjects import Faces, Kind
 from workbench.inference import subset_posterior
 from workbench.model import Posteriors
 from workbench.plotting import item_grid
@@ -218,6 +218,7 @@ def explore_grid(exhibits: Sequence[Exhibit]) -> widgets.VBox:
     """Styles by contents: choose the models, the modality, where the contents come from, and draw others."""
     exhibits = comparable(exhibits)
     picture = widgets.HTML()
+    first_rows = 4 if isinstance(exhibits[0].subject, Faces) else 5  # faces take longer to draw
     modalities, each = exhibits[0].model.modalities, exhibits[0].subject.each
     shown, given = controls.models(exhibits, [0]), controls.given(exhibits[0])
     target = widgets.Dropdown(
@@ -225,7 +226,7 @@ def explore_grid(exhibits: Sequence[Exhibit]) -> widgets.VBox:
     )
     source = controls.choice("contents", [(each, "items"), ("random, from p(c)", "random")], 200)
     following = controls.next_example(each.replace("a test", "another test", 1))
-    rows = widgets.IntSlider(5, min=1, max=MOST_ROWS, description="styles", continuous_update=False)
+    rows = widgets.IntSlider(first_rows, min=1, max=MOST_ROWS, description="styles", continuous_update=False)
     warmth = controls.temperature()
     contents, styles = controls.resample("contents"), controls.resample("styles")
 

@@ -105,6 +105,7 @@ class _Explorer:
     def _new_model(self, *_: object) -> None:
         """Another model: its items are encoded unless they have been, and controls follow its modalities."""
         number = self.model.value
+        self._offer_colours(self.exhibits[number])
         try:
             if number not in self.charts:
                 how = next(iter(joint_choices(self.exhibits[number]).values()))
@@ -132,7 +133,6 @@ class _Explorer:
         self.joint.options = list(joint_choices(chart.exhibit).items())
         self.joint.value = chart.how
         self.joint.observe(self._new_joint, names="value")
-        self._offer_colours()
         if before is None or before.groups != chart.groups:
             self.groups.children = [_switch(name, name != JOINT) for name in chart.groups]
             for box in self.groups.children:
@@ -140,20 +140,20 @@ class _Explorer:
         if before is None or before.groups != chart.groups or before.items != chart.items:
             self._choose_first()
 
-    def _offer_colours(self) -> None:
-        """What this map's points can be coloured by; what was chosen stays where it can be."""
-        offered = colours(self.chart)
+    def _offer_colours(self, exhibit: Exhibit) -> None:
+        """What points of a model's map can be coloured by; what was chosen stays where it can be."""
+        offered = colours(exhibit)
         if tuple(self.colour.options) == offered:
             return
         before = self.colour.value
         self.colour.unobserve(self._draw, names="value")
         self.colour.options = offered
-        self.colour.value = before if before in offered else first_colour(self.chart)
+        self.colour.value = before if before in offered else first_colour(exhibit)
         self.colour.observe(self._draw, names="value")
 
     def _choose_first(self) -> None:
         """A is the first item, and B the first of another class or sex, both inferred from the first modality."""
-        marks = signs(self.chart, first_colour(self.chart))[0][: self.chart.items]
+        marks = signs(self.chart, first_colour(self.chart.exhibit))[0][: self.chart.items]
         other = next((item for item, mark in enumerate(marks) if mark != marks[0]), 0)
         with self.map.hold_trait_notifications():
             self.map.hovered, self.map.a, self.map.b = NONE, 0, other

@@ -12,6 +12,7 @@ from matplotlib.patches import Ellipse as Outline
 from torch import Tensor
 
 from workbench.data.attributes import PHRASES
+from workbench.explorers.exhibit import Exhibit
 from workbench.explorers.generation import decode
 from workbench.explorers.latent_map import JOINT, STEPS, LatentMap, interpolate, item_ellipses
 from workbench.explorers.pictures import cell, page, table
@@ -28,15 +29,14 @@ WITH = "1"  # the mark of faces that have an attribute; that of others is 0
 PICTURE, THUMB = 72, 48  # pixels of a picture beside the map, and of one on the line below it
 
 
-def colours(chart: LatentMap) -> tuple[str, ...]:
-    """What the points of a map can be coloured by: their class, or any attribute of faces; or their modality."""
-    attributes = isinstance(chart.exhibit.subject, Faces)
-    return (*PHRASES, MODALITY) if attributes else (CLASS, MODALITY)
+def colours(exhibit: Exhibit) -> tuple[str, ...]:
+    """What the points of its map can be coloured by: their class, or any attribute of faces; or their modality."""
+    return (*PHRASES, MODALITY) if isinstance(exhibit.subject, Faces) else (CLASS, MODALITY)
 
 
-def first_colour(chart: LatentMap) -> str:
+def first_colour(exhibit: Exhibit) -> str:
     """What points are coloured by at first."""
-    return FIRST if FIRST in colours(chart) else CLASS
+    return FIRST if isinstance(exhibit.subject, Faces) else CLASS
 
 
 def signs(chart: LatentMap, colour: str) -> tuple[list[str], list[str]]:
@@ -44,8 +44,8 @@ def signs(chart: LatentMap, colour: str) -> tuple[list[str], list[str]]:
 
     ValueError for a colour that is none of `colours`.
     """
-    if colour not in colours(chart):
-        raise ValueError(f"points can be coloured by {' or '.join(colours(chart))}, not by {colour!r}")
+    if colour not in (known := colours(chart.exhibit)):
+        raise ValueError(f"points can be coloured by {' or '.join(known)}, not by {colour!r}")
     if colour == MODALITY:
         groups, shades = group_numbers(chart), group_colours(chart)
         return [chart.marks[g] for g in groups], [shades[g] for g in groups]
@@ -152,7 +152,7 @@ def draw_latent_map(
     `positions` other than those in the plane, such as those of `tsne`, have no axes and no ellipses. ValueError for
     an unknown colour or group.
     """
-    colour, groups = colour or first_colour(chart), chart.exhibit.letters if groups is None else groups
+    colour, groups = colour or first_colour(chart.exhibit), chart.exhibit.letters if groups is None else groups
     if unknown := set(groups) - set(chart.groups):
         raise ValueError(f"unknown groups {sorted(unknown)}: this map has {', '.join(chart.groups)}")
     figure, axes = panel(1, 1, 7.0, 5.2)
