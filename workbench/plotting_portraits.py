@@ -106,7 +106,7 @@ def images_to_text(
     said = [_wrapped_pair(row, words, wide) for row, words in zip(attributes, written, strict=True)]
     heights = [max(CELL, LINE * (max(a.count("\n"), b.count("\n")) + 1)) + 2 * GAP for a, b in said]
     title = f"{note}, its own words, and the words that the model reads off the image"
-    key = "✓ in both   ○ missed   ✗ not its own   ? no attribute"
+    key = "✓ in both, ○ missed, ✗ not its own, ? no attribute"
     ax = _canvas(CELL + 2 * wide + 0.3, LINE + sum(heights), f"{title}\n{key}")
     lefts = (CELL + 0.15, CELL + wide + 0.3)
     for left, heading in zip(lefts, ("its own words", "generated from the image"), strict=True):
@@ -126,7 +126,7 @@ def marked(attributes: Bool[Tensor, "40"], written: str) -> tuple[list[str], lis
     ✓ in both, ○ one of its own that was not written, ✗ written but not its own, ? written but no attribute at all.
     """
     own = [phrase for phrase, there in zip(PHRASES, attributes.tolist(), strict=True) if there]
-    words = [word.strip() for word in written.split(",") if word.strip()]
+    words = [" ".join(word.split()) for word in written.split(",") if word.strip()]
     signs = {word: "✓" if word in own else "✗" if word in PHRASES else "?" for word in words}
     return [f"{'✓' if word in words else '○'} {word}" for word in own], [f"{signs[word]} {word}" for word in words]
 
