@@ -7,6 +7,7 @@ from pathlib import Path
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
 from workbench.explorers.shipped import embedded, shipped_judges, shipped_model, shipped_runs
+from workbench.explorers.subjects import Digits, Faces, subject_of
 from workbench.metrics.classifiers import Classifier, classifiers_of
 from workbench.model import MultimodalVAE
 from workbench.report import label_of
@@ -38,6 +39,11 @@ class Exhibit:
         return self.letters.index(letter)
 
     @property
+    def subject(self) -> Digits | Faces:
+        """What its test items are."""
+        return subject_of(self.data)
+
+    @property
     def note(self) -> str:
         """One sentence: which model, trained on what, and where the test items come from."""
         how = f"{self.name}, {self.config.data}, {self.config.steps:,} steps of {self.config.batch_size}"
@@ -51,7 +57,7 @@ def exhibit(run: Run) -> Exhibit:
     FileNotFoundError when its training has not finished, DataError when its data are not there.
     """
     test = run.dataset("test")
-    judges = classifiers_of(run.dataset("train"), test)
+    judges = classifiers_of(run.dataset("train"), test, width=run.config.judge_width)
     return Exhibit(label_of(run.config), run.config, run.model(), tuple(judges), test)
 
 
