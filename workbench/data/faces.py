@@ -17,7 +17,7 @@ from workbench.data.faces_attributes import sample_attributes
 from workbench.data.faces_shapes import SIDE, Scene, draw_styles
 from workbench.data.images import SPLITS, Images, cached, check_split
 
-COUNTS = {"train": 20_000, "test": 2_000}
+COUNTS = {"train": 10_000, "test": 1_000}
 CHUNK = 128  # few enough for the caches of a processor, many enough for each call to be worth it
 
 # From back to front.
@@ -50,7 +50,7 @@ PARTS = (
 
 
 def load_faces(split: str, seed: int = 0) -> Images:
-    """Portraits uint8 [N, 3, 64, 64] and their attributes Bool [N, 40]: 20,000 for "train", 2,000 for "test".
+    """Portraits uint8 [N, 3, 64, 64] and their attributes Bool [N, 40]: 10,000 for "train", 1,000 for "test".
 
     Face i is `draw` of row i of `styles_of(split, seed)`. Splits and seeds have streams of their own. Drawn once and
     cached under a name that carries a hash of the recipe. ValueError for an unknown split.
