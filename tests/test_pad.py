@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from scipy.ndimage import center_of_mass
 
 from workbench.explorers.exhibit import exhibits
-from workbench.explorers.inputs import ImageInput, TextInput, inputs_of, item_of
+from workbench.explorers.inputs import ImageInput, TextInput, item_of
+from workbench.explorers.inputs_portraits import inputs_of
 from workbench.explorers.pad import SIZE, Pad, like_mnist
 
 
