@@ -80,7 +80,7 @@ def test_table_5_beside_the_papers(tmp_path):
         ["mmJSD (MS), paper (bimodal CelebA, 100 epochs)", "", "0.48", "0.59", "0.57", "0.42", "0.32"],
     ]
     assert "7,000 training and 1,000 test items; the paper's rows are bimodal CelebA, so compare" in table.caption
-    assert "NOT real ones" in table.caption and "Judges' own on real items: I 0.800, T 0.900" in table.caption
+    assert "NOT real ones" in table.caption and "Judges' own on test items: I 0.800, T 0.900" in table.caption
     assert "Knowing nothing reaches 0.20, the mean base rate" in table.caption
     table.to_latex(tmp_path / "table.tex")
     assert "Table 5" in (tmp_path / "table.tex").read_text() and "▲ 0.50" not in table.markdown()

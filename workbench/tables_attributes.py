@@ -61,7 +61,7 @@ def _base_rate(metrics: Sequence[Metrics]) -> str:
 def _judges(metrics: Sequence[Metrics]) -> str:
     letters = dict.fromkeys(letter for m in metrics for letter in m.get("classifier_accuracy") or {})
     own = [f"{letter} {either(distinct(metrics, 'classifier_accuracy', letter), '.3f')}" for letter in letters]
-    return f"Judges' own on real items: {', '.join(own)}." if own else ""
+    return f"Judges' own on test items: {', '.join(own)}." if own else ""
 
 
 def _note(what: str, judged: bool = False) -> Callable[[Sequence[Metrics]], str]:
