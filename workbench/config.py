@@ -28,7 +28,7 @@ STYLE_PRESETS: dict[str, dict[str, Any]] = {"quick": {}, "paper": dict(epochs=10
 FACES = ("celeba", "faces")
 _C_3_2: dict[str, Any] = dict(latent_dim=64, style_dim=32, beta=2.5, beta_style=2.0, prior_weight=0.3)
 FACES_PRESETS: dict[str, dict[str, Any]] = {
-    "quick": _C_3_2 | dict(width=0.125, judge_width=0.125, batch_size=32, steps=300),
+    "quick": _C_3_2 | dict(width=0.125, judge_width=0.125, batch_size=32, steps=200),
     "paper": _C_3_2 | dict(epochs=100.0),
 }
 
