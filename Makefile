@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test lab app clean FORCE
+.PHONY: help run test unit-tests lab app clean FORCE
 
 # PYTHON=... on the command line overrides; else the first candidate that starts and is new enough.
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -27,11 +27,17 @@ test: $(STAMP)  ## ruff, unit tests, and the notebooks' stored outputs against f
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	@test -n "$(NOTEBOOKS)" || { echo "There are no notebooks to test in notebooks/." >&2; exit 1; }
-	@export OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 ))}; \
-	    echo "Unit tests, and beside them the notebooks (their output follows; until then in .venv/notebooks.log):"; \
-	    $(COMPARE) > .venv/notebooks.log 2>&1 & notebooks=$$!; trap "kill $$notebooks" INT TERM; \
-	    failed=0; $(BIN)/python -m pytest || failed=1; \
-	    echo "Waiting for the notebooks ..."; wait $$notebooks || failed=1; cat .venv/notebooks.log; exit $$failed
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 ))} \
+	    $(MAKE) --no-print-directory --jobs=2 --keep-going unit-tests $(NOTEBOOKS:%=compare/%)
+
+# Two jobs at a time, each on half of the cores: either alone would leave most of a core idle. Of a notebook
+# only the last line is shown, or everything when it fails. MAKEFLAGS is for make only.
+unit-tests:
+	@env -u MAKEFLAGS $(BIN)/python -m pytest
+
+compare/%.ipynb:
+	@mkdir -p .venv/logs; log=.venv/logs/$(notdir $(*D))-$(*F).log; \
+	    $(COMPARE) $*.ipynb > $$log 2>&1 || { cat $$log; exit 1; }; echo; echo "$*.ipynb: $$(tail -n 1 $$log)"
 
 lab: $(STAMP)  ## open JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --ServerApp.root_dir='$(CURDIR)' --LabApp.default_url=/lab/tree/notebooks $(LABFLAGS)
@@ -55,8 +61,8 @@ clean:  ## remove .venv, runs (not outputs/reference) and caches; downloaded dat
 ISOLATED := IPYTHONDIR=$(CURDIR)/.venv/ipython JUPYTER_CONFIG_DIR=$(CURDIR)/.venv/jupyter \
     JUPYTER_PREFER_ENV_PATH=1 MPLBACKEND=
 
-# Half of the cores is for the unit tests, half for the notebooks: either alone would leave most of a core idle.
-COMPARE := $(ISOLATED) $(BIN)/python -m pytest -p no:warnings --nbval --nbval-current-env --nbval-cell-timeout=600 $(NOTEBOOKS)
+COMPARE := env -u MAKEFLAGS $(ISOLATED) $(BIN)/python -m pytest -p no:warnings --nbval --nbval-current-env \
+    --nbval-cell-timeout=600
 
 # An .venv whose Python has gone (a system upgrade, a deleted installation) counts as not installed.
 $(STAMP): pyproject.toml constraints.txt $(if $(wildcard $(BIN)/python),,FORCE)

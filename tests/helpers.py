@@ -10,8 +10,9 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from workbench.data import rendered, uci
-from workbench.data.dataset import Batch, load_dataset
+from workbench.data.dataset import Batch
 from workbench.data.images import Images, cached
+from workbench.data.sources import load_dataset
 from workbench.distributions import Gaussian
 from workbench.explorers.names import Names
 from workbench.likelihoods import Categorical, Laplace

@@ -9,7 +9,7 @@ import torch
 
 from workbench import evaluation
 from workbench.config import Config
-from workbench.data import dataset
+from workbench.data import sources
 from workbench.metrics import classifiers, quality
 from workbench.modality import NETWORKS
 from workbench.networks.classifiers import CLASSIFIERS
@@ -22,10 +22,10 @@ RECIPE = re.compile(r"<!-- tested: (\w+) -->\n```python\n(.*?)```", re.DOTALL)
 def recipes(monkeypatch, tiny_root):
     """Code of the recipes by name; tables that they register in are restored afterwards."""
     text = (Path(__file__).resolve().parent.parent / "CONTRIBUTING.md").read_text()
-    for table in (dataset.SOURCES, NETWORKS, CLASSIFIERS, METHODS):
+    for table in (sources.SOURCES, NETWORKS, CLASSIFIERS, METHODS):
         for key in list(table):  # setting each entry makes monkeypatch restore the table's old content
             monkeypatch.setitem(table, key, table[key])
-    before = [(table, set(table)) for table in (dataset.SOURCES, NETWORKS, CLASSIFIERS, METHODS)]
+    before = [(table, set(table)) for table in (sources.SOURCES, NETWORKS, CLASSIFIERS, METHODS)]
     monkeypatch.setattr(classifiers, "STEPS", 5)
     monkeypatch.setattr(classifiers, "OTHER_STEPS", {})
     monkeypatch.setattr(quality, "RUNS", 1)

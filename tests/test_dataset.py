@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from workbench.data import Batch, DataError, Images, MultimodalDataset, load_dataset
-from workbench.data import dataset as module
+from workbench.data import sources as module
 from workbench.data.text import WORDS, decode
 
 CPU = torch.device("cpu")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from helpers import fewer_modalities, seeded, tiny_batch, tiny_model
 
-from workbench import evaluation, paths, results
+from workbench import evaluation, inference, paths, results
 from workbench.config import Config
 from workbench.data.dataset import Batch
 from workbench.evaluation import asleep, evaluate_into
@@ -27,7 +27,7 @@ def little(tiny_root, monkeypatch):
     monkeypatch.setattr(classifiers, "OTHER_STEPS", {})
     monkeypatch.setattr(classifiers, "BATCH", 32)
     monkeypatch.setattr(quality, "RUNS", 1)
-    monkeypatch.setattr(evaluation, "CHUNK", 64)
+    monkeypatch.setattr(inference, "CHUNK", 64)
 
 
 def trained(**changes) -> Run:
@@ -227,7 +227,7 @@ def test_conditional_coherence_by_loop():
     labels = batch.labels % 2
     encoded = [(model.encode(batch), labels)]
     panel = Panel(dict.fromkeys("ABC", Classifier(Threshold(), "none", 1.0)), {})
-    ours, _ = judge_conditional(model, encoded, panel, "mixture", seeded(3))
+    ours, *_ = judge_conditional(model, encoded, panel, "mixture", seeded(3))
     generator = seeded(3)
     for subset in subsets("ABC"):
         posterior = model.infer(batch, subset).select()

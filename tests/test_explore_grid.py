@@ -50,9 +50,9 @@ def test_rows_share_the_style_and_columns_the_content(models, letter):
 
 def test_contents_of_text_are_read_in_the_column_of_their_class(models):
     grid = grids.fill(models[0], Plan("M", ("T",), rows=5))
-    assert grid.classes.tolist() == [*range(10)] and grid.values.shape == (5, 10, 1, 28, 28)
+    assert grid.kinds == [*range(10)] and grid.values.shape == (5, 10, 1, 28, 28)
     hits, cells = grid.hits
-    assert hits == (grid.judged == torch.arange(10)).sum() and cells == 50
+    assert hits == (grid.opinions.argmax(-1) == torch.arange(10)).sum() and cells == 50
     assert hits / cells >= 0.85  # metrics.json beside its weights tells 0.96 of 2,000 items
 
 
@@ -81,7 +81,7 @@ def test_random_contents_and_styles_follow_their_seeds(models):
     torch.testing.assert_close(first.values, grids.fill(models[0], plan).values)
     for other in (Plan("S", content_seed=3, style_seed=5), Plan("S", content_seed=4, style_seed=4)):
         assert (grids.fill(models[0], other).values - first.values).abs().mean() > 1e-3
-    assert torch.equal(first.classes, first.judged.mode(0).values)
+    assert torch.equal(first.asked.int().argmax(-1), first.opinions.argmax(-1).mode(0).values) and not first.kinds
     cold = grids.fill(models[0], Plan("S", temperature=0.0, rows=2)).values
     torch.testing.assert_close(cold, cold[:, :1].expand_as(cold), atol=1e-5, rtol=1e-4)
 
@@ -94,7 +94,7 @@ def test_the_tables_tell_every_cell_in_words(models):
         grid = grids.fill(exhibit, plan)
         assert f"{exhibit.name}: judged to be of its column&#x27;s class in {grid.hits[0]} of 30" in html
     said = re.findall(r'alt="class (\d), content \d+, style (\d), judged (\d)"', html)
-    judged = [grids.fill(exhibit, plan).judged for exhibit in models]
+    judged = [grids.fill(exhibit, plan).opinions.argmax(-1) for exhibit in models]
     assert [int(k) for *_, k in said] == torch.cat(judged).flatten().tolist()
     marks = re.findall(r'<div class="note">(\d) (✓|✗)</div>', html)
     assert [mark == "✓" for _, mark in marks] == [asked == found for asked, _, found in said]

@@ -12,7 +12,7 @@ from helpers import random_gaussian, seeded
 from matplotlib import pyplot as plt
 
 from workbench.config import Config
-from workbench.data.dataset import load_dataset
+from workbench.data.sources import load_dataset
 from workbench.distributions import Laplace, Mixture
 from workbench.explorers import generation, latent_drawing, pictures
 from workbench.explorers.exhibit import Exhibit
@@ -230,7 +230,7 @@ def test_colour_is_never_alone(exhibit):
     assert len(set(zip(marks, colours, strict=True))) == len(set(marks)) == len(set(colours)) == 10
     marks, colours = latent_drawing.signs(chart, "modality")
     assert marks == ["M"] * ITEMS + ["S"] * ITEMS + ["T"] * ITEMS + ["+"] * ITEMS and len(set(colours)) == 4
-    for colour in latent_drawing.COLOURS:
+    for colour in latent_drawing.colours(exhibit):
         rows = latent_drawing.legend(chart, colour)
         assert {(m, c) for m, c, _ in rows} == set(zip(*latent_drawing.signs(chart, colour), strict=True))
     assert [row[2] for row in rows] == ["from handwriting", "from street", "from text", "from all (joint)"]
@@ -268,7 +268,7 @@ def test_beside_the_map_is_the_item_and_what_its_content_makes(exhibit):
     assert shown == [pictures.data_url(pictures.to_png(x)) for x in expected]
     assert f"A: digit {int(chart.batch.labels[4])} inferred from S, item 4" in html
     for letter in "MST":
-        assert pictures.verdict(made.opinions[letter][0]) in html
+        assert exhibit.subject.verdict(made.opinions[letter][0]) in html
     assert pictures.characters(chart.batch.values[2][4]) in html and pictures.characters(made.values["T"][0]) in html
 
 

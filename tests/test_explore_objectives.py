@@ -10,6 +10,7 @@ from helpers import controls_of
 from workbench.explorers import generation, objectives
 from workbench.explorers.exhibit import Exhibit, exhibits
 from workbench.explorers.generation import Wish
+from workbench.explorers.subjects import Digits
 from workbench.inference import subset_posterior
 
 
@@ -55,7 +56,8 @@ def test_agreement_counts_draws_of_all_modalities(models):
     generated = objectives.Generated({}, opinions, [])
     assert objectives.agreement(generated, 3) == (4, 8)
     assert objectives.agreement(generated, 2) == (1, 8)
-    assert objectives.harmony(generated) == (2, 4)
+    found = Digits().found(torch.stack([*opinions.values()]))
+    assert Digits().together(found) == "all modalities agree in 2 of 4"
 
 
 def test_the_table_says_in_words_what_is_not_given_and_what_agrees(models):

@@ -2,15 +2,23 @@
 
 import gzip
 import hashlib
+import io
+import re
 import sys
 import threading
+import urllib.error
+import urllib.request
+import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import ModuleType
 
 import numpy as np
 import pytest
+from celeba_folders import photo, write_celeba
 from scipy.io import savemat
 
 from workbench.data import DataError, fetch
+from workbench.data.celeba import load_celeba
 from workbench.data.mnist import load_mnist
 from workbench.data.svhn import load_svhn
 
@@ -96,6 +104,36 @@ def svhn(server, monkeypatch, tmp_path):
         table[split] = [f"{server.url}/svhn/{name}", name, hashlib.md5(contents[name]).hexdigest()]
     monkeypatch.setattr(datasets.SVHN, "split_list", table)
     return {name: content for name, content in contents.items() if "extra" not in name}
+
+
+@pytest.fixture
+def drive(server, monkeypatch, tmp_path):
+    """A small CelebA on the server by its names there, and a gdown that asks the server for files."""
+    datasets, folder = pytest.importorskip("torchvision.datasets"), write_celeba(tmp_path / "origin", N, [0, 2] * 10)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as packed:
+        for n in range(1, N + 1):
+            packed.write(photo(folder, n), f"img_align_celeba/{n:06d}.jpg")
+    lists = ("list_attr_celeba.txt", "list_eval_partition.txt")
+    contents = {"img_align_celeba.zip": archive.getvalue(), **{name: (folder / name).read_bytes() for name in lists}}
+    server.files |= {f"/drive/{name}": content for name, content in contents.items()}
+    table = [(name, hashlib.md5(content).hexdigest(), name) for name, content in contents.items()]
+    # torchvision's table has annotations that the project does without
+    monkeypatch.setattr(datasets.CelebA, "file_list", [*table, ("bbox", "0" * 32, "list_bbox_celeba.txt")])
+
+    def download(id, output, **_):
+        try:
+            with urllib.request.urlopen(f"{server.url}/drive/{id}") as response, open(output, "wb") as stream:
+                stream.write(response.read())
+        except urllib.error.HTTPError as error:
+            error.close()
+            raise
+
+    gdown = ModuleType("gdown")
+    gdown.download = download
+    monkeypatch.setitem(sys.modules, "gdown", gdown)
+    monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path))
+    return contents
 
 
 @pytest.fixture
@@ -218,13 +256,13 @@ def test_no_server(tmp_path, svhn, server, monkeypatch):
 
 
 def test_unknown_name(tmp_path):
-    with pytest.raises(ValueError, match="unknown data set 'uci': choose one of mnist, svhn, inception"):
+    with pytest.raises(ValueError, match="unknown data set 'uci': choose one of mnist, svhn, celeba, inception"):
         fetch.fetch("uci", tmp_path)
 
 
 def test_check_of_an_empty_root(tmp_path):
     rows = fetch.check(tmp_path)
-    assert [row.source for row in rows] == ["mnist"] * 4 + ["svhn"] * 2 + ["inception"]
+    assert [row.source for row in rows] == ["mnist"] * 4 + ["svhn"] * 2 + ["celeba"] * 3 + ["inception"]
     assert {row.state for row in rows} == {"missing"} and not any(row.sound for row in rows)
     assert {row.cure for row in rows} == {f"workbench data fetch {name}" for name in fetch.NAMES}
 
@@ -243,6 +281,107 @@ def test_check_of_real_files(real_data):
         pytest.skip("no MNIST under WORKBENCH_DATA")
     assert [row.state for row in rows] == ["ok, 60,000 items"] * 2 + ["ok, 10,000 items"] * 2
     assert {row.cure for row in rows} == {""}
+
+
+def test_celeba(tmp_path, drive, server):
+    files = fetch.fetch("celeba", tmp_path)
+    assert [file.name for file in files] == ["img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt"]
+    for name in ("list_attr_celeba.txt", "list_eval_partition.txt"):
+        assert (tmp_path / "celeba" / name).read_bytes() == drive[name]
+    origin = tmp_path / "origin" / "celeba"
+    for n in range(1, N + 1):
+        assert photo(tmp_path / "celeba", n).read_bytes() == photo(origin, n).read_bytes()
+    assert leftovers(tmp_path) == [] and len(server.asked) == 3
+    assert len(load_celeba("test", tmp_path).labels) == N // 2
+    fetch.fetch("celeba", tmp_path)
+    assert len(server.asked) == 3  # nothing is fetched again
+
+
+def test_only_what_celeba_lacks_is_fetched_and_a_part_stays_as_it_is(tmp_path, drive, server, capsys):
+    folder = write_celeba(tmp_path, 5, [0] * 5)
+    (folder / "list_attr_celeba.txt").write_text("quota exceeded")
+    fetch.fetch("celeba", tmp_path)
+    assert [path for path, _ in server.asked] == ["/drive/list_attr_celeba.txt"]
+    assert (folder / "list_attr_celeba.txt").read_bytes() == drive["list_attr_celeba.txt"]
+    assert len(list((folder / "img_align_celeba").iterdir())) == 5
+    said = capsys.readouterr().err
+    assert "img_align_celeba stays as it is (ok, 5 of 20 images" in said and "for all 202,599 move it away" in said
+
+
+def celeba_refusal(root) -> str:
+    with pytest.raises(DataError) as error:
+        fetch.fetch("celeba", root)
+    message = str(error.value)
+    assert "\n" not in message and message.startswith("CelebA could not be downloaded (")
+    assert all(word in message for word in ("img_align_celeba.zip", "mmlab.ie.cuhk.edu.hk", str(root / "celeba")))
+    return message
+
+
+def test_a_wrong_answer_never_takes_the_place_of_a_list(tmp_path, drive, server):
+    server.files["/drive/list_attr_celeba.txt"] = b"<html>Too many users have viewed or downloaded this file</html>"
+    assert "corrupted" in celeba_refusal(tmp_path)
+    assert not (tmp_path / "celeba" / "list_attr_celeba.txt").exists()
+    server.files["/drive/list_attr_celeba.txt"] = drive["list_attr_celeba.txt"]
+    fetch.fetch("celeba", tmp_path)
+    assert [path for path, _ in server.asked].count("/drive/img_align_celeba.zip") == 1
+    assert len(load_celeba("train", tmp_path).labels) == N // 2
+
+
+def test_interrupted_while_unpacking(tmp_path, drive, server, monkeypatch):
+    extract, unpacked = zipfile.ZipFile._extract_member, []
+
+    def interrupted(*arguments):
+        unpacked.append(arguments)
+        if len(unpacked) == 5:
+            raise KeyboardInterrupt
+        return extract(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile.ZipFile, "_extract_member", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fetch.fetch("celeba", tmp_path)
+    assert states(tmp_path, "celeba") == ["partly downloaded", "missing", "missing"]
+    assert not (tmp_path / "celeba" / "img_align_celeba").exists()
+    fetch.fetch("celeba", tmp_path)
+    assert [path for path, _ in server.asked].count("/drive/img_align_celeba.zip") == 1
+    assert len(list((tmp_path / "celeba" / "img_align_celeba").iterdir())) == N and leftovers(tmp_path) == []
+
+
+def test_celeba_without_gdown_or_network(tmp_path, drive, server, monkeypatch):
+    server.files.clear()
+    assert "404" in celeba_refusal(tmp_path)
+    monkeypatch.setitem(sys.modules, "gdown", None)
+    assert "pip install gdown" in celeba_refusal(tmp_path)
+
+
+def test_long_words_of_gdown_become_one_line(tmp_path, drive, monkeypatch):
+    def refused(**_):
+        raise RuntimeError("Failed to retrieve file url:\n\n\tToo many users\n" + "have viewed it " * 50)
+
+    monkeypatch.setattr(sys.modules["gdown"], "download", refused)
+    assert "(Failed to retrieve file url: Too many users have viewed" in celeba_refusal(tmp_path)
+    assert re.search(r" \.\.\.\): try `workbench data fetch celeba` again later", celeba_refusal(tmp_path))
+
+
+def test_check_of_celeba(tmp_path, drive, monkeypatch):
+    folder = write_celeba(tmp_path, N, [0] * 10 + [2] * 10)
+    photo(folder, 1).write_bytes(b"")
+    whole = f"{N} of {N} images: 10 train, 10 test (official split); not cached yet"
+    assert states(tmp_path, "celeba") == [f"ok, {whole}", *[f"ok, but {N} items instead of 202,599"] * 2]
+    monkeypatch.setattr(fetch, "COUNT", N)
+    assert states(tmp_path, "celeba")[1:] == [f"ok, {N} rows"] * 2
+    load_celeba("train", tmp_path)
+    (photos, *_) = [row for row in fetch.check(tmp_path) if row.source == "celeba"]
+    assert photos.cure == "" and photos.state == (
+        "ok, 20 of 20 images: 9 train, 10 test (official split); skipped 1: 000001.jpg (empty file); cached"
+    )
+    photo(folder, 2).unlink()
+    (photos, *_) = [row for row in fetch.check(tmp_path) if row.source == "celeba"]
+    assert photos.cure == "a part will do; for all 20 move it away, then workbench data fetch celeba"
+    (folder / "list_eval_partition.txt").write_text("000001.jpg 3")
+    photos, _, partition = [row for row in fetch.check(tmp_path) if row.source == "celeba"]
+    assert photos.state.startswith("ok, 19 images, but not to be used: ") and "line 1, " in photos.state
+    assert (partition.state, partition.cure) == ("damaged", "workbench data fetch celeba")
 
 
 def test_inceptions_weights(tmp_path, inception, server):
@@ -280,7 +419,7 @@ def test_weights_need_pytorch_fid_to_be_fetched_but_not_to_be_checked(tmp_path, 
 def test_addresses_are_torchvisions_and_pytorch_fids(tmp_path):
     datasets, weights = pytest.importorskip("torchvision.datasets"), pytest.importorskip("pytorch_fid.inception")
     names = [download.goal.name for name in fetch.NAMES for download in fetch.downloads(name, tmp_path)]
-    assert names == [row.file.name for row in fetch.check(tmp_path)]
+    assert names == [row.file.name for row in fetch.check(tmp_path) if row.source != "celeba"]
     assert fetch.downloads("svhn", tmp_path)[1].checksum == datasets.SVHN.split_list["test"][2]
     assert fetch.downloads("mnist", tmp_path)[0].urls[0].endswith("/mnist/train-images-idx3-ubyte.gz")
     (download,) = fetch.downloads("inception", tmp_path)

@@ -10,13 +10,13 @@ from helpers import random_gaussian, seeded
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench import evaluation, objectives
+from workbench import evaluation_trial, objectives
 from workbench.config import Config
-from workbench.data import dataset, load_dataset, polydigits_images
+from workbench.data import load_dataset, polydigits_images, sources
 from workbench.evaluation import PARTS, evaluate_into
 from workbench.fusion import MOST_IN_PRODUCTS, mixture_of_products, subsets
 from workbench.inference import ORDERS, evaluated_subsets, subset_posterior
-from workbench.metrics import classifiers, quality, representation
+from workbench.metrics import classifiers, quality, representation, scores
 from workbench.model import MultimodalVAE
 from workbench.runs import Run, build_model
 from workbench.scaling import gains, qualities
@@ -37,8 +37,8 @@ def little(tmp_path, monkeypatch):
     monkeypatch.setattr(quality, "RUNS", 1)
     monkeypatch.setattr(quality, "INITIALISATIONS", 1)
     monkeypatch.setattr(representation, "MAX_ITER", 5)
-    monkeypatch.setattr(evaluation, "repeated_probe", partial(representation.repeated_probe, draws=2))
-    monkeypatch.setattr(evaluation, "LIKELIHOOD_ITEMS", 8)
+    monkeypatch.setattr(scores, "repeated_probe", partial(representation.repeated_probe, draws=2))
+    monkeypatch.setattr(evaluation_trial, "LIKELIHOOD_ITEMS", 8)
 
 
 # ------------------------------------------------------------------------------------------------- what is evaluated
@@ -179,4 +179,4 @@ def test_a_data_set_is_named_where_it_is_read(little):
     run = evaluated("mvae", ("full_probe",), style_dim=2)
     assert run.metrics["style_probe"].keys() == {*"ABCDE"}
     assert [*table("style_probe", [run]).ours.columns] == [*"ABCDE"]
-    assert dataset.describe(run.config.data).count("rendered by this project") == 1
+    assert sources.describe(run.config.data).count("rendered by this project") == 1

@@ -11,7 +11,7 @@ from helpers import seeded
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
-from workbench.data.dataset import load_dataset
+from workbench.data.sources import load_dataset
 from workbench.metrics import classifiers
 from workbench.metrics.classifiers import classifiers_of
 from workbench.metrics.coherence import agreement_pattern, all_agree, conditional_coherence, confusion

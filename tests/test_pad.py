@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from scipy.ndimage import center_of_mass
 
 from workbench.explorers.exhibit import exhibits
-from workbench.explorers.inputs import ImageInput, TextInput, inputs_of, item_of
+from workbench.explorers.inputs import ImageInput, TextInput, item_of
+from workbench.explorers.inputs_portraits import inputs_of
 from workbench.explorers.pad import SIZE, Pad, like_mnist
 
 
@@ -44,7 +45,7 @@ def test_place_and_size_of_a_drawing_do_not_matter():
 
 
 def test_a_digit_of_mnist_stays_as_it_is(real_data):
-    from workbench.data.dataset import load_dataset
+    from workbench.data.sources import load_dataset
 
     data = load_dataset("mnist-text", "test", root=real_data)
     digits = data.batch(torch.arange(100), torch.Generator()).values[0]

@@ -11,7 +11,7 @@ from torch import nn
 
 from workbench import paths
 from workbench.config import Config
-from workbench.data import dataset, load_dataset, polydigits_images, polydigits_paints
+from workbench.data import load_dataset, polydigits_images, polydigits_paints, sources
 from workbench.data.polydigits import STYLES
 from workbench.data.polydigits_images import PAINTS, load_polydigits, originals, recipe_version, render, writing
 from workbench.modality import make_modalities, modalities_of
@@ -45,19 +45,19 @@ def test_every_style_has_a_paint_and_a_letter_of_its_own():
 @given(st.integers(2, 16))
 def test_a_number_takes_the_first_styles(count):
     name = f"polydigits-{count}"
-    assert dataset.parse_name(name) == ALL[:count]
-    assert dataset.is_known(name) and dataset.is_rendered(name) and "NOT real" in dataset.describe(name)
-    assert all(style in dataset.describe(name) for style in ALL[:count]) and "\n" not in dataset.describe(name)
+    assert sources.parse_name(name) == ALL[:count]
+    assert sources.is_known(name) and sources.is_rendered(name) and "NOT real" in sources.describe(name)
+    assert all(style in sources.describe(name) for style in ALL[:count]) and "\n" not in sources.describe(name)
 
 
 def test_families_and_styles_join_other_sources():
-    assert dataset.parse_name("polydigits-2-text") == ("amber", "blueprint", "text")
-    assert dataset.parse_name("uci-polydigits-3") == ("uci", "amber", "blueprint", "chalk")
-    assert dataset.parse_name("mnist-neon-text") == ("mnist", "neon", "text")
-    both = dataset.describe("uci-polydigits-2")
-    assert both.startswith(dataset.describe("uci")) and both.endswith(dataset.describe("polydigits-2"))
+    assert sources.parse_name("polydigits-2-text") == ("amber", "blueprint", "text")
+    assert sources.parse_name("uci-polydigits-3") == ("uci", "amber", "blueprint", "chalk")
+    assert sources.parse_name("mnist-neon-text") == ("mnist", "neon", "text")
+    both = sources.describe("uci-polydigits-2")
+    assert both.startswith(sources.describe("uci")) and both.endswith(sources.describe("polydigits-2"))
     for style in ALL:
-        assert dataset.is_rendered(style) and "NOT real" in dataset.describe(style)
+        assert sources.is_rendered(style) and "NOT real" in sources.describe(style)
 
 
 @pytest.mark.parametrize(
@@ -65,15 +65,15 @@ def test_families_and_styles_join_other_sources():
 )
 def test_other_numbers_are_refused_with_the_choices(name):
     with pytest.raises(ValueError, match="from 2 to 16"):
-        dataset.parse_name(name)
-    assert not dataset.is_known(name)
+        sources.parse_name(name)
+    assert not sources.is_known(name)
 
 
 def test_a_style_twice_and_an_unknown_source_are_refused():
     with pytest.raises(ValueError, match="amber twice"):
-        dataset.parse_name("polydigits-2-amber")
+        sources.parse_name("polydigits-2-amber")
     with pytest.raises(ValueError, match=r"'photographs'.*polydigits-M"):
-        dataset.parse_name("mnist-photographs")
+        sources.parse_name("mnist-photographs")
 
 
 # -------------------------------------------------------------------------------------------------------- the pictures

@@ -8,6 +8,8 @@ import pytest
 from helpers import controls_of
 
 from workbench import explorers
+from workbench.data.attributes import PHRASES
+from workbench.explorers.inputs_portraits import DescriptionInput
 
 TOUCHES = 40
 
@@ -21,6 +23,13 @@ def conditional(models):
     """A style slider of the conditional explorer, and its page."""
     explorer = explorers.explore_conditional(models)
     return explorer.styles[0].sliders[0], [n / 20 - 1.01 for n in range(TOUCHES)], explorer.output
+
+
+def faces(models):
+    """Another word typed into the explorer of faces: ten draws."""
+    explorer = explorers.explore_conditional(explorers.shipped_exhibits("faces"))
+    (description,) = [one for one in explorer.inputs if isinstance(one, DescriptionInput)]
+    return description.text, PHRASES[-TOUCHES:], explorer.output
 
 
 def objectives(models):
@@ -50,7 +59,7 @@ def divergences(models):
 NAMES = {"Counter": "clicks", "Map": "b"}
 
 
-@pytest.mark.parametrize("explorer", [conditional, grid, latent, objectives, divergences])
+@pytest.mark.parametrize("explorer", [conditional, faces, grid, latent, objectives, divergences])
 def test_every_touch_is_answered_and_how_fast(explorer, models, capsys):
     control, values, shown = explorer(models)
     assert isinstance(control, widgets.Widget)

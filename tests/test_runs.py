@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from workbench import evaluation, paths, runs
 from workbench.config import Config
-from workbench.data.dataset import load_dataset
+from workbench.data.sources import load_dataset
 from workbench.runs import (
     Run,
     build_model,

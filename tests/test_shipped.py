@@ -24,6 +24,8 @@ from workbench.explorers.shipped import (
     shipped_runs,
     unpack,
 )
+from workbench.metrics.attributes import average_precision
+from workbench.plotting_portraits_edits import content_of, decode_images
 from workbench.runs import start
 from workbench.training import fit
 
@@ -95,6 +97,23 @@ def test_what_comes_with_the_project_is_whole_small_and_needs_no_download(tmp_pa
         assert all(judge.accuracy > 0.97 for judge in exhibit.judges)
         with pytest.raises(DataError):
             next(run for run in shipped_runs() if run.config == exhibit.config).dataset()
+
+
+def test_faces_come_with_the_project_too(tmp_path, monkeypatch):
+    """A model that draws what a description says, far better than guesses, and judges that know real test items."""
+    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path / "nothing"))
+    (exhibit,) = rooms.shipped_exhibits("faces")
+    assert exhibit.shipped and exhibit.letters == ("I", "T") and exhibit.data.name == exhibit.config.data == "faces"
+    base = exhibit.data.labels.double().mean().item()
+    assert all(judge.accuracy > 0.85 > 3 * base for judge in exhibit.judges)
+    (run,) = shipped_runs("faces")
+    assert min(run.metrics["coherence"]["mixture"][a][b] for a, b in ("IT", "TI")) > 2 * base
+    # the number that is kept is that of the weights that are kept
+    judge, tokens = exhibit.judges[0], exhibit.data.batch(torch.arange(1000), seeded()).values[1]
+    content = content_of(exhibit.model, "T", tokens)
+    drawn = decode_images(exhibit.model, content, torch.randn(1000, exhibit.model.style_dim, generator=seeded()))
+    precision = average_precision(judge.read(drawn), exhibit.data.labels).nanmean().item()
+    assert precision == pytest.approx(run.metrics["coherence"]["mixture"]["I"]["T"], abs=0.03)
 
 
 def test_eight_bits_cost_no_coherence():

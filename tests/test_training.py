@@ -16,7 +16,8 @@ import torch
 
 from workbench import runs, training
 from workbench.config import Config
-from workbench.data.dataset import MultimodalDataset, load_dataset
+from workbench.data.dataset import MultimodalDataset
+from workbench.data.sources import load_dataset
 from workbench.objectives import METHODS, Loss
 from workbench.training import TrainingDiverged, fit, pick_device
 

@@ -17,12 +17,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from workbench import published, report
+from workbench import report
+from workbench.claims_attributes import ATTRIBUTE_CLAIMS
 from workbench.claims_contrasts import value
 from workbench.claims_estimates import Cells, Entrants, cells_of, entrants_of, estimate, means, mixed, unequal
 from workbench.claims_list import CLAIMS, EQUAL, GREATER, NOT_BELOW, Claim, spelt
-from workbench.data.dataset import describe, is_known
+from workbench.data.sources import describe, is_known
 from workbench.runs import Run
+from workbench.tables_readers import of_attributes
 from workbench.tables_specs import SPECS
 
 if TYPE_CHECKING:
@@ -45,8 +47,9 @@ class Metric(NamedTuple):
 
 ACCURACY = Metric("accuracy", margin=0.01, equality=0.02, digits=3)
 PRECISION = Metric("average precision", margin=0.02, equality=0.04, digits=3)
+ATTRIBUTES = Metric("mean average precision", margin=0.02, equality=0.04, digits=3)
 NATS = Metric("nats", margin=5.0, equality=10.0, digits=1)
-METRICS = {"quality": PRECISION, "log_likelihood": NATS}
+METRICS = {"quality": PRECISION, "log_likelihood": NATS, "attributes": ATTRIBUTES}
 METRICS |= dict.fromkeys(("linear_probe", "coherence", "random_coherence", "style_probe"), ACCURACY)
 PROBES = ("linear_probe", "linear_probe_full")  # the paper's on 256 items, and the one on all items
 HEADING = ["claim", "where in the paper", "paper's difference", "our difference ± standard error"]
@@ -121,8 +124,20 @@ class Finding:
         return f"{rounded:+.{self.metric.digits}f}{after}{' nats' if self.metric is NATS else ''}"
 
 
-def findings(runs: Sequence[Run], claims: Sequence[Claim] = CLAIMS, probe: str = "linear_probe") -> list[Finding]:
-    """What complete runs on one data set say to every claim; ValueError without runs or on several data sets.
+def claims_on(runs: Sequence[Run]) -> Sequence[Claim]:
+    """The claims that runs on one data set are put to: those about attributes where labels are attributes."""
+    return ATTRIBUTE_CLAIMS if any(of_attributes(run.metrics) for run in runs) else CLAIMS
+
+
+def paper_data(runs: Sequence[Run]) -> str:
+    """What the paper's differences beside runs on one data set were measured on."""
+    return SPECS[claims_on(runs)[0].table].source.title
+
+
+def findings(runs: Sequence[Run], claims: Sequence[Claim] | None = None, probe: str = "linear_probe") -> list[Finding]:
+    """What complete runs on one data set say to claims (None: all that there are on such data).
+
+    ValueError without runs or on several data sets.
 
     `probe` "linear_probe_full" judges representations by the probe on all training items instead of the paper's on 256.
     """
@@ -132,7 +147,7 @@ def findings(runs: Sequence[Run], claims: Sequence[Claim] = CLAIMS, probe: str =
     if len(data) != 1:
         what = f"runs on {', '.join(data)} do not share a comparison" if data else "there is no run to test claims on"
         raise ValueError(f"{what}: give those of one data set")
-    entrants = entrants_of(runs)
+    entrants, claims = entrants_of(runs), claims_on(runs) if claims is None else claims
     return [_finding(claim, data[0], entrants, probe if claim.table in PROBES else claim.table) for claim in claims]
 
 
@@ -202,16 +217,23 @@ def frame(found: Sequence[Finding]) -> "pd.DataFrame":
     return pd.DataFrame(columns).set_index("claim")
 
 
-def markdown(runs: Sequence[Run], claims: Sequence[Claim] = CLAIMS, probe: str = "linear_probe") -> str:
+def markdown(runs: Sequence[Run], claims: Sequence[Claim] | None = None, probe: str = "linear_probe") -> str:
     """The findings of each data set as Markdown, below the rule and a heading that says what is real in the data.
 
-    Where there are several data sets, a table of verdicts side by side ends it.
+    Where there are several data sets with the same claims, a table of verdicts side by side ends it.
     """
-    sections, found = [f"{RULE} The paper's differences are those of {published.DATA_TITLE}."], {}
+    sections, found, on = [RULE], {}, {}
     for data in sorted({run.config.data for run in runs}):
         real = [f"Data: {describe(data)}."] if is_known(data) else []
-        found[data] = findings([run for run in runs if run.config.data == data], claims, probe)
-        sections += [f"## Claims on {data}", *real, report.markdown(table(found[data]))]
-    if len(found) > 1:
-        sections += ["## Side by side", report.markdown(side_by_side(found))]
+        chosen = [run for run in runs if run.config.data == data]
+        found[data] = findings(chosen, claims, probe)
+        on.setdefault(paper_data(chosen), {})[data] = found[data]
+        beside = f"The paper's differences are those of {paper_data(chosen)}."
+        sections += [f"## Claims on {data}", *real, beside, report.markdown(table(found[data]))]
+    sections += [
+        part
+        for group in on.values()
+        if len(group) > 1
+        for part in ("## Side by side", report.markdown(side_by_side(group)))
+    ]
     return "\n\n".join(sections)

@@ -168,7 +168,9 @@ def ship(folders: Annotated[list[Path], typer.Argument(help="Trained runs, one o
 
 
 @data_app.command("fetch")
-def data_fetch(name: Annotated[str, typer.Argument(help="mnist, svhn or inception")], root: Root = None) -> None:
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="mnist, svhn, celeba or inception")], root: Root = None
+) -> None:
     """Download a data set, with checksums; safe to interrupt and to repeat."""
     from workbench.data.fetch import fetch
     from workbench.paths import data_root

@@ -15,6 +15,7 @@ POSTERIORS = ("gaussian", "laplace")
 IMPORTANCE_SAMPLED = ("mmvae_iwae", "mmvae_dreg")  # objectives that need no closed form of any divergence
 
 POSITIVE = ("batch_size", "repeats", "learning_rate", "checkpoint_every", "content_first_factor", "importance_samples")
+POSITIVE += ("width", "judge_width")
 
 # Appendix C.2.2 of the paper; the quick preset is the smallest training here in which no modality stays at chance.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -23,6 +24,13 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 # What a preset changes when there are modality-specific subspaces (MS).
 STYLE_PRESETS: dict[str, dict[str, Any]] = {"quick": {}, "paper": dict(epochs=100.0)}
+# What a preset changes for faces and their descriptions: Appendix C.3.2, the prior's weight from the authors' scripts.
+FACES = ("celeba", "faces")
+_C_3_2: dict[str, Any] = dict(latent_dim=64, style_dim=32, beta=2.5, beta_style=2.0, prior_weight=0.3)
+FACES_PRESETS: dict[str, dict[str, Any]] = {
+    "quick": _C_3_2 | dict(width=0.125, judge_width=0.125, batch_size=32, steps=200),
+    "paper": _C_3_2 | dict(epochs=100.0),
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,7 @@ class Config:
     """
 
     preset: str = "quick"  # where the defaults came from: quick | paper
-    data: str = "uci-plain-text"  # sources by name: handwriting-street-text, or polydigits-M
+    data: str = "uci-plain-text"  # sources by name: handwriting-street-text, polydigits-M, celeba or faces
     data_root: str = ""  # folder of downloaded data; empty: WORKBENCH_DATA, else data/
     repeats: int = 20  # random pairings per item of a class
     objective: str = "mmjsd"  # mmjsd | mmvae | mvae | mmvae_iwae | mmvae_dreg | mopoe | mvtcae
@@ -44,6 +52,9 @@ class Config:
     importance_samples: int = 30  # draws from each posterior in mmvae_iwae and mmvae_dreg: the paper's I
     posterior: str = "gaussian"  # family of posteriors and prior: gaussian | laplace (mmvae_iwae and mmvae_dreg only)
     total_correlation: float = 0.9  # alpha of mvtcae: 1 relates its posterior to the experts only, 0 to p(z) only
+    width: float = 1.0  # factor of the channels in the networks of faces and descriptions
+    judge_width: float = 1.0  # the same for the classifiers that judge them
+    text_weight: float | None = None  # weight of the text's log-likelihood; None: the ratio of the modalities' sizes
     beta: float = 5.0  # weight of all divergences
     beta_style: float = 3.0  # further weight of the style divergences
     content_first: float = 0.75  # fraction of the steps with style betas held higher, so that content learns first
@@ -90,6 +101,8 @@ class Config:
         )
         weight = self.prior_weight
         _require(weight is None or 0 <= weight < 1, f"prior_weight {weight} must lie in [0, 1)")
+        text = self.text_weight
+        _require(text is None or text >= 0, f"text_weight {text} must not be negative")
         _require(0 <= self.content_first <= 1, f"content_first {self.content_first} is a fraction: choose 0 to 1")
         for name in POSITIVE:
             _require(getattr(self, name) > 0, f"{name} {getattr(self, name)} must be positive")
@@ -110,7 +123,8 @@ class Config:
         if "epochs" in changes and "steps" not in changes:
             changes["steps"] = 0  # asking for epochs means that they count
         styled = STYLE_PRESETS[preset] if changes.get("style_dim") else {}
-        return cls(**{"preset": preset, **PRESETS[preset], **styled, **changes})
+        faces = FACES_PRESETS[preset] if str(changes.get("data")).partition("-")[0] in FACES else {}
+        return cls(**{"preset": preset, **PRESETS[preset], **styled, **faces, **changes})
 
     def replace(self, **changes: Any) -> "Config":
         """A copy with some fields changed."""

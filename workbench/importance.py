@@ -120,7 +120,7 @@ def decode_all(
 def repeated(batch: Batch, times: int) -> Batch:
     """The batch, `times` times one after the other."""
     values = tuple(x.expand(times, *x.shape).flatten(0, 1) for x in batch.values)
-    return Batch(values, batch.present.repeat(1, times), batch.labels.repeat(times))
+    return Batch(values, batch.present.repeat(1, times), batch.labels.repeat(times, *[1] * (batch.labels.dim() - 1)))
 
 
 def _loss(log_weights: Float[Tensor, "K M batch"], q: Posteriors, terms: dict[str, Float[Tensor, "K M batch"]]) -> Loss:

@@ -4,6 +4,7 @@ Posteriors of subsets: the method's own, the paper's first (`Method.inference`).
 encoder's under mixture and dynamic prior (the subset of one), and includes the prior expert under the product.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 from typing import Any
@@ -17,7 +18,8 @@ from workbench.distributions import Diagonal, Mixture
 from workbench.fusion import fuse, subsets
 from workbench.model import MultimodalVAE, Posteriors
 
-CHUNK = 1000  # items encoded or generated at a time
+CHUNK = 1000  # items encoded or generated at a time, where they have no more than
+VALUES = 3072  # numbers in any modality; larger ones come in smaller chunks, as the networks' own numbers do
 EVERY_SUBSET_OF = 4  # modalities: of so many, every subset is evaluated; of more, a selection
 ORDERS = 3  # random orders of the modalities, along which the selection grows
 Encoded = list[tuple[Posteriors, Tensor]]  # posteriors and labels of the items of a data set, in chunks
@@ -61,11 +63,16 @@ def _among(model: MultimodalVAE, q: Posteriors, subset: Sequence[str]) -> Diagon
     return fuse("mixture_of_products", q.content[given], q.present[given]).select()
 
 
+def at_a_time(shapes: Sequence[tuple[int, ...]]) -> int:
+    """Items of these shapes to encode or generate at a time."""
+    return max(1, CHUNK * VALUES // max(VALUES, *map(math.prod, shapes)))
+
+
 def encode_rows(
     model: MultimodalVAE, dataset: MultimodalDataset, rows: Int[Tensor, "n"], generator: torch.Generator
 ) -> Encoded:
     """Posteriors and labels of rows of a data set."""
-    return encode_batches(model, (dataset.batch(chunk, generator) for chunk in rows.split(CHUNK)))
+    return encode_batches(model, (dataset.batch(chunk, generator) for chunk in rows.split(at_a_time(dataset.shapes))))
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """Pictures: tensors in, a matplotlib Figure out. Nothing is kept, nothing is trained or drawn from a model here."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -15,10 +16,13 @@ from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextPath
 from torch import Tensor
 
+from workbench.data import attributes
 from workbench.data.text import decode
 
 DPI = 72
 CELL = 0.66  # inches of an item in a grid
+LINE, LINES = 24, 9  # characters of a description in a line, lines of it in a grid
+WORDS_CELL = 1.45  # inches of an item in a grid with descriptions
 DIGIT_COLOURS = "tab10"
 
 
@@ -44,23 +48,38 @@ def panel(
 
 
 def text_of(x: Tensor) -> str:
-    """The string of one text item: its tokens, or the most likely character at each position."""
+    """The string of one text item: its tokens, or the most likely character at each position.
+
+    A description is without its filling.
+    """
     tokens = x.argmax(-1) if x.is_floating_point() else x
-    return decode(tokens.unsqueeze(0))[0]
+    return (attributes.text_of if is_description(x) else decode)(tokens.unsqueeze(0))[0]
 
 
-def item_grid(items: Sequence[Tensor | Sequence[Tensor]], names: Sequence[str], headings: Sequence[str] = ()) -> Figure:
+def is_description(x: Tensor) -> bool:
+    """Whether an item is the description of a face: tokens `[256]`, or probabilities `[256, alphabet]`."""
+    return x.dim() < 3 and len(x) == attributes.LENGTH
+
+
+def item_grid(
+    items: Sequence[Tensor | Sequence[Tensor]],
+    names: Sequence[str],
+    headings: Sequence[str] = (),
+    cell: float | None = None,
+) -> Figure:
     """A grid of items of any modality: one row of pictures for each sequence, named at the left; headings above.
 
-    An item is a grey or colour image in [0, 1], tokens, or character probabilities, which are shown as a string. All
-    are in one pair of axes: matplotlib takes a second to make and draw a hundred of them.
+    An item is a grey or colour image in [0, 1], tokens, or character probabilities, which are shown as a string;
+    descriptions of faces are wrapped, and all items of their grid are larger. All are in one pair of axes: matplotlib
+    takes a second to make and draw a hundred of them. `cell` is the size of an item in inches.
     """
-    heights = [1.0 if row[0].dim() == 3 else 0.45 for row in items]  # a word needs less height than an image
+    cell = cell or (WORDS_CELL if any(is_description(row[0]) for row in items) else CELL)
+    heights = [_height(row) for row in items]
     tops, columns = np.cumsum([0.0, *heights]), len(items[0])
     widest = max((TextPath((0, 0), name, size=9).get_extents().width / 66 for name in names if name), default=0.0)
     left = np.ceil(10 * widest + 1.4) / 10  # in tenths of an inch: fonts of another version move no picture
     above, edge = (0.22 if headings else 0.04), 0.04
-    width, height = columns * CELL + left + edge, tops[-1] * CELL + above + edge
+    width, height = columns * cell + left + edge, tops[-1] * cell + above + edge
     figure, axes = panel(1, 1, width, height, layout=None)
     figure.subplots_adjust(left / width, edge / height, 1 - edge / width, 1 - above / height)
     ax, frames = axes[0, 0], []
@@ -76,8 +95,25 @@ def item_grid(items: Sequence[Tensor | Sequence[Tensor]], names: Sequence[str], 
     return figure
 
 
+def _height(row: Tensor | Sequence[Tensor]) -> float:
+    """Of a row in units of an image's: a word needs less, a description as many lines as the longest has."""
+    if row[0].dim() == 3:
+        return 1.0
+    if not is_description(row[0]):
+        return 0.45
+    return 0.1 + 0.1 * max(wrapped(text_of(x)).count("\n") + 1 for x in row)
+
+
+def wrapped(text: str, width: int = LINE, lines: int = LINES) -> str:
+    """A description in lines of so many characters, runs of blanks as one, what is beyond the last line cut."""
+    return "\n".join(textwrap.wrap(" ".join(text.split()), width, max_lines=lines, placeholder=" ..."))
+
+
 def _place(ax: Axes, x: Tensor, column: float, row: float) -> Rectangle | None:
     """Draw an item round a place; returns the frame of an image."""
+    if is_description(x):
+        ax.text(column, row, wrapped(text_of(x)), ha="center", va="center", fontsize=8, linespacing=1.1)
+        return None
     if x.dim() != 3:
         ax.text(column, row, text_of(x).replace(" ", "·"), ha="center", va="center", family="monospace", fontsize=8)
         return None

@@ -12,6 +12,19 @@ DATA_TITLE = "MNIST-SVHN-Text"  # as the paper spells it
 RANDOM = "random"  # in the place of `given`: generated from the prior, the paper's R
 
 
+class Experiment(NamedTuple):
+    """What a table of the paper was measured on."""
+
+    data: str  # the name of a data set
+    title: str  # as the paper spells it
+    letters: str  # of its modalities
+    items: int  # in its training split
+
+
+DIGITS = Experiment(DATA, DATA_TITLE, "MST", 1_121_360)
+CELEBA = Experiment("celeba", "bimodal CelebA", "IT", 162_770)
+
+
 class Training(NamedTuple):
     """What one training took."""
 

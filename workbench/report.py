@@ -98,7 +98,8 @@ def ceiling(run: Run) -> str:
 def headline(run: Run) -> str:
     """Its first numbers in one line, of the parts that were evaluated: probe of the joint posterior, coherence.
 
-    Coherence is the mean over all modalities given others, then how often all modalities of random items agree.
+    Coherence is the mean over all modalities given others, then how often all modalities of random items agree, or on
+    how many attributes.
     """
     metrics, found = run.metrics, []
     if tables := metrics.get("linear_probe") or metrics.get("linear_probe_full"):
@@ -108,7 +109,8 @@ def headline(run: Run) -> str:
         rows = next(iter(tables.values())).items()
         crossed = [x for target, row in rows for given, x in row.items() if target not in given.split(",")]
         found += [f"coherence {sum(crossed) / len(crossed):.2f}"] if crossed else []
-        found.append(f"random {metrics['random_coherence']['all_agree']:.2f}")
+        random = metrics["random_coherence"]
+        found.append(f"random {random.get('attributes_agree', random['all_agree']):.2f}")
     return ", ".join(found)
 
 

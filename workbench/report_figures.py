@@ -11,9 +11,10 @@ from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.figure import Figure
 
-from workbench import ablations, plotting_comparison, report, results
+from workbench import ablations, plotting_attributes, plotting_comparison, report, results
 from workbench.claims import METRICS, SUPPORTED, Finding
 from workbench.plotting_ablation import ablation_figure
 from workbench.runs import Run
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
 UNITS = {  # of claims: what they are about, and the axis
     "accuracy": ("accuracies", "difference in accuracy"),
     "average precision": ("the quality of images", "difference in average precision"),
+    "mean average precision": ("attributes", "difference in mean average precision"),
     "nats": ("log-likelihoods", "difference in nats per item"),
+}
+ATTRIBUTE_BARS = {
+    plotting_attributes.PROBES: "Linear probes on 256 items (as Figure 8)",
+    plotting_attributes.GENERATED: "Generated samples (as Figure 9)",
 }
 PICTURES = {  # files that notebooks leave in a run's folder
     "coherence.png": "Map of conditional coherence: generated modality by given subset",
@@ -43,7 +49,7 @@ class Picture(NamedTuple):
 
 def all_pictures(runs: Sequence[Run], findings: Sequence[Finding]) -> list[Picture]:
     """What runs on one data set have to show; only what there are numbers for."""
-    return [*sweeps(runs), *forests(findings), *trade_off(runs), *losses(runs), *samples(runs)]
+    return [*sweeps(runs), *forests(findings), *attributes(runs), *trade_off(runs), *losses(runs), *samples(runs)]
 
 
 def methods_of(runs: Sequence[Run]) -> dict[str, list[Run]]:
@@ -93,6 +99,27 @@ def forests(findings: Sequence[Finding]) -> list[Picture]:
             )
             caption = f"Claims about {words}: the paper's differences and those of these runs, ± 2 standard errors."
             pictures.append(Picture(_svg(figure), alt, caption))
+    return pictures
+
+
+def attributes(runs: Sequence[Run]) -> list[Picture]:
+    """Average precision of every attribute, of probes and of generated samples, of the first run of each method."""
+    pictures = []
+    for section, words in ATTRIBUTE_BARS.items():
+        found = {
+            name: having[0].metrics
+            for name, group in methods_of(runs).items()
+            if (having := [run for run in group if section in (run.metrics.get("by_attribute") or {})])
+        }
+        if found:
+            figure = plotting_attributes.plot_attribute_bars(found, section)
+            means = [
+                f"{name}: " + ", ".join(f"{panel} {np.nanmean(row):.2f}" for panel, row in rows.items())
+                for name, rows in ((name, plotting_attributes.attribute_rows(m, section)) for name, m in found.items())
+            ]
+            caption = f"{words}: each attribute's average precision, at the posterior that the paper shows; black: its "
+            caption += "base rate, which knowing nothing reaches. One run of each method."
+            pictures.append(Picture(_svg(figure), f"{words}. Means over attributes: {'; '.join(means)}", caption))
     return pictures
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from workbench import ablations_claims, claims, published, report, results, tables
+from workbench import ablations_claims, claims, report, results, tables
 from workbench.claims import Finding
-from workbench.data.dataset import describe, is_known, is_rendered
+from workbench.data.sources import describe, is_known, is_rendered
 from workbench.pages import stylesheet, write_page
 from workbench.report_figures import Picture, all_pictures
 from workbench.runs import Run, provenance
@@ -32,6 +32,7 @@ class Section:
     data: str
     provenance: str
     statement: str  # what is rendered
+    paper: str  # what the paper's differences were measured on
     tables: list[Table]
     findings: list[Finding]
     pictures: list[Picture]
@@ -93,7 +94,6 @@ def _body(title: str, runs: Sequence[Run], folder: Path) -> str:
         legend=LEGEND,
         rule=claims.RULE,
         claim_heads=claims.HEADING,
-        paper=published.DATA_TITLE,
         entries=_entries(runs, folder),
         common=_common(runs),
         now=provenance(),
@@ -110,7 +110,8 @@ def _section(data: str, runs: Sequence[Run]) -> Section:
     elif is_rendered(data):
         statement = f"It has {tables.RENDERED}."
     told = describe(data)[0].upper() + describe(data)[1:] + "." if known else ""
-    return Section(data, told, statement, tables.all_tables(chosen), found, all_pictures(chosen, found))
+    paper = claims.paper_data(chosen)
+    return Section(data, told, statement, paper, tables.all_tables(chosen), found, all_pictures(chosen, found))
 
 
 # The runs themselves

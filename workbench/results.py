@@ -8,11 +8,14 @@
     coherence                     of subsets  the subset         what was generated
     random_coherence              -           random             all_agree | agreement_pattern
     quality.SCORE                 of subsets  subset or random   the images; average_precision, f_8, f_1_8, fid
+    written.MEASURE               of subsets  the subset         the descriptions that name attributes
+    METRIC.ATTRIBUTE              as METRIC, one attribute's own; base_rate.ATTRIBUTE: its share of the test items
     log_likelihood.X              of subsets  proposal's subset  -
     log_likelihood.given          of subsets  the subset         the model's own conditional of it
     log_likelihood.predictive     of subsets  the subset         what was predicted from it
 
 Rates, divergences and log-likelihoods are in nats; all else is a share in [0, 1], but for the Fréchet distance (fid).
+Where labels are attributes, average precisions take the place of accuracies.
 Beside each log-likelihood stands its number of effective samples, as METRIC.effective_samples.
 """
 
@@ -23,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workbench import report
 from workbench.config import WHERE
+from workbench.data.attributes import ATTRIBUTES
 from workbench.paths import replacing
 from workbench.published import RANDOM
 from workbench.runs import Run
@@ -94,6 +98,30 @@ def _of_likelihoods(section: str, metrics: Metrics, found: Mapping[str, Any]) ->
                     yield Number(f"{section}.{kind}.effective_samples", how, given, target, x["effective_samples"])
 
 
+def _of_descriptions(section: str, metrics: Metrics, found: Mapping[str, Any]) -> Iterator[Number]:
+    for how, target, given, measures in _cells(found):
+        yield from (Number(f"{section}.{measure}", how, given, target, x) for measure, x in measures.items())
+
+
+def _of_rates(section: str, metrics: Metrics, found: Sequence[float] | Mapping[str, Any]) -> Iterator[Number]:
+    named = zip(ATTRIBUTES, found, strict=True) if found else ()
+    return (Number(f"{section}.{name}", "", "", "", x) for name, x in named)
+
+
+def _of_attributes(section: str, metrics: Metrics, found: Mapping[str, Any]) -> Iterator[Number]:
+    """Each attribute's own number, wherever a section has one number for all of them."""
+    for name, rows in found.items():
+        metric = JUDGES.get(name, name)
+        for number in SECTIONS[metric](metric, {}, rows):
+            yield from (
+                number._replace(metric=f"{metric}.{attribute}", value=x)
+                for attribute, x in zip(ATTRIBUTES, number.value, strict=True)
+            )
+
+
+JUDGES = {"judges": "classifier_accuracy"}  # where the numbers of all attributes together stand
+
+
 def _cells(found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Iterator[tuple[str, str, str, Any]]:
     """(posterior, target, given, what is there) of found[posterior][target][given]."""
     for how, table in found.items():
@@ -102,7 +130,7 @@ def _cells(found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Iterator[tup
                 yield how, target, given, x
 
 
-Reader = Callable[[str, Metrics, Mapping[str, Any]], Iterator[Number]]
+Reader = Callable[[str, Metrics, Any], Iterator[Number]]
 # Sections of metrics.json that hold numbers of the model. The others say how it was judged, and how long that took.
 SECTIONS: dict[str, Reader] = {
     "rate": _of_subsets,
@@ -113,6 +141,9 @@ SECTIONS: dict[str, Reader] = {
     "classifier_accuracy": _of_modalities,
     "coherence": _of_paths,
     "random_coherence": _of_random,
+    "written": _of_descriptions,
+    "base_rate": _of_rates,
+    "by_attribute": _of_attributes,
     "quality": _of_images,
     "log_likelihood": _of_likelihoods,
 }

@@ -33,7 +33,8 @@ from torch import nn
 
 from workbench import paths
 from workbench.config import Config
-from workbench.data.dataset import MultimodalDataset, load_dataset
+from workbench.data.dataset import MultimodalDataset
+from workbench.data.sources import load_dataset
 from workbench.distributions import FAMILIES
 from workbench.modality import modalities_of
 from workbench.model import MultimodalVAE
@@ -105,7 +106,8 @@ def build_model(config: Config, dataset: MultimodalDataset) -> MultimodalVAE:
     """The untrained model of a configuration, initialised from its seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return MultimodalVAE(modalities_of(dataset), config.content_dim, config.style_dim, FAMILIES[config.posterior])
+        modalities = modalities_of(dataset, config.width, config.text_weight)
+        return MultimodalVAE(modalities, config.content_dim, config.style_dim, FAMILIES[config.posterior])
 
 
 def run_folder(config: Config, parent: Path | None = None) -> Path:

@@ -16,8 +16,8 @@ import torch
 from workbench import results
 from workbench.anatomy import step_memory, step_time
 from workbench.config import Config
-from workbench.data.dataset import load_dataset
 from workbench.data.polydigits import FAMILY
+from workbench.data.sources import load_dataset
 from workbench.fusion import takes
 from workbench.objectives import METHODS, method
 from workbench.paths import replacing

@@ -24,7 +24,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from workbench import notebook_execution
-from workbench.data.dataset import MultimodalDataset, load_dataset
+from workbench.data.dataset import MultimodalDataset
+from workbench.data.sources import load_dataset
 from workbench.engines import Engine, Pending, open_engine
 from workbench.metrics.classifiers import classifiers_of
 from workbench.notebook_execution import first_line, kernel_of_this_interpreter
@@ -138,10 +139,10 @@ def prepare(jobs: Sequence[Job], judges: bool) -> dict[Path, int]:
             options = {"root": config.data_root or None, "repeats": config.repeats}
             splits[key] = [load_dataset(config.data, split, **options) for split in ("train", "test")]
         if JUDGED & set(job.parts):
-            judged[key] = splits[key]
+            judged[*key, config.judge_width] = splits[key]
         steps[job.folder] = config.total_steps(splits[key][0].steps_per_epoch(config.batch_size))
-    for train, test in judged.values() if judges else ():
-        classifiers_of(train, test)
+    for (*_, width), (train, test) in judged.items() if judges else ():
+        classifiers_of(train, test, width=width)
     return steps
 
 

@@ -33,7 +33,7 @@ from typing import Any
 
 from workbench import evaluation, objectives, runs
 from workbench.config import Config, field_names
-from workbench.data.dataset import parse_name
+from workbench.data.sources import parse_name
 from workbench.notebook_parameters import check_parameters, did_you_mean, parameters_of
 from workbench.paths import outputs_dir, training_notebook
 

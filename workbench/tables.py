@@ -13,13 +13,12 @@ import pandas as pd
 from pandas.api.typing import SeriesGroupBy
 
 from workbench import published, report
-from workbench.data.dataset import describe, is_known, is_rendered
+from workbench.data.sources import describe, is_known, is_rendered
 from workbench.runs import Run
 from workbench.tables_layout import KEYS, Table
 from workbench.tables_many import NOTE, by_size, many
 from workbench.tables_specs import SPECS, Metrics, Numbers, Spec
 
-LETTERS = set("MST")  # modalities of the paper's tables here; a T of other data is another text
 RENDERED = "images in part rendered by this project, NOT real ones"
 NO_RUNS = "there is no run to tabulate: train one with `workbench train`"
 
@@ -115,7 +114,7 @@ def _table(spec: Spec, results: Sequence[_Result]) -> Table:
     within = _cells(results, [by_size(spec.error(result.metrics), result.metrics) for result in results])
     paper = _wide(_cells(results, [_paper(spec, *pair) for pair in zip(results, numbers, strict=True)]).first(), shape)
     beside = {key[0] for key in paper.dropna(how="all").index}
-    labels = {result.method: _paper_label(result) for result in results if result.method in beside}
+    labels = {result.method: _paper_label(result, spec) for result in results if result.method in beside}
     return Table(
         name=spec.name,
         heading=spec.heading,
@@ -166,28 +165,41 @@ def _wide(values: pd.Series, shape: dict) -> pd.DataFrame:
 
 def _paper(spec: Spec, result: _Result, numbers: Numbers) -> Numbers:
     """The paper's numbers of a run's method, at the posterior that the paper shows."""
-    fits = set(result.metrics.get("classifier_accuracy") or LETTERS) <= LETTERS
+    letters = set(spec.source.letters)  # of the paper's modalities; a T of other data is another text
+    fits = set(result.metrics.get("classifier_accuracy") or letters) <= letters
     return {how: spec.paper.get(result.key, {}) for how in list(numbers)[:1] if fits}
 
 
-def _paper_label(result: _Result) -> str:
-    data = "" if result.data == published.DATA else f"{published.DATA_TITLE}, "
+def _paper_label(result: _Result, spec: Spec) -> str:
+    data = f"{spec.source.title}, " if _elsewhere(spec, [result]) else ""
     return f"{result.label}, paper ({data}{published.TRAINING[result.key].epochs} epochs)"
+
+
+def _elsewhere(spec: Spec, results: Sequence[_Result]) -> bool:
+    """Whether these runs saw other data than the paper's, or a part of them only."""
+    parts = {result.metrics.get("train_items", spec.source.items) for result in results}
+    return results[0].data != spec.source.data or parts != {spec.source.items}
 
 
 def _caption(spec: Spec, results: Sequence[_Result], beside: bool, several: bool) -> str:
     """What the numbers are, on which data, and what may be compared with the paper's."""
     data = results[0].data
-    where = f"{data}, {RENDERED}" if _rendered(data) else data
+    where = (f"{data}, {RENDERED}" if _rendered(data) else data) + _counted([r.metrics for r in results])
     parts = [spec.note([result.metrics for result in results])]
-    if beside and data != published.DATA:
-        paper = f"the paper's rows are {published.DATA_TITLE}"
+    if beside and _elsewhere(spec, results):
+        paper = f"the paper's rows are {spec.source.title}"
         parts.append(f"Data: {where}; {paper}, so compare orderings, not digits.")
     else:
         parts.append(f"Data: {where}.")
     parts.append(NOTE if any(many(result.metrics) for result in results) else "")
     parts.append("Where there are several seeds: mean ± standard error over them." if several else "")
     return " ".join(part for part in parts if part)
+
+
+def _counted(metrics: Sequence[Metrics]) -> str:
+    """How many items runs saw, where they know: a folder may hold any part of some data."""
+    seen = [f"{m['train_items']:,} training and {m['test_items']:,} test items" for m in metrics if "train_items" in m]
+    return f", {' or '.join(dict.fromkeys(seen))}" if seen else ""
 
 
 def _rendered(data: str) -> bool:

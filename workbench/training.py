@@ -14,7 +14,8 @@ from tqdm.auto import tqdm
 
 from workbench import checkpoint, paths, runs
 from workbench.config import Config
-from workbench.data.dataset import MultimodalDataset, load_dataset
+from workbench.data.dataset import MultimodalDataset
+from workbench.data.sources import load_dataset
 from workbench.model import MultimodalVAE
 from workbench.objectives import METHODS, Loss, method
 from workbench.runs import Run

@@ -4,39 +4,32 @@ Everything stays where it is put (`to(device)`): images as uint8, pairs as indic
 """
 
 import math
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from workbench.data import polydigits
-from workbench.data.images import Images, ImageStorage, check_split
-from workbench.data.mnist import load_mnist
-from workbench.data.pairing import pair_table
-from workbench.data.svhn import load_svhn
-from workbench.data.text import StringTable, TextStorage, string_table
-from workbench.paths import data_root
+from workbench.data.attributes import DescriptionStorage
+from workbench.data.images import Images, ImageStorage, Labels
+from workbench.data.text import StringTable, TextStorage
 
 
 class Batch(NamedTuple):
     """Items of all modalities side by side; what is absent in `present` still has values, to be ignored."""
 
-    values: tuple[Tensor, ...]  # images: float32 [batch, C, H, W] in [0, 1]; text: int64 tokens [batch, 8]
+    values: tuple[Tensor, ...]  # images: float32 [batch, C, H, W] in [0, 1]; text: int64 tokens [batch, length]
     present: Bool[Tensor, "M batch"]
-    labels: Int[Tensor, "batch"]
+    labels: Labels
 
     @property
     def size(self) -> int:
         return len(self.labels)
 
 
-Storage = ImageStorage | TextStorage
+Storage = ImageStorage | TextStorage | DescriptionStorage
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +40,7 @@ class MultimodalDataset:
     split: str
     storages: tuple[Storage, ...]
     pairs: Int[Tensor, "N M"]
-    labels: Int[Tensor, "N"]
+    labels: Labels
     present: Bool[Tensor, "N M"] | None = None  # None: nothing is missing
     repeats: int = 1
 
@@ -65,7 +58,7 @@ class MultimodalDataset:
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shape of one item of each modality: (C, H, W), or (8,) for text."""
+        """Shape of one item of each modality: (C, H, W), or (length,) for text."""
         return tuple(storage.shape for storage in self.storages)
 
     @property
@@ -174,145 +167,3 @@ class Batches(Iterator[Batch]):
         self._epoch_seed = seed
         order = torch.randperm(len(self.dataset), generator=torch.Generator().manual_seed(seed))
         self._order = order.to(self.dataset.pairs.device)
-
-
-class Source(NamedTuple):
-    """Where one modality's items come from: `load(split, root, seed)`, and what it is in one honest line."""
-
-    modality: str
-    load: Callable[[str, Path, int], Images | StringTable]
-    provenance: str
-    rendered: bool = False
-
-
-def _uci(split: str, root: Path, seed: int) -> Images:
-    from workbench.data.uci import load_uci  # brings scikit-learn
-
-    return load_uci(split, seed)
-
-
-def _rendered(source: str, split: str, seed: int) -> Images:
-    from workbench.data.rendered import load_rendered  # brings matplotlib
-
-    return load_rendered(source, split, seed)
-
-
-SOURCES = {
-    "mnist": Source(
-        "handwriting",
-        lambda split, root, seed: load_mnist(split, root),
-        "real handwriting, 28x28 digits of MNIST",
-    ),
-    "uci": Source(
-        "handwriting",
-        _uci,
-        "real handwriting, 8x8 UCI digits bundled with scikit-learn, resampled and varied by this project",
-    ),
-    "svhn": Source(
-        "street",
-        lambda split, root, seed: load_svhn(split, root),
-        "real house numbers, 32x32 colour crops of SVHN",
-    ),
-    "rendered": Source(
-        "street",
-        lambda split, root, seed: _rendered("rendered", split, seed),
-        "rendered by this project from matplotlib's fonts to look like house numbers: NOT real house numbers",
-        rendered=True,
-    ),
-    "plain": Source(
-        "street",
-        lambda split, root, seed: _rendered("plain", split, seed),
-        "rendered by this project from matplotlib's fonts, one bright digit on a darker ground: NOT real house numbers",
-        rendered=True,
-    ),
-    "text": Source(
-        "text",
-        lambda split, root, seed: string_table(),
-        "the digit's English name in 8 characters, written by this project, start position redrawn at every visit",
-    ),
-}
-
-
-def _polydigits(style: str, split: str, root: Path, seed: int) -> Images:
-    from workbench.data.polydigits_images import load_polydigits  # brings matplotlib and scikit-learn
-
-    return load_polydigits(style, split, seed)
-
-
-# Each style of polydigits is a source of its own name, most of which only the name of the family calls.
-STYLES = {
-    style: Source(style, partial(_polydigits, style), polydigits.describe(style), rendered=True)
-    for style in polydigits.STYLES
-}
-
-
-def _source(part: str) -> Source:
-    return SOURCES[part] if part in SOURCES else STYLES[part]
-
-
-def _words(name: str) -> list[str]:
-    """Sources and families in a name: "polydigits-5-text" is polydigits-5 and text."""
-    return re.split(rf"(?<!{polydigits.FAMILY})-", name)
-
-
-def parse_name(name: str) -> tuple[str, ...]:
-    """Sources in the name of a data set; ValueError for an unknown source or two of one modality."""
-    parts = tuple(part for word in _words(name) for part in polydigits.members(word))
-    if unknown := [part for part in parts if part not in SOURCES and part not in STYLES]:
-        raise ValueError(
-            f"unknown source {unknown[0]!r} in {name!r}: join some of {', '.join(SOURCES)} by '-', or take "
-            f"{polydigits.FAMILY}-M with M from {polydigits.FEWEST} to {polydigits.MOST}"
-        )
-    modalities = [_source(part).modality for part in parts]
-    if twice := [modality for modality in modalities if modalities.count(modality) > 1]:
-        raise ValueError(f"{name!r} names the modality {twice[0]} twice: choose one source for it")
-    return parts
-
-
-def describe(name: str) -> str:
-    """What a source is, or the sources of a data set's name: one line that says what is real and what is not."""
-    parse_name(name)
-    return "; ".join(_provenance(word) for word in _words(name))
-
-
-def _provenance(word: str) -> str:
-    styles = polydigits.members(word)
-    return polydigits.describe_family(styles) if len(styles) > 1 else _source(word).provenance
-
-
-def is_known(name: str) -> bool:
-    """Whether this version has all sources in the name of a data set."""
-    try:
-        return bool(parse_name(name))
-    except ValueError:
-        return False
-
-
-def is_rendered(name: str) -> bool:
-    """Whether any image source of `name` was drawn by this project instead of photographed or written by hand."""
-    return any(_source(part).rendered for part in parse_name(name))
-
-
-def load_dataset(
-    name: str, split: str, root: str | Path | None = None, repeats: int = 20, seed: int = 0
-) -> MultimodalDataset:
-    """Data set of the sources in `name` (such as "uci-plain-text" or "polydigits-5"), modalities in that order.
-
-    Raises ValueError for an unknown name or split, DataError when a file is missing or damaged.
-    """
-    check_split(split)
-    storages = tuple(_storage(part, split, data_root(root), seed) for part in parse_name(name))
-    # Text has a string for every item, so it does not take part in the matching unless it stands alone.
-    matched = [storage for storage in storages if isinstance(storage, ImageStorage)] or list(storages)
-    table = pair_table([storage.labels for storage in matched], repeats, seed)
-    labels = matched[0].labels[table[:, 0].long()]
-    column = dict(zip((storage.name for storage in matched), table.unbind(dim=1), strict=True))
-    column["text"] = labels.to(table.dtype)
-    pairs = torch.stack([column[storage.name] for storage in storages], dim=1)
-    return MultimodalDataset(name, split, storages, pairs, labels, repeats=repeats)
-
-
-def _storage(source: str, split: str, root: Path, seed: int) -> Storage:
-    modality, load, *_ = _source(source)
-    items = load(split, root, seed)
-    return TextStorage(items) if isinstance(items, StringTable) else ImageStorage(modality, source, *items)

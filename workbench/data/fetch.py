@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import os
 import shutil
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -18,12 +19,14 @@ from typing import NamedTuple
 
 from tqdm.auto import tqdm
 
-from workbench.data import mnist, svhn
+from workbench.data import celeba, mnist, svhn
+from workbench.data.celeba_fetch import ARCHIVE, arriving, fetch_celeba
+from workbench.data.celeba_lists import ATTRIBUTE_LIST, COUNT, PARTITION_LIST, read_attributes, read_partition
 from workbench.data.images import SPLITS, DataError
 from workbench.paths import data_root, replacing
 
 _READERS = {"mnist": mnist, "svhn": svhn}
-NAMES = (*_READERS, "inception")
+NAMES = (*_READERS, "celeba", "inception")
 INCEPTION = "pt_inception-2015-12-05-6726825d.pth"  # pytorch-fid's name for it; its last part begins the file's SHA-256
 _CHUNK = 1 << 18
 _TIMEOUT = 60  # seconds without a byte
@@ -58,8 +61,8 @@ class FileState(NamedTuple):
 def fetch(name: str, root: str | Path | None = None) -> list[Path]:
     """Download what is missing or damaged of `name` under the data root, and return all its files.
 
-    Sound files stay untouched, whatever their size. Raises ValueError for an unknown name, DataError in one line
-    when a transfer fails.
+    Sound files stay untouched, whatever their size; where they are not all there is, that is said. Raises ValueError
+    for an unknown name, DataError in one line when a transfer fails.
     """
     if name not in NAMES:
         raise ValueError(
@@ -67,14 +70,23 @@ def fetch(name: str, root: str | Path | None = None) -> list[Path]:
         )
     root = data_root(root)
     wanted = {row.file.name.removesuffix(".gz") for row in _states(name, root) if not row.sound}
+    if name == "celeba" and wanted:
+        fetch_celeba(root / "celeba", wanted)
     for download in downloads(name, root) if wanted else []:
         if download.goal.name in wanted:
             _transfer(name, download)
-    return [row.file for row in _states(name, root)]
+    states = _states(name, root)
+    for row in states:
+        if row.sound and row.cure:
+            print(f"{row.file} stays as it is ({row.state}): {row.cure}", file=sys.stderr)
+    return [row.file for row in states]
 
 
 def check(root: str | Path | None = None) -> list[FileState]:
-    """One row for each file of the real data sets, judged by its header and length, and one for Inception's weights."""
+    """One row for each file of the real data sets, judged by its header and length, and one for Inception's weights.
+
+    CelebA's photographs have one row together, judged by their number and by the lists; none is opened.
+    """
     return [row for name in NAMES for row in _states(name, data_root(root))]
 
 
@@ -85,9 +97,14 @@ def inception_weights(root: str | Path | None = None) -> Path | None:
 
 
 def downloads(name: str, root: Path) -> list[Download]:
-    """Addresses and checksums of the files of a data set, as torchvision has them; Inception's are pytorch-fid's."""
+    """Addresses and checksums of the files of a data set, as torchvision has them; Inception's are pytorch-fid's.
+
+    None for CelebA: torchvision gets it from Google Drive, whose files have no addresses.
+    """
     if name == "inception":
         return [_inception(root)]
+    if name == "celeba":
+        return []
     try:
         from torchvision import datasets
     except ImportError as error:
@@ -186,10 +203,36 @@ def _inception_bytes(file: Path) -> int:
 def _states(name: str, root: Path) -> list[FileState]:
     if name == "inception":
         return [_state(name, root / "inception" / INCEPTION, None, _inception_bytes, "bytes")]
+    if name == "celeba":
+        return _celeba_states(root / "celeba")
     reader = _READERS[name]
     return [
         _state(name, file, reader.COUNTS[split], reader.count) for split in SPLITS for file in reader.files(split, root)
     ]
+
+
+def _celeba_states(folder: Path) -> list[FileState]:
+    lists = ((ATTRIBUTE_LIST, read_attributes), (PARTITION_LIST, read_partition))
+    rows = [
+        _state("celeba", folder / name, COUNT, lambda file, read=read: len(read(file)), "rows") for name, read in lists
+    ]
+    return [_photos_state(folder), *rows]
+
+
+def _photos_state(folder: Path) -> FileState:
+    """Judge CelebA's photographs by their number and their rows in the lists; none is opened."""
+    photos, cure = celeba.photo_folder(folder), "workbench data fetch celeba"
+    try:
+        present = len(celeba.photo_sizes(folder))
+    except DataError:
+        arrived = (arriving(folder) / ARCHIVE).is_file()
+        return FileState("celeba", photos, "partly downloaded" if arrived else "missing", cure)
+    cure = "" if present >= COUNT else f"a part will do; for all {COUNT:,} move it away, then {cure}"
+    try:
+        counts, cached = celeba.survey(folder.parent)
+    except DataError as error:
+        return FileState("celeba", photos, f"ok, {present:,} images, but not to be used: {error}", cure)
+    return FileState("celeba", photos, f"ok, {counts.summary()}; {'cached' if cached else 'not cached yet'}", cure)
 
 
 def _state(source: str, file: Path, whole: int | None, count: Callable[[Path], int], unit: str = "items") -> FileState:

@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 import safetensors.torch
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from safetensors import SafetensorError
 from torch import Tensor
 
 from workbench.paths import cache_dir, locked, replacing
 
 SPLITS = ("train", "test")
+Labels = Int[Tensor, "N"] | Bool[Tensor, "N attributes"]  # one class of several, or which of several attributes
 
 
 class DataError(RuntimeError):
@@ -21,10 +22,10 @@ class DataError(RuntimeError):
 
 
 class Images(NamedTuple):
-    """Images of one split: values in 0..255, labels are the digits 0..9 (int64)."""
+    """Images of one split: values in 0..255, labels are the digits 0..9 (int64), or the attributes of faces."""
 
-    values: UInt8[Tensor, "N C H W"]
-    labels: Int[Tensor, "N"]
+    values: UInt8[Tensor, "N *shape"]
+    labels: Labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +34,8 @@ class ImageStorage:
 
     name: str
     source: str
-    values: UInt8[Tensor, "n C H W"]
-    labels: Int[Tensor, "n"]
+    values: UInt8[Tensor, "N C H W"]
+    labels: Labels
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -12,11 +12,16 @@ from torch import Tensor
 from workbench.explorers import controls, pictures
 from workbench.explorers.controls import explorer, in_turn
 from workbench.explorers.exhibit import Exhibit
-from workbench.explorers.generation import POSTERIORS, Item, Wish, generate, own_posterior, style_effects
-from workbench.explorers.inputs import Input, inputs_of, item_of
+from workbench.explorers.generation import MANY, POSTERIORS, Item, Wish, generate, own_posterior, style_effects
+from workbench.explorers.inputs import Input, item_of
+from workbench.explorers.inputs_portraits import inputs_of
 from workbench.explorers.names import named
+from workbench.explorers.portraits import asked_of, draw_portraits
+from workbench.explorers.subjects import Faces
 
 REACH = 3.0  # standard deviations that a style slider goes to
+MOST = 6  # style dimensions of a modality that have a slider, where there are more than MANY: those that change most
+DRAWS = 10  # of faces, each in a random style
 GIVEN_SIDE = 56  # pixels of what is given: smaller than what is generated
 
 
@@ -29,7 +34,7 @@ def draw_conditional(exhibit: Exhibit, item: Item, wish: Wish, notes: Sequence[s
         there = letter in item
         given = pictures.cell(f"{modality.name}, given", item[letter], side=GIVEN_SIDE) if there else "not given"
         drawn = [
-            pictures.cell(f"{modality.name}, draw {n} from {origin}", x, opinion)
+            pictures.cell(f"{modality.name}, draw {n} from {origin}", x, exhibit.subject.verdict(opinion))
             for n, (origin, x, opinion) in enumerate(
                 zip(made.origins, made.values[letter], made.opinions[letter], strict=True), start=1
             )
@@ -40,12 +45,16 @@ def draw_conditional(exhibit: Exhibit, item: Item, wish: Wish, notes: Sequence[s
 
 
 class StyleSliders:
-    """Sliders over the style of one modality, the dimension that changes most first."""
+    """Sliders over the style of one modality, the dimension that changes most first; of many, over a few.
+
+    Which dimensions these are takes a moment to measure. The others stay at the prior's mean, or where they were set.
+    """
 
     def __init__(self, exhibit: Exhibit, letter: str) -> None:
         effects = style_effects(exhibit, letter)
         self.letter, self.size = letter, len(effects)
         self.order = sorted(range(self.size), key=lambda dim: -effects[dim])
+        self._style = [0.0] * self.size
         unit = "probability" if len(exhibit.data.shapes[exhibit.index(letter)]) == 1 else "brightness"
         self.sliders = [
             widgets.FloatSlider(
@@ -58,20 +67,21 @@ class StyleSliders:
                 readout_format=".1f",
                 layout=widgets.Layout(width="250px"),
             )
-            for dim in self.order
+            for dim in (self.order[:MOST] if self.size > MANY else self.order)
         ]
 
     @property
     def values(self) -> list[float]:
         """The style, in the order of the model's dimensions."""
-        style = [0.0] * self.size
-        for dim, slider in zip(self.order, self.sliders, strict=True):
+        style = self._style.copy()
+        for dim, slider in zip(self.order, self.sliders, strict=False):
             style[dim] = slider.value
         return style
 
     @values.setter
     def values(self, style: Sequence[float]) -> None:
-        for dim, slider in zip(self.order, self.sliders, strict=True):
+        self._style = [*style]
+        for dim, slider in zip(self.order, self.sliders, strict=False):
             slider.value = min(max(style[dim], -REACH), REACH)
 
 
@@ -86,12 +96,14 @@ class ConditionalExplorer(widgets.VBox):
         self.resample = controls.resample("contents")
         self.restyle = controls.Counter("random styles", "one style for each modality, from p(s)", "refresh")
         self.plain = controls.Counter("styles to zero", "the mean of p(s)")
+        self.mode = controls.choice("styles", [("random, one a draw", "random"), ("set by sliders", "set")], 140)
         self.begin = controls.Counter("start again", "inputs, styles and temperature as at the beginning", "undo")
         self.inputs: list[Input] = []
         self.output = widgets.HTML()
         super().__init__()
         self.add_class("workbench-conditional")
         self.choice.observe(self.enter, names="value")
+        self.mode.observe(self._new_mode, names="value")
         for control in (self.how, self.temperature):
             control.observe(self.redraw, names="value")
         self.resample.observe(self.redraw, names="clicks")
@@ -109,12 +121,28 @@ class ConditionalExplorer(widgets.VBox):
     def enter(self, *_: Any) -> None:
         """Sliders for the chosen model and its own method's posterior; what is given stays, where it can be."""
         self._keep_inputs()
-        self.styles = [StyleSliders(self.exhibit, letter) for letter in self.exhibit.letters]
-        for slider in (slider for group in self.styles for slider in group.sliders):
-            slider.observe(self.redraw, names="value")
+        self.styles = [] if self.at_random else self._sliders()
         own = own_posterior(self.exhibit)
         with self._at_once():
             self.how.value = own if own in POSTERIORS.values() else "mixture"
+            self._lay_out()
+
+    @property
+    def at_random(self) -> bool:
+        """Whether every draw has a random style: of a model with many style dimensions, unless sliders are wanted."""
+        return self.exhibit.model.style_dim > MANY and self.mode.value == "random"
+
+    def _sliders(self) -> list[StyleSliders]:
+        groups = [StyleSliders(self.exhibit, letter) for letter in self.exhibit.letters]
+        for slider in (slider for group in groups for slider in group.sliders):
+            slider.observe(self.redraw, names="value")
+        return groups
+
+    @in_turn
+    def _new_mode(self, *_: Any) -> None:
+        """Sliders appear, or go; what they were set to is forgotten."""
+        self.styles = [] if self.at_random else self._sliders()
+        with self._at_once():
             self._lay_out()
 
     def _keep_inputs(self) -> None:
@@ -144,7 +172,11 @@ class ConditionalExplorer(widgets.VBox):
         if not item:
             notes.append("Nothing is given: contents are drawn from the prior p(c).")
         try:
-            self.output.value = draw_conditional(self.exhibit, item, self.wish, notes)
+            if isinstance(self.exhibit.subject, Faces):
+                asked = asked_of(self.inputs)
+                self.output.value = draw_portraits(self.exhibit, item, self.wish, notes, *asked)
+            else:
+                self.output.value = draw_conditional(self.exhibit, item, self.wish, notes)
         except ValueError as error:
             self.output.value = pictures.page(pictures.message(str(error)))
 
@@ -152,23 +184,29 @@ class ConditionalExplorer(widgets.VBox):
     def wish(self) -> Wish:
         """What the controls ask for."""
         styles = {group.letter: group.values for group in self.styles}
-        return Wish(self.how.value, self.temperature.value, styles, seed=self.resample.clicks)
+        draws = DRAWS if isinstance(self.exhibit.subject, Faces) else Wish.draws
+        drawn = self.restyle.clicks if self.at_random else None
+        return Wish(self.how.value, self.temperature.value, styles, draws, self.resample.clicks, drawn)
 
     def _lay_out(self) -> None:
         columns = [widgets.VBox(group.sliders) for group in self.styles if group.size]
         note = pictures.page(pictures.note(self.exhibit.note))
+        many = [self.mode] if self.exhibit.model.style_dim > MANY else []
+        buttons = [*many, self.restyle, *([] if self.at_random else [self.plain])]
         self.children = [
             controls.row(self.choice, self.begin, widgets.HTML(note)),
             controls.row(*(one.widget for one in self.inputs), align="flex-start"),
             controls.row(self.how, self.temperature, self.resample),
-            *([controls.row(self.restyle, self.plain), controls.row(*columns)] if columns else []),
+            *([controls.row(*buttons), controls.row(*columns)] if columns or many else []),
             self.output,
         ]
         named(self)
 
     def _randomise(self, *_: Any) -> None:
+        if self.at_random:
+            return self.redraw()
         generator = torch.Generator().manual_seed(self.restyle.clicks)
-        self._style(lambda size: torch.randn(size, generator=generator))
+        return self._style(lambda size: torch.randn(size, generator=generator))
 
     @in_turn
     def _style(self, draw: Callable[[int], Tensor]) -> None:

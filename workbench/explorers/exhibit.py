@@ -6,7 +6,8 @@ from pathlib import Path
 
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
-from workbench.explorers.shipped import embedded, shipped_judges, shipped_model, shipped_runs
+from workbench.explorers.shipped import DIGITS, embedded, shipped_judges, shipped_model, shipped_runs
+from workbench.explorers.subjects import Digits, Faces, subject_of
 from workbench.metrics.classifiers import Classifier, classifiers_of
 from workbench.model import MultimodalVAE
 from workbench.report import label_of
@@ -38,6 +39,11 @@ class Exhibit:
         return self.letters.index(letter)
 
     @property
+    def subject(self) -> Digits | Faces:
+        """What its test items are."""
+        return subject_of(self.data)
+
+    @property
     def note(self) -> str:
         """One sentence: which model, trained on what, and where the test items come from."""
         how = f"{self.name}, {self.config.data}, {self.config.steps:,} steps of {self.config.batch_size}"
@@ -51,16 +57,16 @@ def exhibit(run: Run) -> Exhibit:
     FileNotFoundError when its training has not finished, DataError when its data are not there.
     """
     test = run.dataset("test")
-    judges = classifiers_of(run.dataset("train"), test)
+    judges = classifiers_of(run.dataset("train"), test, width=run.config.judge_width)
     return Exhibit(label_of(run.config), run.config, run.model(), tuple(judges), test)
 
 
-def shipped_exhibits() -> list[Exhibit]:
-    """The models that come with the project, mmJSD first; test items are drawn from what is embedded."""
-    runs = sorted(shipped_runs(), key=lambda run: (run.config.objective != "mmjsd", run.config.objective))
-    names = {run.config.data for run in runs}
-    items = {name: embedded(name) for name in names}  # models that were trained on the same data share them
-    judges = {name: tuple(shipped_judges(name, items[name])) for name in names}
+def shipped_exhibits(kind: str = DIGITS) -> list[Exhibit]:
+    """The models of a kind that come with the project, mmJSD first; test items are drawn from what is embedded."""
+    runs = sorted(shipped_runs(kind), key=lambda run: (run.config.objective != "mmjsd", run.config.objective))
+    widths = {run.config.data: run.config.judge_width for run in runs}
+    items = {name: embedded(name) for name in widths}  # models that were trained on the same data share them
+    judges = {name: tuple(shipped_judges(name, items[name], width)) for name, width in widths.items()}
     found = []
     for run in runs:
         name, data = label_of(run.config), run.config.data

@@ -1,7 +1,7 @@
 """What a model makes of one item, as an explorer asks for it: any modalities given, any posterior, styles by hand.
 
 Nothing here knows of widgets. An item is a dictionary from a modality's letter to one value without a batch dimension:
-an image `[C, H, W]` in [0, 1] or tokens `[8]`. Modalities that it lacks are not given.
+an image `[C, H, W]` in [0, 1] or tokens `[length]`. Modalities that it lacks are not given.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,7 @@ from torch import Tensor
 from workbench.data.dataset import Batch
 from workbench.distributions import Diagonal, stratified_choice
 from workbench.explorers.exhibit import Exhibit
+from workbench.explorers.subjects import Kind
 from workbench.fusion import mixture_weights
 from workbench.inference import subset_posterior
 from workbench.model import Posteriors
@@ -22,6 +23,8 @@ from workbench.objectives import METHODS
 POSTERIORS = {"mixture": "mixture", "dynamic prior": "dynamic_prior", "product": "product"}  # as shown: in `fusion`
 REACH = 2.0  # standard deviations of p(s) between which the effect of a style is measured
 CONTENTS = 64  # draws from p(c) that it is a mean over
+MANY = 8  # style dimensions from which it is a mean over a few only, and styles are drawn rather than set one by one
+FEW = 8
 Item = Mapping[str, Tensor]
 
 
@@ -39,14 +42,15 @@ class Wish:
     styles: Mapping[str, Sequence[float]] = field(default_factory=dict)  # by letter; others are at the prior's mean
     draws: int = 6
     seed: int = 0
+    style_seed: int | None = None  # of a style from p(s) for each draw and modality, in place of `styles`
 
 
 @dataclass(frozen=True)
 class Generated:
-    """Draws of every modality, by letter, and what the judges say: probabilities of the ten classes."""
+    """Draws of every modality, by letter, and what the judges say: probabilities of classes or attributes."""
 
     values: dict[str, Tensor]  # [draws, ...]: pixels, or probabilities of characters
-    opinions: dict[str, Float[Tensor, "draws 10"]]
+    opinions: dict[str, Float[Tensor, "draws K"]]
     origins: list[str]  # for each draw, whose posterior its content came from: letters, or "p(c)"
 
 
@@ -58,7 +62,7 @@ def generate(exhibit: Exhibit, item: Item, wish: Wish) -> Generated:
     """
     q, origins = posterior(exhibit, item, wish.how, wish.draws)
     content = at_temperature(q, wish.temperature, torch.Generator().manual_seed(wish.seed))
-    return decode(exhibit, content, wish.styles, origins)
+    return decode(exhibit, content, wish.styles, origins, wish.style_seed)
 
 
 def at_temperature(q: Diagonal, temperature: float, generator: torch.Generator) -> Float[Tensor, "*batch latent"]:
@@ -77,13 +81,15 @@ def decode(
     content: Float[Tensor, "draws content"],
     styles: Mapping[str, Sequence[float]],
     origins: Sequence[str] = (),
+    style_seed: int | None = None,
 ) -> Generated:
-    """Contents decoded into every modality with one style each, and judged."""
-    style = content.new_zeros(len(exhibit.letters), len(content), exhibit.model.style_dim)
+    """Contents decoded into every modality with one style each, and judged; with a seed, each in a random style."""
+    shape = len(exhibit.letters), len(content), exhibit.model.style_dim
+    style = content.new_zeros(shape) if style_seed is None else from_prior(exhibit, *shape, seed=style_seed)
     for letter, values in styles.items():
         style[exhibit.index(letter)] = torch.tensor(values, dtype=style.dtype)
     values = exhibit.model.generate(content, style)
-    opinions = [torch.softmax(j.network(x), -1) for j, x in zip(exhibit.judges, values, strict=True)]
+    opinions = [exhibit.subject.opinions(j.network(x)) for j, x in zip(exhibit.judges, values, strict=True)]
     named = (dict(zip(exhibit.letters, found, strict=True)) for found in (values, opinions))
     return Generated(*named, list(origins))
 
@@ -130,22 +136,34 @@ def style_effects(exhibit: Exhibit, letter: str) -> list[float]:
     """How much each style dimension of a modality changes what is generated, in its order.
 
     The mean absolute change of a pixel, or of a character's probability, between REACH standard deviations below and
-    above the prior's mean, other styles at the mean: a mean over CONTENTS draws from p(c), always the same ones.
+    above the prior's mean, other styles at the mean: a mean over CONTENTS draws from p(c), always the same ones, or
+    over FEW where there are more than MANY dimensions.
     """
     m, model = exhibit.index(letter), exhibit.model
-    content = from_prior(exhibit, CONTENTS, model.content_dim)
+    contents = FEW if model.style_dim > MANY else CONTENTS
+    content = from_prior(exhibit, contents, model.content_dim)
     effects = []
     for dim in range(model.style_dim):
-        style = content.new_zeros(CONTENTS, model.style_dim)
+        style = content.new_zeros(contents, model.style_dim)
         style[:, dim] = REACH
         high, low = (model.modalities[m].likelihood.mean(model.decode_one(m, content, s)) for s in (style, -style))
         effects.append((high - low).abs().mean().item())
     return effects
 
 
-def test_item(exhibit: Exhibit, digit: int, number: int = 0) -> dict[str, Tensor]:
-    """The `number`-th test item of a class, in all modalities; numbers beyond the last begin again."""
-    rows = (exhibit.data.labels == digit).nonzero().flatten()
-    row = rows[number % len(rows)].view(1)
+def test_row(exhibit: Exhibit, kind: Kind, number: int = 0) -> int:
+    """The row of the `number`-th test item of a kind, its place in the data set; beyond the last they begin again.
+
+    ValueError when there is no such item.
+    """
+    rows = exhibit.subject.rows(exhibit.data.labels, kind)
+    if len(rows) == 0:
+        raise ValueError(f"none of the {len(exhibit.data.labels)} test items of {exhibit.data.name} is {kind!r}")
+    return int(rows[number % len(rows)])
+
+
+def test_item(exhibit: Exhibit, kind: Kind, number: int = 0) -> dict[str, Tensor]:
+    """The `number`-th test item of a kind, a class or an attribute, in all modalities; errors as `test_row`'s."""
+    row = torch.tensor([test_row(exhibit, kind, number)])
     values = exhibit.data.batch(row, torch.Generator().manual_seed(number)).values
     return {letter: x[0] for letter, x in zip(exhibit.letters, values, strict=True)}

@@ -1,6 +1,7 @@
 """Style by content: rows share a random style, columns a content, for one model or several side by side.
 
-With contents inferred from test items it is Figure 1 of the paper, with contents from p(c) its Figure 4.
+With contents inferred from test items it is Figure 1 of the paper, with contents from p(c) its Figure 4. Columns of
+digits are their classes; columns of faces are attributes, each of a test face that has it.
 """
 
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 
 import ipywidgets as widgets
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from workbench.explorers.controls import explorer
 from workbench.explorers.exhibit import Exhibit, comparable
 from workbench.explorers.generation import Item, at_temperature, encode_items, from_prior, own_posterior, test_item
 from workbench.explorers.names import named
+from workbench.explorers.subjects import Faces, Kind
 from workbench.inference import subset_posterior
 from workbench.model import Posteriors
 from workbench.plotting import item_grid
@@ -37,26 +39,28 @@ class Plan:
     """What stands in a grid."""
 
     letter: str  # the modality that is generated
-    given: tuple[str, ...] = ()  # modalities of a test item of each class to infer contents from; none: p(c)
+    given: tuple[str, ...] = ()  # modalities of a test item of each kind to infer contents from; none: p(c)
     rows: int = 5
     temperature: float = 1.0  # of the contents: 0 is the mean of what they are drawn from
-    number: int = 0  # which test item of each class
+    number: int = 0  # which test item of each kind
     content_seed: int = 0
     style_seed: int = 0
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What was generated, and what the judge reads in it."""
+    """What was generated, and what the judge reads in it: of K classes one, of K attributes any."""
 
     values: Float[Tensor, "rows columns ..."]
-    judged: Int[Tensor, "rows columns"]
-    classes: Int[Tensor, "columns"]  # of the test items; of random contents, what most of a column is judged to be
+    opinions: Float[Tensor, "rows columns K"]
+    found: Bool[Tensor, "rows columns K"]
+    asked: Bool[Tensor, "columns K"]  # of the test items; of random contents, what most of a column is judged to be
+    kinds: list[Kind]  # of the test items; none of random contents
 
     @property
     def hits(self) -> tuple[int, int]:
-        """How many cells are judged to be of their column's class, and how many there are."""
-        return int((self.judged == self.classes).sum()), self.judged.numel()
+        """How much of what is asked of the columns is found in their cells, and how much there is."""
+        return int((self.found & self.asked).sum()), int(self.asked.sum()) * len(self.found)
 
 
 @torch.no_grad()
@@ -102,29 +106,40 @@ def inferred_contents(
     return at_temperature(q, temperature, generator)
 
 
+def kinds_of(exhibit: Exhibit) -> list[Kind]:
+    """The columns: the ten classes, or attributes that there are test faces with; ValueError where there are none."""
+    kinds = exhibit.subject.columns(exhibit.data.labels)
+    if not kinds:
+        raise ValueError(f"no test face of {exhibit.data.name} has any of the attributes that columns are made of")
+    return kinds
+
+
 def items_of(exhibit: Exhibit, plan: Plan) -> list[Item]:
-    """A test item of each class, what the plan gives of it; none when contents come from p(c).
+    """A test item of each kind, what the plan gives of it; none when contents come from p(c).
 
     ValueError for a modality that the model does not have.
     """
     for letter in plan.given:
         exhibit.index(letter)
-    whole = [test_item(exhibit, digit, plan.number) for digit in range(CLASSES)] if plan.given else []
+    whole = [test_item(exhibit, kind, plan.number) for kind in kinds_of(exhibit)] if plan.given else []
     return [{letter: item[letter] for letter in plan.given} for item in whole]
 
 
 @torch.no_grad()
 def fill(exhibit: Exhibit, plan: Plan) -> Grid:
     """The grid of a plan; a single row of a model without styles. ValueError for a modality that there is not."""
-    items = items_of(exhibit, plan)
+    items, subject = items_of(exhibit, plan), exhibit.subject
     if items:
         contents = inferred_contents(exhibit, items, plan.temperature, plan.content_seed)
     else:
         contents = plan.temperature * random_contents(exhibit, seed=plan.content_seed)
     styles = random_styles(exhibit, plan.rows, plan.style_seed)
     values = style_content(exhibit, plan.letter, contents, styles)
-    judged = exhibit.judges[exhibit.index(plan.letter)].predict(values.flatten(0, 1)).view(values.shape[:2])
-    return Grid(values, judged, torch.arange(CLASSES) if items else judged.mode(0).values)
+    logits = exhibit.judges[exhibit.index(plan.letter)].network(values.flatten(0, 1))
+    opinions = subject.opinions(logits).unflatten(0, values.shape[:2])
+    found, kinds = subject.found(opinions), kinds_of(exhibit) if items else []
+    asked = torch.stack([subject.asked(kind) for kind in kinds]) if items else subject.usual(found)
+    return Grid(values, opinions, found, asked, kinds)
 
 
 def draw_grids(exhibits: Sequence[Exhibit], plan: Plan) -> str:
@@ -147,43 +162,43 @@ def _without_styles(names: Sequence[str]) -> str:
 
 def _inputs(exhibit: Exhibit, plan: Plan) -> str:
     """The test items that contents are inferred from."""
-    items = items_of(exhibit, plan)
-    rows = []
+    items, kinds, rows = items_of(exhibit, plan), kinds_of(exhibit), []
     for letter in plan.given:
         name = exhibit.model.modalities[exhibit.index(letter)].name
-        cells = [pictures.cell(f"given: {name} of class {k}", item[letter], side=SIDE) for k, item in enumerate(items)]
+        cells = [
+            pictures.cell(f"given: {name} of {exhibit.subject.of(kind)}", item[letter], side=_side(exhibit))
+            for kind, item in zip(kinds, items, strict=True)
+        ]
         rows.append((name, cells))
-    return pictures.table([str(k) for k in range(CLASSES)], rows, "Given: a test item of each class")
+    return pictures.table([str(kind) for kind in kinds], rows, f"Given: {exhibit.subject.each}")
+
+
+def _side(exhibit: Exhibit) -> int:
+    return round(SIDE * exhibit.subject.scale)
 
 
 def _table(exhibit: Exhibit, plan: Plan) -> str:
-    grid, given = fill(exhibit, plan), bool(plan.given)
-    rows = []
+    grid, given, rows = fill(exhibit, plan), bool(plan.given), []
     for row in range(len(grid.values)):
         name = f"style {row + 1}" if exhibit.model.style_dim else "no style"
-        cells = [_cell(f"content {column + 1}, {name}", grid, row, column, given) for column in range(CLASSES)]
-        rows.append((name, cells))
-    return pictures.table(headings(grid, given), rows, f"{exhibit.name}: {_score(grid, given)}")
+        rows.append((name, [_cell(exhibit, name, grid, row, column) for column in range(len(grid.asked))]))
+    subject = exhibit.subject
+    score = (subject.in_column if given else subject.as_most).format(*grid.hits)
+    return pictures.table(headings(exhibit, grid), rows, f"{exhibit.name}: {score}")
 
 
-def headings(grid: Grid, given: bool) -> list[str]:
-    """Over the columns: the class of the test item, or the number of the random content."""
-    return [str(k) if given else f"c{column}" for column, k in enumerate(grid.classes.tolist(), start=1)]
+def headings(exhibit: Exhibit, grid: Grid) -> list[str]:
+    """Over the columns: the kind of the test item, or the number of the random content."""
+    return [str(kind) for kind in grid.kinds] or [f"c{column}" for column in range(1, len(grid.asked) + 1)]
 
 
-def _score(grid: Grid, given: bool) -> str:
-    hits, cells = grid.hits
-    if given:
-        return f"judged to be of its column's class in {hits} of {cells}"
-    return f"judged as most of its column in {hits} of {cells}"
-
-
-def _cell(name: str, grid: Grid, row: int, column: int, given: bool) -> str:
-    judged, asked = int(grid.judged[row, column]), int(grid.classes[column])
-    said = f"{judged} {'✓' if judged == asked else '✗'}"
-    name = f"class {asked}, {name}" if given else name
-    x = grid.values[row, column]
-    return f"{pictures.cell(f'{name}, judged {judged}', x, side=SIDE)}{pictures.note(said)}"
+def _cell(exhibit: Exhibit, name: str, grid: Grid, row: int, column: int) -> str:
+    of = f"{exhibit.subject.of(grid.kinds[column])}, " if grid.kinds else ""
+    name = f"{of}content {column + 1}, {name}"
+    said = exhibit.subject.short(grid.opinions[row, column], grid.asked[column])
+    judged = exhibit.subject.likeliest(grid.opinions[row, column])
+    picture = pictures.cell(f"{name}, judged {judged}", grid.values[row, column], side=_side(exhibit))
+    return picture + pictures.note(said)
 
 
 def style_content_grid(exhibits: Sequence[Exhibit], plan: Plan) -> Figure:
@@ -195,7 +210,7 @@ def style_content_grid(exhibits: Sequence[Exhibit], plan: Plan) -> Figure:
         items += [list(row) for row in grid.values]
         name = f"{exhibit.name}, " if len(alike) > 1 else ""
         names += [f"{name}style {row + 1}" for row in range(len(grid.values))]
-    return item_grid(items, names, headings(grid, bool(plan.given)))
+    return item_grid(items, names, headings(exhibit, grid))
 
 
 @explorer
@@ -203,14 +218,15 @@ def explore_grid(exhibits: Sequence[Exhibit]) -> widgets.VBox:
     """Styles by contents: choose the models, the modality, where the contents come from, and draw others."""
     exhibits = comparable(exhibits)
     picture = widgets.HTML()
-    modalities = exhibits[0].model.modalities
+    first_rows = 4 if isinstance(exhibits[0].subject, Faces) else 5  # faces take longer to draw
+    modalities, each = exhibits[0].model.modalities, exhibits[0].subject.each
     shown, given = controls.models(exhibits, [0]), controls.given(exhibits[0])
     target = widgets.Dropdown(
         options=[(f"{m.name} ({m.letter})", m.letter) for m in modalities], description="generated"
     )
-    source = controls.choice("contents", [("a test item of each class", "items"), ("random, from p(c)", "random")], 180)
-    following = controls.next_example("another test item of each class")
-    rows = widgets.IntSlider(5, min=1, max=MOST_ROWS, description="styles", continuous_update=False)
+    source = controls.choice("contents", [(each, "items"), ("random, from p(c)", "random")], 200)
+    following = controls.next_example(each.replace("a test", "another test", 1))
+    rows = widgets.IntSlider(first_rows, min=1, max=MOST_ROWS, description="styles", continuous_update=False)
     warmth = controls.temperature()
     contents, styles = controls.resample("contents"), controls.resample("styles")
 

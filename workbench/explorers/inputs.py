@@ -1,4 +1,7 @@
-"""What is given to an explorer: for each modality a switch and a way to choose, draw or type its value."""
+"""What is given to an explorer: for each modality a switch and a way to choose, draw or type its value.
+
+Those of faces and their descriptions are in `inputs_portraits`.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -63,8 +66,8 @@ class ImageInput(Input):
     """An image: the test items of a class, one after the other, or a drawing where the modality is handwriting."""
 
     def __init__(self, exhibit: Exhibit, letter: str, given: bool = True, digit: int = 3) -> None:
-        self.digit = widgets.Dropdown(options=list(range(10)), value=digit, description="class", layout=_narrow())
-        self.number = widgets.BoundedIntText(0, min=0, max=9999, description="example", layout=_narrow())
+        self.digit = widgets.Dropdown(options=list(range(10)), value=digit, description="class", layout=narrow())
+        self.number = widgets.BoundedIntText(0, min=0, max=9999, description="example", layout=narrow())
         self.pad = Pad()
         self.source = widgets.ToggleButtons(options=["test item", "drawing"], style={"button_width": "auto"})
         self.drawable = exhibit.data.shapes[exhibit.index(letter)] == DRAWABLE
@@ -93,7 +96,7 @@ class TextInput(Input):
     """A text, typed. What cannot be read leaves the last readable text in place, with a problem to tell."""
 
     def __init__(self, exhibit: Exhibit, letter: str, given: bool = True, word: str = "three") -> None:
-        self.text = widgets.Text(word, description="word", placeholder="zero ... nine", layout=_narrow("220px"))
+        self.text = widgets.Text(word, description="word", placeholder="zero ... nine", layout=narrow("220px"))
         self._last = encode(word)
         super().__init__(exhibit, letter, given)
         self._watch(self.text)
@@ -117,17 +120,12 @@ class TextInput(Input):
         return self._last.long()
 
 
-def inputs_of(exhibit: Exhibit) -> list[Input]:
-    """One input for each modality of a model."""
-    shapes = zip(exhibit.letters, exhibit.data.shapes, strict=True)
-    return [(ImageInput if len(shape) == 3 else TextInput)(exhibit, letter) for letter, shape in shapes]
-
-
 def item_of(inputs: list[Input]) -> dict[str, Tensor]:
     """What is given, by letter."""
     values = {one.letter: one.value() for one in inputs}
     return {letter: x for letter, x in values.items() if x is not None}
 
 
-def _narrow(width: str = "170px") -> widgets.Layout:
+def narrow(width: str = "170px") -> widgets.Layout:
+    """The layout of a control of that width."""
     return widgets.Layout(width=width)

@@ -11,10 +11,11 @@ from torch import Tensor
 from workbench.explorers.controls import explorer, in_turn
 from workbench.explorers.exhibit import Exhibit
 from workbench.explorers.latent_drawing import (
-    COLOURS,
     axis_names,
+    colours,
     draw_latent_map,
     ellipse_lines,
+    first_colour,
     group_numbers,
     item_page,
     legend,
@@ -87,7 +88,7 @@ class _Explorer:
         self.joint = _choice([], "joint", "230px")
         self.joint.tooltip = "how the joint posterior is made of the unimodal ones"
         self.projection = _choice([PCA, TSNE], "projection", "230px")
-        self.colour = _choice(COLOURS, "colour by", "270px")
+        self.colour = _choice([], "colour by", "270px")
         self.groups = widgets.HBox()
         self.ellipses = widgets.Checkbox(True, description="ellipses of A's item", indent=False)
 
@@ -104,6 +105,7 @@ class _Explorer:
     def _new_model(self, *_: object) -> None:
         """Another model: its items are encoded unless they have been, and controls follow its modalities."""
         number = self.model.value
+        self._offer_colours(self.exhibits[number])
         try:
             if number not in self.charts:
                 how = next(iter(joint_choices(self.exhibits[number]).values()))
@@ -138,11 +140,23 @@ class _Explorer:
         if before is None or before.groups != chart.groups or before.items != chart.items:
             self._choose_first()
 
+    def _offer_colours(self, exhibit: Exhibit) -> None:
+        """What points of a model's map can be coloured by; what was chosen stays where it can be."""
+        offered = colours(exhibit)
+        if tuple(self.colour.options) == offered:
+            return
+        before = self.colour.value
+        self.colour.unobserve(self._draw, names="value")
+        self.colour.options = offered
+        self.colour.value = before if before in offered else first_colour(exhibit)
+        self.colour.observe(self._draw, names="value")
+
     def _choose_first(self) -> None:
-        """A is the first item, and B the first of another class, both inferred from the first modality."""
-        labels = self.chart.batch.labels
+        """A is the first item, and B the first of another class or sex, both inferred from the first modality."""
+        marks = signs(self.chart, first_colour(self.chart.exhibit))[0][: self.chart.items]
+        other = next((item for item, mark in enumerate(marks) if mark != marks[0]), 0)
         with self.map.hold_trait_notifications():
-            self.map.hovered, self.map.a, self.map.b = NONE, 0, int((labels != labels[0]).int().argmax())
+            self.map.hovered, self.map.a, self.map.b = NONE, 0, other
 
     @in_turn
     def _new_joint(self, *_: object) -> None:

@@ -11,9 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse as Outline
 from torch import Tensor
 
+from workbench.data.attributes import PHRASES
+from workbench.explorers.exhibit import Exhibit
 from workbench.explorers.generation import decode
 from workbench.explorers.latent_map import JOINT, STEPS, LatentMap, interpolate, item_ellipses
 from workbench.explorers.pictures import cell, page, table
+from workbench.explorers.subjects import Faces
 from workbench.plotting import panel
 
 PALETTE = sns.color_palette("colorblind", 10).as_hex()  # of digits, or of modalities; never without a sign
@@ -21,22 +24,39 @@ DASHES = ((), (7, 3), (2, 2), (9, 3, 2, 3), (12, 4))  # lengths in pixels: of th
 OVER = {JOINT: ((), 2.6), "dynamic prior": ((7, 4), 2.6), "p(c)": ((2, 4), 2.4)}  # dashes and width of those over them
 GREY = "#949494"  # the joint's points
 INK = "currentColor"  # as the text around, in a light theme or a dark one
-COLOURS = ("class", "modality")
+CLASS, MODALITY, FIRST = "class", "modality", "male"
+WITH = "1"  # the mark of faces that have an attribute; that of others is 0
 PICTURE, THUMB = 72, 48  # pixels of a picture beside the map, and of one on the line below it
 
 
-def signs(chart: LatentMap, colour: str) -> tuple[list[str], list[str]]:
-    """Mark and colour (#rrggbb) of every point: its digit, or the sign of what it was inferred from.
+def colours(exhibit: Exhibit) -> tuple[str, ...]:
+    """What the points of its map can be coloured by: their class, or any attribute of faces; or their modality."""
+    return (*PHRASES, MODALITY) if isinstance(exhibit.subject, Faces) else (CLASS, MODALITY)
 
-    ValueError for a colour that is none of COLOURS.
+
+def first_colour(exhibit: Exhibit) -> str:
+    """What points are coloured by at first."""
+    return FIRST if isinstance(exhibit.subject, Faces) else CLASS
+
+
+def signs(chart: LatentMap, colour: str) -> tuple[list[str], list[str]]:
+    """Mark and colour (#rrggbb) of every point: its digit, 1 or 0 for an attribute, or what it was inferred from.
+
+    ValueError for a colour that is none of `colours`.
     """
-    if colour not in COLOURS:
-        raise ValueError(f"points can be coloured by {' or '.join(COLOURS)}, not by {colour!r}")
-    if colour == "class":
-        digits = chart.batch.labels.tolist() * len(chart.groups)
-        return [str(digit) for digit in digits], [PALETTE[digit % 10] for digit in digits]
-    groups, shades = group_numbers(chart), group_colours(chart)
-    return [chart.marks[g] for g in groups], [shades[g] for g in groups]
+    if colour not in (known := colours(chart.exhibit)):
+        raise ValueError(f"points can be coloured by {' or '.join(known)}, not by {colour!r}")
+    if colour == MODALITY:
+        groups, shades = group_numbers(chart), group_colours(chart)
+        return [chart.marks[g] for g in groups], [shades[g] for g in groups]
+    classes = _classes(chart, colour) * len(chart.groups)
+    return [str(number) for number in classes], [PALETTE[number % 10] for number in classes]
+
+
+def _classes(chart: LatentMap, colour: str) -> list[int]:
+    """The class of each item, or whether it has an attribute."""
+    labels = chart.batch.labels
+    return (labels if colour == CLASS else labels[:, PHRASES.index(colour)].int()).tolist()
 
 
 def group_numbers(chart: LatentMap) -> list[int]:
@@ -51,10 +71,16 @@ def group_colours(chart: LatentMap) -> list[str]:
 
 def legend(chart: LatentMap, colour: str) -> list[list[str]]:
     """Mark, colour and meaning of each kind of point."""
-    if colour == "class":
-        return [[str(digit), PALETTE[digit % 10], f"digit {digit}"] for digit in chart.batch.labels.unique().tolist()]
+    if colour != MODALITY:
+        return [[str(k), PALETTE[k % 10], _meaning(colour, k)] for k in sorted({*_classes(chart, colour)})]
     names = [*(f"from {m.name}" for m in chart.exhibit.model.modalities), "from all (joint)"]
     return [list(row) for row in zip(chart.marks, group_colours(chart), names, strict=True)]
+
+
+def _meaning(colour: str, number: int) -> str:
+    if colour == CLASS:
+        return f"digit {number}"
+    return colour if str(number) == WITH else f"not {colour!r}"
 
 
 def axis_names(chart: LatentMap) -> list[str]:
@@ -88,40 +114,45 @@ def _look(chart: LatentMap, name: str) -> dict[str, Any]:
 def item_page(chart: LatentMap, point: int, name: str) -> str:
     """The item of a point in all modalities and, beside it, what is decoded from the content at the point."""
     _, item = chart.place(point)
-    made = decode(chart.exhibit, chart.content(point).unsqueeze(0), {})
-    rows = []
+    made, subject = decode(chart.exhibit, chart.content(point).unsqueeze(0), {}), chart.exhibit.subject
+    side, rows = round(PICTURE * subject.scale), []
     for modality, x in zip(chart.exhibit.model.modalities, chart.batch.values, strict=True):
         letter = modality.letter
-        given = cell(f"{letter}, test item", x[item], side=PICTURE)
-        decoded = cell(f"{letter}, decoded", made.values[letter][0], made.opinions[letter][0], PICTURE)
-        rows.append((f"{letter} {modality.name}", [given, decoded]))
+        said = subject.verdict(made.opinions[letter][0])
+        given = cell(f"{letter}, test item", x[item], side=side)
+        rows.append(
+            (f"{letter} {modality.name}", [given, cell(f"{letter}, decoded", made.values[letter][0], said, side)])
+        )
     return page(table(["test item", "decoded"], rows, f"{name}: {chart.describe(point)}"))
 
 
 def line_page(chart: LatentMap, a: int, b: int) -> str:
     """Contents on the straight line from one point to another, decoded into every modality."""
-    made = decode(chart.exhibit, interpolate(chart.content(a), chart.content(b)), {})
+    made, subject = decode(chart.exhibit, interpolate(chart.content(a), chart.content(b)), {}), chart.exhibit.subject
     names = ["A", *(f"{k}/{STEPS - 1}" for k in range(1, STEPS - 1)), "B"]
-    rows = []
+    side, rows = round(THUMB * subject.scale), []
     for letter, values in made.values.items():
-        stations = zip(names, values, made.opinions[letter], strict=True)
-        rows.append((letter, [cell(f"{letter} at {name}", x, opinion, THUMB) for name, x, opinion in stations]))
+        stations = zip(names, values, map(subject.verdict, made.opinions[letter]), strict=True)
+        cells = [cell(f"{letter} at {name}", x, said, side) for name, x, said in stations]
+        rows.append((letter, cells))
     return page(table(names, rows, f"From A ({chart.describe(a)}) to B ({chart.describe(b)})"))
 
 
 def draw_latent_map(
     chart: LatentMap,
-    colour: str = "class",
+    colour: str = "",
     groups: Collection[str] | None = None,
     item: int | None = None,
     positions: Float[Tensor, "groups n 2"] | None = None,
 ) -> Figure:
     """The map as a picture: points of some groups (None: of all modalities) and the ellipses of one item.
 
+    `colour` is one of `colours`, by default the first that the explorer offers: classes, or FIRST of the attributes.
+
     `positions` other than those in the plane, such as those of `tsne`, have no axes and no ellipses. ValueError for
     an unknown colour or group.
     """
-    groups = chart.exhibit.letters if groups is None else groups
+    colour, groups = colour or first_colour(chart.exhibit), chart.exhibit.letters if groups is None else groups
     if unknown := set(groups) - set(chart.groups):
         raise ValueError(f"unknown groups {sorted(unknown)}: this map has {', '.join(chart.groups)}")
     figure, axes = panel(1, 1, 7.0, 5.2)

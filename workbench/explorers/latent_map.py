@@ -23,6 +23,7 @@ from workbench.model import Posteriors
 
 JOINT = "joint"
 ITEMS = 200  # test items on a map
+FEWEST = 3  # faces on a map
 STEPS = 9  # contents on the line between two points, both ends included
 PERPLEXITY = 30.0  # of t-SNE; a third of the points where they are few
 ITERATIONS = 500  # of t-SNE: twice those of its early exaggeration, half of scikit-learn's, for the sake of waiting
@@ -144,7 +145,7 @@ class LatentMap:
         """A point in words: "digit 7 inferred from M, item 12"."""
         group, item = self.place(point)
         source = "all modalities (joint)" if group == JOINT else group
-        return f"digit {int(self.batch.labels[item])} inferred from {source}, item {item}"
+        return f"{self.exhibit.subject.name(self.batch.labels[item])} inferred from {source}, item {item}"
 
     def positions(self) -> Float[Tensor, "groups n 2"]:
         """All points in the plane of the principal components."""
@@ -177,19 +178,27 @@ def _arranged(exhibit: Exhibit, batch: Batch, q: Posteriors, how: str, plane: Pl
 def balanced_rows(data: MultimodalDataset, items: int, seed: int = 0) -> Int[Tensor, "rows"]:
     """Rows of a data set with equally many of each class, in a random order that depends on the seed alone.
 
-    Classes that have too few give what they have. ValueError when there is not one item for each class.
+    Classes that have too few give what they have; faces, which are of no class, are taken at random. ValueError when
+    there is not one item for each class, or fewer than three faces, through which no plane can be laid.
     """
-    classes = data.labels.unique()
-    if items < len(classes):
-        raise ValueError(f"{items} items are too few for {len(classes)} classes: ask for one of each at least")
     generator = torch.Generator().manual_seed(seed)
     candidates = data.first_repeat().cpu()
     candidates = candidates[torch.randperm(len(candidates), generator=generator)]
+    if data.labels.dim() == 2:
+        _check_count(min(items, len(candidates)), FEWEST, "a map of faces")
+        return candidates[:items]
+    classes = data.labels.unique()
+    _check_count(items, len(classes), f"{len(classes)} classes")
     labels = data.labels.cpu()[candidates]
     share, rest = divmod(items, len(classes))
     chosen = [candidates[labels == c][: share + (k < rest)] for k, c in enumerate(classes.cpu())]
     rows = torch.cat(chosen)
     return rows[torch.randperm(len(rows), generator=generator)]
+
+
+def _check_count(items: int, fewest: int, what: str) -> None:
+    if items < fewest:
+        raise ValueError(f"{items} items are too few for {what}: ask for {fewest} at least")
 
 
 def joint_choices(exhibit: Exhibit) -> dict[str, str]:

@@ -9,13 +9,26 @@ from dataclasses import replace
 
 import ipywidgets as widgets
 import torch
+from jaxtyping import Bool
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from workbench.explorers import controls, pictures
 from workbench.explorers.controls import explorer
 from workbench.explorers.exhibit import Exhibit, comparable
-from workbench.explorers.generation import POSTERIORS, Generated, Item, Wish, generate, own_posterior, test_item
+from workbench.explorers.generation import (
+    POSTERIORS,
+    Generated,
+    Item,
+    Wish,
+    generate,
+    own_posterior,
+    test_item,
+    test_row,
+)
+from workbench.explorers.inputs_portraits import face_kinds
 from workbench.explorers.names import named
+from workbench.explorers.subjects import Digits, Faces, subject_by
 from workbench.fusion import subsets
 from workbench.modality import Modality
 from workbench.plotting import item_grid
@@ -43,65 +56,71 @@ def _posteriors(exhibits: Sequence[Exhibit], wish: Wish, own: bool) -> list[str]
     return [own_posterior(exhibit) if own else wish.how for exhibit in exhibits]
 
 
-def agreement(generated: Generated, digit: int) -> tuple[int, int]:
-    """How many draws, over all modalities, are judged to be of a class; and how many there are."""
-    judged = _judged(generated)
-    return int((judged == digit).sum()), judged.numel()
+def agreement(generated: Generated, label: int | Tensor) -> tuple[int, int]:
+    """How much of what is true of an item with this label is found in draws of all modalities, and how much there is.
+
+    Of a class: how many draws are judged to be of it, and how many draws there are.
+    """
+    found, asked = _found(generated), _subject(generated).words(torch.as_tensor(label))
+    return int((found & asked).sum()), int(asked.sum()) * found[..., 0].numel()
 
 
-def harmony(generated: Generated) -> tuple[int, int]:
-    """How many draws are judged to be of the same class in all modalities; and how many there are."""
-    judged = _judged(generated)
-    return int((judged == judged[0]).all(0).sum()), judged.shape[1]
+def _subject(generated: Generated) -> Digits | Faces:
+    return subject_by(next(iter(generated.opinions.values())).shape[-1])
 
 
-def _judged(generated: Generated) -> torch.Tensor:
-    return torch.stack([opinion.argmax(-1) for opinion in generated.opinions.values()])  # [modalities, draws]
+def _found(generated: Generated) -> Bool[Tensor, "M draws K"]:
+    return torch.stack([_subject(generated).found(opinions) for opinions in generated.opinions.values()])
 
 
-def draw_objectives(exhibits: Sequence[Exhibit], item: Item, digit: int, wish: Wish = WISH, own: bool = True) -> str:
-    """A table as HTML: for each modality the input and what each model draws, then how often that is of its class.
+def draw_objectives(
+    exhibits: Sequence[Exhibit], item: Item, label: int | Tensor, wish: Wish = WISH, own: bool = True
+) -> str:
+    """A table as HTML: for each modality the input and what each model draws, then how often that is as it should be.
 
-    `item` holds what is given of a test item of class `digit`; errors as those of `compare`.
+    `item` holds what is given of a test item with this label, a class or attributes; errors as those of `compare`.
     """
     alike = comparable(exhibits)
     generated = compare(alike, item, wish, own)
     rows = [("fused by", ["", *map(_in_words, _posteriors(alike, wish, own))])] if item else []
     for modality in alike[0].model.modalities:
-        drawn = [_draws(e.name, modality, found) for e, found in zip(alike, generated, strict=True)]
-        rows.append((f"{modality.name} ({modality.letter})", [_input(modality, item), *drawn]))
-    rows.append(_score(generated, item, digit))
+        drawn = [_draws(e, modality, found) for e, found in zip(alike, generated, strict=True)]
+        rows.append((f"{modality.name} ({modality.letter})", [_input(alike[0], modality, item), *drawn]))
+    rows.append(_score(alike[0], generated, item, label))
     caption = f"Given {_listed(item, alike[0])}: {wish.draws} draws of each model, styles at the prior's mean"
     table = pictures.table(["input", *(e.name for e in alike)], rows, caption)
     return pictures.page(table, pictures.note(*(e.note for e in alike)))
 
 
-def _score(generated: Sequence[Generated], item: Item, digit: int) -> tuple[str, list[str]]:
-    """The last row: coherence with the input's class, or, where nothing is given, among the modalities."""
-    if item:
-        counts = (agreement(found, digit) for found in generated)
-        return "in all", [f"class {digit}", *(f"agrees with the input's class in {k} of {n}" for k, n in counts)]
-    counts = (harmony(found) for found in generated)
-    return "in all", ["no class", *(f"all modalities agree in {k} of {n}" for k, n in counts)]
+def _score(exhibit: Exhibit, generated: Sequence[Generated], item: Item, label: int | Tensor) -> tuple[str, list[str]]:
+    """The last row: coherence with the input, or, where nothing is given, among the modalities."""
+    subject = exhibit.subject
+    if not item:
+        return "in all", [subject.nothing, *(subject.together(_found(made)) for made in generated)]
+    said = [subject.again(*agreement(made, label), int(_found(made).sum())) for made in generated]
+    return "in all", [subject.name(torch.as_tensor(label)), *said]
 
 
-def _input(modality: Modality, item: Item) -> str:
+def _input(exhibit: Exhibit, modality: Modality, item: Item) -> str:
     if modality.letter not in item:
         return '<span style="white-space: nowrap">not given</span>'
-    return pictures.cell(f"input: {modality.name}", item[modality.letter], side=SMALL)
+    return pictures.cell(f"input: {modality.name}", item[modality.letter], side=round(SMALL * exhibit.subject.scale))
 
 
-def _draws(name: str, modality: Modality, generated: Generated) -> str:
+def _draws(exhibit: Exhibit, modality: Modality, generated: Generated) -> str:
     """A cell of the table: all draws of one modality, in pairs that stay together where the page is narrow."""
     values, opinions = generated.values[modality.letter], generated.opinions[modality.letter]
-    box = f"display: inline-block; vertical-align: top; margin: 1px; width: {SMALL if values.dim() == 4 else WORD}px"
+    side = round(SMALL * exhibit.subject.scale)
+    width = side if isinstance(exhibit.subject, Digits) and values.dim() == 4 else WORD * exhibit.subject.scale
+    gap = 1 if isinstance(exhibit.subject, Digits) else 6
+    box = f"display: inline-block; vertical-align: top; margin: 1px {gap}px; width: {width:.0f}px; white-space: normal"
     parts = []
     for draw, (x, opinion, origin) in enumerate(zip(values, opinions, generated.origins, strict=True), start=1):
-        said = f"{name}: {modality.name}, draw {draw} from {origin}"
-        parts.append(f'<div style="{box}">{pictures.cell(said, x, opinion, SMALL)}</div>')
+        said = f"{exhibit.name}: {modality.name}, draw {draw} from {origin}"
+        parts.append(f'<div style="{box}">{pictures.cell(said, x, exhibit.subject.verdict(opinion), side)}</div>')
     pairs = ("".join(parts[first : first + 2]) for first in range(0, len(parts), 2))
     drawn = "".join(f'<div style="display: inline-block; white-space: nowrap">{pair}</div>' for pair in pairs)
-    return f'<div style="max-width: {4 * SMALL + 24}px; margin: 0 auto">{drawn}</div>'
+    return f'<div style="max-width: {4 * side + 24}px; margin: 0 auto">{drawn}</div>'
 
 
 def _in_words(how: str) -> str:
@@ -150,31 +169,34 @@ def _only(item: Item, subset: Sequence[str]) -> Item:
 
 @explorer
 def explore_objectives(exhibits: Sequence[Exhibit]) -> widgets.VBox:
-    """One input, every model: choose its class, and which of its modalities are given."""
+    """One input, every model: choose its class or attribute, and which of its modalities are given."""
     exhibits = comparable(exhibits)
     picture = widgets.HTML()
     shown = controls.models(exhibits, range(len(exhibits)))
-    digit, following, given = controls.classes(), controls.next_example(), controls.given(exhibits[0])
+    first = exhibits[0]
+    kind = face_kinds(first) if isinstance(first.subject, Faces) else controls.classes()
+    following, given = controls.next_example(f"another {first.subject.another}"), controls.given(first)
     fusion = widgets.Dropdown(options=[(OWN, "own"), *POSTERIORS.items()], description="posterior")
     warmth, again = controls.temperature(), controls.resample("contents")
 
     def redraw(*_: object) -> None:
-        whole = test_item(exhibits[0], digit.value, following.clicks)
+        whole = test_item(first, kind.value, following.clicks)
+        label = first.data.labels[test_row(first, kind.value, following.clicks)]
         item = {letter: x for letter, x in whole.items() if given[letter].value}
         own = fusion.value == "own"
         wish = Wish("" if own else fusion.value, warmth.value, draws=WISH.draws, seed=again.clicks)
         try:
             chosen = [exhibits[place] for place in shown.value]
-            picture.value = draw_objectives(chosen, item, digit.value, wish, own)
+            picture.value = draw_objectives(chosen, item, label, wish, own)
         except ValueError as error:
             picture.value = pictures.page(pictures.message(str(error)))
 
-    controls.on_change([shown, digit, following, *given.values(), fusion, warmth, again], redraw)
+    controls.on_change([shown, kind, following, *given.values(), fusion, warmth, again], redraw)
     redraw()
     return named(
         widgets.VBox(
             [
-                controls.row(digit, following),
+                controls.row(kind, following),
                 controls.row(*given.values()),
                 controls.row(fusion, warmth, again),
                 *([shown] if len(exhibits) > 1 else []),

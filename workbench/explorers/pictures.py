@@ -14,7 +14,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from workbench.plotting import text_of
+from workbench.plotting import is_description, text_of
 
 SIDE = 84  # pixels of a picture's longer side on the page
 BLOCKS = "▁▂▃▄▅▆▇█"  # a probability from 0 to 1 as the height of a bar
@@ -26,7 +26,10 @@ STYLE = """<style>
 .workbench img { image-rendering: pixelated; display: block; margin: 0 auto 2px; border: 1px solid #555 }
 .workbench .text { font: 15px/1.25 monospace; white-space: pre; margin: 0 }
 .workbench .bars { opacity: .45 }
+.workbench .words { font-size: 12px; line-height: 1.35; text-align: left; min-width: 96px; max-width: 240px;
+  overflow-wrap: anywhere; margin: 0 auto }
 .workbench .note { font-size: 12px; line-height: 1.3; white-space: normal; opacity: .85 }
+.workbench td .note { max-width: 210px; margin: 0 auto }
 .workbench .alert { border-left: 4px solid #b34700; padding: 2px 8px; margin: 4px 0 }
 </style>"""
 
@@ -56,12 +59,11 @@ def note(*lines: str) -> str:
     return f'<div class="note">{"<br>".join(map(escape, lines))}</div>'
 
 
-def cell(name: str, x: Tensor, opinion: Float[Tensor, "10"] | None = None, side: int = SIDE) -> str:
-    """One value of a modality and, below it, what the judge says; `name` begins its alternative text.
+def cell(name: str, x: Tensor, said: str = "", side: int = SIDE) -> str:
+    """One value of a modality and, below it, what the judge has said; `name` begins its alternative text.
 
-    An image `[C, H, W]` becomes a picture; tokens `[8]` and probabilities `[8, alphabet]` become text.
+    An image `[C, H, W]` becomes a picture; tokens `[length]` and probabilities `[length, alphabet]` become text.
     """
-    said = "" if opinion is None else verdict(opinion)
     below = note(said) if said else ""
     if x.dim() != 3:
         return characters(x) + below
@@ -69,15 +71,13 @@ def cell(name: str, x: Tensor, opinion: Float[Tensor, "10"] | None = None, side:
     return f'<img alt="{alt}" src="{data_url(to_png(x))}" height="{side}">{below}'
 
 
-def verdict(opinion: Float[Tensor, "10"]) -> str:
-    """The likeliest class and its probability: "7 (98 %)"; and the next one, where it has a tenth or more."""
-    best, second = opinion.topk(2).indices.tolist()
-    said = f"{best} ({opinion[best]:.0%})"
-    return said if opinion[second] < 0.1 else f"{said}, {second} ({opinion[second]:.0%})"
-
-
 def characters(x: Tensor) -> str:
-    """A string; of probabilities the likeliest characters, and below each of them a bar as high as its probability."""
+    """A string; of probabilities the likeliest characters, and below each of them a bar as high as its probability.
+
+    A description is shown as words, without its filling and without bars.
+    """
+    if is_description(x):
+        return f'<div class="words">{escape(text_of(x)) or "no attribute"}</div>'
     string = escape(text_of(x).replace(" ", "·"))
     if not x.is_floating_point():
         return f'<pre class="text">{string}</pre>'
@@ -92,7 +92,7 @@ def to_png(x: Float[Tensor, "C H W"]) -> bytes:
     """An image in [0, 1] as the bytes of a PNG file of as many pixels; values beyond are cut."""
     pixels = (x.detach().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
     buffer = io.BytesIO()
-    Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]).save(buffer, format="png")
+    Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]).save(buffer, format="png", compress_level=1)
     return buffer.getvalue()
 
 

@@ -1,11 +1,11 @@
 """Small trained models that come with the project, so that sliders move without a training first.
 
-`workbench ship RUN ...` writes them to `data/models/METHOD`: config.json of the run, weights and judges. Matrices and
+`workbench ship RUN ...` writes them to `data/models/METHOD`, those of faces to `data/models/faces/METHOD`: config.json
+of the run, weights and, beside the methods, judges. Matrices and
 kernels are kept in 8 bits with one scale for each row, a quarter of their size; the coherences in metrics.json are
 those of the weights as they are kept.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,11 +15,12 @@ import safetensors
 import safetensors.torch
 from torch import Tensor, int8, nn
 
-from workbench.data.dataset import MultimodalDataset, load_dataset, parse_name
+from workbench.data.dataset import MultimodalDataset
+from workbench.data.sources import PORTRAITS, load_dataset, parse_name
 from workbench.evaluation import evaluate
-from workbench.metrics.classifiers import Classifier, classifiers_of
+from workbench.metrics.classifiers import Classifier, classifiers_of, note_of, with_note
 from workbench.model import MultimodalVAE
-from workbench.networks.classifiers import CLASSIFIERS
+from workbench.networks.classifiers import make_classifier
 from workbench.paths import project_root, replacing
 from workbench.runs import Run, build_model
 
@@ -27,11 +28,17 @@ SCALE = ".scale"  # what is added to a tensor's name for the scales of its rows
 WEIGHTS = "weights.safetensors"
 TEST_ITEMS = 2000  # behind the coherences that are kept with a model
 EMBEDDED = {"mnist": "uci", "svhn": "plain"}  # sources that have to be downloaded, and what the project has instead
+DIGITS, FACES = "", "faces"  # kinds of models, by the folder that holds them
 
 
-def models_dir() -> Path:
-    """Folder of the models that come with the project."""
-    return project_root() / "data" / "models"
+def models_dir(kind: str = DIGITS) -> Path:
+    """Folder of the models of a kind that come with the project."""
+    return project_root() / "data" / "models" / kind
+
+
+def kind_of(name: str) -> str:
+    """Where models of a data set are kept: those of digits in the folder itself, of faces in one within it."""
+    return FACES if name in PORTRAITS else DIGITS
 
 
 def pack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -68,12 +75,11 @@ def ship(run: Run, parent: Path | None = None) -> Path:
 
     metrics.json there holds the coherences of the packed weights on TEST_ITEMS test items.
     """
-    parent = parent or models_dir()
+    parent = parent or models_dir(kind_of(run.config.data))
     shipped = Run(parent / run.config.objective)
     _save(pack(run.model().state_dict()), shipped.folder / WEIGHTS)
-    for judge in classifiers_of(run.dataset("train"), run.dataset("test")):
-        note = {"accuracy": json.dumps(judge.accuracy)}
-        _save(pack(judge.network.state_dict()), _judge_file(parent, judge.source), note)
+    for judge in classifiers_of(run.dataset("train"), run.dataset("test"), width=run.config.judge_width):
+        _save(pack(judge.network.state_dict()), _judge_file(parent, judge.source), note_of(judge))
     shipped.write("config.json", run.read("config.json"))
     with TemporaryDirectory() as scratch:
         unpacked = Path(scratch) / WEIGHTS
@@ -82,9 +88,9 @@ def ship(run: Run, parent: Path | None = None) -> Path:
     return shipped.folder
 
 
-def shipped_runs() -> list[Run]:
+def shipped_runs(kind: str = DIGITS) -> list[Run]:
     """Folders of the models that come with the project: config.json, metrics.json and packed weights, no history."""
-    return [Run(path.parent) for path in sorted(models_dir().glob(f"*/{WEIGHTS}"))]
+    return [Run(path.parent) for path in sorted(models_dir(kind).glob(f"*/{WEIGHTS}"))]
 
 
 def shipped_model(run: Run, data: MultimodalDataset) -> MultimodalVAE:
@@ -92,9 +98,11 @@ def shipped_model(run: Run, data: MultimodalDataset) -> MultimodalVAE:
     return _unpacked(build_model(run.config, data), run.folder / WEIGHTS)
 
 
-def shipped_judges(name: str, data: MultimodalDataset) -> list[Classifier]:
+def shipped_judges(name: str, data: MultimodalDataset, width: float = 1.0) -> list[Classifier]:
     """The judges of the sources in a data set's name; FileNotFoundError when one does not come with the project."""
-    return [_judge(source, shape) for source, shape in zip(parse_name(name), data.shapes, strict=True)]
+    paths = [_judge_file(models_dir(kind_of(name)), source) for source in parse_name(name)]
+    networks = [make_classifier(shape, width) for shape in data.shapes]
+    return [_judge(*which) for which in zip(paths, parse_name(name), networks, strict=True)]
 
 
 def embedded(name: str, split: str = "test") -> MultimodalDataset:
@@ -102,11 +110,10 @@ def embedded(name: str, split: str = "test") -> MultimodalDataset:
     return load_dataset("-".join(EMBEDDED.get(source, source) for source in name.split("-")), split)
 
 
-def _judge(source: str, shape: tuple[int, ...]) -> Classifier:
-    path = _judge_file(models_dir(), source)
+def _judge(path: Path, source: str, network: nn.Module) -> Classifier:
     with safetensors.safe_open(path, "pt") as file:
-        accuracy = json.loads(file.metadata()["accuracy"])
-    return Classifier(_unpacked(CLASSIFIERS[shape](), path), source, accuracy)
+        note = file.metadata()
+    return with_note(_unpacked(network, path), source, note)
 
 
 def _judge_file(parent: Path, source: str) -> Path:

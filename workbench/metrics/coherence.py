@@ -1,13 +1,14 @@
 """Coherence of generations, judged by classifiers of the single modalities (Tables 2 and 15).
 
 Conditional: content from the posterior of a subset, styles from their prior; the fraction of generations that the
-judge gives the class of the given items. Random: content from p(c); do the generated modalities agree?
+judge gives the class of the given items. Random: content from p(c); do the generated modalities agree? Attributes of
+faces have average precisions instead (`metrics.attributes`).
 """
 
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 CLASSES = 10
@@ -31,9 +32,24 @@ def coherence_by_class(confused: Confusion) -> list[float]:
     return (counts.diagonal() / counts.sum(1)).tolist()
 
 
-def all_agree(predicted: Int[Tensor, "M n"]) -> float:
-    """Fraction of random generations that all judges give the same class: the paper's words (Appendix C.1.2)."""
-    return (predicted == predicted[0]).all(0).double().mean().item()
+def all_agree(predicted: Int[Tensor, "M n"] | Bool[Tensor, "M n attributes"]) -> float:
+    """Fraction of random generations that all judges give the same class: the paper's words (Appendix C.1.2).
+
+    Of attributes: the same one in every attribute.
+    """
+    same = (predicted == predicted[0]).all(0)
+    return (same.all(1) if same.dim() == 2 else same).double().mean().item()
+
+
+def attribute_agreement(there: Bool[Tensor, "M n attributes"]) -> tuple[float, float]:
+    """Fraction of attributes on which all judges of a random generation agree, and the same by chance.
+
+    By chance: of modalities that were generated independently of each other, with attributes as frequent in each as
+    they are. Where most attributes are rare that is most of the agreement, so neither number stands alone.
+    """
+    rate = there.double().mean(1)
+    chance = rate.prod(0) + (1 - rate).prod(0)
+    return (there == there[0]).all(0).double().mean().item(), chance.mean().item()
 
 
 def agreement_pattern(predicted: Int[Tensor, "M n"]) -> float:

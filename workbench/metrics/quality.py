@@ -163,7 +163,12 @@ def f_beta(curve: Curve, beta: float) -> float:
 
 
 def frechet_distance(one: Statistics, other: Statistics) -> float:
-    """Squared Fréchet distance of Gaussians with these means and covariances, by pytorch-fid; DataError without it."""
+    """Squared Fréchet distance of Gaussians with these means and covariances, by pytorch-fid; DataError without it.
+
+    Of n images with d features it is biased upwards, by about d / n: two samples of one Gaussian, whose standard
+    deviations fall evenly in the square root, are 2 % of its variance apart at d = 80 and n = 1,000 (0.2 % at 10,000),
+    and 15 % at d = 640 (1.5 %). So only distances of as many images by one extractor are compared.
+    """
     score = pytorch_fid("fid_score")
     moments = [array.numpy() for s in (one, other) for array in (s.mean, s.covariance)]
     with warnings.catch_warnings():

@@ -70,12 +70,19 @@ def repeated_probe(
 
     Every draw takes other items, the same for all names. With less than `draws` times `items` codes the draws overlap.
     """
-    passes = -(-items * draws // len(train_labels))
-    order = torch.cat([torch.randperm(len(train_labels), generator=generator) for _ in range(passes)])
     found = []
-    for rows in order[: items * draws].split(items):
+    for rows in few_items(len(train_labels), items, draws, generator):
         drawn = {name: codes[rows] for name, codes in train.items()}
         found.append(probe_all(drawn, train_labels[rows], test, test_labels))
     means = {name: float(np.mean([f[name] for f in found])) for name in train}
     errors = {name: float(np.std([f[name] for f in found], ddof=1) / np.sqrt(draws)) for name in train}
     return means, errors
+
+
+def few_items(
+    count: int, items: int, draws: int, generator: torch.Generator | None = None
+) -> tuple[Int[Tensor, "items"], ...]:
+    """Rows of `draws` sets of `items` out of `count`; they overlap only where there are too few."""
+    passes = -(-items * draws // count)
+    order = torch.cat([torch.randperm(count, generator=generator) for _ in range(passes)])
+    return order[: items * draws].split(items)

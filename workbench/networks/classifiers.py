@@ -1,13 +1,19 @@
-"""Classifiers of single modalities, the judges of coherence: Tables 6 and 7 as they can run, and one beyond them.
+"""Classifiers of single modalities, the judges of coherence: Tables 6, 7 and 8 as they can run, and one beyond them.
 
 Table 6 prints padding 1 for MNIST, which its last row of 128 features does not fit (k4 s2 p0 does), and one input
 channel for SVHN, which has three. Table 7 halves eight positions more often than they can be halved: two residual
-blocks are what fits. All return logits; use them in evaluation mode, or dropout stays on.
+blocks are what fits. Table 8 fits as it stands; its sigmoid is left to the caller. All return logits; use them in
+evaluation mode, or dropout stays on.
 """
+
+from collections.abc import Callable
 
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from workbench.data.attributes import ATTRIBUTES
+from workbench.networks import portraits
 
 CLASSES = 10
 
@@ -102,13 +108,63 @@ class TextClassifier(nn.Module):
         Probabilities are read as they are. Where a word's place is uncertain, the most likely character is a blank at
         every position, while the probabilities still tell the word.
         """
-        characters = x if x.dim() == 3 else F.one_hot(x, self.alphabet)
-        return self.layers(characters.transpose(1, 2).to(self.layers[0].weight.dtype))
+        return self.layers(_characters(x, self.alphabet, self.layers[0].weight))
 
 
-CLASSIFIERS: dict[tuple[int, ...], type[nn.Module]] = {
+class FaceClassifier(nn.Module):
+    """Convolution 3-128 k3 s2 p1, residual blocks 128-256-384-512-640, linear 40 (Table 8)."""
+
+    def __init__(self, width: float = 1.0) -> None:
+        super().__init__()
+        features = portraits.ImageEncoder(width)
+        self.layers = nn.Sequential(*features.layers, nn.Linear(features.features, len(ATTRIBUTES)))
+
+    def forward(self, x: Float[Tensor, "batch 3 64 64"]) -> Float[Tensor, "batch 40"]:
+        """Images in [0, 1] to the logits of 40 attributes."""
+        return self.layers(x)
+
+
+class DescriptionClassifier(nn.Module):
+    """Convolution 71-128 k3 s2 p1, residual blocks 128-256-384-512-640-768-896, linear 40 (Table 8)."""
+
+    def __init__(self, width: float = 1.0, alphabet: int = 71) -> None:
+        super().__init__()
+        self.alphabet = alphabet
+        sizes = portraits.channels((128, 256, 384, 512, 640, 768, 896), width)
+        self.layers = nn.Sequential(
+            nn.Conv1d(alphabet, sizes[0], 3, stride=2, padding=1),
+            *portraits.blocks(nn.Conv1d, sizes, -1),
+            nn.Flatten(),
+            nn.Linear(sizes[-1], len(ATTRIBUTES)),
+        )
+
+    def forward(self, x: Int[Tensor, "batch 256"] | Float[Tensor, "batch 256 alphabet"]) -> Float[Tensor, "batch 40"]:
+        """Tokens, or the probabilities a decoder gives for each position, to the logits of 40 attributes."""
+        return self.layers(_characters(x, self.alphabet, self.layers[0].weight))
+
+
+def _characters(x: Tensor, alphabet: int, like: Tensor) -> Float[Tensor, "batch alphabet length"]:
+    """Tokens as one-hot vectors, or probabilities as they are, as channels in the type of a network's weights."""
+    characters = x if x.dim() == 3 else F.one_hot(x, alphabet)
+    return characters.transpose(1, 2).to(like.dtype)
+
+
+CLASSIFIERS: dict[tuple[int, ...], Callable[..., nn.Module]] = {
     (1, 28, 28): MnistClassifier,
     (3, 32, 32): SvhnClassifier,
     (3, 28, 28): PolydigitsClassifier,
     (8,): TextClassifier,
+    (3, 64, 64): FaceClassifier,
+    (256,): DescriptionClassifier,
 }
+SCALABLE = ((3, 64, 64), (256,))  # shapes whose classifiers take a `width`, which multiplies their channels
+
+
+def make_classifier(shape: tuple[int, ...], width: float = 1.0) -> nn.Module:
+    """An untrained classifier for items of a shape; ValueError when none is known for it.
+
+    Those that have one width only take no notice of `width`.
+    """
+    if shape not in CLASSIFIERS:
+        raise ValueError(f"no classifier for shape {shape}: add a line to networks.classifiers.CLASSIFIERS")
+    return CLASSIFIERS[shape](width) if shape in SCALABLE else CLASSIFIERS[shape]()

@@ -1,0 +1,255 @@
+"""A trained model on trial: each part of an evaluation is a method that returns its sections of metrics.json.
+
+What depends on the kind of labels, one class or many attributes, is in `workbench.metrics.scores`.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from workbench.config import Config
+from workbench.data.dataset import Batch, MultimodalDataset
+from workbench.data.images import Labels
+from workbench.inference import (
+    EVERY_SUBSET_OF,
+    Encoded,
+    at_a_time,
+    codes,
+    encode_batches,
+    encode_rows,
+    evaluated_subsets,
+    style_codes,
+    subset_posteriors,
+)
+from workbench.metrics.classifiers import classifiers_of
+from workbench.metrics.generation import Conditional, Panel, judge_conditional, judge_random
+from workbench.metrics.latent import marginal_kl, rate
+from workbench.metrics.likelihood import Likelihoods, LogEstimate, log_likelihoods, summary
+from workbench.metrics.quality import prd_ceiling
+from workbench.metrics.representation import DRAWS, PAPER_ITEMS
+from workbench.metrics.scores import Score, score_of
+from workbench.model import MultimodalVAE
+from workbench.objectives import METHODS
+from workbench.runs import Run
+
+LIKELIHOOD_ITEMS = 200  # test items whose log-likelihoods are estimated where there are too many modalities for all
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """Items of a data set in batches, made anew and alike at every visit, so that all are never held at once."""
+
+    data: MultimodalDataset
+    rows: Int[Tensor, "n"]
+    seed: int  # of what a visit draws, such as the places of words
+    count: int | None = None  # of the items to show; None: all
+
+    def __iter__(self) -> Iterator[Batch]:
+        generator, left = torch.Generator().manual_seed(self.seed), len(self)
+        for rows in self.rows.split(at_a_time(self.data.shapes)):
+            if left <= 0:
+                return
+            values, present, labels = self.data.batch(rows, generator)
+            yield Batch(tuple(x[:left] for x in values), present[:, :left], labels[:left])
+            left -= len(rows)
+
+    def __len__(self) -> int:
+        return len(self.rows) if self.count is None else min(self.count, len(self.rows))
+
+    @property
+    def batches(self) -> int:
+        """How many batches there are."""
+        return -(-len(self) // at_a_time(self.data.shapes))
+
+
+@dataclass
+class Trial:
+    """A model under evaluation: its data, posteriors and noise, a bar that moves, and what each part took."""
+
+    config: Config
+    model: MultimodalVAE
+    train: MultimodalDataset
+    test: MultimodalDataset
+    tests: Items
+    tested: Encoded
+    generator: torch.Generator
+    bar: tqdm
+    progress: bool
+    seconds: dict[str, float] = field(default_factory=dict)
+    by_attribute: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    @contextmanager
+    def of(
+        cls, run: Run, weights: Path | None, limit: int | None, seed: int, progress: bool, parts: Sequence[str]
+    ) -> Iterator["Trial"]:
+        """A trial of a run's model on its test split."""
+        train, test = run.dataset("train"), run.dataset("test")
+        # this layout of the images in memory makes the decoders some 20 % faster on a CPU, and changes nothing else
+        model = run.model(weights).to(memory_format=torch.channels_last)
+        generator = torch.Generator().manual_seed(seed)
+        tests = Items(test, test.first_repeat(limit), seed)
+        hows, subsets = len(METHODS[run.config.objective].inference), len(evaluated_subsets(model.letters))
+        generated = hows * subsets * bool({"coherence", "quality"} & set(parts))
+        total = hows * ("probe" in parts) + hows * ("full_probe" in parts) + generated
+        with tqdm(total=total, desc="evaluation", disable=not progress) as bar:
+            trial = cls(run.config, model, train, test, tests, encode_batches(model, tests), generator, bar, progress)
+            bar.total += trial.for_likelihoods.batches * ("likelihood" in parts)
+            yield trial
+
+    @property
+    def hows(self) -> tuple[str, ...]:
+        """The posteriors of subsets to look at."""
+        return METHODS[self.config.objective].inference
+
+    @property
+    def labels(self) -> Labels:
+        """Classes or attributes of the test items."""
+        return torch.cat([labels for _, labels in self.tested])
+
+    @property
+    def score(self) -> Score:
+        """What is counted."""
+        return score_of(self.test.labels)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What metrics.json says of its score; of attributes also every number one by one, of the parts done so far."""
+        told = self.score.told(self.train, self.labels)
+        return told | {"by_attribute": self.by_attribute} if self.by_attribute else told
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Name a part in the bar and add up its seconds."""
+        self.bar.set_description(f"evaluation: {name}")
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 1)
+
+    def latents(self) -> dict[str, Any]:
+        """Where the posteriors of all subsets lie, each one and in the aggregate."""
+        found: dict[str, Any] = {"rate": {}, "marginal_kl": {}}
+        with self.part("latent"):
+            for how in self.hows:
+                posteriors = subset_posteriors(self.model, self.tested, how, self.config.prior_weight)
+                same = torch.Generator().manual_seed(self.generator.initial_seed())  # noise for every posterior
+                found["rate"][how] = {name: rate(q, same) for name, q in posteriors.items()}
+                found["marginal_kl"][how] = {name: marginal_kl(q) for name, q in posteriors.items()}
+        return found
+
+    def probes(self) -> dict[str, Any]:
+        """The paper's linear probe on few items, many times."""
+        found: dict[str, Any] = {"linear_probe": {}, "linear_probe_error": {}}
+        rows = torch.randint(len(self.train), (PAPER_ITEMS * DRAWS,), generator=self.generator)
+        with self.part("probe"):
+            fitted = encode_rows(self.model, self.train, rows, self.generator)
+            labels = torch.cat([y for _, y in fitted])
+            for how in self.hows:
+                same = torch.Generator().manual_seed(self.generator.initial_seed())  # items for every posterior
+                few = self.score.few(self._codes(fitted, how), labels, self._codes(self.tested, how), self.labels, same)
+                found["linear_probe"][how], found["linear_probe_error"][how] = few.mean, few.error
+                self._keep("linear_probe", how, few.by_attribute)
+                self.bar.update()
+        return found
+
+    def full_probes(self) -> dict[str, Any]:
+        """Linear probes on the content of all training items, or many, and on their styles."""
+        found: dict[str, Any] = {"linear_probe_full": {}}
+        with self.part("full probe"):
+            fitted = encode_rows(self.model, self.train, self.score.rows(self.train, self.generator), self.generator)
+            labels = torch.cat([y for _, y in fitted])
+            styles = [style_codes(self.model, part) for part in (fitted, self.tested)]
+            of_styles = self.score.many(styles[0], labels, styles[1], self.labels)
+            found["style_probe"] = of_styles.mean
+            self.by_attribute |= {"style_probe": of_styles.by_attribute} if of_styles.by_attribute else {}
+            for how in self.hows:
+                many = self.score.many(self._codes(fitted, how), labels, self._codes(self.tested, how), self.labels)
+                found["linear_probe_full"][how] = many.mean
+                self._keep("linear_probe_full", how, many.by_attribute)
+                self.bar.update()
+        return found
+
+    def _codes(self, encoded: Encoded, how: str) -> dict[str, Tensor]:
+        return codes(self.model, encoded, how, self.config.prior_weight)
+
+    def _keep(self, section: str, how: str, found: dict[str, Any]) -> None:
+        """Numbers of single attributes, where there are any."""
+        if found:
+            self.by_attribute.setdefault(section, {})[how] = found
+
+    def generations(self, inception: Path | None, with_quality: bool) -> dict[str, Any]:
+        """Coherence, conditional and random, with the classes that were confused, and quality of images."""
+        with self.part("judges"):
+            judges = classifiers_of(self.train, self.test, self.progress, self.config.judge_width)
+            panel = Panel.of(self.model, judges, self.tests, inception)
+        conditional: dict[str, Conditional] = {}
+        with self.part("generation"):
+            judged, random = judge_random(self.model, panel, len(self.labels), self.generator, with_quality)
+            for how in self.hows:
+                conditional[how] = judge_conditional(
+                    self.model, self.tested, panel, how, self.generator, self.config.prior_weight, with_quality,
+                    self.bar.update,
+                )  # fmt: skip
+        found = self._coherence(panel, conditional) | {"random_coherence": self.score.agreement(judged)}
+        if with_quality:
+            names = {letter: images.extractor.name for letter, images in panel.real.items()}
+            measured = {"features": names, "ceiling": prd_ceiling(), "images": len(self.labels), "random": random}
+            found["quality"] = measured | {"conditional": {how: seen.quality for how, seen in conditional.items()}}
+        return found
+
+    def _coherence(self, panel: Panel, conditional: dict[str, Conditional]) -> dict[str, Any]:
+        """The judges' own scores, those of conditional generations, and the tallies behind them."""
+        tallies = {how: seen.tallies for how, seen in conditional.items()}
+        found: dict[str, Any] = {
+            "classifier_accuracy": {letter: judge.accuracy for letter, judge in panel.judges.items()},
+            "coherence": _each(tallies, self.score.number),
+        }
+        if self.labels.dim() == 1:
+            return found | {"confusion": tallies}
+        self.by_attribute |= {"coherence": tallies}
+        self.by_attribute["judges"] = {letter: [*judge.precisions] for letter, judge in panel.judges.items()}
+        return found | {"written": {how: seen.written for how, seen in conditional.items()}}
+
+    @property
+    def for_likelihoods(self) -> Items:
+        """All test items, or few where each costs a decoder pass for every draw, subset and modality of many."""
+        many = len(self.model.modalities) > EVERY_SUBSET_OF
+        return replace(self.tests, count=LIKELIHOOD_ITEMS if many else self.score.likelihood_items)
+
+    def likelihoods(self, samples: int) -> dict[str, Any]:
+        """Log-likelihoods given the evaluated subsets: joint, conditional and predictive."""
+        weight, parts, items = self.config.prior_weight, [], self.for_likelihoods
+        # in the precision of the training: in bfloat16 ln p(X) moves by some 0.1 nats an item, far below its error
+        half = torch.autocast("cpu", torch.bfloat16, enabled=self.config.precision == "bfloat16")
+        with self.part("likelihood"), half:
+            for batch in items:
+                parts.append(log_likelihoods(self.model, batch, self.hows, samples, self.generator, weight))
+                self.bar.update()
+        tables: dict[str, Any] = {"samples": samples, "items": len(items), "X": {}, "given": {}, "predictive": {}}
+        for how in self.hows:
+            found = Likelihoods.joined([part[how] for part in parts])
+            tables["X"][how] = _summaries(found.joint)
+            tables["given"][how] = {target: _summaries(row) for target, row in found.conditional.items()}
+            tables["predictive"][how] = {target: _summaries(row) for target, row in found.predictive.items()}
+        return {"log_likelihood": tables}
+
+
+def _each(
+    tallies: dict[str, dict[str, dict[str, list]]], number: Callable[[list], float]
+) -> dict[str, dict[str, dict[str, float]]]:
+    return {
+        how: {target: {given: number(tally) for given, tally in row.items()} for target, row in table.items()}
+        for how, table in tallies.items()
+    }
+
+
+def _summaries(row: dict[str, LogEstimate]) -> dict[str, dict[str, float]]:
+    return {given: summary(estimate) for given, estimate in row.items()}
