@@ -1,11 +1,15 @@
 """What several test files share: tiny models and batches, and a tiny data set of real digits."""
 
+import base64
+import io
 import math
+import re
 from unittest import mock
 
 import ipywidgets as widgets
 import numpy as np
 import torch
+from PIL import Image
 from sklearn.datasets import load_digits
 from torch import nn
 
@@ -168,3 +172,9 @@ def controls_of(explorer: widgets.VBox) -> dict[str, widgets.Widget]:
     *rows, picture = [child for child in explorer.children if not isinstance(child, Names)]
     flat = [control for row in rows for control in (row.children if isinstance(row, widgets.Box) else [row])]
     return {control.description: control for control in flat} | {"picture": picture}
+
+
+def images(html: str) -> list[np.ndarray]:
+    """The pixels of all pictures of a page."""
+    found = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
+    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))) for data in found]

@@ -182,13 +182,11 @@ def test_without_pillow_the_cure_is_named(root, monkeypatch):
 # ------------------------------------------------------------------------------------------------ interrupted builds
 
 
-@pytest.mark.parametrize("damaged", [False, True])
-def test_an_interrupted_build_goes_on(root, monkeypatch, decoded, damaged):
-    if damaged:
-        damage(photo(root / "celeba", 3), "half")
+def interrupt(root, monkeypatch, name):
+    """Begin a build and stop it, as Ctrl-C does, when it comes to an image."""
 
     def interrupted(path):
-        if path.name == "000022.jpg":
+        if path.name == name:
             raise KeyboardInterrupt
         return read_photo(path)
 
@@ -196,6 +194,14 @@ def test_an_interrupted_build_goes_on(root, monkeypatch, decoded, damaged):
         patch.setattr(celeba_build, "read_photo", interrupted)
         with pytest.raises(KeyboardInterrupt):
             load_celeba("train", root)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_an_interrupted_build_goes_on(root, monkeypatch, decoded, damaged):
+    if damaged:
+        damage(photo(root / "celeba", 3), "half")
+
+    interrupt(root, monkeypatch, "000022.jpg")
     assert [name[0] for name in caches()] == ["."]  # nothing that a loader would take for whole
     assert_equal(load(root), expected(root, *[3] * damaged))
     assert sorted(decoded) == names(*range(17, 41)) and set(decoded.values()) == {1}
@@ -228,16 +234,7 @@ def test_a_killed_build_goes_on(root, decoded):
 
 def half_built(root, monkeypatch):
     """The hidden folder of a build that was stopped after 16 images."""
-
-    def interrupted(path):
-        if path.name == "000020.jpg":
-            raise KeyboardInterrupt
-        return read_photo(path)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(celeba_build, "read_photo", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            load_celeba("train", root)
+    interrupt(root, monkeypatch, "000020.jpg")
     (folder,) = paths.cache_dir().glob(".celeba-*.building")
     return folder
 

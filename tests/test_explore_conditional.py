@@ -1,14 +1,11 @@
 """The conditional explorer: what is generated, what is shown, and every control moved."""
 
-import base64
-import io
-import re
 import statistics
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from helpers import images
 
 from workbench.explorers import generation, pictures
 from workbench.explorers.conditional import StyleSliders, draw_conditional, explore_conditional
@@ -29,12 +26,6 @@ def mmjsd(models):
 @pytest.fixture
 def explorer(models):
     return explore_conditional(models)
-
-
-def images(html: str) -> list[np.ndarray]:
-    """The pixels of all pictures of a page."""
-    found = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
-    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))) for data in found]
 
 
 def test_text_alone_generates_the_digit_that_it_names(mmjsd):

@@ -1,7 +1,5 @@
 """Faces and descriptions in every explorer: what is given, what is generated, and what is said about it."""
 
-import base64
-import io
 import re
 from dataclasses import replace
 
@@ -9,8 +7,7 @@ import numpy as np
 import portraits
 import pytest
 import torch
-from helpers import controls_of
-from PIL import Image
+from helpers import controls_of, images
 
 from workbench.data.attributes import PHRASES, describe, encode, parse
 from workbench.explorers import generation, grids, latent_drawing, objectives
@@ -38,11 +35,6 @@ def exhibit(models):
 @pytest.fixture
 def explorer(models):
     return explore_conditional(models)
-
-
-def images(html: str) -> list[np.ndarray]:
-    found = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
-    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))) for data in found]
 
 
 def opinion_of(**chances: float) -> torch.Tensor:
