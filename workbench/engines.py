@@ -23,6 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
+from workbench.cores import cores
 from workbench.notebook_parameters import did_you_mean
 from workbench.paths import data_root, environment, project_root
 
@@ -85,11 +86,6 @@ def open_engine(
 
 
 # How many at a time
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def local_workers(jobs: int) -> int:

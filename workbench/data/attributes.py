@@ -12,7 +12,7 @@ from jaxtyping import Bool, Int, Integer, UInt8
 from torch import Tensor
 
 from workbench.data.images import Images
-from workbench.data.text import ALPHABET, decode
+from workbench.data.text import ALPHABET, decode, tokens_of
 
 # In the order of CelebA's list, which is alphabetical.
 _NAMES = """
@@ -53,13 +53,7 @@ def _nearest(word: str) -> str:
 
 def encode(text: str) -> UInt8[Tensor, "256"]:
     """Tokens of a description, filled at the end with "*" and cut at 256; ValueError outside the alphabet."""
-    if unknown := sorted(set(text) - set(ALPHABET)):
-        raise ValueError(f"{text!r} holds characters outside the alphabet: {''.join(unknown)!r}")
-    return _tokens(text[:LENGTH].ljust(LENGTH, FILL))
-
-
-def _tokens(text: str) -> UInt8[Tensor, "characters"]:
-    return torch.tensor([ALPHABET.index(character) for character in text], dtype=torch.uint8)
+    return tokens_of(text.ljust(LENGTH, FILL))[:LENGTH]
 
 
 def encode_attributes(attributes: Bool[Tensor, "n 40"]) -> UInt8[Tensor, "n 256"]:
@@ -72,7 +66,7 @@ def encode_attributes(attributes: Bool[Tensor, "n 40"]) -> UInt8[Tensor, "n 256"
         for some, piece in ((rows[~follows], phrase), (rows[follows], f", {phrase}")):
             places = ends[some, None] + torch.arange(len(piece))
             inside = places < LENGTH
-            tokens[some[:, None].expand_as(places)[inside], places[inside]] = _tokens(piece).expand_as(places)[inside]
+            tokens[some[:, None].expand_as(places)[inside], places[inside]] = tokens_of(piece).expand_as(places)[inside]
             ends[some] += len(piece)
     return tokens
 

@@ -15,6 +15,7 @@ from typing import IO, NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
+from workbench.cores import cores
 from workbench.data.celeba_photos import SIDE, Unusable, read_photo, require_pillow, strictly
 from workbench.data.images import DataError
 from workbench.paths import replacing
@@ -52,7 +53,7 @@ def decode_all(folder: Path, photos: Path, names: list[str]) -> Done:
         strictly(),
         (folder / ARRAY).open("r+b") as array,
         (folder / JOURNAL).open("a") as journal,
-        ThreadPoolExecutor(_cores()) as pool,
+        ThreadPoolExecutor(cores()) as pool,
     ):
         array.truncate(len(_header(0)) + done.rows * _BYTES)
         array.seek(0, os.SEEK_END)
@@ -121,10 +122,6 @@ def _write(stream: IO, content: bytes | str) -> None:
     stream.write(content)
     stream.flush()
     os.fsync(stream.fileno())
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check_space(folder: Path, needed: int) -> None:

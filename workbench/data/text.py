@@ -34,9 +34,14 @@ def encode(text: str) -> UInt8[Tensor, "8"]:
     """Tokens of `text`, filled with blanks to 8; ValueError when it is longer or leaves the alphabet."""
     if len(text) > LENGTH:
         raise ValueError(f"{text!r} has {len(text)} characters: a string of this modality has at most {LENGTH}")
+    return tokens_of(text.ljust(LENGTH))
+
+
+def tokens_of(text: str) -> UInt8[Tensor, "characters"]:
+    """Tokens of a text of any length; ValueError when it leaves the alphabet."""
     if unknown := sorted(set(text) - set(ALPHABET)):
         raise ValueError(f"{text!r} holds characters outside the alphabet: {''.join(unknown)!r}")
-    return torch.tensor([_TOKEN[character] for character in text.ljust(LENGTH)], dtype=torch.uint8)
+    return torch.tensor([_TOKEN[character] for character in text], dtype=torch.uint8)
 
 
 def decode(tokens: Integer[Tensor, "*batch length"]) -> list[str]:

@@ -9,14 +9,13 @@ no test item has has none (NaN) and is left out of means.
 import math
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from workbench.data.attributes import PHRASES
 from workbench.data.text import decode
-from workbench.metrics.representation import DRAWS, MAX_ITER, PAPER_ITEMS, few_items
+from workbench.metrics.representation import DRAWS, MAX_ITER, PAPER_ITEMS, few_items, standard_error
 
 TRAIN_ITEMS = 20_000  # training items, drawn at random, that the probe on many items learns from
 TOLERANCE = 1e-4  # of the gradient's largest entry, scikit-learn's default
@@ -133,16 +132,12 @@ def repeated_attribute_probe(
 
     Beside it the standard error over the draws of the mean over attributes. Draws are those of `repeated_probe`.
     """
-    found = [
-        {name: attribute_probe(x[rows], train_labels[rows], test[name], test_labels) for name, x in train.items()}
-        for rows in few_items(len(train_labels), items, draws, generator)
-    ]
-    precisions = {name: torch.stack([f[name] for f in found]) for name in train}
-    errors = {
-        name: float(np.std([mean_precision(row) for row in p], ddof=1) / np.sqrt(draws))
-        for name, p in precisions.items()
-    }
-    return {name: p.mean(0) for name, p in precisions.items()}, errors
+    found = {name: [] for name in train}
+    for rows in few_items(len(train_labels), items, draws, generator):
+        for name, x in train.items():
+            found[name].append(attribute_probe(x[rows], train_labels[rows], test[name], test_labels))
+    means = {name: torch.stack(precisions).mean(0) for name, precisions in found.items()}
+    return means, {name: standard_error([mean_precision(p) for p in row]) for name, row in found.items()}
 
 
 def written(characters: Float[Tensor, "n length alphabet"]) -> Bool[Tensor, "n 40"]:

@@ -5,7 +5,7 @@ estimate of high variance, so it is repeated on other batches, and the same prob
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -70,13 +70,17 @@ def repeated_probe(
 
     Every draw takes other items, the same for all names. With less than `draws` times `items` codes the draws overlap.
     """
-    found = []
+    found = {name: [] for name in train}
     for rows in few_items(len(train_labels), items, draws, generator):
-        drawn = {name: codes[rows] for name, codes in train.items()}
-        found.append(probe_all(drawn, train_labels[rows], test, test_labels))
-    means = {name: float(np.mean([f[name] for f in found])) for name in train}
-    errors = {name: float(np.std([f[name] for f in found], ddof=1) / np.sqrt(draws)) for name in train}
-    return means, errors
+        for name, x in train.items():
+            found[name].append(linear_probe(x[rows], train_labels[rows], test[name], test_labels))
+    means = {name: float(np.mean(accuracies)) for name, accuracies in found.items()}
+    return means, {name: standard_error(accuracies) for name, accuracies in found.items()}
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """Of the mean of independent values."""
+    return float(np.std(values, ddof=1) / np.sqrt(len(values)))
 
 
 def few_items(
