@@ -16,6 +16,7 @@ from workbench import checkpoint, paths, runs, speed
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.sources import load_dataset
+from workbench.errors import WorkbenchError
 from workbench.model import MultimodalVAE
 from workbench.objectives import METHODS, Loss, method
 from workbench.runs import Run
@@ -24,7 +25,7 @@ from workbench.stepping import Step
 LOG_EVERY = 50  # steps between two rows of history.csv
 
 
-class TrainingDiverged(RuntimeError):
+class TrainingDiverged(WorkbenchError):
     """A loss became NaN or infinite; the message names the step, the term and the last good checkpoint."""
 
 
