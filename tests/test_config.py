@@ -125,7 +125,7 @@ OTHER_VALUES = {
     "precision": "bfloat16",
     "snapshot_every": 5,
 }
-ELSEWHERE = {"preset": "paper", "data_root": "/elsewhere", "device": "cpu", "checkpoint_every": 5}
+ELSEWHERE = {"preset": "paper", "data_root": "/elsewhere", "device": "cpu", "compiled": "off", "checkpoint_every": 5}
 
 
 def test_every_field_is_either_what_or_where():

@@ -102,3 +102,26 @@ if not {broken}:
     assert torchvision.ops.nms(boxes, torch.tensor([1., 2., 3.]), 0.5).tolist() == [2, 1]
 """)
     assert result.returncode == 0, result.stderr
+
+
+def test_without_need_of_torch_the_package_does_not_import_it():
+    """Neither the package nor its command line until it does something: importing torch takes seconds."""
+    result = python("""
+import sys, workbench
+from workbench import cli
+sys.argv = ["workbench", "--help"]
+try:
+    cli.main()
+except SystemExit as end:
+    assert not end.code
+print("torch" in sys.modules)
+""")
+    assert result.returncode == 0, result.stderr
+    assert "evaluate" in result.stdout and result.stdout.splitlines()[-1] == "False"
+
+
+def test_torchvision_is_repaired_even_where_torch_was_imported_first():
+    if importlib.util.find_spec("torchvision") is None:
+        pytest.skip("torchvision is not installed")
+    result = python("import torch, workbench, torchvision; print(torchvision.__version__)")
+    assert result.returncode == 0, result.stderr

@@ -21,7 +21,9 @@ from workbench.data.sources import load_dataset
 from workbench.objectives import METHODS, Loss
 from workbench.training import TrainingDiverged, fit, pick_device
 
-SMALL = Config(data="uci-text", repeats=2, batch_size=8, steps=12, checkpoint_every=5, device="cpu", style_dim=2)
+SMALL = Config(
+    data="uci-text", repeats=2, batch_size=8, steps=12, checkpoint_every=5, device="cpu", compiled="off", style_dim=2
+)
 
 
 @pytest.fixture

@@ -4,4 +4,4 @@ from workbench import _torchvision
 
 __version__ = "0.1.0"
 
-_torchvision.repair()
+_torchvision.repair_on_import()

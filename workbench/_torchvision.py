@@ -9,12 +9,26 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
-
-import torch
+from typing import Any
 
 _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 _OPERATORS = ("nms", "qnms")
-_kept: list[torch.library.Library] = []  # the declarations end with the life of their library
+_kept: list[Any] = []  # the declarations end with the life of their library
+
+
+def repair_on_import() -> None:
+    """Repair when somebody imports torchvision; until then not even torch is imported, which takes seconds."""
+    if "torchvision" not in sys.modules:
+        sys.meta_path.insert(0, _Repair())
+
+
+class _Repair:
+    """A finder that finds nothing: it only learns that torchvision is about to be imported."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == "torchvision":
+            sys.meta_path.remove(self)
+            repair()
 
 
 def repair() -> bool:
@@ -22,6 +36,8 @@ def repair() -> bool:
 
     Does nothing without torchvision, when it is imported already, or when its extension loads (a matched pair).
     """
+    import torch
+
     if "torchvision" in sys.modules or hasattr(torch.ops.torchvision, "nms"):
         return False
     package = importlib.util.find_spec("torchvision")  # finds, does not import
@@ -36,6 +52,8 @@ def repair() -> bool:
 
 def _extension_loads(package: importlib.machinery.ModuleSpec) -> bool:
     """Try what torchvision itself does first when it is imported; loading a library once more is harmless."""
+    import torch
+
     if os.name == "nt":
         # Torchvision prepares the search for DLLs before it loads: a failure here would not mean one there, and
         # operators declared twice abort the process.

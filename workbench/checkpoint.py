@@ -45,9 +45,13 @@ def load(
     generator.set_state(tensors["generator"])
     model.load_state_dict(_below(tensors, "model."))
     slots: dict[int, dict[str, Tensor]] = {}
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     for name, tensor in _below(tensors, "optimizer.").items():
         index, slot = name.split(".", 1)
-        slots.setdefault(int(index), {})[slot] = tensor
+        weight = weights[int(index)]
+        # a fused optimiser walks through memory: its state must lie there as the weight does, e.g. channels last
+        laid_out = torch.empty_like(weight).copy_(tensor) if tensor.shape == weight.shape else tensor
+        slots.setdefault(int(index), {})[slot] = laid_out
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
     return state
 

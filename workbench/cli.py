@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from workbench.errors import WorkbenchError
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 data_app = typer.Typer(no_args_is_help=True, help="Downloaded data sets: fetch them, check them.")
 app.add_typer(data_app, name="data")
@@ -207,10 +209,7 @@ def _parse(settings: list[str] | None) -> dict[str, object]:
 
 def main() -> None:
     """The console script: an expected error is one line and exit status 1, not a traceback."""
-    from workbench.data.images import DataError
-    from workbench.training import TrainingDiverged
-
     try:
         app()
-    except (ValueError, OSError, DataError, TrainingDiverged) as error:
+    except (ValueError, OSError, WorkbenchError) as error:
         raise SystemExit(f"workbench: {error}") from None

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 # Fields that say where and how to run, not what is computed: they do not enter the identity of a run.
-WHERE = ("preset", "data_root", "device", "checkpoint_every")
+WHERE = ("preset", "data_root", "device", "compiled", "checkpoint_every")
 PRECISIONS = ("float32", "bfloat16")
+COMPILED = ("auto", "on", "off")
 DYNAMIC_PRIORS = ("geometric", "arithmetic", "none")
 POSTERIORS = ("gaussian", "laplace")
 IMPORTANCE_SAMPLED = ("mmvae_iwae", "mmvae_dreg")  # objectives that need no closed form of any divergence
@@ -20,7 +21,7 @@ POSITIVE += ("width", "judge_width")
 # Appendix C.2.2 of the paper; the quick preset is the smallest training here in which no modality stays at chance.
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": dict(data="uci-plain-text", batch_size=32, steps=2000, epochs=0.0, content_first=0.75),
-    "paper": dict(data="mnist-svhn-text", batch_size=256, steps=0, epochs=50.0, content_first=0.0),
+    "paper": dict(data="mnist-svhn-text", batch_size=256, steps=0, epochs=50.0, content_first=0.0, precision="auto"),
 }
 # What a preset changes when there are modality-specific subspaces (MS).
 STYLE_PRESETS: dict[str, dict[str, Any]] = {"quick": {}, "paper": dict(epochs=100.0)}
@@ -65,7 +66,8 @@ class Config:
     learning_rate: float = 1e-3  # Adam (0.9, 0.999), no schedule, no clipping
     seed: int = 0
     device: str = "auto"  # auto | cpu | cuda | cuda:N | mps
-    precision: str = "float32"  # float32 | bfloat16 (autocast)
+    precision: str = "float32"  # float32 | bfloat16 (autocast) | auto: the faster one here
+    compiled: str = "auto"  # the objective through torch.compile: auto, where that saves time | on | off
     checkpoint_every: int = 1000  # steps
     snapshot_every: int = 0  # keep a copy of the weights every so many steps; 0: none
 
@@ -76,7 +78,9 @@ class Config:
             if isinstance(value, int) and field.type in (float, float | None):
                 object.__setattr__(self, field.name, float(value))  # 5 and 5.0 are one configuration
         _require(self.preset in PRESETS, f"unknown preset {self.preset!r}: choose one of {sorted(PRESETS)}")
-        _require(self.precision in PRECISIONS, f"unknown precision {self.precision!r}: choose one of {PRECISIONS}")
+        known = (*PRECISIONS, "auto")
+        _require(self.precision in known, f"unknown precision {self.precision!r}: choose one of {known}")
+        _require(self.compiled in COMPILED, f"unknown compiled {self.compiled!r}: choose one of {COMPILED}")
         _require(
             0 <= self.style_dim < self.latent_dim,
             f"style_dim {self.style_dim} leaves no content of latent_dim {self.latent_dim}: choose 0 to "

@@ -101,7 +101,8 @@ class Trial:
         generated = hows * subsets * bool({"coherence", "quality"} & set(parts))
         total = hows * ("probe" in parts) + hows * ("full_probe" in parts) + generated
         with tqdm(total=total, desc="evaluation", disable=not progress) as bar:
-            trial = cls(run.config, model, train, test, tests, encode_batches(model, tests), generator, bar, progress)
+            config = run.config.replace(precision=run.precision)  # what was chosen where it says auto
+            trial = cls(config, model, train, test, tests, encode_batches(model, tests), generator, bar, progress)
             bar.total += trial.for_likelihoods.batches * ("likelihood" in parts)
             yield trial
 

@@ -26,6 +26,7 @@ from workbench.losses import Loss, masked, reconstruction
 from workbench.model import MultimodalVAE, Posteriors
 
 CHUNK = 4096  # codes decoded at a time: what bounds the memory, and small enough for a processor's cache
+CHUNK_ON_CUDA = 32768  # there it is some gigabytes of memory that bound it
 
 
 def mmvae_iwae(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.Generator | None = None) -> Loss:
@@ -103,8 +104,8 @@ def decode_all(
 ) -> Float[Tensor, "N K M batch"]:
     """-ln p(x_n | s_n, c) of every draw, unweighted, zero where absent; about CHUNK draws at a time.
 
-    What the decoders computed on the way is thrown away and computed again for the gradient, so that memory does not
-    grow with K.
+    Where that makes several chunks, what the decoders computed on the way is thrown away and computed again for the
+    gradient, so that memory does not grow with K. Items do not meet: a batch of few (`items_at_a_time`) spares that.
     """
 
     def nll_of(content: Tensor, style: Tensor) -> Tensor:
@@ -112,9 +113,22 @@ def decode_all(
         nll = reconstruction(model, repeated(batch, times), content.flatten(0, 2), style.movedim(2, 0).flatten(1, 3))
         return nll.view(len(nll), *content.shape[:3])
 
-    at_a_time = max(1, CHUNK // (content.shape[1] * batch.size))
+    at_a_time = max(1, chunk_on(content.device) // (content.shape[1] * batch.size))
+    if at_a_time >= len(content):
+        return nll_of(content, style)
     chunks = zip(content.split(at_a_time), style.split(at_a_time), strict=True)
     return torch.cat([checkpoint(nll_of, *c, use_reentrant=False, preserve_rng_state=False) for c in chunks], dim=1)
+
+
+def items_at_a_time(batch_size: int, draws: int, device: torch.device) -> int:
+    """The most items, a divisor of the batch size, whose draws (so many of each) make one chunk; at least one."""
+    most = max(1, chunk_on(device) // draws)
+    return max(size for size in range(1, batch_size + 1) if batch_size % size == 0 and size <= most)
+
+
+def chunk_on(device: torch.device) -> int:
+    """Codes that are decoded at a time on a device."""
+    return CHUNK_ON_CUDA if device.type == "cuda" else CHUNK
 
 
 def repeated(batch: Batch, times: int) -> Batch:

@@ -70,7 +70,7 @@ def origins(runs: Sequence[Run]) -> Rows:
     groups: dict[tuple[str, str, str, int, str], list[Run]] = {}
     for run in runs:
         config = run.config
-        scale = (f"{steps_taken(run):,}", config.batch_size, config.precision)
+        scale = (f"{steps_taken(run):,}", config.batch_size, run.precision)
         groups.setdefault((config.data, label(run), *scale), []).append(run)
     rows = [["data", "method", "steps", "batch", "precision", "seeds", "trained", "evaluated", "machine"]]
     for (*names, batch, precision), group in groups.items():

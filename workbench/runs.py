@@ -1,6 +1,6 @@
 """Run folders: what a training leaves on disk, and how it is found and read back.
 
-    config.json          the configuration, the version of the code and the machine
+    config.json          the configuration, the version of the code and the machine, how steps were taken
     history.csv          the loss and its terms over the steps
     model.safetensors    the weights at the end
     checkpoint.json      where to resume: names checkpoint-STEP.safetensors
@@ -50,6 +50,11 @@ class Run:
     def config(self) -> Config:
         """The configuration it was started with; FileNotFoundError where there is none."""
         return Config(**self.read("config.json")["config"])
+
+    @property
+    def precision(self) -> str:
+        """The precision of its training steps: the configuration's, or what was chosen where that says auto."""
+        return self.read("config.json").get("speed", {}).get("precision", self.config.precision)
 
     @property
     def complete(self) -> bool:
@@ -233,12 +238,12 @@ def provenance() -> dict[str, str | None]:
         "date": datetime.now(UTC).date().isoformat(),
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "machine": f"{_processor()}, {torch.get_num_threads()} threads",
+        "machine": f"{processor()}, {torch.get_num_threads()} threads",
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name where the system tells it, else its architecture."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
@@ -264,7 +269,8 @@ def _commit() -> str | None:
 def save_weights(model: nn.Module, path: Path) -> None:
     """Write a model's weights as safetensors, whole or not at all."""
     with paths.replacing(path) as temporary:
-        safetensors.torch.save_file({name: t.detach().cpu() for name, t in model.state_dict().items()}, temporary)
+        weights = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+        safetensors.torch.save_file(weights, temporary)
 
 
 def _finite(value: Any) -> Any:

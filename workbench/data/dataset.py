@@ -28,6 +28,15 @@ class Batch(NamedTuple):
     def size(self) -> int:
         return len(self.labels)
 
+    def split(self, size: int) -> "list[Batch]":
+        """Batches of so many items, one after the other; the last has what is left."""
+        if size >= self.size:
+            return [self]
+        columns = [x.split(size) for x in self.values]
+        present = self.present.split(size, dim=1)
+        rows = zip(zip(*columns, strict=True), present, self.labels.split(size), strict=True)
+        return [Batch(*row) for row in rows]
+
 
 Storage = ImageStorage | TextStorage | DescriptionStorage
 

@@ -11,13 +11,14 @@ from jaxtyping import Bool, Float, Int, UInt8
 from safetensors import SafetensorError
 from torch import Tensor
 
+from workbench.errors import WorkbenchError
 from workbench.paths import cache_dir, locked, replacing
 
 SPLITS = ("train", "test")
 Labels = Int[Tensor, "N"] | Bool[Tensor, "N attributes"]  # one class of several, or which of several attributes
 
 
-class DataError(RuntimeError):
+class DataError(WorkbenchError):
     """A file of a data set is missing, truncated or corrupt; the message names the file and the cure in one line."""
 
 

@@ -1,0 +1,109 @@
+"""Which way of taking training steps is the fastest here: timed for a few steps, kept for the next run alike.
+
+`precision` and `compiled` of the configuration pin the choice; where they say "auto", candidates are timed on the model
+itself, without a step of the optimiser. Timings are kept in data/cache/speed; a run goes on in the way that it began.
+"""
+
+import hashlib
+import json
+import time
+
+import torch
+
+from workbench import paths
+from workbench.config import PRECISIONS, Config
+from workbench.data.dataset import Batches
+from workbench.model import MultimodalVAE
+from workbench.runs import Run, processor
+from workbench.stepping import Speed, Step
+
+WORTH_COMPILING = 300.0  # seconds of training from which on compiling is tried: it takes about one minute itself
+ROUNDS = 3  # timed steps of each candidate, after a first one
+SHAPING = ("objective", "latent_dim", "style_dim", "importance_samples", "posterior", "width", "dynamic_prior")
+
+
+def choose(config: Config, run: Run, model: MultimodalVAE, batches: Batches, steps: int) -> Speed:
+    """The speed that a run began with, else the pinned one, else the fastest of the candidates for so many steps.
+
+    What was chosen stands as "speed" in the run's config.json.
+    """
+    origin = run.read("config.json")
+    if "speed" in origin:
+        return Speed(**origin["speed"])
+    speed = _pinned(config) or _fastest(config, model, batches, steps)
+    run.write("config.json", {**origin, "speed": speed._asdict()})
+    return speed
+
+
+def _pinned(config: Config) -> Speed | None:
+    if "auto" not in (config.precision, config.compiled):
+        return Speed(config.precision, config.compiled == "on")
+    return None
+
+
+def _fastest(config: Config, model: MultimodalVAE, batches: Batches, steps: int) -> Speed:
+    precisions = PRECISIONS if config.precision == "auto" else (config.precision,)
+    timings = Timings(config, model, batches)
+    if config.compiled == "on":
+        return min((Speed(precision, True) for precision in precisions), key=timings.of_step)
+    eager = min((Speed(precision) for precision in precisions), key=timings.of_step)
+    left = timings.of_step(eager) * steps
+    if config.compiled == "off" or left < WORTH_COMPILING:
+        return eager
+    fast = Speed(eager.precision, True)
+    whole = timings.of_step(fast) * steps + timings.of_start(fast)
+    return fast if whole < left else eager
+
+
+class Timings:
+    """Seconds that steps like those of a configuration take on this machine: measured when asked for the first time."""
+
+    def __init__(self, config: Config, model: MultimodalVAE, batches: Batches) -> None:
+        self.config, self.model, self.batches = config, model, batches
+        self.file = paths.cache_dir() / "speed" / f"{_key(config, batches)}.json"
+
+    def of_step(self, speed: Speed) -> float:
+        """The best of some steps."""
+        return self._of(speed)[1]
+
+    def of_start(self, speed: Speed) -> float:
+        """The first step: of a compiled objective, mostly its compilation."""
+        return self._of(speed)[0]
+
+    def _of(self, speed: Speed) -> tuple[float, float]:
+        known = json.loads(self.file.read_text()) if self.file.is_file() else {}
+        name = f"{speed.precision}, {'compiled' if speed.compiled else 'eager'}"
+        if name not in known:
+            known[name] = [*self._measure(speed)]
+            with paths.replacing(self.file) as temporary:
+                temporary.write_text(json.dumps(known, indent=1) + "\n")
+        first, best = known[name]
+        return first, best
+
+    def _measure(self, speed: Speed) -> tuple[float, float]:
+        """Seconds of a first step, and of the fastest of those after it; weights and buffers stay as they are."""
+        generator = torch.Generator(self.batches.dataset.pairs.device).manual_seed(0)
+        batches = Batches(self.batches.dataset, self.batches.batch_size, generator)
+        step, seconds = Step(self.model, self.config.objective, speed), []
+        buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
+        for _ in range(ROUNDS + 1):
+            start = time.perf_counter()
+            step(next(batches), self.config, generator).total.item()  # waits for the device
+            seconds.append(time.perf_counter() - start)
+        self.model.zero_grad(set_to_none=True)
+        for name, buffer in self.model.named_buffers():
+            buffer.copy_(buffers[name])
+        return seconds[0], min(seconds[1:])
+
+
+def _key(config: Config, batches: Batches) -> str:
+    """What the time of a step depends on, as twelve hexadecimal digits."""
+    device = batches.dataset.pairs.device
+    like = {name: getattr(config, name) for name in SHAPING} | {
+        "batch": batches.batch_size,
+        "shapes": batches.dataset.shapes,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+    return hashlib.sha256(json.dumps(like, sort_keys=True).encode()).hexdigest()[:12]
