@@ -178,15 +178,15 @@ def _profile_table(rows: Sequence[Profile]) -> str:
 
 
 def significant(value: float) -> str:
-    """Three significant digits, without exponents."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    """Three significant digits, without an exponent where the number is large."""
+    return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"
 
 
 def _table(rows: Iterable[Any], columns: Sequence[Column]) -> str:
     """A Markdown table whose columns are aligned; numbers to the right."""
     rows = list(rows)
     cells = [[column.heading, *(column.cell(row) for row in rows)] for column in columns]
-    widths = [max(map(len, column)) for column in cells]
+    widths = [max(3, *map(len, column)) for column in cells]  # a rule of Markdown has three characters
     right = [bool(rows) and column[1][:1].isdigit() for column in cells]
     lines = [
         [
