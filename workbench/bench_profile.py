@@ -7,7 +7,7 @@ whole has no parts to put clocks round: its time appears as not attributed.
 
 import dataclasses
 import math
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
@@ -53,7 +53,7 @@ class Watch:
 
     def __init__(self, clock: Callable[[], float], wait: Callable[[], object]) -> None:
         self.clock, self.wait = clock, wait
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self.parts = [REST]
         self.last = clock()
 
@@ -192,16 +192,16 @@ def profile(labelled: dict[str, Config], timing: Timing | None = None) -> list[P
     with Bench(timing) as bench:
         trainers = [bench.warm(bench.trainer(config)) for config in labelled.values()]
         seconds = best_of_rounds([bench.contender(trainer) for trainer in trainers], bench.timing)
-        counters = [Counter({REST: math.inf}) for _ in trainers]
+        charged = [{REST: math.inf} for _ in trainers]
         for turn in range(bench.timing.rounds):
             for n, trainer in enumerate(trainers):
                 if turn < bench.timing.rounds_for(seconds[n]):
                     found = _clocked(trainer, bench.timing.steps_for(seconds[n]), bench.timing.clock)
-                    counters[n] = min(counters[n], found, key=lambda counter: sum(counter.values()))
-    return [_row(*measured) for measured in zip(labelled, trainers, seconds, counters, strict=True)]
+                    charged[n] = min(charged[n], found, key=lambda parts: sum(parts.values()))
+    return [_row(*measured) for measured in zip(labelled, trainers, seconds, charged, strict=True)]
 
 
-def _clocked(trainer: Trainer, steps: int, clock: Callable[[], float]) -> Counter[str]:
+def _clocked(trainer: Trainer, steps: int, clock: Callable[[], float]) -> dict[str, float]:
     """Seconds a step of every part, the mean over some."""
     watch = Watch(clock, lambda: wait_for(trainer.device))
     with watched(trainer, watch):
@@ -210,10 +210,10 @@ def _clocked(trainer: Trainer, steps: int, clock: Callable[[], float]) -> Counte
         for _ in range(steps):
             trainer.step()
         watch.charge()
-    return Counter({part: seconds / steps for part, seconds in watch.seconds.items()})
+    return {part: watch.seconds[part] / steps for part in (*PARTS, REST)}
 
 
-def _row(label: str, trainer: Trainer, seconds: float, found: Counter[str]) -> Profile:
+def _row(label: str, trainer: Trainer, seconds: float, found: dict[str, float]) -> Profile:
     config = trainer.config
     return Profile(
         label,

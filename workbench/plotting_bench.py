@@ -150,7 +150,7 @@ def _logarithmic(ax: Axes, places: Sequence[int]) -> None:
     sns.despine(ax=ax)
 
 
-def _plain_ticks(axis: Axis, steps: Sequence[float] = (1, 2, 5)) -> None:
+def _plain_ticks(axis: Axis, steps: Sequence[int] = (1, 2, 5)) -> None:
     """Numbers without powers of ten on a logarithmic axis."""
     axis.set_major_locator(LogLocator(subs=steps))
     axis.set_major_formatter("{x:g}")

@@ -67,8 +67,11 @@ def information_gain(gains: Sequence[Gain]) -> Figure:
     return figure
 
 
-def looks_of(rows: Sequence[Cost | Quality | Gain]) -> Look:
-    """A colour and a marker for each method, the same in all panels, and in all figures of the same methods."""
+def looks_of(rows: Sequence[Any]) -> Look:
+    """A colour and a marker for each method of rows, the same in all panels and in all figures of the same methods.
+
+    ValueError without a row.
+    """
     if not rows:
         raise ValueError("there is nothing to draw: measure a step, or train and evaluate a run, first")
     names = sorted({row.method for row in rows})
