@@ -23,6 +23,7 @@ from workbench.plotting_scaling import legend, lines, looks_of
 DPI = 144
 COLOURS = "colorblind"
 BAR = 0.24  # inches
+WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # so that no line goes through a number
 WAYS = {"batch_size": "items in a batch", "modalities": "modalities M", "samples": "importance samples K"}
 MEASURES: dict[str, Callable[[Speed], float]] = {
     "time of a step (ms)": lambda row: 1000 / row.steps_per_second,
@@ -103,7 +104,7 @@ def _bars(ax: Axes, values: Sequence[tuple[str, float, str]], labels: Sequence[s
     for container, hue in zip(ax.containers, hues, strict=True):
         named = dict(zip(frame["name"][frame["precision"] == hue], _of(labels, frame["precision"] == hue), strict=True))
         order = [tick.get_text() for tick in ax.get_yticklabels()]
-        ax.bar_label(container, [named[name] for name in order if name in named], padding=3, fontsize=7)
+        ax.bar_label(container, [named[name] for name in order if name in named], padding=3, fontsize=7, bbox=WHITE)
     ax.set_ylabel("")
     ax.tick_params(labelsize=8)
     ax.grid(axis="x", color="0.9", linewidth=0.6)
