@@ -119,16 +119,9 @@ def test_steps_are_those_of_a_trainer(tiny_root, monkeypatch):
     log, take = [], Trainer.step
     monkeypatch.setattr(Trainer, "step", lambda self: log.append(self.config.objective) or take(self))
     speeds([BASE.replace(objective=name) for name in ("mvae", "mmjsd")], Timing(rounds=2, steps=2))
-    warm = ["mvae"] * 3 + ["mmjsd"] * 3  # with memory watched
-    assert (
-        log
-        == warm
-        + ["mvae", "mmjsd"]
-        + ["mvae"] * 2
-        + ["mmjsd"] * 2
-        + ["mvae", "mmjsd"]
-        + (["mvae"] * 2 + ["mmjsd"] * 2) * 2
-    )
+    first, memory, rest = ["mvae", "mmjsd"], ["mvae"] * 3 + ["mmjsd"] * 3, ["mvae"] * 2 + ["mmjsd"] * 2
+    once, round_ = ["mvae", "mmjsd"], ["mvae"] * 2 + ["mmjsd"] * 2
+    assert log == first + memory + rest + once + round_ * 2
 
 
 def test_time_to_the_first_step_begins_before_the_trainer(tiny_root, monkeypatch):
@@ -144,7 +137,23 @@ def test_time_to_the_first_step_begins_before_the_trainer(tiny_root, monkeypatch
     monkeypatch.setattr(Trainer, "__init__", timed(make, 2.0))
     monkeypatch.setattr(Trainer, "step", timed(take, 0.25))
     (row,) = speeds([BASE], Timing(rounds=1, steps=4, clock=clock))
+    assert clock.now == 2 * 2.0 + 0.25 * (3 + 3 + 1 + 4), "twice made: for its time and for its memory"
     assert row.first_step == 2.25 and row.steps_per_second == 4.0 and row.items_per_second == 32.0
+
+
+def test_slow_steps_are_not_repeated_to_be_warm(tiny_root):
+    clock = Clock()
+    with bench.Bench(Timing(seconds=1.0, clock=clock)) as measured:
+        trainer, taken = measured.trainer(BASE), []
+        step = trainer.step
+
+        def slow():
+            clock.now += 1.5
+            taken.append(clock.now)
+            return step()
+
+        trainer.step = slow
+        assert measured.warm(trainer) is trainer and len(taken) == 2
 
 
 def test_nonsense_is_not_timed(tiny_root):

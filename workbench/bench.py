@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 from workbench.anatomy import peak_memory
 from workbench.config import IMPORTANCE_SAMPLED, PRECISIONS, Config
@@ -120,6 +121,13 @@ def wait_for(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
+def wake(device: torch.device) -> None:
+    """Let the process pay what it pays once: its threads, the context and the libraries of the device."""
+    network = nn.Sequential(nn.Conv2d(3, 8, 4), nn.Flatten(), nn.Linear(8 * 5 * 5, 8)).to(device)
+    network(torch.zeros(8, 3, 8, 8, device=device)).sum().backward()
+    wait_for(device)
+
+
 class Bench:
     """Trainings to be timed: their trainers, and the data they share. Nothing is written.
 
@@ -161,16 +169,17 @@ class Bench:
         return trainer, self.timing.clock() - start
 
     def warm(self, trainer: Trainer) -> Trainer:
-        """Let a training take what is left of its first steps, which may compile or choose kernels.
+        """Let a training take what is left of its first steps, which may compile or choose kernels; of slow ones two.
 
         TrainingDiverged when a loss is not finite: the speed of nonsense says nothing.
         """
-        while trainer.done < WARM_STEPS:
-            loss = trainer.step()
-            if not math.isfinite(loss.total.item()):
-                raise TrainingDiverged(
-                    f"the loss of {label_of(trainer.config)} is {loss.total.item()}: nothing to time"
-                )
+        seconds = 0.0
+        while trainer.done < 2 or (trainer.done < WARM_STEPS and seconds <= self.timing.seconds):
+            start = self.timing.clock()
+            total = trainer.step().total.item()
+            seconds = self.timing.clock() - start
+            if not math.isfinite(total):
+                raise TrainingDiverged(f"the loss of {label_of(trainer.config)} is {total}: nothing to time")
         return trainer
 
     def contender(self, trainer: Trainer) -> Contender:
@@ -196,12 +205,15 @@ class Bench:
 def speeds(configs: Sequence[Config], timing: Timing | None = None) -> list[Speed]:
     """Steps a second, memory and time to the first step of several configurations, which take turns.
 
-    What a process pays once (threads, the device's context) is paid before. Raises ValueError for a configuration
-    whose data, device or number of modalities cannot be trained on.
+    What a process pays once (threads, the device's context) is paid before; what a configuration has compiled is not,
+    so memory is measured after the first steps. Raises ValueError for a configuration whose data, device or number of
+    modalities cannot be trained on.
     """
     with Bench(timing) as bench:
-        peaks = [bench.peak(config) for config in configs]
+        for device in {pick_device(config.device) for config in configs}:
+            wake(device)
         started = [bench.started(config) for config in configs]
+        peaks = [bench.peak(config) for config in configs]
         trainers = [bench.warm(trainer) for trainer, _ in started]
         seconds = best_of_rounds([bench.contender(trainer) for trainer in trainers], bench.timing)
     firsts = [first for _, first in started]
