@@ -1,6 +1,7 @@
 """The objectives against `multivae`, another library's: shared networks, shared noise, equal losses and gradients.
 
-Where the two differ on purpose, the adapter of that method says what differs, and why ours is as it is.
+Where the two differ on purpose, the adapter of that method, here or in `workbench.bench_multivae`, says what differs,
+and why ours is as it is.
 """
 
 import contextlib
@@ -20,10 +21,9 @@ from workbench.objectives import method
 
 # after `workbench`, which repairs a torchvision that multivae could not import
 WHY = "multivae is not installed: pip install -e '.[oracle]'"
-models = pytest.importorskip("multivae.models", reason=WHY)
 datasets = pytest.importorskip("multivae.data.datasets", reason=WHY)
-base = pytest.importorskip("multivae.models.base", reason=WHY)
-poe = pytest.importorskip("multivae.models.base.base_utils", reason=WHY).poe
+adapters = pytest.importorskip("workbench.bench_multivae")  # what is tested here is also what is timed there
+MoPoE, as_multivae = adapters.MoPoE, adapters.as_multivae
 
 STYLE_WEIGHT = 2.5
 CONFIG = Config(beta=2.5, beta_style=1.7, total_correlation=0.7)
@@ -138,122 +138,7 @@ def noise(monkeypatch) -> SharedNoise:
     return shared
 
 
-# ------------------------------------------------------------------------------------------ our networks as multivae's
-
-
-class Encoder(base.BaseEncoder):
-    """Encoder and heads of one of our modalities; text comes as one-hot vectors."""
-
-    def __init__(self, model: MultimodalVAE, m: int) -> None:
-        super().__init__()
-        self.network, self.heads, self.text = model.encoders[m], model.heads[m], is_text(m)
-
-    def forward(self, x):
-        content, style = self.heads(self.network(x.argmax(-1) if self.text else x))
-        latents = {"embedding": content.mean, "log_covariance": content.logvar}
-        return base.ModelOutput(**latents, style_embedding=style.mean, style_log_covariance=style.logvar)
-
-
-class Decoder(base.BaseDecoder):
-    """Decoder of one of our modalities: codes are (content, style) there, (style, content) here."""
-
-    def __init__(self, model: MultimodalVAE, m: int) -> None:
-        super().__init__()
-        self.network, self.content_dim = model.decoders[m], model.content_dim
-
-    def forward(self, z):
-        code = torch.cat([z[..., self.content_dim :], z[..., : self.content_dim]], dim=-1)
-        return base.ModelOutput(reconstruction=self.network(code))
-
-
-class MoPoE(models.MoPoE):
-    """Theirs without p(z) as an expert, and with our choice of a component for items that lack something.
-
-    Ours has the products of the paper's text. Theirs, after the authors' code, multiplies p(z) into that of all
-    modalities only. And theirs draws the components of incomplete items at random, without sharing them out.
-    """
-
-    def _poe_fusion(self, mus, logvars):
-        return poe(mus, logvars, eps=0.0)
-
-    def random_mixture_component_selection(self, mus, logvars, availabilities):
-        items = torch.arange(mus.shape[1])
-        choice = stratified_choice(availabilities)
-        return mus[choice, items], logvars[choice, items]
-
-
-class LaplaceMMVAE(models.MMVAE):
-    """Theirs with our Laplace distributions: scale sqrt(exp(logvar) / 2), where theirs has a softmax over latents."""
-
-    def log_var_to_std(self, log_var):
-        return torch.exp(0.5 * log_var) / math.sqrt(2)
-
-    @property
-    def pz_params(self):
-        return self.prior_mean, torch.full_like(self.prior_mean, math.sqrt(0.5))
-
-
-def mvae_settings(model: MultimodalVAE, config: Config) -> tuple:
-    """The joint ELBO and the unimodal ones, but none of the further random subsets (k), and no warm-up of beta."""
-    return models.MVAE, models.MVAEConfig, {"use_subsampling": True, "k": 0, "warmup": 0, "beta": config.beta}
-
-
-def mopoe_settings(model: MultimodalVAE, config: Config) -> tuple:
-    """All subsets; styles of the same size everywhere."""
-    styles = {m.name: model.style_dim for m in model.modalities} if model.style_dim else None
-    betas = {"beta": config.beta, "beta_style": config.beta_style * STYLE_WEIGHT}
-    return MoPoE, models.MoPoEConfig, {**betas, "modalities_specific_dim": styles}
-
-
-def mmvae_settings(model: MultimodalVAE, config: Config) -> tuple:
-    """MMVAE with a closed form of the divergence is a MoPoE whose subsets are single modalities."""
-    theirs, settings, values = mopoe_settings(model, config)
-    return theirs, settings, values | {"subsets": [[m.name] for m in model.modalities]}
-
-
-def mvtcae_settings(model: MultimodalVAE, config: Config) -> tuple:
-    """Their alpha is our `total_correlation`."""
-    return models.MVTCAE, models.MVTCAEConfig, {"alpha": config.total_correlation, "beta": config.beta}
-
-
-def iwae_settings(model: MultimodalVAE, config: Config, loss: str = "iwae_looser") -> tuple:
-    """A fixed prior; the loose bound is the one that averages the draws of every expert by themselves, as ours."""
-    laplace = model.family is Laplace
-    family = "laplace_with_softmax" if laplace else "normal"
-    values = {"K": config.importance_samples, "prior_and_posterior_dist": family, "learn_prior": False, "loss": loss}
-    return LaplaceMMVAE if laplace else models.MMVAE, models.MMVAEConfig, values
-
-
-def dreg_settings(model: MultimodalVAE, config: Config) -> tuple:
-    """As IWAE, with the other gradient."""
-    return iwae_settings(model, config, "dreg_looser")
-
-
-SETTINGS = {
-    "mvae": mvae_settings,
-    "mmvae": mmvae_settings,
-    "mopoe": mopoe_settings,
-    "mvtcae": mvtcae_settings,
-    "mmvae_iwae": iwae_settings,
-    "mmvae_dreg": dreg_settings,
-}
-
-
-def oracle(name: str, model: MultimodalVAE, config: Config):
-    """A model of multivae around our networks, with its own likelihoods, weighted as ours."""
-    theirs, settings, values = SETTINGS[name](model, config)
-    names = [m.name for m in model.modalities]
-    likelihoods = {
-        "uses_likelihood_rescaling": True,
-        "rescale_factors": {m.name: m.weight for m in model.modalities},
-        "decoders_dist": {n: "categorical" if is_text(m) else "laplace" for m, n in enumerate(names)},
-        "decoder_dist_params": {n: {"scale": 0.75} for m, n in enumerate(names) if not is_text(m)},
-    }
-    return theirs(
-        settings(n_modalities=len(names), latent_dim=model.content_dim, **likelihoods, **values),
-        encoders={n: Encoder(model, m) for m, n in enumerate(names)},
-        decoders={n: Decoder(model, m) for m, n in enumerate(names)},
-    )
+# ----------------------------------------------------------------------------------------------------- data of both
 
 
 def inputs(batch: Batch):
@@ -324,7 +209,7 @@ def theirs(name: str, model: MultimodalVAE, batch: Batch, config: Config) -> lis
     The value of their DReG is sum_k w_k ln w_k with fixed normalised w_k, made for its gradient; ours is the bound.
     """
     with float64_by_default():
-        loss = LOSSES.get(name, mean_loss)(oracle(name, model, config), batch)
+        loss = LOSSES.get(name, mean_loss)(as_multivae(name, model, config), batch)
         gradients = torch.autograd.grad(loss, list(model.parameters()), materialize_grads=True)
         bound = theirs("mmvae_iwae", model, batch, config)[0] if name == "mmvae_dreg" else loss.detach()
     return [bound, *gradients]
@@ -452,7 +337,7 @@ def their_choice(theirs, weights: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize(("components", "items"), [(2, 21), (3, 21), (7, 21), (7, 70), (7, 27)])
 def test_complete_items_are_split_evenly_by_both(components, items):
     """In blocks, too. Where the number does not divide, ours differ by one at most; theirs gives the last the rest."""
-    theirs = oracle("mopoe", tiny_model(3), CONFIG)
+    theirs = as_multivae("mopoe", tiny_model(3), CONFIG)
     weights = torch.full((components, items), 1 / components, dtype=torch.float64)
     mine, other = stratified_choice(weights), their_choice(theirs, weights)
     found, expected = mine.bincount(minlength=components), other.bincount(minlength=components)
@@ -464,7 +349,7 @@ def test_complete_items_are_split_evenly_by_both(components, items):
 
 def test_incomplete_items_are_split_evenly_by_both():
     """Theirs by chance, ours exactly, among the subsets of what is there: here a, c and (a, c)."""
-    theirs, items = oracle("mopoe", tiny_model(3), CONFIG), 9000
+    theirs, items = as_multivae("mopoe", tiny_model(3), CONFIG), 9000
     there = ~all_subsets(3)[:, 1:2].expand(-1, items)
     weights = there.double() / 3
     with torch.random.fork_rng():

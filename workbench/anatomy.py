@@ -164,8 +164,13 @@ def step_time(model: MultimodalVAE, objective: Objective, batch: Batch, config: 
 def step_memory(model: MultimodalVAE, objective: Objective, batch: Batch, config: Config) -> int:
     """The most bytes that tensors made in such a step take at one time: activations and gradients, not the weights."""
     generator = torch.Generator(batch.labels.device).manual_seed(config.seed)
+    return peak_memory(lambda: _step(model, objective, batch, config, generator))
+
+
+def peak_memory(action: Callable[[], object]) -> int:
+    """The most bytes that tensors made while something runs take at one time; what was there before is not counted."""
     with _Storages() as made:
-        _step(model, objective, batch, config, generator)
+        action()
     return made.peak
 
 

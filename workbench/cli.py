@@ -1,8 +1,9 @@
-"""`workbench run | sweep | train | evaluate | report | ship | data`: notebooks, runs, tables and data from a shell."""
+"""`workbench run | sweep | train | evaluate | report | bench | ship | data`: notebooks, runs and data from a shell."""
 
 import ast
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -156,6 +157,59 @@ def report(
     written += report_page.write(runs, page) if page else []
     for path in written:
         print(f"Written: {path}")
+
+
+@app.command()
+def bench(
+    objective: Annotated[list[str] | None, typer.Option("--objective", "-o", help="One of several; none: all.")] = None,
+    batch: Annotated[int, typer.Option(help="Items in a batch.")] = 256,
+    data: Annotated[str, typer.Option(help="Data set; the default needs no download.")] = "uci-plain-text",
+    speed: Annotated[
+        bool | None, typer.Option("--speed/--no-speed", help="Table of all (else: when nothing else is asked for).")
+    ] = None,
+    against: Annotated[str | None, typer.Option(help="Another library's steps beside ours: multivae.")] = None,
+    scaling: Annotated[bool, typer.Option("--scaling", help="Sweeps of batch, modalities and samples.")] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Where the time of a step goes.")] = False,
+    rounds: Annotated[int, typer.Option(help="Rounds, of which the best counts.")] = 5,
+    seconds: Annotated[float, typer.Option(help="Of a round of one contender, about.")] = 1.0,
+    steps: Annotated[int, typer.Option(help="Steps in a round; 0: as many as take those seconds.")] = 0,
+    max_batch: Annotated[int, typer.Option(help="End of the scaling sweep of batches.")] = 4096,
+    max_modalities: Annotated[int, typer.Option(help="End of the scaling sweep of modalities.")] = 16,
+    max_samples: Annotated[int, typer.Option(help="End of the scaling sweep of importance samples.")] = 50,
+    out: Annotated[Path | None, typer.Option(help="Also write everything to this JSON file.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Also draw it to this file, one of each kind of table.")] = None,
+    settings: Settings = None,
+) -> None:
+    """Measure training steps on this machine: speed, memory, scaling, parts, and against another library.
+
+    Without -p precision=... and -p style_dim=... both precisions are measured, with and without styles.
+    """
+    from workbench.bench import Limits, Timing
+    from workbench.bench_results import Wanted, measure, tables, write
+    from workbench.config import Config
+
+    if figure:
+        draw = _drawing()
+    fixed = _parse(settings)
+    base = Config.make(**{"batch_size": batch, "data": data, **fixed})
+    speed = not (against or scaling or profile) if speed is None else speed
+    limits = Limits(max_batch, max_modalities, max_samples)
+    wanted = Wanted(base, objective or [], [*fixed], speed, against, scaling, profile, limits)
+    results = measure(wanted, Timing(rounds, seconds, steps), shlex.join(["workbench", *sys.argv[1:]]))
+    print(tables(results))
+    if out:
+        write(results, out)
+    for path in [*([out] if out else []), *(draw(results, figure) if figure else [])]:
+        print(f"Written: {path}")
+
+
+def _drawing() -> Callable[..., list[Path]]:
+    """What draws a bench; ValueError where the plotting libraries are not installed."""
+    try:
+        from workbench.plotting_bench import draw
+    except ModuleNotFoundError as error:
+        raise ValueError(f"figures need {error.name}: install it with `pip install -e '.[notebooks]'`") from None
+    return draw
 
 
 @app.command()

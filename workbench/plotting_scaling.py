@@ -23,14 +23,14 @@ def scaling(costs: Sequence[Cost], qualities: Sequence[Quality]) -> Figure:
     Accuracies are means over seeds, bars one standard error. Coherence: solid given all others, dotted given one.
     Without either kind of rows its panels are empty; ValueError without both.
     """
-    looks = _looks([*costs, *qualities])
+    looks = looks_of([*costs, *qualities])
     figure, axes = panel(1, 4, 2.9, 2.7)
     seconds, memory, probe, coherence = axes[0]
-    _lines(seconds, costs, "modalities", lambda row: 1000 * row.seconds, looks)
-    _lines(memory, costs, "modalities", lambda row: row.peak_bytes / MEGABYTE, looks)
-    _lines(probe, qualities, "modalities", lambda row: row.joint_probe, looks)
-    _lines(coherence, qualities, "modalities", lambda row: row.coherence_rest, looks)
-    _lines(coherence, qualities, "modalities", lambda row: row.coherence_single, looks, ":", named=False)
+    lines(seconds, costs, "modalities", lambda row: 1000 * row.seconds, looks)
+    lines(memory, costs, "modalities", lambda row: row.peak_bytes / MEGABYTE, looks)
+    lines(probe, qualities, "modalities", lambda row: row.joint_probe, looks)
+    lines(coherence, qualities, "modalities", lambda row: row.coherence_rest, looks)
+    lines(coherence, qualities, "modalities", lambda row: row.coherence_single, looks, ":", named=False)
     counts = sorted({row.modalities for row in (*costs, *qualities)})
     titles = ("time of a step (ms)", "memory of a step (MB)", "joint probe", "coherence (dotted: given one)")
     for ax, title in zip(axes[0], titles, strict=True):
@@ -43,7 +43,7 @@ def scaling(costs: Sequence[Cost], qualities: Sequence[Quality]) -> Figure:
         ax.yaxis.set_minor_locator(NullLocator())
     for ax in (probe, coherence):
         ax.set_ylim(0, 1.02)
-    _legend(figure)
+    legend(figure)
     return figure
 
 
@@ -54,21 +54,24 @@ def information_gain(gains: Sequence[Gain]) -> Figure:
     """
     if len(found := {row.modalities for row in gains}) > 1:
         raise ValueError(f"runs with {', '.join(map(str, sorted(found)))} modalities: choose those of one number")
-    looks = _looks(gains)
+    looks = looks_of(gains)
     figure, axes = panel(1, 2, 3.3, 2.7)
-    _lines(axes[0, 0], gains, "given", lambda row: row.probe, looks)
+    lines(axes[0, 0], gains, "given", lambda row: row.probe, looks)
     generated = [row for row in gains if row.given < row.modalities]  # where all are given nothing is left to generate
-    _lines(axes[0, 1], generated, "given", lambda row: row.coherence, looks)
+    lines(axes[0, 1], generated, "given", lambda row: row.coherence, looks)
     counts = sorted({row.given for row in gains})
     for ax, title in zip(axes[0], ("probe", "coherence of the others"), strict=True):
         _finish(ax, title, counts, f"given modalities of {gains[0].modalities}")
         ax.set_ylim(0, 1.02)
-    _legend(figure)
+    legend(figure)
     return figure
 
 
-def _looks(rows: Sequence[Cost | Quality | Gain]) -> Look:
-    """A colour and a marker for each method, the same in all panels, and in all figures of the same methods."""
+def looks_of(rows: Sequence[Any]) -> Look:
+    """A colour and a marker for each method of rows, the same in all panels and in all figures of the same methods.
+
+    ValueError without a row.
+    """
     if not rows:
         raise ValueError("there is nothing to draw: measure a step, or train and evaluate a run, first")
     names = sorted({row.method for row in rows})
@@ -76,7 +79,7 @@ def _looks(rows: Sequence[Cost | Quality | Gain]) -> Look:
     return {name: {"color": colours[i], "marker": MARKERS[i % len(MARKERS)]} for i, name in enumerate(names)}
 
 
-def _lines(
+def lines(
     ax: Axes, rows: Sequence[Any], x: str, y: Callable[[Any], float], looks: Look, dash: str = "-", named: bool = True
 ) -> None:
     """One line for each method, the mean over its rows at every x."""
@@ -112,7 +115,7 @@ def _finish(ax: Axes, title: str, counts: Sequence[int], xlabel: str) -> None:
     sns.despine(ax=ax)
 
 
-def _legend(figure: Figure) -> None:
+def legend(figure: Figure) -> None:
     """One legend of all methods beside the panels."""
     named = {name: handle for ax in figure.axes for handle, name in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(named.values(), named.keys(), loc="outside right upper", fontsize=8, frameon=False)

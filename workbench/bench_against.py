@@ -1,0 +1,145 @@
+"""Our training steps against another library's: the same networks, batches and objective, taking turns in one process.
+
+The other side is given what costs it nothing: data on the device, gathered as ours are, and no logging of its own.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import torch
+
+from workbench import runs
+from workbench.bench import Bench, Contender, Timing, best_of_rounds, samples_of, wait_for
+from workbench.config import PRECISIONS, Config
+from workbench.data.dataset import MultimodalDataset
+from workbench.objectives import method
+from workbench.report import label_of
+from workbench.training import pick_device
+
+# What computes the same in multivae.
+THEIRS = {
+    "mvae": "MVAE, k=0",
+    "mmvae": "MoPoE, single subsets",
+    "mmvae_iwae": "MMVAE, IWAE, K={}",
+    "mmvae_dreg": "MMVAE, DReG, K={}",
+    "mopoe": "MoPoE",
+    "mvtcae": "MVTCAE",
+}
+SAMPLES = {"mmvae_iwae": 1, "mmvae_dreg": 30}  # importance samples where none are asked for
+DEFAULT = ("mvae", "mmvae", "mmvae_iwae", "mmvae_dreg", "mopoe")
+NOTE = (
+    "Theirs: forward and backward of multivae's model around our networks, torch.optim.Adam as it comes, float32; its "
+    "batches are gathered by our data set on the device, text made one-hot. Ours: Trainer.step."
+)
+
+
+class Comparison(NamedTuple):
+    """Seconds for a step of ours and of another library's, each the best of as many rounds, and their ratio."""
+
+    method: str
+    objective: str
+    theirs: str  # the class of their model, and its settings
+    data: str
+    precision: str  # of ours; theirs is float32
+    batch_size: int
+    modalities: int
+    samples: int
+    our_seconds: float
+    their_seconds: float
+    ratio: float
+    device: str
+
+
+class Theirs:
+    """The training of a model of multivae: its loss, and Adam with its defaults."""
+
+    def __init__(self, config: Config, data: MultimodalDataset, device: torch.device) -> None:
+        from workbench import bench_multivae as adapters
+
+        self.ours = runs.build_model(config, data).to(device).train()
+        self.model = adapters.as_multivae(config.objective, self.ours, config).to(device).train()
+        self.inputs = adapters.as_inputs
+        self.optimizer = torch.optim.Adam(self.model.parameters())
+        self.batches = data.batches(config.batch_size, device, torch.Generator(device).manual_seed(config.seed))
+
+    def step(self) -> torch.Tensor:
+        """One step on the next batch; returns its loss, which is still on the device."""
+        loss = self.model(self.inputs(self.ours, next(self.batches))).loss
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+
+def configurations(base: Config, objectives: Iterable[str] = (), fixed: Iterable[str] = ()) -> list[Config]:
+    """What is compared: each objective that multivae has, with the importance samples of SAMPLES unless they are fixed.
+
+    Raises ValueError on an unknown objective, when there is nothing to compare, and on styles.
+    """
+    if base.style_dim:
+        raise ValueError(f"style_dim {base.style_dim}: the comparison is of shared spaces only, take style_dim=0")
+    if base.dynamic_prior != "geometric" or base.posterior != "gaussian":
+        raise ValueError("the comparison is of Gaussian posteriors without a dynamic prior: leave both as they are")
+    chosen = list(objectives) or DEFAULT
+    for name in chosen:
+        method(name)
+    if not THEIRS.keys() & chosen:
+        raise ValueError(f"multivae has no {' and no '.join(chosen)}: compare some of {', '.join(THEIRS)}")
+    samples = {} if "importance_samples" in fixed else SAMPLES
+    return [
+        base.replace(objective=name, importance_samples=samples.get(name, base.importance_samples))
+        for name in chosen
+        if name in THEIRS
+    ]
+
+
+def against(name: str) -> Callable[..., list[Comparison]]:
+    """The comparison with a library; ValueError when it is unknown or not installed."""
+    if name != "multivae":
+        raise ValueError(f"unknown comparison {name!r}: choose multivae")
+    try:
+        import multivae  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"the comparison needs {error.name}: install multivae with `pip install -e '.[oracle]'`"
+        ) from None
+    return compare
+
+
+def compare(
+    configs: Sequence[Config], timing: Timing | None = None, precisions: Sequence[str] = PRECISIONS
+) -> list[Comparison]:
+    """Ours in several precisions and multivae's in float32, one row for each of ours.
+
+    All of one configuration take turns, for as many rounds.
+    """
+    return [row for config in configs for row in _compare(config, timing, precisions)]
+
+
+def _compare(config: Config, timing: Timing | None, precisions: Sequence[str]) -> list[Comparison]:
+    device = pick_device(config.device)
+    with Bench(timing) as bench:
+        data = bench.data(config)
+        theirs = Theirs(config, data, device)
+        theirs.step()
+        configs = [config.replace(precision=precision) for precision in precisions]
+        trainers = [bench.warm(bench.trainer(one)) for one in configs]
+        contenders = [*map(bench.contender, trainers), Contender(theirs.step, lambda: wait_for(device))]
+        *our_seconds, their_seconds = best_of_rounds(contenders, bench.timing, together=True)
+    return [
+        Comparison(
+            label_of(one),
+            one.objective,
+            THEIRS[one.objective].format(one.importance_samples),
+            one.data,
+            one.precision,
+            one.batch_size,
+            len(data.storages),
+            samples_of(one),
+            seconds,
+            their_seconds,
+            their_seconds / seconds,
+            str(device),
+        )
+        for one, seconds in zip(configs, our_seconds, strict=True)
+    ]

@@ -1,0 +1,165 @@
+"""Our networks and data in the models of `multivae`, another library: the same objectives, computed by its code.
+
+What its models need to compute the same loss as ours is here; `tests/test_oracle_multivae.py` compares losses and
+gradients, and says what the two do differently on purpose. Importing this needs the package multivae.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from multivae import models
+from multivae.data.datasets import DatasetOutput
+from multivae.models import base
+from multivae.models.base.base_utils import poe
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from workbench.config import Config
+from workbench.data.dataset import Batch
+from workbench.distributions import Laplace, stratified_choice
+from workbench.likelihoods import Categorical
+from workbench.model import MultimodalVAE
+
+Settings = tuple[type[base.BaseMultiVAE], type[base.BaseMultiVAEConfig], dict[str, Any]]
+
+
+def is_text(model: MultimodalVAE, m: int) -> bool:
+    """Whether a modality is characters, which multivae has as one-hot vectors."""
+    return isinstance(model.modalities[m].likelihood, Categorical)
+
+
+class Encoder(base.BaseEncoder):
+    """Encoder and heads of one of our modalities; text comes as one-hot vectors."""
+
+    def __init__(self, model: MultimodalVAE, m: int) -> None:
+        super().__init__()
+        self.network, self.heads, self.text = model.encoders[m], model.heads[m], is_text(model, m)
+
+    def forward(self, x: Tensor) -> base.ModelOutput:
+        """Posterior of content and style."""
+        content, style = self.heads(self.network(x.argmax(-1) if self.text else x))
+        latents = {"embedding": content.mean, "log_covariance": content.logvar}
+        return base.ModelOutput(**latents, style_embedding=style.mean, style_log_covariance=style.logvar)
+
+
+class Decoder(base.BaseDecoder):
+    """Decoder of one of our modalities: codes are (content, style) there, (style, content) here."""
+
+    def __init__(self, model: MultimodalVAE, m: int) -> None:
+        super().__init__()
+        self.network, self.content_dim = model.decoders[m], model.content_dim
+
+    def forward(self, z: Tensor) -> base.ModelOutput:
+        """Parameters of the likelihood."""
+        if z.shape[-1] > self.content_dim:
+            z = torch.cat([z[..., self.content_dim :], z[..., : self.content_dim]], dim=-1)
+        return base.ModelOutput(reconstruction=self.network(z))
+
+
+class MoPoE(models.MoPoE):
+    """Theirs without p(z) as an expert, and with our choice of a component for items that lack something.
+
+    Ours has the products of the paper's text. Theirs, after the authors' code, multiplies p(z) into that of all
+    modalities only. And theirs draws the components of incomplete items at random, without sharing them out.
+    """
+
+    def _poe_fusion(self, mus: Tensor, logvars: Tensor) -> tuple[Tensor, Tensor]:
+        return poe(mus, logvars, eps=0.0)
+
+    def random_mixture_component_selection(
+        self, mus: Tensor, logvars: Tensor, availabilities: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Means and log-variances of the chosen components."""
+        items = torch.arange(mus.shape[1])
+        choice = stratified_choice(availabilities)
+        return mus[choice, items], logvars[choice, items]
+
+
+class LaplaceMMVAE(models.MMVAE):
+    """Theirs with our Laplace distributions: scale sqrt(exp(logvar) / 2), where theirs has a softmax over latents."""
+
+    def log_var_to_std(self, log_var: Tensor) -> Tensor:
+        """Scale of a posterior."""
+        return torch.exp(0.5 * log_var) / math.sqrt(2)
+
+    @property
+    def pz_params(self) -> tuple[Tensor, Tensor]:
+        """Mean and scale of the prior."""
+        return self.prior_mean, torch.full_like(self.prior_mean, math.sqrt(0.5))
+
+
+def mvae_settings(model: MultimodalVAE, config: Config) -> Settings:
+    """The joint ELBO and the unimodal ones, but none of the further random subsets (k), and no warm-up of beta."""
+    return models.MVAE, models.MVAEConfig, {"use_subsampling": True, "k": 0, "warmup": 0, "beta": config.beta}
+
+
+def mopoe_settings(model: MultimodalVAE, config: Config) -> Settings:
+    """All subsets; styles of the same size and weight everywhere."""
+    weights = {m.style_weight for m in model.modalities}
+    if model.style_dim and len(weights) > 1:
+        raise ValueError("multivae has one weight for all styles, these modalities differ in theirs: take style_dim=0")
+    styles = {m.name: model.style_dim for m in model.modalities} if model.style_dim else None
+    betas = {"beta": config.beta, "beta_style": config.beta_style * max(weights)}
+    return MoPoE, models.MoPoEConfig, {**betas, "modalities_specific_dim": styles}
+
+
+def mmvae_settings(model: MultimodalVAE, config: Config) -> Settings:
+    """MMVAE with a closed form of the divergence is a MoPoE whose subsets are single modalities."""
+    theirs, settings, values = mopoe_settings(model, config)
+    return theirs, settings, values | {"subsets": [[m.name] for m in model.modalities]}
+
+
+def mvtcae_settings(model: MultimodalVAE, config: Config) -> Settings:
+    """Their alpha is our `total_correlation`."""
+    return models.MVTCAE, models.MVTCAEConfig, {"alpha": config.total_correlation, "beta": config.beta}
+
+
+def iwae_settings(model: MultimodalVAE, config: Config, loss: str = "iwae_looser") -> Settings:
+    """A fixed prior; the loose bound is the one that averages the draws of every expert by themselves, as ours."""
+    laplace = model.family is Laplace
+    family = "laplace_with_softmax" if laplace else "normal"
+    values = {"K": config.importance_samples, "prior_and_posterior_dist": family, "learn_prior": False, "loss": loss}
+    return LaplaceMMVAE if laplace else models.MMVAE, models.MMVAEConfig, values
+
+
+def dreg_settings(model: MultimodalVAE, config: Config) -> Settings:
+    """As IWAE, with the other gradient."""
+    return iwae_settings(model, config, "dreg_looser")
+
+
+SETTINGS: dict[str, Callable[[MultimodalVAE, Config], Settings]] = {
+    "mvae": mvae_settings,
+    "mmvae": mmvae_settings,
+    "mopoe": mopoe_settings,
+    "mvtcae": mvtcae_settings,
+    "mmvae_iwae": iwae_settings,
+    "mmvae_dreg": dreg_settings,
+}
+
+
+def as_multivae(name: str, model: MultimodalVAE, config: Config) -> base.BaseMultiVAE:
+    """A model of multivae around our networks, with its own likelihoods, weighted as ours."""
+    theirs, settings, values = SETTINGS[name](model, config)
+    names = [m.name for m in model.modalities]
+    scales = {m.name: {"scale": m.likelihood.scale} for m in model.modalities if hasattr(m.likelihood, "scale")}
+    likelihoods = {
+        "uses_likelihood_rescaling": True,
+        "rescale_factors": {m.name: m.weight for m in model.modalities},
+        "decoders_dist": {n: "categorical" if is_text(model, m) else "laplace" for m, n in enumerate(names)},
+        "decoder_dist_params": scales,
+    }
+    return theirs(
+        settings(n_modalities=len(names), latent_dim=model.content_dim, **likelihoods, **values),
+        encoders={n: Encoder(model, m) for m, n in enumerate(names)},
+        decoders={n: Decoder(model, m) for m, n in enumerate(names)},
+    )
+
+
+def as_inputs(model: MultimodalVAE, batch: Batch) -> DatasetOutput:
+    """A batch in which nothing is missing, as multivae's models read it: text in one-hot vectors."""
+    data = {}
+    for m, (modality, x) in enumerate(zip(model.modalities, batch.values, strict=True)):
+        data[modality.name] = one_hot(x, model.encoders[m].alphabet).float() if is_text(model, m) else x
+    return DatasetOutput(data=data)
