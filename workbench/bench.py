@@ -24,7 +24,7 @@ from workbench.data.sources import load_dataset
 from workbench.fusion import takes
 from workbench.objectives import METHODS, method
 from workbench.report import label_of
-from workbench.runs import Run
+from workbench.runs import start
 from workbench.training import Trainer, TrainingDiverged, pick_device
 
 BATCH = 256  # the paper's
@@ -43,7 +43,7 @@ class Speed(NamedTuple):
     objective: str
     data: str
     style_dim: int
-    precision: str
+    precision: str  # and whether the objective was compiled, as in `stepping.Speed.label`
     batch_size: int
     modalities: int
     samples: int  # K draws of every posterior; 1 for objectives that are not importance sampled
@@ -156,7 +156,8 @@ class Bench:
         """A training of a configuration, about to take its first step."""
         data = self.data(config)
         method(config.objective, len(data.storages))
-        return Trainer(config, Run(Path(self.temporary.name) / config.key()), data, pick_device(config.device))
+        run = start(config, Path(tempfile.mkdtemp(dir=self.temporary.name)))
+        return Trainer(config, run, data, pick_device(config.device))
 
     def started(self, config: Config) -> tuple[Trainer, float]:
         """A training after its first step, and the seconds from its making to there."""
@@ -227,7 +228,7 @@ def _row(trainer: Trainer, peak: int, first: float, seconds: float) -> Speed:
         config.objective,
         config.data,
         config.style_dim,
-        config.precision,
+        trainer.evaluate.speed.label,
         config.batch_size,
         len(trainer.model.modalities),
         samples_of(config),

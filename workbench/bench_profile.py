@@ -1,8 +1,8 @@
 """Where a training step's time goes: gather, encode, fuse, decode, backward, optimiser.
 
 Clocks are put round the parts of a `Trainer` from outside, and taken away again; on CUDA they wait for the device at
-every change of part, so that a step with clocks is slower than one without. A step that is compiled or replayed as a
-whole has no parts to put clocks round: its time appears as not attributed.
+every change of part, so that a step with clocks is slower than one without. A compiled objective has no parts to put
+clocks round: the time of its evaluation appears as not attributed, that of its gradient as `backward`.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ PARTS = {
     "optimiser": "Adam and the zeroing of gradients",
 }
 REST = "not attributed"
-REFERENCE = {"precision": "float32"}  # what "before" has in place of the settings
+REFERENCE = {"precision": "float32", "compiled": "off"}  # what "before" has in place of the settings
 
 
 class Profile(NamedTuple):
@@ -102,15 +102,15 @@ class Watch:
 
 
 class WatchedBatches(Iterator[Batch]):
-    """Batches that are watched; from when one is there, the objective runs."""
+    """Batches that are watched; from when one is there, the objective runs, whose time is that of `part`."""
 
-    def __init__(self, batches: Iterator[Batch], watch: Watch) -> None:
-        self.batches, self.watch = batches, watch
+    def __init__(self, batches: Iterator[Batch], watch: Watch, part: str) -> None:
+        self.batches, self.watch, self.part = batches, watch, part
 
     def __next__(self) -> Batch:
         with self.watch.part("gather"):
             batch = next(self.batches)
-        self.watch.ground("fuse")
+        self.watch.ground(self.part)
         return batch
 
 
@@ -134,7 +134,8 @@ class WatchedLikelihood:
 @contextmanager
 def watched(trainer: Trainer, watch: Watch) -> Iterator[None]:
     """Clocks round the parts of a training's steps, for as long as the block lasts."""
-    model, optimizer, backward = trainer.model, trainer.optimizer, Tensor.backward
+    model, optimizer = trainer.model, trainer.optimizer
+    backward, update = Tensor.backward, optimizer.step
     likelihoods = tuple(
         dataclasses.replace(m, likelihood=WatchedLikelihood(m.likelihood, watch)) for m in model.modalities
     )
@@ -142,18 +143,27 @@ def watched(trainer: Trainer, watch: Watch) -> Iterator[None]:
     def watched_backward(*args: Any, **kwargs: Any) -> None:
         with watch.part("backward"):
             backward(*args, **kwargs)
-        watch.ground(REST)
 
-    with ExitStack() as stack:
-        for of, name, value in (
-            (trainer, "batches", WatchedBatches(trainer.batches, watch)),
+    def watched_update(*args: Any, **kwargs: Any) -> None:
+        watch.ground(REST)
+        with watch.part("optimiser"):
+            update(*args, **kwargs)
+
+    whole = trainer.evaluate.speed.compiled
+    around = [
+        (trainer, "batches", WatchedBatches(trainer.batches, watch, REST if whole else "fuse")),
+        (optimizer, "zero_grad", watch.around("optimiser", optimizer.zero_grad)),
+        (optimizer, "step", watched_update),
+        (Tensor, "backward", watched_backward),
+    ]
+    if not whole:
+        around += [
             (model, "modalities", likelihoods),
             (model, "encode", watch.around("encode", model.encode)),
             (model, "decode_one", watch.around("decode", model.decode_one)),
-            (optimizer, "zero_grad", watch.around("optimiser", optimizer.zero_grad)),
-            (optimizer, "step", watch.around("optimiser", optimizer.step)),
-            (Tensor, "backward", watched_backward),
-        ):
+        ]
+    with ExitStack() as stack:
+        for of, name, value in around:
             stack.enter_context(_replaced(of, name, value))
         yield
 
@@ -173,7 +183,7 @@ def _replaced(of: Any, name: str, value: Any) -> Iterator[None]:
 
 
 def profiles(base: Config, objectives: Sequence[str], timing: Timing | None = None) -> list[Profile]:
-    """Profiles of each objective: before, in float32 without anything that makes it fast, and after, as `base` has it.
+    """Profiles of each objective: before, eager and in float32, and after, as `base` has it.
 
     One of an objective alone, called after, where the two are the same.
     """
@@ -219,7 +229,7 @@ def _row(label: str, trainer: Trainer, seconds: float, found: dict[str, float]) 
         label,
         label_of(config),
         config.objective,
-        config.precision,
+        trainer.evaluate.speed.label,
         config.batch_size,
         str(trainer.device),
         seconds,

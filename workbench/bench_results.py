@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from workbench import bench, bench_against, bench_profile
+from workbench import bench, bench_against, bench_profile, stepping
 from workbench.bench import Limits, Speed, Timing
 from workbench.bench_against import Comparison
 from workbench.bench_profile import PARTS, REST, Profile
-from workbench.config import PRECISIONS, Config
+from workbench.config import Config
 from workbench.objectives import METHODS
 from workbench.paths import replacing
 from workbench.runs import provenance
@@ -48,11 +48,12 @@ class Results:
 def measure(wanted: Wanted, timing: Timing | None = None, command: str = "") -> Results:
     """Everything that is wanted. ValueError, before anything is measured, on what cannot be."""
     timing, base = timing or Timing(), wanted.base
+    if "compiled" not in wanted.fixed:  # compiling takes a minute for every row: only where it is asked for
+        base = base.replace(compiled="off")
     variants = bench.variants(base, wanted.objectives, wanted.fixed) if wanted.speeds else []
     sweeps = bench.sweeps(base, wanted.objectives, wanted.limits) if wanted.scaling else {}
     compare = bench_against.against(wanted.against) if wanted.against else None
     compared = bench_against.configurations(base, wanted.objectives, wanted.fixed) if compare else []
-    precisions = [base.precision] if "precision" in wanted.fixed else PRECISIONS
     profiled = list(wanted.objectives or METHODS) if wanted.profile else []
     return Results(
         command,
@@ -60,9 +61,19 @@ def measure(wanted: Wanted, timing: Timing | None = None, command: str = "") -> 
         provenance(),
         bench.speeds(variants, timing) if variants else [],
         {name: bench.speeds(configs, timing) for name, configs in sweeps.items()},
-        compare(compared, timing, precisions) if compare else [],
+        compare(compared, timing, _ways(base, wanted.fixed)) if compare else [],
         bench_profile.profiles(base, profiled, timing),
     )
+
+
+def _ways(base: Config, fixed: Sequence[str]) -> list[stepping.Speed]:
+    """Ways of taking our steps, for a comparison: those that have what is fixed."""
+    return [
+        way
+        for way in bench_against.SPEEDS
+        if ("precision" not in fixed or way.precision == base.precision)
+        and ("compiled" not in fixed or way.compiled == (base.compiled == "on"))
+    ]
 
 
 def write(results: Results, path: Path) -> None:

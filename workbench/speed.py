@@ -72,12 +72,11 @@ class Timings:
 
     def _of(self, speed: Speed) -> tuple[float, float]:
         known = json.loads(self.file.read_text()) if self.file.is_file() else {}
-        name = f"{speed.precision}, {'compiled' if speed.compiled else 'eager'}"
-        if name not in known:
-            known[name] = [*self._measure(speed)]
+        if speed.label not in known:
+            known[speed.label] = [*self._measure(speed)]
             with paths.replacing(self.file) as temporary:
                 temporary.write_text(json.dumps(known, indent=1) + "\n")
-        first, best = known[name]
+        first, best = known[speed.label]
         return first, best
 
     def _measure(self, speed: Speed) -> tuple[float, float]:

@@ -26,6 +26,11 @@ class Speed(NamedTuple):
     precision: str = "float32"  # float32 | bfloat16 (autocast)
     compiled: bool = False
 
+    @property
+    def label(self) -> str:
+        """In words: "bfloat16", "bfloat16, compiled"."""
+        return f"{self.precision}, compiled" if self.compiled else self.precision
+
 
 class Step:
     """Evaluates the objective of a configuration and adds its gradient to that of the model's weights."""
