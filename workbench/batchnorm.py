@@ -1,36 +1,61 @@
 """Batch normalisation of a batch that is divided among processes: by the statistics of all of it, as in one process."""
 
 from functools import partial
+from typing import Any
 
+import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
+
+from workbench.model import full_precision
+
+
+class Mean(torch.autograd.Function):
+    """The mean of a tensor over the processes of a group, through which gradients come back from all of them."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, group: dist.ProcessGroup) -> Tensor:
+        """The mean, in every process."""
+        ctx.group = group
+        return _mean(x, group)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """The mean of the gradients: every process has a share of each mean, and of the loss."""
+        return _mean(gradient, ctx.group), None
+
+
+def _mean(x: Tensor, group: dist.ProcessGroup) -> Tensor:
+    x = x.clone()
+    dist.all_reduce(x, group=group)
+    return x / dist.get_world_size(group)
 
 
 def over_all_shares(model: nn.Module, group: dist.ProcessGroup) -> nn.Module:
     """Let a model's batch normalisation take its statistics over the equal shares of all processes of a group.
 
-    Layers are exchanged in place; parameters, buffers and their names stay. On GPUs it is torch's SyncBatchNorm.
+    On GPUs layers are exchanged for torch's SyncBatchNorm, which refuses the CPU; there they have another forward pass.
+    Parameters, buffers and their names stay.
     """
-    model = nn.SyncBatchNorm.convert_sync_batchnorm(model, group)
+    if next(model.parameters()).is_cuda:
+        return nn.SyncBatchNorm.convert_sync_batchnorm(model, group)
     for layer in model.modules():
-        if isinstance(layer, nn.SyncBatchNorm) and layer.running_mean.device.type == "cpu":
-            layer.forward = partial(_normalised, layer, group)  # torch's own refuses the CPU
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
+            layer.forward = partial(_normalised, layer, group)
     return model
 
 
-def _normalised(layer: nn.SyncBatchNorm, group: dist.ProcessGroup, x: Tensor) -> Tensor:
+def _normalised(layer: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d, group: dist.ProcessGroup, x: Tensor) -> Tensor:
     """Its forward pass, in training by mean and variance over items, positions and processes; gradients go through."""
     if not layer.training:
-        return nn.SyncBatchNorm.forward(layer, x)
-    kind, x = x.dtype, x.float()
-    size = dist.get_world_size(group)
+        return type(layer).forward(layer, x)
+    kind, x = x.dtype, full_precision(x)
     over = [0, *range(2, x.dim())]
     shape = [1, -1, *[1] * (x.dim() - 2)]
-    mean = all_reduce(x.mean(over), group=group) / size
+    mean = Mean.apply(x.mean(over), group)
     centred = x - mean.view(shape)
-    variance = all_reduce((centred**2).mean(over), group=group) / size
-    count = size * x.numel() / x.shape[1]
+    variance = Mean.apply((centred**2).mean(over), group)
+    count = dist.get_world_size(group) * x.numel() / x.shape[1]
     layer.num_batches_tracked.add_(1)
     layer.running_mean.lerp_(mean.detach(), layer.momentum)
     layer.running_var.lerp_(variance.detach() * count / (count - 1), layer.momentum)

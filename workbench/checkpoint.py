@@ -23,11 +23,11 @@ def save(
     generators: dict[str, Tensor],
     state: dict,
 ) -> Path:
-    """Write a checkpoint of `step` steps done, with the generators' states, and drop older ones; returns its JSON file."""
+    """Write a checkpoint of `step` steps done, drop the older ones; returns its JSON file. `generators` are states."""
     tensors = {f"model.{name}": t for name, t in model.state_dict().items()}
     for index, slots in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": t for name, t in slots.items()}
-    tensors |= {f"generators.{name}": t for name, t in generators.items()}
+    tensors |= generators  # under names without a dot
     path = folder / f"checkpoint-{step:07d}.safetensors"
     with replacing(path) as temporary:
         safetensors.torch.save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary)
@@ -53,7 +53,7 @@ class Checkpoint(NamedTuple):
             index, slot = name.split(".", 1)
             slots.setdefault(int(index), {})[slot] = tensor
         optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
-        return _below(self.tensors, "generators.")
+        return {name: t for name, t in self.tensors.items() if "." not in name}
 
 
 def read(folder: Path) -> Checkpoint | None:

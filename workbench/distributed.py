@@ -1,4 +1,4 @@
-"""Several processes at one training, started by torchrun: which one this is, what they tell each other, whose turn it is.
+"""Several processes at one training, started by torchrun: which one this is, what they say to each other, who writes.
 
     torchrun --nproc-per-node 4 -m workbench.train --preset paper -p data=celeba
 
@@ -19,6 +19,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from workbench.batchnorm import over_all_shares
 from workbench.cores import cores
 from workbench.losses import Loss
 
@@ -83,9 +84,8 @@ class World:
         """ValueError when a batch cannot be divided equally."""
         if batch_size % self.size:
             raise ValueError(
-                f"batch_size {batch_size} is that of all {self.size} processes together, which cannot take equal shares "
-                f"of it: choose a multiple of {self.size}, such as {-(-batch_size // self.size) * self.size}, or another "
-                "number of processes"
+                f"batch_size {batch_size} cannot be divided equally among {self.size} processes: choose a multiple of "
+                f"{self.size}, such as {-(-batch_size // self.size) * self.size}, or another number of processes"
             )
 
     def place(self, device: torch.device) -> torch.device:
@@ -111,8 +111,6 @@ class World:
         """
         if self.size == 1:
             return lambda objective, *rest: objective(model, *rest)
-        from workbench.batchnorm import over_all_shares  # what it imports takes time that one process can do without
-
         on_gpu = next(model.parameters()).is_cuda
         group = dist.new_group(backend="nccl" if on_gpu and dist.is_nccl_available() else "gloo")
         # a graph that stays as it is: weights that an objective leaves out are found in the first step, and then known

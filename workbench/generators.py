@@ -1,8 +1,8 @@
 """The random numbers of a training: the order of an epoch, the noise of a step, and dropout, each kept to resume from.
 
-With several processes the order is drawn alike in all, noise and dropout in each for itself, from the run's seed and the
-number of the process. In one process a single generator draws order and noise in turn, and dropout stays with torch's
-own, whose state is kept, too.
+With several processes the order is drawn alike in all, noise and dropout in each for itself, from the run's seed and
+the number of the process. In one process a single generator draws order and noise in turn, and dropout stays with
+torch's own, whose state is kept, too.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ class Generators:
             torch.manual_seed(dropout)
 
     def states(self) -> dict[str, Tensor]:
-        """All their states by name, on the CPU, for a checkpoint; those of every process, which must all ask for them."""
+        """All their states by name, for a checkpoint; with several processes those of all, which must all ask."""
         own = {"generator": self.noise.get_state(), "dropout": _torch_state(self.device)}
         if self.world.size == 1:
             return own
@@ -39,12 +39,13 @@ class Generators:
                 f"a training cannot go on with another number of processes ({wrote} before, {self.world.size} now), "
                 "which would draw other noise: resume it with as many, or remove its run folder to start anew"
             )
-        own = {name: state[self.world.rank] if several else state for name, state in states.items() if name != "order"}
-        self.noise.set_state(own["generator"])
         if several:
             self.order.set_state(states["order"])
-        if "dropout" in own:  # not in checkpoints of version 0.1.0
-            _set_torch_state(self.device, own["dropout"])
+            # a generator misreads a view that does not begin where its storage does: torch 2.13
+            states = {name: states[name][self.world.rank].clone() for name in ("generator", "dropout")}
+        self.noise.set_state(states["generator"])
+        if "dropout" in states:  # checkpoints were once written without it
+            _set_torch_state(self.device, states["dropout"])
 
 
 def own_seeds(seed: int, rank: int) -> tuple[int, int]:

@@ -126,8 +126,8 @@ class MultimodalDataset:
 class Batches(Iterator[Batch]):
     """Endless batches of one size: a new order in each epoch, whose last partial batch is dropped.
 
-    Of each batch the k-th of n equal shares is gathered, (0, 1) for all of it. To resume exactly, keep `state()` and the
-    generators' own states, and restore both.
+    Of each batch the k-th of n equal shares is gathered, (0, 1) for all of it. To resume exactly, keep `state()` and
+    the generators' own states, and restore both.
     """
 
     def __init__(
