@@ -1,4 +1,4 @@
-"""What each of two processes does that tests/test_distributed.py starts: torchrun ... distributed_worker.py PART FOLDER.
+"""What each of two processes does that tests/test_distributed.py starts: torchrun distributed_worker.py PART FOLDER.
 
 It leaves what this process saw in FOLDER/RANK.json and FOLDER/RANK.safetensors.
 """
@@ -16,16 +16,17 @@ import torch
 from jaxtyping import install_import_hook
 from torch import nn
 
-install_import_hook("workbench", "beartype.beartype")
+if __name__ == "__main__":
+    install_import_hook("workbench", "beartype.beartype")
 
-from workbench import cli, evaluation, training  # noqa: E402
-from workbench.config import Config  # noqa: E402
-from workbench.data.dataset import MultimodalDataset  # noqa: E402
-from workbench.data.sources import load_dataset  # noqa: E402
-from workbench.distributed import World, joined  # noqa: E402
-from workbench.losses import Loss  # noqa: E402
-from workbench.modality import NETWORKS  # noqa: E402
-from workbench.objectives import METHODS  # noqa: E402
+from workbench import cli, training
+from workbench.config import Config
+from workbench.data.dataset import MultimodalDataset
+from workbench.data.sources import load_dataset
+from workbench.distributed import World, joined
+from workbench.losses import Loss
+from workbench.modality import NETWORKS
+from workbench.objectives import METHODS
 
 MAIN = Config(data="uci-text", repeats=2, batch_size=16, steps=45, style_dim=2, checkpoint_every=20, device="cpu")
 BRIEF = MAIN.replace(steps=3, importance_samples=2)
@@ -42,7 +43,7 @@ def blind(model, batch, config, generator=None) -> Loss:
     return Loss(total, {"total": total.detach()})
 
 
-METHODS["blind"] = replace(METHODS["mmvae"], objective=blind)
+BLIND = replace(METHODS["mmvae"], objective=blind)
 
 
 class Unsteady(nn.Sequential):
@@ -110,9 +111,12 @@ def taught(folder: Path, world: World) -> tuple[dict, dict]:
     MultimodalDataset.batch = lambda self, rows, g: seen["rows"].append(rows.tolist()) or gather(self, rows, g)
     training.fit(MAIN, folder / "main", data, progress=False)
     MultimodalDataset.batch = gather
+    METHODS["blind"] = BLIND
     for objective in METHODS:
         training.fit(BRIEF.replace(objective=objective), folder / objective, data, progress=False)
-    training.fit(Config(**KILLED), folder / "undisturbed", data, progress=False)
+    training.LOG_EVERY, log_every = 50, training.LOG_EVERY
+    training.fit(Config.make("quick", **KILLED), folder / "undisturbed", data, progress=False)
+    training.LOG_EVERY = log_every
 
     # a run that is there is given back, and what cannot be done is refused, in both processes
     take, training.Trainer.step = training.Trainer.step, None
@@ -121,15 +125,13 @@ def taught(folder: Path, world: World) -> tuple[dict, dict]:
     seen["odd"] = said(lambda: training.fit(MAIN.replace(batch_size=15), folder / "odd", data, progress=False))
     seen["alone"] = said(lambda: training.fit(MAIN, folder / "alone", data, progress=False))
     seen["mps"] = said(lambda: world.place(torch.device("mps")))
-    sys.argv = ["workbench", "train", *arguments(**KILLED | {"batch_size": 9}), "--out", str(folder / "odd")]
-    seen["command"] = said(cli.main)
     training.Trainer.step = take
 
     model = normalised()
     share = images(8)[world.rank :: world.size]
     evaluate = world.averaging(model)
     evaluate(cubes, share).total.backward()
-    tensors |= {name: p.grad for name, p in model.named_parameters()} | dict(model.named_buffers())
+    tensors |= {name: p.grad.contiguous() for name, p in model.named_parameters()} | dict(model.named_buffers())
 
     NETWORKS[1, 28, 28] = replace(NETWORKS[1, 28, 28], encoder=Unsteady)
     training.fit(MAIN, folder / "unsteady", data, progress=False)
@@ -157,24 +159,27 @@ def diverge(rank: int) -> None:
     METHODS["mmjsd"] = replace(whole, objective=objective)
 
 
+def train(folder: Path) -> None:
+    """What a user types."""
+    sys.argv = ["workbench", "train", *arguments(**KILLED), "--out", str(folder)]
+    cli.main()
+
+
 def main(part: str, folder: Path) -> None:
     """Go through one part; each ends as a user's training does."""
     rank = int(os.environ["RANK"])
-    sys.argv = ["workbench", "train", *arguments(**KILLED), "--out", str(folder / part)]
-    if part == "diverging":
-        training.LOG_EVERY, log_every = 1, training.LOG_EVERY
-        with joined() as world:
-            seen, tensors = taught(folder, world)
-            training.LOG_EVERY = log_every
-            (folder / f"{rank}.json").write_text(json.dumps(seen))
-            safetensors.torch.save_file({n: t.contiguous() for n, t in tensors.items()}, folder / f"{rank}.safetensors")
-            diverge(rank)
-            cli.main()
-    elif rank == 1:
-        at_step(DIES_BEFORE, lambda: os.kill(os.getpid(), signal.SIGKILL))
-        cli.main()
-    else:
-        cli.main()
+    if part == "killed":
+        if rank == 1:
+            at_step(DIES_BEFORE, lambda: os.kill(os.getpid(), signal.SIGKILL))
+        train(folder / "killed")
+    log_every, training.LOG_EVERY = training.LOG_EVERY, 1
+    with joined() as world:
+        seen, tensors = taught(folder, world)
+        (folder / f"{rank}.json").write_text(json.dumps(seen))
+        safetensors.torch.save_file(tensors, folder / f"{rank}.safetensors")
+        training.LOG_EVERY = log_every
+        diverge(rank)
+        train(folder / "diverging")
 
 
 if __name__ == "__main__":

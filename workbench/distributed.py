@@ -154,7 +154,7 @@ class _Evaluated(nn.Module):
 def joined() -> Iterator[World]:
     """Be one of the processes that torchrun started, from the first such block to the end of it; else be alone.
 
-    ConnectionError when another process of them ends before its time.
+    ConnectionError when one of them ends before its time.
     """
     if dist.is_available() and dist.is_initialized():  # by a block around this one
         yield World(dist.get_rank(), dist.get_world_size())
@@ -169,7 +169,10 @@ def joined() -> Iterator[World]:
     except RuntimeError as error:
         if not _is_of_group(error):
             raise
-        raise ConnectionError(f"another process of this training has ended, see what it said: {error}") from error
+        raise ConnectionError(
+            "the processes of this training cannot reach each other, perhaps because one has ended: see what it said "
+            f"({str(error).splitlines()[0]})"
+        ) from error
     # not after an error: the others may be in the middle of something, and the end of the process ends the group
     dist.destroy_process_group()
 
