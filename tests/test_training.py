@@ -8,16 +8,19 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
+from torch import nn
 
 from workbench import runs, training
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.sources import load_dataset
+from workbench.modality import NETWORKS
 from workbench.objectives import METHODS, Loss
 from workbench.training import TrainingDiverged, fit, pick_device
 
@@ -235,6 +238,29 @@ def test_resume_after_a_kill_is_bit_identical(data, tmp_path):
     whole = fit(config, tmp_path / "whole", data, progress=False)
     assert equal(weights(whole.folder), weights(resumed.folder))
     assert (whole.folder / "history.csv").read_text() == (resumed.folder / "history.csv").read_text()
+
+
+class DroppingEncoder(nn.Sequential):
+    """An encoder with dropout, whose noise is torch's own and not the training's generator's."""
+
+    features = 8
+
+    def __init__(self) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(784, 8), nn.Dropout(0.5))
+
+
+def test_dropout_is_resumed_exactly_too(data, tmp_path, monkeypatch):
+    monkeypatch.setitem(NETWORKS, (1, 28, 28), replace(NETWORKS[1, 28, 28], encoder=DroppingEncoder))
+    begin = torch.get_rng_state()
+    whole = fit(SMALL, tmp_path / "whole", data, progress=False)
+    torch.set_rng_state(begin)
+    with monkeypatch.context() as patch:
+        stop_before(7, patch)
+        with pytest.raises(KeyboardInterrupt):
+            fit(SMALL, tmp_path / "run", data, progress=False)
+    torch.manual_seed(1)
+    resumed = fit(SMALL, tmp_path / "run", data, progress=False)
+    assert equal(weights(whole.folder), weights(resumed.folder))
 
 
 def test_an_empty_history_of_an_interrupted_training_does_no_harm(data, tmp_path, monkeypatch):

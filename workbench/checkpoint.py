@@ -6,7 +6,7 @@ the new one whole. A resumed training takes bit-identical steps to an uninterrup
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
@@ -16,13 +16,18 @@ from workbench.paths import replacing
 
 
 def save(
-    folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator, state: dict
+    folder: Path,
+    step: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    generators: dict[str, Tensor],
+    state: dict,
 ) -> Path:
-    """Write a checkpoint of `step` steps done and drop the older ones; returns its JSON file."""
+    """Write a checkpoint of `step` steps done, drop the older ones; returns its JSON file. `generators` are states."""
     tensors = {f"model.{name}": t for name, t in model.state_dict().items()}
     for index, slots in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": t for name, t in slots.items()}
-    tensors["generator"] = generator.get_state()
+    tensors |= generators  # under names without a dot
     path = folder / f"checkpoint-{step:07d}.safetensors"
     with replacing(path) as temporary:
         safetensors.torch.save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary)
@@ -34,26 +39,33 @@ def save(
     return folder / "checkpoint.json"
 
 
-def load(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
-) -> dict[str, Any] | None:
-    """Restore the last checkpoint into model, optimiser and generator; returns its state, None where there is none."""
+class Checkpoint(NamedTuple):
+    """A checkpoint as it was read: its JSON state, with the steps done, and its tensors by name."""
+
+    state: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+    def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+        """Put model and optimiser where they were; returns the states of the generators."""
+        model.load_state_dict(_below(self.tensors, "model."))
+        slots: dict[int, dict[str, Tensor]] = {}
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        for name, tensor in _below(self.tensors, "optimizer.").items():
+            index, slot = name.split(".", 1)
+            weight = weights[int(index)]
+            # a fused optimiser walks through memory: its state must lie there as the weight does, e.g. channels last
+            laid_out = torch.empty_like(weight).copy_(tensor) if tensor.shape == weight.shape else tensor
+            slots.setdefault(int(index), {})[slot] = laid_out
+        optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+        return {name: t for name, t in self.tensors.items() if "." not in name}
+
+
+def read(folder: Path) -> Checkpoint | None:
+    """The last checkpoint, None where there is none."""
     if not (folder / "checkpoint.json").is_file():
         return None
     state = json.loads((folder / "checkpoint.json").read_text())
-    tensors = safetensors.torch.load_file(folder / state["tensors"])
-    generator.set_state(tensors["generator"])
-    model.load_state_dict(_below(tensors, "model."))
-    slots: dict[int, dict[str, Tensor]] = {}
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    for name, tensor in _below(tensors, "optimizer.").items():
-        index, slot = name.split(".", 1)
-        weight = weights[int(index)]
-        # a fused optimiser walks through memory: its state must lie there as the weight does, e.g. channels last
-        laid_out = torch.empty_like(weight).copy_(tensor) if tensor.shape == weight.shape else tensor
-        slots.setdefault(int(index), {})[slot] = laid_out
-    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
-    return state
+    return Checkpoint(state, safetensors.torch.load_file(folder / state["tensors"]))
 
 
 def remove(folder: Path) -> None:

@@ -90,16 +90,21 @@ def train(
     judge: Annotated[bool, typer.Option("--evaluate/--no-evaluate", help="Evaluate at the end.")] = True,
     settings: Settings = None,
 ) -> None:
-    """Train and evaluate one configuration without a notebook; resumes from its last checkpoint."""
+    """Train and evaluate one configuration without a notebook; resumes from its last checkpoint.
+
+    Under torchrun, by all its processes: torchrun --nproc-per-node 4 -m workbench.train ...
+    """
     from workbench.config import Config
+    from workbench.distributed import joined
     from workbench.evaluation import complete_run
     from workbench.training import fit
 
-    command, config = shlex.join(["workbench", *sys.argv[1:]]), Config.make(preset, **_parse(settings))
-    if judge:
-        print(f"Complete: {complete_run(config, out, command).folder}")
-    else:
-        print(f"Trained, to be evaluated by `workbench evaluate`: {fit(config, out, command=command).folder}")
+    config = Config.make(preset, **_parse(settings))
+    with joined() as world:
+        command = shlex.join([*world.program, *sys.argv[1:]])
+        run = complete_run(config, out, command) if judge else fit(config, out, command=command)
+        if world.first:
+            print(f"{'Complete' if judge else 'Trained, to be evaluated by `workbench evaluate`'}: {run.folder}")
 
 
 @app.command()

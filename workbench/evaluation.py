@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from workbench.config import Config
+from workbench.distributed import joined
 from workbench.evaluation_trial import Trial
 from workbench.runs import Run, is_current, judges_version, make_way, provenance, run_folder, sole_writer
 from workbench.training import fit
@@ -37,21 +38,24 @@ def complete_run(
     another version of the code trained or began to is set aside and made again, so that no run mixes two programs
     (`fit` goes on with it all the same); an interrupted run of this version goes on from its checkpoint, and one that
     other judges evaluated, or these in too few parts or on too few items, is evaluated again. One that another process
-    is making is waited for.
+    is making is waited for. Processes that torchrun started train together; the first of them evaluates.
     """
     run, parts, limit = (
         Run(folder or run_folder(config)),
         check_parts(PARTS if parts is None else parts),
         limit or ITEMS,
     )
-    if is_current(run, config, parts, limit):
-        return run
-    with sole_writer(run.folder):
-        if is_current(run, config, parts, limit):  # another process made it while this one waited
+    with joined() as world:
+        if world.of_first(lambda: is_current(run, config, parts, limit)):
             return run
-        make_way(run, config)
-        run = fit(config, run.folder, progress=progress, command=command)
-        evaluate_into(run, progress, **_also(run, parts, limit))
+        with world.only_first(lambda: sole_writer(run.folder)):
+            # another process may have made it while this one waited
+            if world.of_first(lambda: is_current(run, config, parts, limit)):
+                return run
+            world.of_first(lambda: make_way(run, config))
+            run = fit(config, run.folder, progress=progress, command=command)
+            with world.threads_of_all():
+                world.of_first(lambda: evaluate_into(run, progress, **_also(run, parts, limit)))
     return run
 
 

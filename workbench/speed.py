@@ -82,13 +82,15 @@ class Timings:
     def _measure(self, speed: Speed) -> tuple[float, float]:
         """Seconds of a first step, and of the fastest of those after it; weights and buffers stay as they are."""
         generator = torch.Generator(self.batches.dataset.pairs.device).manual_seed(0)
-        batches = Batches(self.batches.dataset, self.batches.batch_size, generator)
+        taken = self.batches
+        batches = Batches(taken.dataset, taken.batch_size, generator, generator, taken.share)
         step, seconds = Step(self.model, self.config.objective, speed), []
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
-        for _ in range(ROUNDS + 1):
-            start = time.perf_counter()
-            step(next(batches), self.config, generator).total.item()  # waits for the device
-            seconds.append(time.perf_counter() - start)
+        with torch.random.fork_rng():  # dropout draws from torch's own generator
+            for _ in range(ROUNDS + 1):
+                start = time.perf_counter()
+                step(next(batches), self.config, generator).total.item()  # waits for the device
+                seconds.append(time.perf_counter() - start)
         self.model.zero_grad(set_to_none=True)
         for name, buffer in self.model.named_buffers():
             buffer.copy_(buffers[name])
@@ -99,7 +101,7 @@ def _key(config: Config, batches: Batches) -> str:
     """What the time of a step depends on, as twelve hexadecimal digits."""
     device = batches.dataset.pairs.device
     like = {name: getattr(config, name) for name in SHAPING} | {
-        "batch": batches.batch_size,
+        "batch": batches.batch_size // batches.share[1],
         "shapes": batches.dataset.shapes,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
         "threads": torch.get_num_threads(),

@@ -12,6 +12,7 @@ import torch
 
 from workbench.config import IMPORTANCE_SAMPLED, Config
 from workbench.data.dataset import Batch
+from workbench.distributed import ALONE, World
 from workbench.importance import items_at_a_time
 from workbench.losses import Loss
 from workbench.model import MultimodalVAE
@@ -35,11 +36,12 @@ class Speed(NamedTuple):
 class Step:
     """Evaluates the objective of a configuration and adds its gradient to that of the model's weights."""
 
-    def __init__(self, model: MultimodalVAE, objective: str, speed: Speed) -> None:
-        self.model, self.speed = model, speed
+    def __init__(self, model: MultimodalVAE, objective: str, speed: Speed, world: World = ALONE) -> None:
+        self.speed = speed
         self.objective = METHODS[objective].objective
         if speed.compiled:
             self.objective = compiled(self.objective, model)
+        self.evaluate = world.averaging(model)
 
     def __call__(self, batch: Batch, config: Config, generator: torch.Generator) -> Loss:
         """The loss of a batch, after its gradient was added; nothing of it needs a gradient any more."""
@@ -51,7 +53,7 @@ class Step:
     def _part(self, part: Batch, config: Config, generator: torch.Generator, parts: int) -> Loss:
         half = self.speed.precision == "bfloat16"
         with torch.autocast(part.labels.device.type, torch.bfloat16, enabled=half):
-            loss = self.objective(self.model, part, config, generator)
+            loss = self.evaluate(self.objective, part, config, generator)
         (loss.total / parts).backward()
         return loss
 

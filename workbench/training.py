@@ -16,11 +16,13 @@ from workbench import checkpoint, paths, runs, speed
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.sources import load_dataset
+from workbench.distributed import ALONE, World, joined
 from workbench.errors import WorkbenchError
+from workbench.generators import Generators
 from workbench.model import MultimodalVAE
 from workbench.objectives import METHODS, Loss, method
 from workbench.runs import Run
-from workbench.stepping import Step
+from workbench.stepping import Speed, Step
 
 LOG_EVERY = 50  # steps between two rows of history.csv
 
@@ -50,51 +52,71 @@ def fit(
     """Train a configuration in its run folder, from its last checkpoint when there is one, and return the run.
 
     A training that already reached its end is returned as it is; one that another process is at is waited for. `data`
-    None loads the configuration's training split; `command` is kept as what was typed. Raises ValueError on an unknown
-    objective or device, TrainingDiverged on a loss that is not finite.
+    None loads the configuration's training split; `command` is kept as what was typed. Processes that torchrun started
+    train together. Raises ValueError on an unknown objective or device, TrainingDiverged on a loss that is not finite.
     """
     method(config.objective)
     device = pick_device(config.device)
     folder = folder or runs.run_folder(config)
-    if data is None and not Run(folder).trained:
-        data = load_dataset(config.data, "train", root=config.data_root or None, repeats=config.repeats)
-    if data is not None:  # what cannot be trained is refused before anything is written
-        method(config.objective, len(data.storages))
-        data.steps_per_epoch(config.batch_size)
-    with runs.sole_writer(folder):
-        run = runs.start(config, folder, command)
-        if not run.trained:
-            Trainer(config, run, data, device).train(progress)
+    with joined() as world:
+        device = world.place(device)
+        if data is None and not world.of_first(lambda: Run(folder).trained):
+            data = load_dataset(config.data, "train", root=config.data_root or None, repeats=config.repeats)
+        if data is not None:  # what cannot be trained is refused before anything is written
+            method(config.objective, len(data.storages))
+            data.steps_per_epoch(config.batch_size)
+            world.check_batch(config.batch_size)
+        with world.only_first(lambda: runs.sole_writer(folder)):
+            run = world.of_first(lambda: runs.start(config, folder, command))
+            if not world.of_first(lambda: run.trained):
+                Trainer(config, run, data, device, world).train(progress)
     return run
 
 
 class Trainer:
-    """The state of one training: model, optimiser, batches, generator and how many steps are done."""
+    """The state of one training: model, optimiser, batches, generators and how many steps are done.
 
-    def __init__(self, config: Config, run: Run, data: MultimodalDataset, device: torch.device) -> None:
-        self.config, self.run, self.device = config, run, device
+    With several processes each has its own, of which model, optimiser and steps are alike; the first one writes.
+    """
+
+    def __init__(
+        self, config: Config, run: Run, data: MultimodalDataset, device: torch.device, world: World = ALONE
+    ) -> None:
+        self.config, self.run, self.device, self.world = config, run, device, world
         self.total = config.total_steps(data.steps_per_epoch(config.batch_size))
         # convolutions are faster so on every device; nothing else changes
         self.model: MultimodalVAE = runs.build_model(config, data).to(device, memory_format=torch.channels_last).train()
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=config.learning_rate, fused=device.type in ("cpu", "cuda")
         )
-        self.generator = torch.Generator(device).manual_seed(config.seed)
-        self.batches = data.batches(config.batch_size, device, self.generator)
+        self.generators = Generators(config.seed, device, world)
+        self.generator, share = self.generators.noise, (world.rank, world.size)
+        self.batches = data.batches(config.batch_size, device, self.generator, self.generators.order, share)
         self.history = History(run.folder / "history.csv")
-        state = checkpoint.load(run.folder, self.model, self.optimizer, self.generator)
-        self.done = state["step"] if state else 0
-        if state:
-            self.batches.restore(state["batches"])
-        way = speed.choose(config.at_step(self.done, self.total), run, self.model, self.batches, self.total - self.done)
-        self.evaluate = Step(self.model, config.objective, way)
-        self.history.cut(self.done)
+        self.done = self.resume()
+        self.evaluate = Step(self.model, config.objective, self.choose_speed(), world)
+
+    def choose_speed(self) -> Speed:
+        """How steps are taken: measured by the first process, before any of them waits for the others in a step."""
+        config, left = self.config.at_step(self.done, self.total), self.total - self.done
+        return self.world.of_first(lambda: speed.choose(config, self.run, self.model, self.batches, left))
+
+    def resume(self) -> int:
+        """Go to the last checkpoint, where there is one; returns the steps done."""
+        kept = self.world.of_first(lambda: checkpoint.read(self.run.folder))
+        if kept:
+            self.generators.restore(kept.restore(self.model, self.optimizer))
+            self.batches.restore(kept.state["batches"])
+        done = kept.state["step"] if kept else 0
+        self.world.of_first(lambda: self.history.cut(done))
+        return done
 
     def train(self, progress: bool = True) -> None:
         """Take the steps that are left, then write the weights and drop the checkpoint."""
         label = METHODS[self.config.objective].label
         pending: list[Loss] = []
-        with tqdm(total=self.total, initial=self.done, desc=label, unit="step", disable=not progress) as bar:
+        hidden = not (progress and self.world.first)
+        with tqdm(total=self.total, initial=self.done, desc=label, unit="step", disable=hidden) as bar:
             while self.done < self.total:
                 pending.append(self.step())
                 if self.done % LOG_EVERY == 0 or self.done == self.total or self.due(self.config.checkpoint_every):
@@ -106,9 +128,9 @@ class Trainer:
                 if self.due(self.config.checkpoint_every):
                     self.save_checkpoint()
                 if self.due(self.config.snapshot_every):
-                    runs.save_weights(self.model, self.run.folder / "snapshots" / f"{self.done:07d}.safetensors")
-        runs.save_weights(self.model, self.run.folder / "model.safetensors")
-        checkpoint.remove(self.run.folder)
+                    self.save_weights(self.run.folder / "snapshots" / f"{self.done:07d}.safetensors")
+        self.save_weights(self.run.folder / "model.safetensors")
+        self.world.of_first(lambda: checkpoint.remove(self.run.folder))
 
     def step(self) -> Loss:
         """One optimiser step on the next batch; its loss stays on the device."""
@@ -126,9 +148,10 @@ class Trainer:
         """Check and record the losses of the last steps; returns their means for the progress bar."""
         names = list(losses[0].terms)
         values = torch.stack([torch.stack([loss.terms[name] for name in names]) for loss in losses]).double().cpu()
+        values = self.world.mean(values)
         self.check(names, values)
         means = dict(zip(names, values.mean(0).tolist(), strict=True))
-        self.history.append(self.done, means)
+        self.world.of_first(lambda: self.history.append(self.done, means))
         return {name: f"{mean:.4g}" for name, mean in means.items()}
 
     def check(self, names: list[str], values: Tensor) -> None:
@@ -157,8 +180,14 @@ class Trainer:
 
     def save_checkpoint(self) -> None:
         """Keep everything the next step depends on."""
-        state = {"batches": self.batches.state()}
-        checkpoint.save(self.run.folder, self.done, self.model, self.optimizer, self.generator, state)
+        state, generators = {"batches": self.batches.state()}, self.generators.states()
+        self.world.of_first(
+            lambda: checkpoint.save(self.run.folder, self.done, self.model, self.optimizer, generators, state)
+        )
+
+    def save_weights(self, path: Path) -> None:
+        """Keep the weights."""
+        self.world.of_first(lambda: runs.save_weights(self.model, path))
 
 
 class History:

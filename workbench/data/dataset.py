@@ -117,21 +117,40 @@ class MultimodalDataset:
             )
         return len(self) // batch_size
 
-    def batches(self, batch_size: int, device: torch.device | str, generator: torch.Generator) -> "Batches":
-        """Endless batches of this size on `device`; the generator (on any device) draws order and text."""
-        return Batches(self.to(device), batch_size, generator)
+    def batches(
+        self,
+        batch_size: int,
+        device: torch.device | str,
+        generator: torch.Generator,
+        order: torch.Generator | None = None,
+        share: tuple[int, int] = (0, 1),
+    ) -> "Batches":
+        """Endless batches of this size on `device`; the generator (on any device) draws order and text.
+
+        `order` takes the drawing of the order from it. `share` (k, n) is the k-th of n equal parts of every batch.
+        """
+        return Batches(self.to(device), batch_size, generator, order or generator, share)
 
 
 class Batches(Iterator[Batch]):
     """Endless batches of one size: a new order in each epoch, whose last partial batch is dropped.
 
-    To resume exactly, keep `state()` and the generator's own state, and restore both.
+    Of each batch the k-th of n equal shares is gathered, (0, 1) for all of it. To resume exactly, keep `state()` and
+    the generators' own states, and restore both.
     """
 
-    def __init__(self, dataset: MultimodalDataset, batch_size: int, generator: torch.Generator):
+    def __init__(
+        self,
+        dataset: MultimodalDataset,
+        batch_size: int,
+        generator: torch.Generator,
+        order: torch.Generator,
+        share: tuple[int, int] = (0, 1),
+    ):
         self.dataset = dataset
         self.batch_size = batch_size
-        self.generator = generator
+        self.generator, self.order = generator, order
+        self.share = share
         self.steps_per_epoch = dataset.steps_per_epoch(batch_size)
         self.epoch = 0  # the epoch that the next batch belongs to, or just ended when position is at its end
         self.position = 0  # batches already taken in this epoch
@@ -142,9 +161,12 @@ class Batches(Iterator[Batch]):
         if self.position == self.steps_per_epoch:
             self.epoch, self.position, self._epoch_seed = self.epoch + 1, 0, None
         if self._epoch_seed is None:
-            draw = torch.randint(2**62, (), generator=self.generator, device=self.generator.device)
+            draw = torch.randint(2**62, (), generator=self.order, device=self.order.device)
             self._start_epoch(int(draw))
-        rows = self._order[self.position * self.batch_size : (self.position + 1) * self.batch_size]
+        part, parts = self.share
+        size = self.batch_size // parts
+        start = self.position * self.batch_size + part * size
+        rows = self._order[start : start + size]
         self.position += 1
         return self.dataset.batch(rows, self.generator)
 
