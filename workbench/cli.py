@@ -216,6 +216,6 @@ def main() -> None:
     from workbench.training import TrainingDiverged
 
     try:
-        app()
+        app(prog_name="workbench")
     except (ValueError, OSError, DataError, TrainingDiverged) as error:
         raise SystemExit(f"workbench: {error}") from None
