@@ -269,6 +269,6 @@ def _parse(settings: list[str] | None) -> dict[str, object]:
 def main() -> None:
     """The console script: an expected error is one line and exit status 1, not a traceback."""
     try:
-        app()
+        app(prog_name="workbench")
     except (ValueError, OSError, WorkbenchError) as error:
         raise SystemExit(f"workbench: {error}") from None
