@@ -28,7 +28,9 @@ from workbench.losses import Loss
 from workbench.modality import NETWORKS
 from workbench.objectives import METHODS
 
-MAIN = Config(data="uci-text", repeats=2, batch_size=16, steps=45, style_dim=2, checkpoint_every=20, device="cpu")
+MAIN = Config(
+    data="uci-text", repeats=2, batch_size=16, steps=45, style_dim=2, checkpoint_every=20, device="cpu", compiled="off"
+)
 BRIEF = MAIN.replace(steps=3, importance_samples=2)
 KILLED = dict(data="uci-text", repeats=2, batch_size=8, steps=12, style_dim=2, checkpoint_every=5, device="cpu")
 DIES_BEFORE = 7  # the step at which process 1 is killed

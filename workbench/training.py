@@ -99,6 +99,8 @@ class Trainer:
     def choose_speed(self) -> Speed:
         """How steps are taken: measured by the first process, before any of them waits for the others in a step."""
         config, left = self.config.at_step(self.done, self.total), self.total - self.done
+        if self.world.size > 1 and config.compiled == "auto":
+            config = config.replace(compiled="off")  # not tried with gradients that are averaged: only when asked for
         return self.world.of_first(lambda: speed.choose(config, self.run, self.model, self.batches, left))
 
     def resume(self) -> int:
