@@ -241,7 +241,7 @@ def test_every_part_is_charged_what_it_takes(tiny_root, monkeypatch):
 
 def made_results() -> Results:
     """Results as if they had been measured."""
-    row = bench.Speed("mmJSD", "mmjsd", "uci-text", 0, "float32", 64, 3, 1, 12.5, 800.0, 34_000_000, 0.4, "cpu")
+    row = bench.Pace("mmJSD", "mmjsd", "uci-text", 0, "float32", 64, 3, 1, 12.5, 800.0, 34_000_000, 0.4, "cpu")
     rows = [row._replace(style_dim=style, precision=how) for style in (0, 4) for how in ("float32", "bfloat16")]
     ratio = Comparison("MVAE", "mvae", "MVAE, k=0", "uci-text", "float32", 64, 3, 1, 0.1, 0.25, 2.5, "cpu")
     parts = dict.fromkeys(PARTS, 0.01)

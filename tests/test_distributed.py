@@ -24,7 +24,7 @@ from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.sources import load_dataset
 from workbench.distributed import ALONE, World, joined
-from workbench.generators import Generators, own_seeds
+from workbench.generators import Generators, own_seed
 from workbench.objectives import METHODS
 from workbench.runs import Run
 from workbench.training import fit
@@ -160,7 +160,7 @@ def in_turn(
 
 def own_noises(config: Config) -> list[torch.Generator]:
     """The generators that two processes draw noise from."""
-    return [torch.Generator().manual_seed(own_seeds(config.seed, rank)[0]) for rank in (0, 1)]
+    return [torch.Generator().manual_seed(own_seed(config.seed, rank)) for rank in (0, 1)]
 
 
 def assert_close(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
@@ -189,11 +189,11 @@ def test_one_process_has_one_generator_and_two_have_their_own():
     assert alone.noise is alone.order and alone.noise.initial_seed() == 5
     before = torch.get_rng_state()
     two = [Generators(5, cpu, World(rank, 2)) for rank in (0, 1)]
-    torch.set_rng_state(before)
+    assert torch.equal(torch.get_rng_state(), before)
     assert [g.order.initial_seed() for g in two] == [5, 5]
-    seeds = [seed for rank in (0, 1, 2) for seed in own_seeds(5, rank)] + [seed for seed in own_seeds(6, 0)]
-    assert len({*seeds, 5}) == 9
-    assert own_seeds(-1, 0) != own_seeds(1, 0)
+    seeds = [own_seed(5, rank) for rank in (0, 1, 2)] + [own_seed(6, 0)]
+    assert len({*seeds, 5}) == 5
+    assert own_seed(-1, 0) != own_seed(1, 0)
 
 
 def test_without_torchrun_nothing_is_shared(monkeypatch):
@@ -279,7 +279,6 @@ def test_a_resumed_training_goes_on_exactly_with_dropout_and_batch_normalisation
     assert all(torch.equal(whole[name], stopped[name]) for name in whole)
     histories = [(taught.folder / name / "history.csv").read_text() for name in ("unsteady", "stopped")]
     assert histories[0] == histories[1]
-    assert taught.seen[0]["dropout"] != taught.seen[1]["dropout"]
 
 
 def test_a_killed_training_is_resumed_exactly_evaluated_and_written_once(killed, taught, data):

@@ -241,7 +241,7 @@ def test_resume_after_a_kill_is_bit_identical(data, tmp_path):
 
 
 class DroppingEncoder(nn.Sequential):
-    """An encoder with dropout, whose noise is torch's own and not the training's generator's."""
+    """An encoder with dropout, which knows no generator but torch's own."""
 
     features = 8
 
@@ -249,11 +249,13 @@ class DroppingEncoder(nn.Sequential):
         super().__init__(nn.Flatten(), nn.Linear(784, 8), nn.Dropout(0.5))
 
 
-def test_dropout_is_resumed_exactly_too(data, tmp_path, monkeypatch):
+def test_dropout_follows_the_seed_and_is_resumed_exactly(data, tmp_path, monkeypatch):
     monkeypatch.setitem(NETWORKS, (1, 28, 28), replace(NETWORKS[1, 28, 28], encoder=DroppingEncoder))
-    begin = torch.get_rng_state()
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
     whole = fit(SMALL, tmp_path / "whole", data, progress=False)
-    torch.set_rng_state(begin)
+    assert torch.equal(torch.get_rng_state(), before), "a training leaves torch's own random numbers alone"
+    torch.manual_seed(2)
     with monkeypatch.context() as patch:
         stop_before(7, patch)
         with pytest.raises(KeyboardInterrupt):

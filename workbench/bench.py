@@ -36,7 +36,7 @@ MODALITIES = (2, 3, 4, 8, 16)
 SAMPLES = (1, 2, 5, 10, 20, 50)
 
 
-class Speed(NamedTuple):
+class Pace(NamedTuple):
     """What training steps of one configuration cost."""
 
     method: str
@@ -203,7 +203,7 @@ class Bench:
         return torch.cuda.max_memory_allocated(device) - before
 
 
-def speeds(configs: Sequence[Config], timing: Timing | None = None) -> list[Speed]:
+def speeds(configs: Sequence[Config], timing: Timing | None = None) -> list[Pace]:
     """Steps a second, memory and time to the first step of several configurations, which take turns.
 
     What a process pays once (threads, the device's context) is paid before; what a configuration has compiled is not,
@@ -221,9 +221,9 @@ def speeds(configs: Sequence[Config], timing: Timing | None = None) -> list[Spee
     return [_row(*measured) for measured in zip(trainers, peaks, firsts, seconds, strict=True)]
 
 
-def _row(trainer: Trainer, peak: int, first: float, seconds: float) -> Speed:
+def _row(trainer: Trainer, peak: int, first: float, seconds: float) -> Pace:
     config = trainer.config
-    return Speed(
+    return Pace(
         label_of(config),
         config.objective,
         config.data,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from workbench import bench, bench_against, bench_profile, stepping
-from workbench.bench import Limits, Speed, Timing
+from workbench.bench import Limits, Pace, Timing
 from workbench.bench_against import Comparison
 from workbench.bench_profile import PARTS, REST, Profile
 from workbench.config import Config
@@ -39,8 +39,8 @@ class Results:
     command: str
     settings: dict[str, Any]
     measured_with: dict[str, str | None]
-    speeds: list[Speed]
-    scaling: dict[str, list[Speed]]  # by what is varied
+    speeds: list[Pace]
+    scaling: dict[str, list[Pace]]  # by what is varied
     comparisons: list[Comparison]
     profiles: list[Profile]
 
@@ -86,9 +86,9 @@ def write(results: Results, path: Path) -> None:
 def read(path: Path) -> Results:
     """Results that were kept."""
     found = json.loads(path.read_text())
-    rows = {"speeds": Speed, "comparisons": Comparison, "profiles": Profile}
+    rows = {"speeds": Pace, "comparisons": Comparison, "profiles": Profile}
     made = {name: [kind(**row) for row in found[name]] for name, kind in rows.items()}
-    scaling = {name: [Speed(**row) for row in speeds] for name, speeds in found["scaling"].items()}
+    scaling = {name: [Pace(**row) for row in speeds] for name, speeds in found["scaling"].items()}
     return Results(**{**found, **made, "scaling": scaling})
 
 
@@ -151,7 +151,7 @@ COMPARISON_COLUMNS = (
 )
 
 
-def speed_table(rows: Sequence[Speed]) -> str:
+def speed_table(rows: Sequence[Pace]) -> str:
     """One line a configuration; items are triples where M is 3."""
     triples = {row.modalities for row in rows} == {3}
     named = (c._replace(heading="triples/s") if triples and c.heading == "items/s" else c for c in SPEED_COLUMNS)

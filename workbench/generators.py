@@ -1,8 +1,7 @@
-"""The random numbers of a training: the order of an epoch, the noise of a step, and dropout, each kept to resume from.
+"""The random numbers of a training: the order of an epoch and the noise of a step, kept to resume from.
 
-With several processes the order is drawn alike in all, noise and dropout in each for itself, from the run's seed and
-the number of the process. In one process a single generator draws order and noise in turn, and dropout stays with
-torch's own, whose state is kept, too.
+With several processes the order is drawn alike in all, noise in each for itself, from the run's seed and the number of
+the process. In one process a single generator draws order and noise in turn. Dropout is noise, too (`stepping`).
 """
 
 import numpy as np
@@ -16,24 +15,23 @@ class Generators:
     """The generators of one process of a training, on its device."""
 
     def __init__(self, seed: int, device: torch.device, world: World) -> None:
-        self.device, self.world = device, world
+        self.world = world
         self.order = self.noise = torch.Generator(device).manual_seed(seed)
         if world.size > 1:
-            noise, dropout = own_seeds(seed, world.rank)
-            self.noise = torch.Generator(device).manual_seed(noise)
-            torch.manual_seed(dropout)
+            self.noise = torch.Generator(device).manual_seed(own_seed(seed, world.rank))
 
     def states(self) -> dict[str, Tensor]:
         """All their states by name, for a checkpoint; with several processes those of all, which must all ask."""
-        own = {"generator": self.noise.get_state(), "dropout": _torch_state(self.device)}
+        own = self.noise.get_state()
         if self.world.size == 1:
-            return own
-        return {name: self.world.gathered(state) for name, state in own.items()} | {"order": self.order.get_state()}
+            return {"generator": own}
+        return {"generator": self.world.gathered(own), "order": self.order.get_state()}
 
     def restore(self, states: dict[str, Tensor]) -> None:
         """Go to where a checkpoint's states stand; ValueError when another number of processes wrote it."""
-        several = states["generator"].dim() == 2
-        wrote = len(states["generator"]) if several else 1
+        noise = states["generator"]
+        several = noise.dim() == 2
+        wrote = len(noise) if several else 1
         if wrote != self.world.size:
             raise ValueError(
                 f"a training cannot go on with another number of processes ({wrote} before, {self.world.size} now), "
@@ -41,28 +39,10 @@ class Generators:
             )
         if several:
             self.order.set_state(states["order"])
-            # a generator misreads a view that does not begin where its storage does: torch 2.13
-            states = {name: states[name][self.world.rank].clone() for name in ("generator", "dropout")}
-        self.noise.set_state(states["generator"])
-        if "dropout" in states:  # checkpoints were once written without it
-            _set_torch_state(self.device, states["dropout"])
+            noise = noise[self.world.rank].clone()  # a generator misreads a view that begins elsewhere: torch 2.13
+        self.noise.set_state(noise)
 
 
-def own_seeds(seed: int, rank: int) -> tuple[int, int]:
-    """Seeds of the noise and of the dropout of one of several processes, unrelated to each other and to `seed`."""
-    noise, dropout = np.random.SeedSequence([seed % 2**64, rank]).generate_state(2, np.uint64)
-    return int(noise), int(dropout)
-
-
-def _torch_state(device: torch.device) -> Tensor:
-    """State of torch's own generator of a device."""
-    if device.type == "cuda":
-        return torch.cuda.get_rng_state(device)
-    return torch.mps.get_rng_state() if device.type == "mps" else torch.get_rng_state()
-
-
-def _set_torch_state(device: torch.device, state: Tensor) -> None:
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(state, device)
-    else:
-        (torch.mps if device.type == "mps" else torch).set_rng_state(state)
+def own_seed(seed: int, rank: int) -> int:
+    """Seed of the noise of one of several processes, unrelated to the others' and to `seed`."""
+    return int(np.random.SeedSequence([seed % 2**64, rank]).generate_state(1, np.uint64)[0])

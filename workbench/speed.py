@@ -86,11 +86,10 @@ class Timings:
         batches = Batches(taken.dataset, taken.batch_size, generator, generator, taken.share)
         step, seconds = Step(self.model, self.config.objective, speed), []
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
-        with torch.random.fork_rng():  # dropout draws from torch's own generator
-            for _ in range(ROUNDS + 1):
-                start = time.perf_counter()
-                step(next(batches), self.config, generator).total.item()  # waits for the device
-                seconds.append(time.perf_counter() - start)
+        for _ in range(ROUNDS + 1):
+            start = time.perf_counter()
+            step(next(batches), self.config, generator).total.item()  # waits for the device
+            seconds.append(time.perf_counter() - start)
         self.model.zero_grad(set_to_none=True)
         for name, buffer in self.model.named_buffers():
             buffer.copy_(buffers[name])

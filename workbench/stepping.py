@@ -52,8 +52,9 @@ class Step:
 
     def _part(self, part: Batch, config: Config, generator: torch.Generator, parts: int) -> Loss:
         half = self.speed.precision == "bfloat16"
-        with torch.autocast(part.labels.device.type, torch.bfloat16, enabled=half):
-            loss = self.evaluate(self.objective, part, config, generator)
+        autocast = torch.autocast(part.labels.device.type, torch.bfloat16, enabled=half)
+        with as_default(generator) as source, autocast:
+            loss = self.evaluate(self.objective, part, config, source)
         (loss.total / parts).backward()
         return loss
 
@@ -66,30 +67,28 @@ def _items(config: Config, batch: Batch) -> int:
 
 
 def compiled(objective: Evaluate, model: MultimodalVAE) -> Evaluate:
-    """An objective through torch.compile, on CUDA into CUDA graphs, with the noise that it would draw without.
-
-    A `torch.Generator` cannot be traced: while the objective runs, the default generator takes its place.
-    """
+    """An objective through torch.compile, on CUDA into CUDA graphs, with the noise that it would draw without."""
     on_cuda = next(model.parameters()).is_cuda
     options = {"fallback_random": True} | ({"triton.cudagraphs": True} if on_cuda else {})
-    traced = torch.compile(objective, dynamic=False, options=options)
-
-    def evaluate(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.Generator) -> Loss:
-        with as_default(generator):
-            return traced(model, batch, config, None)
-
-    return evaluate
+    return torch.compile(objective, dynamic=False, options=options)
 
 
 @contextmanager
-def as_default(generator: torch.Generator) -> Iterator[None]:
-    """Inside, the default generator of the device draws what `generator` would; afterwards both go on from there."""
+def as_default(generator: torch.Generator) -> Iterator[torch.Generator | None]:
+    """Inside, the default generator of the device draws what `generator` would; afterwards both go on from there.
+
+    Dropout knows no other than the default generator, and torch.compile cannot trace one. Yields what objectives are to
+    be given: None for the default, or on devices whose default cannot be had the generator itself.
+    """
     device = generator.device
+    if device.type not in ("cpu", "cuda"):
+        yield generator
+        return
     default = torch.cuda.default_generators[device.index or 0] if device.type == "cuda" else torch.default_generator
     before = default.get_state()
     default.set_state(generator.get_state())
     try:
-        yield
+        yield None
     finally:
         generator.set_state(default.get_state())
         default.set_state(before)
