@@ -93,6 +93,19 @@ def test_measuring_leaves_the_training_as_it_is(data, tmp_path):
     assert all(0 < best <= 60 and 0 < first <= 60 for first, best in kept.values())
 
 
+def test_where_nothing_can_be_compiled_training_goes_on_and_says_why(data, tmp_path, monkeypatch):
+    def measure(self, speed: Speed) -> tuple[float, float]:
+        if speed.compiled:
+            raise RuntimeError("no working C++ compiler was found\nand much more")
+        return 2.0, 1.0
+
+    monkeypatch.setattr(speed.Timings, "_measure", measure)
+    batches = data.batches(CONFIG.batch_size, "cpu", torch.Generator())
+    begun = runs.start(CONFIG, tmp_path / "run"), runs.build_model(CONFIG, data), batches
+    with pytest.warns(UserWarning, match="does not work here: no working C[+][+] compiler was found$"):
+        assert not speed.choose(CONFIG, *begun, 10_000).compiled
+
+
 def test_networks_with_running_statistics_keep_them(data, tmp_path):
     config = CONFIG.replace(precision="float32", compiled="off")
     run = runs.start(config, tmp_path / "run")

@@ -7,6 +7,7 @@ itself, without a step of the optimiser. Timings are kept in data/cache/speed; a
 import hashlib
 import json
 import time
+import warnings
 
 import torch
 
@@ -51,7 +52,12 @@ def _fastest(config: Config, model: MultimodalVAE, batches: Batches, steps: int)
     if config.compiled == "off" or left < WORTH_COMPILING:
         return eager
     fast = Speed(eager.precision, True)
-    whole = timings.of_step(fast) * steps + timings.of_start(fast)
+    try:
+        whole = timings.of_step(fast) * steps + timings.of_start(fast)
+    except RuntimeError as error:  # what torch.compile raises where there is no C++ compiler, for example
+        reason = str(error).strip().partition("\n")[0]
+        warnings.warn(f"steps are taken without torch.compile, which does not work here: {reason}", stacklevel=2)
+        return eager
     return fast if whole < left else eager
 
 
@@ -86,13 +92,15 @@ class Timings:
         batches = Batches(taken.dataset, taken.batch_size, generator, generator, taken.share)
         step, seconds = Step(self.model, self.config.objective, speed), []
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
-        for _ in range(ROUNDS + 1):
-            start = time.perf_counter()
-            step(next(batches), self.config, generator).total.item()  # waits for the device
-            seconds.append(time.perf_counter() - start)
-        self.model.zero_grad(set_to_none=True)
-        for name, buffer in self.model.named_buffers():
-            buffer.copy_(buffers[name])
+        try:
+            for _ in range(ROUNDS + 1):
+                start = time.perf_counter()
+                step(next(batches), self.config, generator).total.item()  # waits for the device
+                seconds.append(time.perf_counter() - start)
+        finally:
+            self.model.zero_grad(set_to_none=True)
+            for name, buffer in self.model.named_buffers():
+                buffer.copy_(buffers[name])
         return seconds[0], min(seconds[1:])
 
 
