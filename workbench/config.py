@@ -159,7 +159,12 @@ class Config:
     def key(self) -> str:
         """Twelve hexadecimal digits of everything but where to run: configurations that share it compute the same."""
         what = {name: value for name, value in self.to_json().items() if name not in WHERE}
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
+        return digest(what)
+
+
+def digest(values: dict[str, Any]) -> str:
+    """Twelve hexadecimal digits of JSON values by name, whatever their order."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def field_names() -> list[str]:

@@ -4,7 +4,6 @@
 itself, without a step of the optimiser. Timings are kept in data/cache/speed; a run goes on in the way that it began.
 """
 
-import hashlib
 import json
 import time
 import warnings
@@ -12,7 +11,7 @@ import warnings
 import torch
 
 from workbench import paths
-from workbench.config import PRECISIONS, Config
+from workbench.config import PRECISIONS, Config, digest
 from workbench.data.dataset import Batches
 from workbench.model import MultimodalVAE
 from workbench.runs import Run, processor
@@ -114,4 +113,4 @@ def _key(config: Config, batches: Batches) -> str:
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
-    return hashlib.sha256(json.dumps(like, sort_keys=True).encode()).hexdigest()[:12]
+    return digest(like)

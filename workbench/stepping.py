@@ -47,6 +47,7 @@ class Step:
         """The loss of a batch, after its gradient was added; nothing of it needs a gradient any more."""
         parts = batch.split(_items(config, batch))
         losses = [self._part(part, config, generator, len(parts)) for part in parts]
+        # means are copies, also of a single part: what a CUDA graph returned is overwritten when it is replayed
         terms = {name: torch.stack([loss.terms[name] for loss in losses]).mean() for name in losses[0].terms}
         return Loss(terms["total"], terms)
 

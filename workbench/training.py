@@ -84,7 +84,7 @@ class Trainer:
     ) -> None:
         self.config, self.run, self.device, self.world = config, run, device, world
         self.total = config.total_steps(data.steps_per_epoch(config.batch_size))
-        # convolutions are faster so on every device; nothing else changes
+        # convolutions are faster so, as measured on a CPU; nothing else changes
         self.model: MultimodalVAE = runs.build_model(config, data).to(device, memory_format=torch.channels_last).train()
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=config.learning_rate, fused=device.type in ("cpu", "cuda")
