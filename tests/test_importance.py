@@ -127,6 +127,64 @@ def test_chunks_change_neither_value_nor_gradient(objective, monkeypatch):
     torch.testing.assert_close(torch.autograd.grad(parts.total, list(model.parameters())), expected)
 
 
+def decoded(monkeypatch) -> list[tuple[bool, int]]:
+    """Fills up with the passes of the decoders: whether a gradient was asked for, and of how many draws."""
+    passes = []
+
+    def counting(model, batch, *codes):
+        passes.append((torch.is_grad_enabled(), batch.size))
+        return reconstruction(model, batch, *codes)
+
+    monkeypatch.setattr(importance, "reconstruction", counting)
+    return passes
+
+
+@pytest.mark.parametrize("objective", [mmvae_iwae, mmvae_dreg])
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("sharpness", [1e-3, 1.0, 100.0])
+def test_draws_without_weight_are_left_out_of_the_gradient_alone(objective, half, sharpness, monkeypatch):
+    """Value and gradient are those of all draws to rounding, in half precision as well; the sharper, the fewer."""
+    model, batch = tiny_model(3, 2, 1).float(), tiny_batch(3, items=6, missing=True)
+    batch = batch._replace(values=tuple(x.float() if x.is_floating_point() else x for x in batch.values))
+    for modality in model.modalities:
+        object.__setattr__(modality, "weight", sharpness)
+    config = CONFIG.replace(importance_samples=40, beta=0.01)
+    passes, weights = decoded(monkeypatch), list(model.parameters())
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        chosen = objective(model, batch, config, seeded())
+        monkeypatch.setattr(importance, "_may_choose", lambda model: False)
+        everything = objective(model, batch, config, seeded())
+    torch.testing.assert_close(chosen.total, everything.total)
+    found, expected = (torch.autograd.grad(loss.total, weights) for loss in (chosen, everything))
+    for one, other in zip(found, expected, strict=True):
+        assert (one - other).norm() <= (1e-2 if half else 1e-5) * other.norm()
+    (_, draws), (graded, kept), (_, all_of_them) = passes
+    assert graded and draws == all_of_them == 40 * 3 * 6
+    assert (kept > 0.4 * draws) if sharpness < 1 else (kept < 0.15 * draws if sharpness > 1 else True)
+
+
+@pytest.mark.parametrize("layer", [torch.nn.BatchNorm1d(1), torch.nn.Dropout1d(), None])
+def test_draws_are_not_chosen_where_decoders_mix_them_or_draw(layer, monkeypatch):
+    model, batch = tiny_model(2), tiny_batch(2, items=4)
+    if layer:
+        last = (torch.nn.Unflatten(-1, (1, -1)), layer, torch.nn.Flatten())
+        model.decoders[1].layer = torch.nn.Sequential(model.decoders[1].layer, *last)
+    passes = decoded(monkeypatch)
+    mmvae_dreg(model.double(), batch, CONFIG, seeded())
+    assert [graded for graded, _ in passes] == ([True] if layer else [False, True])
+    passes.clear()
+    with torch.no_grad():
+        mmvae_dreg(model, batch, CONFIG, seeded())
+    assert len(passes) == 1
+
+
+def test_a_batch_in_which_nothing_is_there_has_no_gradient():
+    model, batch = tiny_model(2), tiny_batch(2, items=4)
+    batch = batch._replace(present=torch.zeros_like(batch.present))
+    mmvae_dreg(model, batch, CONFIG, seeded()).total.backward()
+    assert all(p.grad is None or not p.grad.any() for p in model.parameters())
+
+
 def test_what_decoders_compute_is_not_kept():
     """Between forward and backward pass no activation of a decoder is alive: memory does not grow with K."""
     model, batch = tiny_model(2), tiny_batch(2, items=4)
@@ -134,7 +192,7 @@ def test_what_decoders_compute_is_not_kept():
     with torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x):
         q = model.encode(batch)
         sizes.clear()
-        decode_all(model, batch, *draw_codes(q, 1000))
+        decode_all(model, batch, *draw_codes(q, 1000), lambda nll: -nll.sum(0))
     codes = 1000 * 2 * 4 * (model.content_dim + 2 * model.style_dim)
     assert max(sizes) <= codes, "an image's worth of numbers for every draw would be twice that"
 

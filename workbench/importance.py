@@ -13,10 +13,14 @@ any, are drawn from their own posteriors and enter with beta_style. With all wei
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 from torch.utils.checkpoint import checkpoint
 
 from workbench.config import Config
@@ -27,6 +31,7 @@ from workbench.model import MultimodalVAE, Posteriors
 
 CHUNK = 4096  # codes decoded at a time: what bounds the memory, and small enough for a processor's cache
 CHUNK_ON_CUDA = 32768  # there it is some gigabytes of memory that bound it
+MEETING = (_BatchNorm, _DropoutNd)  # layers in whose training a draw's output depends on the others, or on chance
 
 
 def mmvae_iwae(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.Generator | None = None) -> Loss:
@@ -78,22 +83,26 @@ def weigh(
     style: Float[Tensor, "K M N batch style"],
 ) -> tuple[Float[Tensor, "K M batch"], dict[str, Float[Tensor, "K M batch"]]]:
     """ln w of every draw and, by name, the terms of it that a history shows: unweighted, in nats."""
-    nll = decode_all(model, batch, content, style)
     # an item with nothing counts nothing in the end; until then let its density be that of a mixture of all
     mixture = mixture_of_experts(q.content, q.present | ~q.present.any(0))
     divergence = mixture.log_prob(content) - model.prior(content).log_prob(content)
     there = q.present.view(1, 1, *q.present.shape)
     style_divergence = q.style.log_prob(style) - model.prior(style).log_prob(style)
     style_divergence = torch.where(there, style_divergence, torch.zeros_like(style_divergence))
-    log_weights, terms = -config.beta * divergence, {}
-    for n, modality in enumerate(model.modalities):
-        log_weights = log_weights - modality.weight * nll[n]
-        log_weights = log_weights - config.beta * config.beta_style * modality.style_weight * style_divergence[:, :, n]
-        terms[f"nll_{modality.name}"] = nll[n]
+
+    def log_weights(nll: Float[Tensor, "N K M batch"]) -> Float[Tensor, "K M batch"]:
+        found = -config.beta * divergence
+        for n, modality in enumerate(model.modalities):
+            found = found - modality.weight * nll[n]
+            found = found - config.beta * config.beta_style * modality.style_weight * style_divergence[:, :, n]
+        return found
+
+    nll = decode_all(model, batch, content, style, log_weights)
+    terms = {f"nll_{modality.name}": nll[n] for n, modality in enumerate(model.modalities)}
     terms["divergence"] = divergence
     if model.style_dim:
         terms |= {f"kl_style_{m.name}": style_divergence[:, :, n] for n, m in enumerate(model.modalities)}
-    return log_weights, terms
+    return log_weights(nll), terms
 
 
 def decode_all(
@@ -101,23 +110,57 @@ def decode_all(
     batch: Batch,
     content: Float[Tensor, "K M batch content"],
     style: Float[Tensor, "K M N batch style"],
+    log_weights: Callable[[Float[Tensor, "N K M batch"]], Float[Tensor, "K M batch"]],
 ) -> Float[Tensor, "N K M batch"]:
-    """-ln p(x_n | s_n, c) of every draw, unweighted, zero where absent; about CHUNK draws at a time.
+    """-ln p(x_n | s_n, c) of every draw, unweighted, zero where absent; its gradient is that of the draws that count.
+
+    Likelihoods of images differ by tens of nats between draws, so that nearly always one draw in K has all the weight
+    and the others no gradient. All are decoded, without keeping what a gradient would need; those whose share of the
+    weights is above rounding are decoded again, with it.
+    """
+    rows = torch.arange(batch.size, device=content.device).expand(content.shape[:3]).flatten()
+    draws = content.flatten(0, 2), style.movedim(2, 0).flatten(1, 3), rows
+
+    def decode(content: Tensor, style: Tensor, rows: Tensor) -> Tensor:
+        values = tuple(x[rows] for x in batch.values)
+        return reconstruction(model, Batch(values, batch.present[:, rows], batch.labels[rows]), content, style)
+
+    if not _may_choose(model):
+        return _in_chunks(decode, *draws).view(-1, *content.shape[:3])
+    with torch.no_grad():
+        nll = _in_chunks(decode, *draws)
+        share = torch.softmax(log_weights(nll.view(-1, *content.shape[:3])), dim=0)
+    counting = (share > torch.finfo(share.dtype).eps) & batch.present
+    kept = counting.flatten().nonzero().squeeze(1)
+    again = _in_chunks(decode, *(x.index_select(-2 if x.dim() > 1 else 0, kept) for x in draws))
+    return nll.index_copy(1, kept, again).view(-1, *content.shape[:3])
+
+
+def _may_choose(model: MultimodalVAE) -> bool:
+    """Whether draws may be decoded one without the other, and twice alike: no batch statistics, no dropout.
+
+    A compiled objective has static shapes and decodes them all once; so does one of which no gradient is asked.
+    """
+    return (
+        torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()
+        and not any(isinstance(layer, MEETING) and layer.training for layer in model.decoders.modules())
+    )
+
+
+def _in_chunks(decode: Callable[..., Tensor], content: Tensor, style: Tensor, rows: Tensor) -> Float[Tensor, "N draws"]:
+    """`decode` of some draws, as many at a time as `chunk_on` allows.
 
     Where that makes several chunks, what the decoders computed on the way is thrown away and computed again for the
     gradient, so that memory does not grow with K. Items do not meet: a batch of few (`items_at_a_time`) spares that.
     """
-
-    def nll_of(content: Tensor, style: Tensor) -> Tensor:
-        times = content.shape[0] * content.shape[1]
-        nll = reconstruction(model, repeated(batch, times), content.flatten(0, 2), style.movedim(2, 0).flatten(1, 3))
-        return nll.view(len(nll), *content.shape[:3])
-
-    at_a_time = max(1, chunk_on(content.device) // (content.shape[1] * batch.size))
-    if at_a_time >= len(content):
-        return nll_of(content, style)
-    chunks = zip(content.split(at_a_time), style.split(at_a_time), strict=True)
-    return torch.cat([checkpoint(nll_of, *c, use_reentrant=False, preserve_rng_state=False) for c in chunks], dim=1)
+    size = chunk_on(content.device)
+    if len(content) <= size:
+        return decode(content, style, rows)
+    if torch.is_grad_enabled():
+        decode = partial(checkpoint, decode, use_reentrant=False, preserve_rng_state=False)
+    chunks = zip(content.split(size), style.split(size, dim=1), rows.split(size), strict=True)
+    return torch.cat([decode(*chunk) for chunk in chunks], dim=1)
 
 
 def items_at_a_time(batch_size: int, draws: int, device: torch.device) -> int:
