@@ -125,7 +125,7 @@ def decode_all(
         values = tuple(x[rows] for x in batch.values)
         return reconstruction(model, Batch(values, batch.present[:, rows], batch.labels[rows]), content, style)
 
-    if not _may_choose(model):
+    if len(content) == 1 or not _may_choose(model):
         return _in_chunks(decode, *draws).view(-1, *content.shape[:3])
     with torch.no_grad():
         nll = _in_chunks(decode, *draws)
