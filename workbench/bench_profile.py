@@ -130,6 +130,10 @@ class WatchedLikelihood:
         """That of the likelihood."""
         return self.likelihood.mean(output)
 
+    def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """That of the likelihood."""
+        return self.likelihood.sample(output, generator)
+
 
 @contextmanager
 def watched(trainer: Trainer, watch: Watch) -> Iterator[None]:

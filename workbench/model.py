@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from workbench.data.dataset import Batch
-from workbench.distributions import Diagonal, Gaussian, Mixture
+from workbench.distributions import Diagonal, Gaussian, Mixture, full_precision
 from workbench.fusion import fuse
 from workbench.modality import Modality
 
@@ -143,8 +143,3 @@ class MultimodalVAE(nn.Module):
         style = self.draw_style(content, generator) if style is None else style
         outputs = self.decode(content, style)
         return tuple(m.likelihood.mean(output) for m, output in zip(self.modalities, outputs, strict=True))
-
-
-def full_precision(x: Tensor) -> Tensor:
-    """float32 where autocast made a half precision, the same tensor elsewhere: divergences need the digits."""
-    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
