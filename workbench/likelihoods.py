@@ -219,14 +219,17 @@ def likelihood_of(what: str | Likelihood) -> Likelihood:
     return LIKELIHOODS[what]()
 
 
+def name_of(likelihood: Likelihood) -> str:
+    """The name of a likelihood, or of its class where it is none of LIKELIHOODS."""
+    return next((name for name, kind in LIKELIHOODS.items() if type(likelihood) is kind), type(likelihood).__name__)
+
+
 def to_json(likelihood: Likelihood) -> dict[str, Any]:
     """A likelihood as JSON can hold it: its name and its settings. ValueError when it is none of LIKELIHOODS."""
-    names = [name for name, kind in LIKELIHOODS.items() if type(likelihood) is kind]
-    if not names:
-        raise ValueError(
-            f"the likelihood {type(likelihood).__name__} has no name: add it to workbench.likelihoods.LIKELIHOODS"
-        )
-    return {"name": names[0]} | asdict(likelihood)
+    name = name_of(likelihood)
+    if name not in LIKELIHOODS:
+        raise ValueError(f"the likelihood {name} has no name: add it to workbench.likelihoods.LIKELIHOODS")
+    return {"name": name} | asdict(likelihood)
 
 
 def from_json(kept: dict[str, Any]) -> Likelihood:

@@ -177,7 +177,9 @@ def test_rows(split: Any, targets: Targets, count: int, seed: int) -> np.ndarray
     """
     rows = _drawn(split, targets, count, seed) if isinstance(split, int | float) else _told(as_array(split), count)
     if (left := int((~rows).sum())) < 2:
-        raise ValueError(f"{left} of {count} items {'is' if left == 1 else 'are'} left to train on: at least 2 are needed")
+        raise ValueError(
+            f"{left} of {count} items {'is' if left == 1 else 'are'} left to train on: at least 2 are needed"
+        )
     return rows
 
 

@@ -32,6 +32,9 @@ class Batch(NamedTuple):
     def size(self) -> int:
         return len(self.labels)
 
+    def to(self, device: torch.device | str) -> "Batch":
+        return Batch(tuple(x.to(device) for x in self.values), self.present.to(device), self.labels.to(device))
+
     def split(self, size: int) -> "list[Batch]":
         """Batches of so many items, one after the other; the last has what is left."""
         if size >= self.size:

@@ -183,9 +183,7 @@ def _images(raw: Any, size: tuple[int, int, int] | None = None) -> tuple[np.ndar
         present = present & ~missing.all(1) if missing.shape[1] else present
         _check_range(array, missing, present)
     elif array.dtype != np.uint8:
-        raise ValueError(
-            f"images of type {array.dtype}: give uint8 in 0..255, or floats in [0, 1], such as (x / x.max()).astype('float32')"
-        )
+        raise ValueError(X)
     return array, present
 
 
@@ -212,7 +210,9 @@ def _layout(shape: tuple[int, ...]) -> str:
         return "CHW"
     if len(shape) == 3 and shape[2] in CHANNELS:
         return "HWC"
-    raise ValueError(f"items of shape {shape} are no images: give [n, H, W], [n, C, H, W] or [n, H, W, C], C in 1, 3, 4")
+    raise ValueError(
+        f"items of shape {shape} are no images: give [n, H, W], [n, C, H, W] or [n, H, W, C], C in 1, 3, 4"
+    )
 
 
 def _to_channels_first(array: np.ndarray, layout: str) -> np.ndarray:

@@ -272,7 +272,10 @@ def _kind(column: Any) -> str:
         raise ValueError("it holds times: give numbers, such as days since a first day")
     if kind == "b":
         return "binary"
-    strings = kind in "OU" and (str(column.dtype) == "category" or _holds_strings(column.ravel().tolist() if isinstance(column, np.ndarray) else column.tolist()))
+    strings = kind in "OU" and (
+        str(column.dtype) == "category"
+        or _holds_strings(column.ravel().tolist() if isinstance(column, np.ndarray) else column.tolist())
+    )
     return "categories" if strings else "vector"
 
 
