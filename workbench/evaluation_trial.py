@@ -89,10 +89,17 @@ class Trial:
     @classmethod
     @contextmanager
     def of(
-        cls, run: Run, weights: Path | None, limit: int | None, seed: int, progress: bool, parts: Sequence[str]
+        cls,
+        run: Run,
+        weights: Path | None,
+        limit: int | None,
+        seed: int,
+        progress: bool,
+        parts: Sequence[str],
+        data: tuple[MultimodalDataset, MultimodalDataset] | None = None,
     ) -> Iterator["Trial"]:
-        """A trial of a run's model on its test split."""
-        train, test = run.dataset("train"), run.dataset("test")
+        """A trial of a run's model on its test split, or on the (train, test) that is given."""
+        train, test = data or (run.dataset("train"), run.dataset("test"))
         # this layout of the images in memory makes the decoders some 20 % faster on a CPU, and changes nothing else
         model = run.model(weights).to(memory_format=torch.channels_last)
         generator = torch.Generator().manual_seed(seed)

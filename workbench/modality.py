@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from workbench.data.array_storage import ArrayStorage
-from workbench.data.dataset import MultimodalDataset, Storage
+from workbench.data.dataset import Batch, MultimodalDataset, Storage
 from workbench.data.encodings import Encoding
+from workbench.data.raw import about, items_in, some
 from workbench.kinds import networks_by_kind
 from workbench.likelihoods import Categorical, Laplace, Likelihood, likelihood_of
 from workbench.networks import digits, polydigits, portraits
@@ -56,6 +58,7 @@ class Networks:
     style_weight: float = 1.0
     scalable: bool = False
     counted: int | None = None
+    source: str = BY_SHAPE
 
 
 NETWORKS: dict[tuple[int, ...], Networks] = {
@@ -110,30 +113,33 @@ def modalities_of(
     networks, likelihoods = networks or {}, likelihoods or {}
     given = {"networks": networks, "likelihoods": likelihoods, "weights": weights, "style_weights": style_weights}
     _check_given(dataset.modalities, given)
-    found = [_networks_of(storage, networks.get(storage.name), likelihoods) for storage in dataset.storages]
+    found = [_networks_of(storage, storage.name in networks, likelihoods) for storage in dataset.storages]
     made = _assembled(dataset.modalities, dataset.shapes, found, width, text_weight)
+    made = tuple(_with_own(modality, networks.get(modality.name)) for modality in made)
     return tuple(
         replace(
             modality,
             weight=float((weights or {}).get(modality.name, modality.weight)),
             style_weight=float((style_weights or {}).get(modality.name, modality.style_weight)),
             encoding=storage.encoding,
-            networks=OWN if modality.name in networks else BY_KIND if isinstance(storage, ArrayStorage) else BY_SHAPE,
         )
         for modality, storage in zip(made, dataset.storages, strict=True)
     )
 
 
-def _networks_of(storage: Storage, own: tuple | None, likelihoods: Mapping[str, str | Likelihood]) -> Networks:
-    """Networks and likelihood of one modality: the user's, else those of its kind or shape."""
+def _networks_of(storage: Storage, own: bool, likelihoods: Mapping[str, str | Likelihood]) -> Networks:
+    """Networks of the kind or shape of a modality, and its likelihood: the user's, else that which goes with them."""
     asked = likelihoods.get(storage.name)
     if isinstance(storage, ArrayStorage):
-        kind = networks_by_kind(storage.name, storage.encoding, asked, needed=own is None)
-        found = Networks(kind.encoder, kind.decoder, kind.likelihood, kind.style_weight)
-    else:
-        found = by_shape(storage.name, storage.shape)
-        found = found if asked is None else replace(found, likelihood=likelihood_of(asked))
-    return found if own is None else replace(found, encoder=own[0], decoder=own[1], scalable=False)
+        kind = networks_by_kind(storage.name, storage.encoding, asked, needed=not own)
+        return Networks(kind.encoder, kind.decoder, kind.likelihood, kind.style_weight, source=BY_KIND)
+    found = by_shape(storage.name, storage.shape)
+    return found if asked is None else replace(found, likelihood=likelihood_of(asked))
+
+
+def _with_own(modality: Modality, own: tuple | None) -> Modality:
+    """The modality with a user's encoder and decoder, where there are any."""
+    return modality if own is None else replace(modality, make_encoder=own[0], make_decoder=own[1], networks=OWN)
 
 
 def _check_given(names: Sequence[str], given: Mapping[str, Mapping[str, Any] | None]) -> None:
@@ -174,6 +180,7 @@ def _assembled(
                 likelihood=networks.likelihood,
                 weight=text_weight if name == "text" and text_weight is not None else max(sizes) / size,
                 style_weight=networks.style_weight,
+                networks=networks.source,
             )
         )
     return tuple(modalities)
@@ -186,3 +193,36 @@ def _letter(name: str, taken: list[str]) -> str:
     if not free:
         raise ValueError(f"two modalities cannot be told apart by the name {name!r}: rename one")
     return free[0]
+
+
+def place_of(modalities: Sequence[Modality], name: str) -> int:
+    """Where a modality stands, by its name or letter; ValueError on an unknown one."""
+    for m, modality in enumerate(modalities):
+        if name in (modality.letter, modality.name):
+            return m
+    raise ValueError(f"unknown modality {name!r}: this model has {', '.join(m.letter for m in modalities)}")
+
+
+def batch_of(modalities: Sequence[Modality], arrays: Mapping[str, Any]) -> Batch:
+    """Raw arrays by the name or letter of their modality as a batch; what is not named, NaN or None is absent.
+
+    Labels are zeros. Raises ValueError, in one sentence, on what cannot be read and on items that have nothing.
+    """
+    if not arrays:
+        raise ValueError("no modality is given: name at least one array, as in {'labs': table}")
+    count, read = items_in(arrays), {}
+    for name, raw in arrays.items():
+        with about(name):
+            read[place_of(modalities, name)] = modalities[place_of(modalities, name)].encoding.values(raw)
+    columns = [read[m] if m in read else _absent(modality, count) for m, modality in enumerate(modalities)]
+    values, present = zip(*columns, strict=True)
+    there = torch.stack(present)
+    if len(nothing := (~there.any(0)).nonzero().flatten()):
+        raise ValueError(f"items {some(nothing)} have no modality at all: leave them out of all arrays")
+    return Batch(values, there, torch.zeros(count, dtype=torch.long))
+
+
+def _absent(modality: Modality, count: int) -> tuple[Tensor, Tensor]:
+    """Values of a modality that no item has, and that none has it."""
+    values = torch.zeros(count, *modality.shape, dtype=torch.long if modality.encoding.alphabet else torch.float32)
+    return values, torch.zeros(count, dtype=torch.bool)

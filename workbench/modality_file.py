@@ -56,8 +56,6 @@ def import_paths(modality: Modality) -> list[str] | None:
 
 def import_path(make: Callable) -> str | None:
     """Module and name of a class or function, None where importing that gives something else, or may elsewhere."""
-    while isinstance(make, partial) and not make.args and not make.keywords:
-        make = make.func
     module, name = getattr(make, "__module__", None), getattr(make, "__qualname__", None)
     if module in (None, "__main__") or name is None or module not in sys.modules:
         return None
@@ -68,7 +66,9 @@ def _found(module: Any, name: str) -> Any:
     return reduce(lambda at, part: getattr(at, part, None), name.split("."), module)
 
 
-def read(content: dict[str, Any], width: float = 1.0, networks: Mapping[str, Pair] | None = None) -> tuple[Modality, ...]:
+def read(
+    content: dict[str, Any], width: float = 1.0, networks: Mapping[str, Pair] | None = None
+) -> tuple[Modality, ...]:
     """The modalities that `to_json` kept; `networks` by name take the place of what was kept.
 
     `width` is that of the configuration. Raises ValueError on networks that must be given and are not, or cannot be
@@ -77,7 +77,9 @@ def read(content: dict[str, Any], width: float = 1.0, networks: Mapping[str, Pai
     networks = networks or {}
     names = [kept["name"] for kept in content["modalities"]]
     if unknown := [name for name in networks if name not in names]:
-        raise ValueError(f"networks names {unknown[0]!r}, which is no modality of this run: they are {', '.join(names)}")
+        raise ValueError(
+            f"networks names {unknown[0]!r}, which is no modality of this run: they are {', '.join(names)}"
+        )
     return tuple(_modality_from_json(kept, width, networks.get(kept["name"])) for kept in content["modalities"])
 
 
@@ -95,9 +97,8 @@ def _modality_from_json(kept: dict[str, Any], width: float, given: Pair | None) 
         encoder, decoder = partial(found.encoder, **sized), partial(found.decoder, **sized)
     else:
         (encoder, decoder), source = _imported(name, source), OWN
-    return Modality(
-        name, kept["letter"], shape, encoder, decoder, likelihood, kept["weight"], kept["style_weight"], encoding, source
-    )
+    weights = kept["weight"], kept["style_weight"]
+    return Modality(name, kept["letter"], shape, encoder, decoder, likelihood, *weights, encoding, source)
 
 
 def _imported(name: str, paths: list[str] | None) -> Pair:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from workbench.data.dataset import Batch
 from workbench.distributions import Diagonal, Gaussian, Mixture, full_precision
 from workbench.fusion import fuse
-from workbench.modality import Modality
+from workbench.modality import Modality, batch_of, place_of
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,9 @@ class MultimodalVAE(nn.Module):
     ) -> Diagonal | Mixture:
         """The content posterior given a subset of the modalities, for any pattern of missing ones.
 
-        `batch` may be raw arrays by name (`batch_of`). `given` holds letters or names (None: all); `how` is one of `fusion.FUSIONS`. Modalities that an
-        item lacks are left out of its posterior. Raises ValueError on an unknown modality or fusion.
+        `batch` may be raw arrays by name (`batch_of`). `given` holds letters or names (None: all); `how` is one of
+        `fusion.FUSIONS`. Modalities that an item lacks are left out of its posterior. Raises ValueError on an unknown
+        modality or fusion.
         """
         posteriors = batch if isinstance(batch, Posteriors) else self.encode(batch)
         present = posteriors.present & self.mask(given, posteriors.present)
@@ -166,11 +167,3 @@ class MultimodalVAE(nn.Module):
         style = self.draw_style(content, generator) if style is None else style
         outputs = self.decode(content, style)
         return tuple(m.likelihood.mean(output) for m, output in zip(self.modalities, outputs, strict=True))
-
-
-def place_of(modalities: Sequence[Modality], name: str) -> int:
-    """Where a modality stands, by its name or letter; ValueError on an unknown one."""
-    for m, modality in enumerate(modalities):
-        if name in (modality.letter, modality.name):
-            return m
-    raise ValueError(f"unknown modality {name!r}: this model has {', '.join(m.letter for m in modalities)}")

@@ -109,7 +109,7 @@ class Run:
         config = self.config
         if self.own_data:
             raise ValueError(
-                f"the run in {self.folder} was trained on arrays ({config.data}), which it does not keep: give them again, "
+                f"the run in {self.folder} was trained on arrays ({config.data}), which it does not keep: give them, "
                 "as in evaluate(run, data=MultimodalDataset.from_arrays(...))"
             )
         return load_dataset(config.data, split, root=config.data_root or None, repeats=config.repeats)
@@ -168,9 +168,7 @@ def sole_writer(folder: Path) -> Iterator[None]:
         yield
 
 
-def start(
-    config: Config, folder: Path, command: str | None = None, modalities: dict[str, Any] | None = None
-) -> Run:
+def start(config: Config, folder: Path, command: str | None = None, modalities: dict[str, Any] | None = None) -> Run:
     """Make or open the run folder of a configuration; ValueError when it holds a different one, or other modalities.
 
     `command` is what somebody typed to have it trained, `modalities` what modalities.json is to hold.

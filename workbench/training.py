@@ -21,8 +21,9 @@ from workbench.data.sources import load_dataset
 from workbench.distributed import ALONE, World, joined
 from workbench.errors import WorkbenchError
 from workbench.generators import Generators
-from workbench.modality import OWN, Modality, modalities_of
+from workbench.modality import BY_SHAPE, OWN, Modality, modalities_of
 from workbench.model import MultimodalVAE
+from workbench.networks.check import check_networks
 from workbench.objectives import METHODS, Loss, method
 from workbench.runs import Run
 from workbench.stepping import Speed, Step
@@ -75,7 +76,9 @@ def fit(
             data.steps_per_epoch(config.batch_size)
             world.check_batch(config.batch_size)
             modalities = modalities or modalities_of(data, config.width, config.text_weight)
-            check_networks(modalities, config.latent_dim)
+            for modality in modalities:
+                if modality.networks != BY_SHAPE:
+                    check_networks(modality, config.latent_dim)
             chosen = modality_file.to_json(data, modalities)
         with world.only_first(lambda: runs.sole_writer(folder)):
             run = world.of_first(lambda: runs.start(config, folder, command, chosen))
@@ -87,7 +90,9 @@ def fit(
 def check_data(config: Config, data: MultimodalDataset | None, modalities: Sequence[Modality] | None) -> None:
     """ValueError on data or modalities that do not belong to a configuration, or to each other."""
     if data is None and modalities is not None:
-        raise ValueError("modalities are those of a data set: give it, too, as in fit(config, data=train, modalities=...)")
+        raise ValueError(
+            "modalities are those of a data set: give it, too, as in fit(config, data=train, modalities=...)"
+        )
     if data is None:
         return
     if data.own and config.data != data.name:
@@ -101,6 +106,8 @@ def check_data(config: Config, data: MultimodalDataset | None, modalities: Seque
             f"the modalities are {', '.join(names)}, those of the data {', '.join(data.modalities)}: make them by "
             "modalities_of(data)"
         )
+    if modalities is not None and any(m.encoding != e for m, e in zip(modalities, data.encodings, strict=True)):
+        raise ValueError("the modalities were made of other data: make them by modalities_of(data)")
 
 
 def own_networks(modalities: Sequence[Modality]) -> dict[str, modality_file.Pair]:

@@ -3,8 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +14,7 @@ from workbench.data.array_storage import ArrayStorage
 from workbench.data.dataset import MultimodalDataset, Splits
 from workbench.data.encodings import ABSENT, Encoding, encoding_class, guess
 from workbench.data.images import SPLITS, Labels
-from workbench.data.raw import as_array, is_frame, is_missing, is_pandas, length, some, take
+from workbench.data.raw import about, as_array, is_frame, is_missing, is_pandas, items_in, length, some, take
 from workbench.data.sources import is_known
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?")  # it becomes part of a folder's name
@@ -55,7 +54,11 @@ def from_arrays(
     if len(nothing := np.flatnonzero(~there.any(1))):
         raise ValueError(f"items {some(nothing)} have no modality at all: leave them out of all arrays")
     named = f"{name}-{digest_of(encodings, stored, there, targets, test)}"
-    return Splits(*(part(named, s, rows, encodings, stored, there, targets) for s, rows in zip(SPLITS, (~test, test))))
+    made = [
+        part(named, split, rows, encodings, stored, there, targets)
+        for split, rows in zip(SPLITS, (~test, test), strict=True)
+    ]
+    return Splits(*made)
 
 
 def part(
@@ -80,15 +83,6 @@ def part(
     )  # fmt: skip
 
 
-@contextmanager
-def about(name: str) -> Iterator[None]:
-    """Begin the message of a ValueError with the name of the modality that it is about."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
-
-
 def check_names(name: str, arrays: Mapping[str, Any], kinds: Mapping[str, str]) -> None:
     """ValueError on names that cannot be: of the data set, of its modalities, in `kinds`."""
     if not NAME.fullmatch(name):
@@ -105,15 +99,7 @@ def check_names(name: str, arrays: Mapping[str, Any], kinds: Mapping[str, str]) 
 
 def common_length(arrays: Mapping[str, Any], labels: Any) -> int:
     """How many items there are; ValueError where arrays, or the rows of frames, differ in that."""
-    counts = {}
-    for key, raw in arrays.items():
-        with about(key):
-            counts[key] = length(raw)
-    count = next(iter(counts.values()))
-    if len({*counts.values()}) > 1:
-        told = ", ".join(f"{key} has {n}" for key, n in counts.items())
-        raise ValueError(f"modalities differ in their numbers of items ({told}): give each a row for every item, NaN or "
-                         "None where it is missing")  # fmt: skip
+    count = items_in(arrays)
     if labels is not None and length(labels) != count:
         raise ValueError(f"there are {length(labels)} labels for {count} items: give one for every item")
     framed = {**arrays, "labels": labels}
@@ -121,8 +107,8 @@ def common_length(arrays: Mapping[str, Any], labels: Any) -> int:
     first = next(iter(indexed), "")
     if other := [key for key, index in indexed.items() if not index.equals(indexed[first])]:
         raise ValueError(
-            f"the rows of {first} and {other[0]} are indexed differently, so they may be of different items: bring them "
-            "into one order, or drop the index by reset_index(drop=True)"
+            f"the rows of {first} and {other[0]} are indexed differently, so they may be of different items: bring "
+            "them into one order, or drop the index by reset_index(drop=True)"
         )
     return count
 

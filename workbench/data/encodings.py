@@ -190,7 +190,7 @@ def _images(raw: Any, size: tuple[int, int, int] | None = None) -> tuple[np.ndar
 def _check_range(array: np.ndarray, missing: np.ndarray, present: np.ndarray) -> None:
     if len(partly := np.flatnonzero(missing.any(1) & present)):
         raise ValueError(
-            f"images {some(partly)} have some pixels that are NaN: fill them, or make the whole image NaN if it is missing"
+            f"images {some(partly)} have some pixels that are NaN: fill them, or make all of them NaN if it is missing"
         )
     if not present.any():
         return
@@ -264,8 +264,8 @@ class Text(Encoding):
         if len(odd := np.argwhere(tokens == UNKNOWN)):
             row, place = map(int, odd[0])
             raise ValueError(
-                f"string {row} ({_cut(strings[row])!r}) holds {strings[row][place]!r}, which the alphabet lacks: replace "
-                f"it (capitals by strings.lower()); known are {ALPHABET!r}"
+                f"string {row} ({_cut(strings[row])!r}) holds {strings[row][place]!r}, which the alphabet lacks: "
+                f"replace it (capitals by lower()) by one of {ALPHABET!r}"
             )
         return torch.from_numpy(tokens), present
 

@@ -153,7 +153,7 @@ def check(layout: Layout, table: np.ndarray, right: np.ndarray, wrong: str, cure
 
 @dataclass(frozen=True)
 class Categories(Encoding):
-    """One of several levels in every column: strings or integers; an entry's token is its level's place, -1 if missing."""
+    """One of several levels in every column, strings or integers: tokens are their places, -1 where one is missing."""
 
     kind: ClassVar[str] = "categories"
     levels: tuple[tuple[Level, ...], ...]  # of each column, those of the training part, sorted

@@ -3,7 +3,8 @@
 Nothing here imports pandas: a frame is known by what it can do, and made again only where one was given.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,6 +50,30 @@ def length(raw: Any) -> int:
     if isinstance(raw, str) or not hasattr(raw, "__len__") or (hasattr(raw, "ndim") and raw.ndim == 0):
         raise ValueError(f"{type(raw).__name__} is no array: give an array, a DataFrame or a list of strings")
     return len(raw)
+
+
+@contextmanager
+def about(name: str) -> Iterator[None]:
+    """Begin the message of a ValueError with the name of the modality that it is about."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def items_in(arrays: Mapping[str, Any]) -> int:
+    """How many items arrays by the name of their modality have; ValueError where they differ in that."""
+    counts = {}
+    for key, raw in arrays.items():
+        with about(key):
+            counts[key] = length(raw)
+    if len({*counts.values()}) > 1:
+        told = ", ".join(f"{key} has {count}" for key, count in counts.items())
+        raise ValueError(
+            f"modalities differ in their numbers of items ({told}): give each a row for every item, NaN or None where "
+            "it is missing"
+        )
+    return next(iter(counts.values()))
 
 
 def take(raw: Any, rows: np.ndarray) -> Any:
