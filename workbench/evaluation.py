@@ -81,6 +81,8 @@ def parts_of(
         raise ValueError(f"the run in {run.folder} was trained on {run.config.data!r}, but {odd[0]!r} is given")
     missing = {part: "labels" for part in NEEDS_LABELS if not data[0].labelled}
     missing |= {part: "judges, classifiers of the package's own data" for part in NEEDS_JUDGES if data[0].own}
+    if data[1].present is not None and not data[1].present.all(1).any():
+        missing["likelihood"] = "test items with all modalities"
     if parts is None:
         return check_parts([part for part in PARTS if part not in missing])
     if odd := [part for part in check_parts(parts) if part in missing]:
