@@ -101,7 +101,7 @@ class Layout(NamedTuple):
     columns: tuple[Name, ...] | None  # of a DataFrame
     flat: bool  # one column, given without a second dimension
 
-    def column(self, k: int) -> str:
+    def column(self, k: int | np.integer) -> str:
         """The k-th column in a message."""
         return f"column {self.columns[k]!r}" if self.columns else "it" if self.flat else f"column {k}"
 
