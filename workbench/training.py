@@ -21,7 +21,7 @@ from workbench.data.sources import load_dataset
 from workbench.distributed import ALONE, World, joined
 from workbench.errors import WorkbenchError
 from workbench.generators import Generators
-from workbench.modality import BY_SHAPE, OWN, Modality, modalities_of
+from workbench.modality import BY_SHAPE, OWN, Modality, Pair, modalities_of
 from workbench.model import MultimodalVAE
 from workbench.networks.check import check_networks
 from workbench.objectives import METHODS, Loss, method
@@ -110,7 +110,7 @@ def check_data(config: Config, data: MultimodalDataset | None, modalities: Seque
         raise ValueError("the modalities were made of other data: make them by modalities_of(data)")
 
 
-def own_networks(modalities: Sequence[Modality]) -> dict[str, modality_file.Pair]:
+def own_networks(modalities: Sequence[Modality]) -> dict[str, Pair]:
     """Encoders and decoders that a user gave, by the name of the modality."""
     return {m.name: (m.make_encoder, m.make_decoder) for m in modalities if m.networks == OWN}
 
