@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -398,7 +399,7 @@ def test_a_run_on_the_package_s_own_data_reads_arrays_and_needs_no_data(tiny_roo
     assert model.original(model.generate(2))["handwriting"].dtype == np.uint8
 
 
-# ----------------------------------------------------------------------------------------------------------- evaluation
+# -------------------------------------------------------------------------------------------- evaluation, the README
 
 
 def test_evaluation_of_what_the_data_allows(tmp_path):
@@ -438,6 +439,23 @@ def test_without_labels_or_complete_items_there_is_less_to_evaluate(tmp_path):
     ):
         with pytest.raises(ValueError, match=rf"the part '{part}' needs {needs}, which ward-.* lacks: leave it out"):
             evaluate(run, data=splits, parts=[part])
+
+
+def test_the_example_of_the_readme(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path))
+    readme = (Path(__file__).resolve().parent.parent / "README.md").read_text()
+    (code,) = re.findall(r"<!-- tested: own data -->\n```python\n(.*?)```", readme, re.DOTALL)
+    rng = np.random.default_rng(0)
+    labs = pd.DataFrame(rng.normal(size=(300, 3)), columns=["na", "k", "ca"])
+    labs.iloc[9:90, 1] = np.nan
+    given = {"images": rng.integers(0, 256, (300, 8, 8), dtype=np.uint8), "frame": labs}
+    texts = ["no finding" if i % 3 else None for i in range(300)]
+    shown = {**given, "texts": texts, "diagnoses": np.where(labs["na"] > 0, "ill", "well")}
+    assert "steps=1000" in code
+    exec(code.replace("steps=1000", "steps=3"), shown)
+    assert shown["generated"]["ct"].shape == (5, 8, 8) and [*shown["generated"]["labs"].columns] == ["na", "k", "ca"]
+    assert shown["metrics"]["linear_probe"] and shown["train"].classes == ("ill", "well")
+    assert [m.weight for m in shown["run"].model().modalities] == [2.0, 64 / 3, 6.4]
 
 
 # --------------------------------------------------------------------------------------------------------------- import
