@@ -265,6 +265,30 @@ def test_what_cannot_be_trained_is_refused_in_one_line(call, message, tmp_path, 
     assert "\n" not in str(error.value) and not [*tmp_path.rglob("config.json")], "before anything is written"
 
 
+class VolumeEncoder(nn.Sequential):
+    features = 16
+
+    def __init__(self) -> None:
+        super().__init__(nn.Unflatten(1, (1, 4, 4, 4)), nn.Conv3d(1, 2, 2, stride=2), nn.ReLU(), nn.Flatten())
+
+
+class VolumeDecoder(nn.Sequential):
+    def __init__(self, code_dim: int) -> None:
+        up = nn.ConvTranspose3d(2, 1, 2, stride=2)
+        super().__init__(nn.Linear(code_dim, 16), nn.Unflatten(1, (2, 2, 2, 2)), up, nn.Flatten())
+
+
+def test_convolutions_over_volumes_are_trained_and_evaluated(tmp_path):
+    rng = np.random.default_rng(0)
+    splits = MultimodalDataset.from_arrays({"ct": rng.normal(size=(40, 64)), "age": rng.normal(size=40)}, name="ward")
+    own = modalities_of(splits.train, networks={"ct": (VolumeEncoder, VolumeDecoder)}, likelihoods={"ct": "laplace"})
+    run = fit(config_of(splits.train), tmp_path, splits.train, False, modalities=own)
+    assert evaluate(run, data=splits, progress=False, parts=["latent"])["test_items"] == 8
+    assert run.read("modalities.json")["modalities"][0]["networks"] == [
+        f"{__name__}:VolumeEncoder", f"{__name__}:VolumeDecoder"
+    ]  # fmt: skip
+
+
 def test_networks_that_do_not_fit_are_refused_before_anything_is_written(tmp_path):
     modalities = modalities_of(TRAIN, networks={"labs": (lambda: VectorEncoder(7), lambda c: VectorDecoder(c, 3, 2))})
     with pytest.raises(ValueError, match=r"labs.*layers\.0"):

@@ -22,7 +22,7 @@ from workbench.distributed import ALONE, World, joined
 from workbench.errors import WorkbenchError
 from workbench.generators import Generators
 from workbench.modality import BY_SHAPE, OWN, Modality, Pair, modalities_of
-from workbench.model import MultimodalVAE
+from workbench.model import MultimodalVAE, channels_last
 from workbench.networks.check import check_networks
 from workbench.objectives import METHODS, Loss, method
 from workbench.runs import Run
@@ -132,10 +132,10 @@ class Trainer:
     ) -> None:
         self.config, self.run, self.device, self.world = config, run, device, world
         self.total = config.total_steps(data.steps_per_epoch(config.batch_size))
-        # convolutions are faster so, as measured on a CPU; nothing else changes
         modalities = modalities or modalities_of(data, config.width, config.text_weight)
         model: MultimodalVAE = runs.model_of(config, modalities)
-        self.model = model.to(device, memory_format=torch.channels_last).train()
+        # convolutions are faster so, as measured on a CPU; nothing else changes
+        self.model = channels_last(model.to(device)).train()
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=config.learning_rate, fused=device.type in ("cpu", "cuda")
         )
