@@ -103,6 +103,9 @@ class GaussianLikelihood:
     def mean(self, output):
         return output
 
+    def sample(self, output, generator=None):
+        return output + self.noise**0.5 * torch.randn(output.shape, generator=generator, dtype=output.dtype)
+
 
 class Line(torch.nn.Module):
     """Encoder and decoder of one number: the number itself, or a linear map of the code."""

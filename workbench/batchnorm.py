@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from workbench.model import full_precision
+from workbench.distributions import full_precision
 
 
 class Mean(torch.autograd.Function):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from workbench.bench import Bench, Timing, best_of_rounds, wait_for
@@ -129,6 +130,10 @@ class WatchedLikelihood:
     def mean(self, output: Tensor) -> Tensor:
         """That of the likelihood."""
         return self.likelihood.mean(output)
+
+    def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """That of the likelihood."""
+        return self.likelihood.sample(output, generator)
 
 
 @contextmanager

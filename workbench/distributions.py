@@ -273,3 +273,8 @@ def stratified_choice(
 def _gather(experts: Diagonal, choice: Int[Tensor, "*batch"]) -> Diagonal:
     index = choice.view(1, *choice.shape, 1).expand(1, *choice.shape, experts.mean.shape[-1])
     return type(experts)(experts.mean.gather(0, index)[0], experts.logvar.gather(0, index)[0])
+
+
+def full_precision(x: Tensor) -> Tensor:
+    """float32 where autocast made a half precision, the same tensor elsewhere: divergences need the digits."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x

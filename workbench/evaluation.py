@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from workbench.config import Config
+from workbench.data.dataset import MultimodalDataset
 from workbench.distributed import joined
 from workbench.evaluation_trial import Trial
 from workbench.runs import Run, is_current, judges_version, make_way, provenance, run_folder, sole_writer
@@ -19,6 +20,8 @@ PARTS = ("latent", "probe", "full_probe", "coherence", "quality", "likelihood")
 ITEMS = 10_000  # test items: the paper's 10,000 triples are one pass over the pairs
 SNAPSHOT_PARTS = ("latent", "probe", "coherence")
 SNAPSHOT_ITEMS = 2000  # test items a snapshot is judged on
+NEEDS_LABELS = ("probe", "full_probe", "coherence")
+NEEDS_JUDGES = ("coherence", "quality")  # classifiers, which the package has for its own data alone
 IMPORTANCE_SAMPLES = 12
 CHANCE_MARGIN = 0.15  # a probe below chance plus this says that a modality has not woken up
 BASE_MARGIN = 0.05  # the same of mean average precision, above the mean base rate of the attributes
@@ -66,6 +69,27 @@ def check_parts(parts: Sequence[str]) -> tuple[str, ...]:
     return tuple(part for part in PARTS if part in parts)
 
 
+def parts_of(
+    run: Run, parts: Sequence[str] | None, data: tuple[MultimodalDataset, MultimodalDataset] | None
+) -> tuple[str, ...]:
+    """The parts to evaluate, None for all that the data allows; ValueError on data that is not the run's, and on parts
+    that are asked for and need labels or judges that are not there.
+    """
+    if data is None:
+        return check_parts(PARTS if parts is None else parts)
+    if odd := [split.name for split in data if split.name != run.config.data]:
+        raise ValueError(f"the run in {run.folder} was trained on {run.config.data!r}, but {odd[0]!r} is given")
+    missing = {part: "labels" for part in NEEDS_LABELS if not data[0].labelled}
+    missing |= {part: "judges, classifiers of the package's own data" for part in NEEDS_JUDGES if data[0].own}
+    if data[1].present is not None and not data[1].present.all(1).any():
+        missing["likelihood"] = "test items with all modalities"
+    if parts is None:
+        return check_parts([part for part in PARTS if part not in missing])
+    if odd := [part for part in check_parts(parts) if part in missing]:
+        raise ValueError(f"the part {odd[0]!r} needs {missing[odd[0]]}, which {run.config.data} lacks: leave it out")
+    return check_parts(parts)
+
+
 def _also(run: Run, parts: Sequence[str], limit: int) -> dict[str, Any]:
     """Parts and limit that take in what these judges evaluated before: an evaluation only ever gains."""
     found = run.metrics["evaluated_with"] if run.complete else {"judges": None}
@@ -78,16 +102,22 @@ def _also(run: Run, parts: Sequence[str], limit: int) -> dict[str, Any]:
 
 
 def evaluate_into(
-    run: Run, progress: bool = True, parts: Sequence[str] = PARTS, limit: int | None = ITEMS, **options: Any
+    run: Run,
+    progress: bool = True,
+    parts: Sequence[str] | None = None,
+    limit: int | None = ITEMS,
+    data: tuple[MultimodalDataset, MultimodalDataset] | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
     """Evaluate a trained run and its snapshots and complete the run folder with metrics.json; returns the metrics.
 
-    `parts`, `limit` and `options` are those of `evaluate`; the first two are kept with the metrics. Snapshots are
-    judged in part and on fewer test items, their step beside them under `over_steps`.
+    `parts`, `limit`, `data` and `options` are those of `evaluate`; the first two are kept with the metrics. Snapshots
+    are judged in part and on fewer test items, their step beside them under `over_steps`.
     """
+    parts = parts_of(run, parts, data)
     with sole_writer(run.folder):
-        metrics = evaluate(run, progress=progress, parts=parts, limit=limit, **options)
-        brief = {"limit": min(limit or SNAPSHOT_ITEMS, SNAPSHOT_ITEMS), "progress": progress}
+        metrics = evaluate(run, progress=progress, parts=parts, limit=limit, data=data, **options)
+        brief = {"limit": min(limit or SNAPSHOT_ITEMS, SNAPSHOT_ITEMS), "progress": progress, "data": data}
         brief["parts"] = [part for part in SNAPSHOT_PARTS if part in parts]
         metrics["over_steps"] = [{"step": n} | evaluate(run, path, **brief) for n, path in run.snapshots().items()]
         run.write("metrics.json", metrics | {"evaluated_with": provenance() | {"parts": [*parts], "limit": limit}})
@@ -100,19 +130,22 @@ def evaluate(
     limit: int | None = ITEMS,
     seed: int = 0,
     progress: bool = True,
-    parts: Sequence[str] = PARTS,
+    parts: Sequence[str] | None = None,
     samples: int = IMPORTANCE_SAMPLES,
     inception: Path | None = None,
+    data: tuple[MultimodalDataset, MultimodalDataset] | None = None,
 ) -> dict[str, Any]:
     """Every number of a trained run, or of one of its snapshots; JSON values, accuracies in [0, 1]. On the CPU.
 
     Where labels are attributes, the mean over them of their average precisions takes the place of an accuracy under the
     same key; `score` says so, `base_rate` what knowing nothing reaches, and `by_attribute` holds each attribute's own.
     `limit` bounds the test items (None: all), `samples` are the draws behind every log-likelihood, `inception` is
-    where the weights of Inception are (None: features of the judges). ValueError on an unknown part.
+    where the weights of Inception are (None: features of the judges). `data` is (train, test) of a run on arrays of
+    one's own. Without `parts`, those are left out that need labels or judges which the data lacks. ValueError on an
+    unknown part, or one that the data does not allow.
     """
-    parts = check_parts(parts)
-    with Trial.of(run, weights, limit, seed, progress, parts) as trial:
+    parts = parts_of(run, parts, data)
+    with Trial.of(run, weights, limit, seed, progress, parts, data) as trial:
         metrics: dict[str, Any] = {"data": trial.config.data, "test_items": len(trial.labels)}
         if "latent" in parts:
             metrics |= trial.latents()

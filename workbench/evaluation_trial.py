@@ -36,7 +36,7 @@ from workbench.metrics.likelihood import Likelihoods, LogEstimate, log_likelihoo
 from workbench.metrics.quality import prd_ceiling
 from workbench.metrics.representation import DRAWS, PAPER_ITEMS
 from workbench.metrics.scores import Score, score_of
-from workbench.model import MultimodalVAE
+from workbench.model import MultimodalVAE, channels_last
 from workbench.objectives import METHODS
 from workbench.runs import Run
 
@@ -89,12 +89,19 @@ class Trial:
     @classmethod
     @contextmanager
     def of(
-        cls, run: Run, weights: Path | None, limit: int | None, seed: int, progress: bool, parts: Sequence[str]
+        cls,
+        run: Run,
+        weights: Path | None,
+        limit: int | None,
+        seed: int,
+        progress: bool,
+        parts: Sequence[str],
+        data: tuple[MultimodalDataset, MultimodalDataset] | None = None,
     ) -> Iterator["Trial"]:
-        """A trial of a run's model on its test split."""
-        train, test = run.dataset("train"), run.dataset("test")
+        """A trial of a run's model on its test split, or on the (train, test) that is given."""
+        train, test = data or (run.dataset("train"), run.dataset("test"))
         # this layout of the images in memory makes the decoders some 20 % faster on a CPU, and changes nothing else
-        model = run.model(weights).to(memory_format=torch.channels_last)
+        model = channels_last(run.model(weights))
         generator = torch.Generator().manual_seed(seed)
         tests = Items(test, test.first_repeat(limit), seed)
         hows, subsets = len(METHODS[run.config.objective].inference), len(evaluated_subsets(model.letters))
@@ -221,9 +228,10 @@ class Trial:
 
     @property
     def for_likelihoods(self) -> Items:
-        """All test items, or few where each costs a decoder pass for every draw, subset and modality of many."""
-        many = len(self.model.modalities) > EVERY_SUBSET_OF
-        return replace(self.tests, count=LIKELIHOOD_ITEMS if many else self.score.likelihood_items)
+        """All complete test items, or few where each costs a decoder pass for every draw, subset and modality."""
+        many, present = len(self.model.modalities) > EVERY_SUBSET_OF, self.test.present
+        rows = self.tests.rows if present is None else self.tests.rows[present[self.tests.rows].all(1)]
+        return replace(self.tests, rows=rows, count=LIKELIHOOD_ITEMS if many else self.score.likelihood_items)
 
     def likelihoods(self, samples: int) -> dict[str, Any]:
         """Log-likelihoods given the evaluated subsets: joint, conditional and predictive."""

@@ -1,19 +1,28 @@
 """A modality: its name and shape, the networks that read and write it, its likelihood and its weights.
 
-A data set is a tuple of modalities plus a table of pairs. To add a modality, add its storage to `workbench.data` and
-one line to `NETWORKS`.
+A data set is a tuple of modalities plus a table of pairs. Data that comes with the package has the paper's networks, by
+the shape of its items (`NETWORKS`); a user's own arrays have general ones by kind (`workbench.kinds`), or the user's.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from workbench.data.dataset import MultimodalDataset
-from workbench.likelihoods import Categorical, Laplace, Likelihood
+from workbench.data.array_storage import ArrayStorage
+from workbench.data.dataset import Batch, MultimodalDataset, Storage
+from workbench.data.encodings import Encoding
+from workbench.data.raw import about, items_in, some
+from workbench.kinds import networks_by_kind
+from workbench.likelihoods import Categorical, Laplace, Likelihood, likelihood_of
 from workbench.networks import digits, polydigits, portraits
+
+Pair = tuple[Callable[[], nn.Module], Callable[[int], nn.Module]]  # encoder and decoder
+BY_SHAPE, BY_KIND, OWN = "by shape", "by kind", "own"  # where a modality's networks come from
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,8 @@ class Modality:
     likelihood: Likelihood
     weight: float = 1.0
     style_weight: float = 1.0
+    encoding: Encoding | None = None  # how raw arrays become values
+    networks: str = BY_SHAPE  # BY_SHAPE | BY_KIND | OWN
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,7 @@ class Networks:
     style_weight: float = 1.0
     scalable: bool = False
     counted: int | None = None
+    source: str = BY_SHAPE
 
 
 NETWORKS: dict[tuple[int, ...], Networks] = {
@@ -73,34 +85,106 @@ def make_modalities(
     channels of networks of faces, `text_weight` takes the place of text's size ratio. Raises ValueError when no
     networks are known for a shape, or none of them has a width to choose.
     """
-    for name, shape in zip(names, shapes, strict=True):
-        if shape not in NETWORKS:
-            raise ValueError(f"no networks for {name!r} of shape {shape}: add a line to workbench.modality.NETWORKS")
-    if width != 1 and not any(NETWORKS[shape].scalable for shape in shapes):
+    found = [by_shape(name, shape) for name, shape in zip(names, shapes, strict=True)]
+    return _assembled(names, shapes, found, width, text_weight)
+
+
+def by_shape(name: str, shape: tuple[int, ...]) -> Networks:
+    """The networks of a shape of items; ValueError where there are none."""
+    if shape not in NETWORKS:
+        raise ValueError(f"no networks for {name!r} of shape {shape}: add a line to workbench.modality.NETWORKS")
+    return NETWORKS[shape]
+
+
+def modalities_of(
+    dataset: MultimodalDataset,
+    width: float = 1.0,
+    text_weight: float | None = None,
+    networks: Mapping[str, Any] | None = None,
+    likelihoods: Mapping[str, str | Likelihood] | None = None,
+    weights: Mapping[str, float | int] | None = None,
+    style_weights: Mapping[str, float | int] | None = None,
+) -> tuple[Modality, ...]:
+    """The modalities of a data set, with the defaults of `make_modalities` but for what is given by name.
+
+    `networks` holds pairs (encoder, decoder): `encoder()` makes a module that maps values to `[batch, features]` and
+    says how many in its attribute `features`, `decoder(code_dim)` one that maps codes to the likelihood's parameters.
+    Raises ValueError on an unknown name, or a likelihood that does not go with a kind of data.
+    """
+    networks, likelihoods = networks or {}, likelihoods or {}
+    given = {"networks": networks, "likelihoods": likelihoods, "weights": weights, "style_weights": style_weights}
+    _check_given(dataset.modalities, given)
+    found = [_networks_of(storage, storage.name in networks, likelihoods) for storage in dataset.storages]
+    made = _assembled(dataset.modalities, dataset.shapes, found, width, text_weight)
+    made = tuple(_with_own(modality, networks.get(modality.name)) for modality in made)
+    return tuple(
+        replace(
+            modality,
+            weight=float((weights or {}).get(modality.name, modality.weight)),
+            style_weight=float((style_weights or {}).get(modality.name, modality.style_weight)),
+            encoding=storage.encoding,
+        )
+        for modality, storage in zip(made, dataset.storages, strict=True)
+    )
+
+
+def _networks_of(storage: Storage, own: bool, likelihoods: Mapping[str, str | Likelihood]) -> Networks:
+    """Networks of the kind or shape of a modality, and its likelihood: the user's, else that which goes with them."""
+    asked = likelihoods.get(storage.name)
+    if isinstance(storage, ArrayStorage):
+        kind = networks_by_kind(storage.name, storage.encoding, asked, needed=not own)
+        return Networks(kind.encoder, kind.decoder, kind.likelihood, kind.style_weight, source=BY_KIND)
+    found = by_shape(storage.name, storage.shape)
+    return found if asked is None else replace(found, likelihood=likelihood_of(asked))
+
+
+def _with_own(modality: Modality, own: Pair | None) -> Modality:
+    """The modality with a user's encoder and decoder, where there are any."""
+    return modality if own is None else replace(modality, make_encoder=own[0], make_decoder=own[1], networks=OWN)
+
+
+def _check_given(names: Sequence[str], given: Mapping[str, Mapping[str, Any] | None]) -> None:
+    for what, by_name in given.items():
+        if unknown := [name for name in by_name or {} if name not in names]:
+            raise ValueError(f"{what} names {unknown[0]!r}, which is no modality here: they are {', '.join(names)}")
+        if what == "networks" and (odd := [n for n, pair in by_name.items() if not _is_pair(pair)]):
+            raise ValueError(f"networks of {odd[0]!r} must be a pair (Encoder, Decoder) of classes or functions")
+        if what.endswith("weights") and (odd := [n for n, x in (by_name or {}).items() if not x >= 0]):
+            raise ValueError(f"{what} of {odd[0]!r} is {by_name[odd[0]]}: a weight is not negative")
+
+
+def _is_pair(pair: Any) -> bool:
+    return isinstance(pair, tuple | list) and len(pair) == 2 and all(callable(make) for make in pair)
+
+
+def _assembled(
+    names: Sequence[str],
+    shapes: Sequence[tuple[int, ...]],
+    found: Sequence[Networks],
+    width: float,
+    text_weight: float | None,
+) -> tuple[Modality, ...]:
+    """Modalities of these networks, weighted by size."""
+    if width != 1 and not any(networks.scalable for networks in found):
         raise ValueError(f"width {width} is a choice of networks of faces: those of {', '.join(names)} have one width")
-    largest = max(_counted(shape) for shape in shapes)
+    sizes = [networks.counted or math.prod(shape) for networks, shape in zip(found, shapes, strict=True)]
     modalities: list[Modality] = []
-    for name, shape in zip(names, shapes, strict=True):
-        found = NETWORKS[shape]
-        sized = {"width": width} if found.scalable else {}
-        by_size = largest / _counted(shape)
+    for name, shape, networks, size in zip(names, shapes, found, sizes, strict=True):
+        sized = {"width": width} if networks.scalable else {}
         modalities.append(
             Modality(
                 name=name,
                 letter=_letter(name, [m.letter for m in modalities]),
                 shape=shape,
-                make_encoder=partial(found.encoder, **sized),
-                make_decoder=partial(found.decoder, **sized),
-                likelihood=found.likelihood,
-                weight=text_weight if name == "text" and text_weight is not None else by_size,
-                style_weight=found.style_weight,
+                make_encoder=partial(networks.encoder, **sized),
+                make_decoder=partial(networks.decoder, **sized),
+                likelihood=networks.likelihood,
+                weight=text_weight if name == "text" and text_weight is not None else max(sizes) / size,
+                style_weight=networks.style_weight,
+                networks=networks.source,
             )
         )
     return tuple(modalities)
-
-
-def _counted(shape: tuple[int, ...]) -> int:
-    return NETWORKS[shape].counted or math.prod(shape)
 
 
 def _letter(name: str, taken: list[str]) -> str:
@@ -112,8 +196,37 @@ def _letter(name: str, taken: list[str]) -> str:
     return free[0]
 
 
-def modalities_of(
-    dataset: MultimodalDataset, width: float = 1.0, text_weight: float | None = None
-) -> tuple[Modality, ...]:
-    """The modalities of a data set; see `make_modalities`."""
-    return make_modalities(dataset.modalities, [storage.shape for storage in dataset.storages], width, text_weight)
+def place_of(modalities: Sequence[Modality], name: str) -> int:
+    """Where a modality stands, by its name or letter; ValueError on an unknown one."""
+    for m, modality in enumerate(modalities):
+        if name in (modality.letter, modality.name):
+            return m
+    raise ValueError(f"unknown modality {name!r}: this model has {', '.join(m.letter for m in modalities)}")
+
+
+def batch_of(modalities: Sequence[Modality], arrays: Mapping[str, Any]) -> Batch:
+    """Raw arrays by the name or letter of their modality as a batch; what is not named, NaN or None is absent.
+
+    Labels are zeros. Raises ValueError, in one sentence, on what cannot be read and on items that have nothing.
+    """
+    if not arrays:
+        raise ValueError("no modality is given: name at least one array, as in {'labs': table}")
+    count, read = items_in(arrays), {}
+    for name, raw in arrays.items():
+        m = place_of(modalities, name)
+        if m in read:
+            raise ValueError(f"{modalities[m].name!r} is given twice, by name and by letter: leave one out")
+        with about(name):
+            read[m] = modalities[m].encoding.values(raw)
+    columns = [read[m] if m in read else _absent(modality, count) for m, modality in enumerate(modalities)]
+    values, present = zip(*columns, strict=True)
+    there = torch.stack(present)
+    if nothing := (~there.any(0)).nonzero().flatten().tolist():
+        raise ValueError(f"items {some(nothing)} have no modality at all: leave them out of all arrays")
+    return Batch(values, there, torch.zeros(count, dtype=torch.long))
+
+
+def _absent(modality: Modality, count: int) -> tuple[Tensor, Tensor]:
+    """Values of a modality that no item has, and that none has it."""
+    values = torch.zeros(count, *modality.shape, dtype=torch.long if modality.encoding.alphabet else torch.float32)
+    return values, torch.zeros(count, dtype=torch.bool)

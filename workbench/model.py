@@ -4,17 +4,18 @@ Latents are z = (content c, styles s_1 .. s_M) (Section 3.5). A style of zero di
 that a shared space only is the same code.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from workbench.data.dataset import Batch
-from workbench.distributions import Diagonal, Gaussian, Mixture
+from workbench.distributions import Diagonal, Gaussian, Mixture, full_precision
 from workbench.fusion import fuse
-from workbench.modality import Modality
+from workbench.modality import Modality, batch_of, place_of
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,33 @@ class MultimodalVAE(nn.Module):
         """The modalities' letters, in order."""
         return tuple(m.letter for m in self.modalities)
 
-    def encode(self, batch: Batch) -> Posteriors:
-        """Unimodal posteriors of every modality; what is absent is read as zeros and marked absent."""
+    def batch_of(self, arrays: Mapping[str, Any]) -> Batch:
+        """Raw arrays by the name or letter of their modality as a batch; what is not named, NaN or None is absent.
+
+        Raises ValueError, in one sentence, on what the model cannot read.
+        """
+        return batch_of(self.modalities, arrays).to(next(self.parameters()).device)
+
+    def original(self, outputs: Sequence[Tensor] | Mapping[str, Tensor]) -> dict[str, Any]:
+        """Values of every modality, or of some by name, in their users' units: what `generate` gives, for example."""
+        named = outputs if isinstance(outputs, Mapping) else dict(zip(self.names, outputs, strict=True))
+        return {name: self.modalities[self.place(name)].encoding.original(x) for name, x in named.items()}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The modalities' names, in order."""
+        return tuple(m.name for m in self.modalities)
+
+    def place(self, name: str) -> int:
+        """Where a modality stands, by its name or letter; ValueError on an unknown one."""
+        return place_of(self.modalities, name)
+
+    def encode(self, batch: Batch | Mapping[str, Any]) -> Posteriors:
+        """Unimodal posteriors of every modality; what is absent is read as zeros and marked absent.
+
+        `batch` may be raw arrays by name (`batch_of`).
+        """
+        batch = batch if isinstance(batch, Batch) else self.batch_of(batch)
         content, style = [], []
         for m, x in enumerate(batch.values):
             there = batch.present[m].view(-1, *[1] * (x.dim() - 1))
@@ -77,15 +103,16 @@ class MultimodalVAE(nn.Module):
 
     def infer(
         self,
-        batch: Batch | Posteriors,
+        batch: Batch | Posteriors | Mapping[str, Any],
         given: Sequence[str] | None = None,
         how: str = "mixture",
         prior_weight: float | None = None,
     ) -> Diagonal | Mixture:
         """The content posterior given a subset of the modalities, for any pattern of missing ones.
 
-        `given` holds letters or names (None: all); `how` is one of `fusion.FUSIONS`. Modalities that an
-        item lacks are left out of its posterior. Raises ValueError on an unknown modality or fusion.
+        `batch` may be raw arrays by name (`batch_of`). `given` holds letters or names (None: all); `how` is one of
+        `fusion.FUSIONS`. Modalities that an item lacks are left out of its posterior. Raises ValueError on an unknown
+        modality or fusion.
         """
         posteriors = batch if isinstance(batch, Posteriors) else self.encode(batch)
         present = posteriors.present & self.mask(given, posteriors.present)
@@ -94,11 +121,8 @@ class MultimodalVAE(nn.Module):
     def mask(self, given: Sequence[str] | None, present: Bool[Tensor, "M batch"]) -> Bool[Tensor, "M 1"]:
         """Which modalities `given` names, as a column that broadcasts over a batch."""
         wanted = self.letters if given is None else tuple(given)
-        known = [{m.letter, m.name} for m in self.modalities]
-        for name in wanted:
-            if not any(name in names for names in known):
-                raise ValueError(f"unknown modality {name!r}: this model has {', '.join(self.letters)}")
-        chosen = [any(name in names for name in wanted) for names in known]
+        places = {self.place(name) for name in wanted}
+        chosen = [m in places for m in range(len(self.modalities))]
         return torch.tensor(chosen, device=present.device).unsqueeze(1)
 
     def decode_one(
@@ -145,6 +169,12 @@ class MultimodalVAE(nn.Module):
         return tuple(m.likelihood.mean(output) for m, output in zip(self.modalities, outputs, strict=True))
 
 
-def full_precision(x: Tensor) -> Tensor:
-    """float32 where autocast made a half precision, the same tensor elsewhere: divergences need the digits."""
-    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+def channels_last(model: MultimodalVAE) -> MultimodalVAE:
+    """The model with the kernels of its convolutions over images laid out channels last.
+
+    `Module.to` would refuse a user's three-dimensional convolutions, whose kernels have another such layout.
+    """
+    for parameter in model.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return model

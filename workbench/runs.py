@@ -1,6 +1,7 @@
 """Run folders: what a training leaves on disk, and how it is found and read back.
 
     config.json          the configuration, the version of the code and the machine, how steps were taken
+    modalities.json      what the modalities are: how raw arrays are read, likelihoods, weights, networks
     history.csv          the loss and its terms over the steps
     model.safetensors    the weights at the end
     checkpoint.json      where to resume: names checkpoint-STEP.safetensors
@@ -20,9 +21,9 @@ import math
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,20 +32,24 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from workbench import paths
-from workbench.config import Config
+from workbench import modality_file, paths
+from workbench.config import Config, digest
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.sources import load_dataset
 from workbench.distributions import FAMILIES
-from workbench.modality import modalities_of
+from workbench.modality import Modality, Pair, modalities_of
 from workbench.model import MultimodalVAE
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run folder."""
+    """One run folder.
+
+    `networks` holds pairs (encoder, decoder) by the name of a modality, where its own cannot be imported again.
+    """
 
     folder: Path
+    networks: Mapping[str, Pair] | None = field(default=None, compare=False, repr=False)
 
     @property
     def config(self) -> Config:
@@ -83,17 +88,38 @@ class Run:
         """Weights kept on the way, by step, in order."""
         return {int(path.stem): path for path in sorted((self.folder / "snapshots").glob("*.safetensors"))}
 
-    def dataset(self, split: str = "test") -> MultimodalDataset:
-        """A split of the data it was trained on."""
+    @property
+    def own_data(self) -> bool:
+        """Whether it was trained on a user's arrays, which no name finds again."""
+        return (self.folder / modality_file.NAME).is_file() and self.read(modality_file.NAME)["own"]
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """Those of its model, as they were kept, or made from its data by a version that kept none.
+
+        Raises ValueError on networks of a user's that must be given and are not.
+        """
         config = self.config
+        if (self.folder / modality_file.NAME).is_file():
+            return modality_file.read(self.read(modality_file.NAME), config.width, self.networks)
+        return modalities_of(self.dataset(), config.width, config.text_weight)
+
+    def dataset(self, split: str = "test") -> MultimodalDataset:
+        """A split of the data it was trained on; ValueError where that was a user's arrays."""
+        config = self.config
+        if self.own_data:
+            raise ValueError(
+                f"the run in {self.folder} was trained on arrays ({config.data}), which it does not keep: give them, "
+                "as in evaluate(run, data=MultimodalDataset.from_arrays(...))"
+            )
         return load_dataset(config.data, split, root=config.data_root or None, repeats=config.repeats)
 
     def model(self, weights: Path | None = None) -> MultimodalVAE:
-        """The trained model in evaluation mode, or that of one snapshot."""
+        """The trained model in evaluation mode, or that of one snapshot; no data is needed."""
         path = weights or self.folder / "model.safetensors"
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing: the run in {self.folder} has not finished its training")
-        model = build_model(self.config, self.dataset())
+        model = model_of(self.config, self.modalities)
         model.load_state_dict(safetensors.torch.load_file(path))
         return model.eval()
 
@@ -108,17 +134,25 @@ class Run:
 
 
 def build_model(config: Config, dataset: MultimodalDataset) -> MultimodalVAE:
-    """The untrained model of a configuration, initialised from its seed."""
+    """The untrained model of a configuration and a data set's own modalities, initialised from its seed."""
+    return model_of(config, modalities_of(dataset, config.width, config.text_weight))
+
+
+def model_of(config: Config, modalities: Sequence[Modality]) -> MultimodalVAE:
+    """The untrained model of a configuration and modalities, initialised from its seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        modalities = modalities_of(dataset, config.width, config.text_weight)
         return MultimodalVAE(modalities, config.content_dim, config.style_dim, FAMILIES[config.posterior])
 
 
-def run_folder(config: Config, parent: Path | None = None) -> Path:
-    """The folder of a configuration: outputs/PRESET/runs/OBJECTIVE-DATA-KEY, or below another parent."""
+def run_folder(config: Config, parent: Path | None = None, modalities: dict[str, Any] | None = None) -> Path:
+    """The folder of a configuration: outputs/PRESET/runs/OBJECTIVE-DATA-KEY, or below another parent.
+
+    `modalities`, as modalities.json holds them, are a part of the name where they were chosen by hand.
+    """
     style = "-ms" if config.style_dim else ""
     name = f"{config.objective}{style}-{config.data}-{config.key()}"
+    name += f"-{digest(modalities)}" if modalities else ""
     return (parent or paths.outputs_dir() / config.preset / "runs") / name
 
 
@@ -134,18 +168,23 @@ def sole_writer(folder: Path) -> Iterator[None]:
         yield
 
 
-def start(config: Config, folder: Path, command: str | None = None) -> Run:
-    """Make or open the run folder of a configuration; ValueError when it holds a different one.
+def start(config: Config, folder: Path, command: str | None = None, modalities: dict[str, Any] | None = None) -> Run:
+    """Make or open the run folder of a configuration; ValueError when it holds a different one, or other modalities.
 
-    `command` is what somebody typed to have it trained.
+    `command` is what somebody typed to have it trained, `modalities` what modalities.json is to hold.
     """
     run = Run(folder)
     origin = {"key": config.key(), "command": command, **provenance()}
     if (folder / "config.json").is_file():
         if run.config.key() != config.key():
             raise ValueError(f"{folder} holds a run with another configuration: choose another folder or remove it")
+        kept = run.read(modality_file.NAME) if (folder / modality_file.NAME).is_file() else None
+        if kept and modalities and kept != json.loads(json.dumps(modalities)):
+            raise ValueError(f"{folder} holds a run with other modalities: choose another folder or remove it")
         origin = run.read("config.json")  # a resumed run may move to another device, but stays the code's that began it
     run.write("config.json", {**origin, "config": config.to_json()})
+    if modalities:
+        run.write(modality_file.NAME, modalities)
     return run
 
 

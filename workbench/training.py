@@ -6,20 +6,24 @@ checked, shown and written to history.csv.
 
 import csv
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from workbench import checkpoint, paths, runs, speed
+from workbench import checkpoint, modality_file, paths, runs, speed
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.sources import load_dataset
 from workbench.distributed import ALONE, World, joined
 from workbench.errors import WorkbenchError
 from workbench.generators import Generators
-from workbench.model import MultimodalVAE
+from workbench.modality import BY_SHAPE, OWN, Modality, Pair, modalities_of
+from workbench.model import MultimodalVAE, channels_last
+from workbench.networks.check import check_networks
 from workbench.objectives import METHODS, Loss, method
 from workbench.runs import Run
 from workbench.stepping import Speed, Step
@@ -48,16 +52,21 @@ def fit(
     data: MultimodalDataset | None = None,
     progress: bool = True,
     command: str | None = None,
+    modalities: Sequence[Modality] | None = None,
 ) -> Run:
     """Train a configuration in its run folder, from its last checkpoint when there is one, and return the run.
 
     A training that already reached its end is returned as it is; one that another process is at is waited for. `data`
-    None loads the configuration's training split; `command` is kept as what was typed. Processes that torchrun started
-    train together. Raises ValueError on an unknown objective or device, TrainingDiverged on a loss that is not finite.
+    None loads the configuration's training split; `modalities` None are those of the data, with the defaults of
+    `modalities_of`; `command` is kept as what was typed. Processes that torchrun started train together. Raises
+    ValueError on an unknown objective or device, on data that is not the configuration's and on networks whose shapes
+    do not fit, TrainingDiverged on a loss that is not finite.
     """
     method(config.objective)
     device = pick_device(config.device)
-    folder = folder or runs.run_folder(config)
+    check_data(config, data, modalities)
+    chosen = None if modalities is None else modality_file.to_json(data, modalities)
+    folder = folder or runs.run_folder(config, modalities=chosen)
     with joined() as world:
         device = world.place(device)
         if data is None and not world.of_first(lambda: Run(folder).trained):
@@ -66,11 +75,44 @@ def fit(
             method(config.objective, len(data.storages))
             data.steps_per_epoch(config.batch_size)
             world.check_batch(config.batch_size)
+            modalities = modalities or modalities_of(data, config.width, config.text_weight)
+            for modality in modalities:
+                if modality.networks != BY_SHAPE:
+                    check_networks(modality, config.latent_dim)
+            chosen = modality_file.to_json(data, modalities)
         with world.only_first(lambda: runs.sole_writer(folder)):
-            run = world.of_first(lambda: runs.start(config, folder, command))
+            run = world.of_first(lambda: runs.start(config, folder, command, chosen))
             if not world.of_first(lambda: run.trained):
-                Trainer(config, run, data, device, world).train(progress)
-    return run
+                Trainer(config, run, data, device, world, modalities).train(progress)
+    return replace(run, networks=own_networks(modalities or ()))
+
+
+def check_data(config: Config, data: MultimodalDataset | None, modalities: Sequence[Modality] | None) -> None:
+    """ValueError on data or modalities that do not belong to a configuration, or to each other."""
+    if data is None and modalities is not None:
+        raise ValueError(
+            "modalities are those of a data set: give it, too, as in fit(config, data=train, modalities=...)"
+        )
+    if data is None:
+        return
+    if config.data != data.name:
+        raise ValueError(
+            f"the configuration is for the data {config.data!r}, but {data.name!r} is given: make it by "
+            f"Config.make(data={data.name!r}), or data=train.name"
+        )
+    names = data.modalities if modalities is None else tuple(modality.name for modality in modalities)
+    if names != data.modalities:
+        raise ValueError(
+            f"the modalities are {', '.join(names)}, those of the data {', '.join(data.modalities)}: make them by "
+            "modalities_of(data)"
+        )
+    if modalities is not None and any(m.encoding != e for m, e in zip(modalities, data.encodings, strict=True)):
+        raise ValueError("the modalities were made of other data: make them by modalities_of(data)")
+
+
+def own_networks(modalities: Sequence[Modality]) -> dict[str, Pair]:
+    """Encoders and decoders that a user gave, by the name of the modality."""
+    return {m.name: (m.make_encoder, m.make_decoder) for m in modalities if m.networks == OWN}
 
 
 class Trainer:
@@ -80,12 +122,20 @@ class Trainer:
     """
 
     def __init__(
-        self, config: Config, run: Run, data: MultimodalDataset, device: torch.device, world: World = ALONE
+        self,
+        config: Config,
+        run: Run,
+        data: MultimodalDataset,
+        device: torch.device,
+        world: World = ALONE,
+        modalities: Sequence[Modality] | None = None,
     ) -> None:
         self.config, self.run, self.device, self.world = config, run, device, world
         self.total = config.total_steps(data.steps_per_epoch(config.batch_size))
+        modalities = modalities or modalities_of(data, config.width, config.text_weight)
+        model: MultimodalVAE = runs.model_of(config, modalities)
         # convolutions are faster so, as measured on a CPU; nothing else changes
-        self.model: MultimodalVAE = runs.build_model(config, data).to(device, memory_format=torch.channels_last).train()
+        self.model = channels_last(model.to(device)).train()
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=config.learning_rate, fused=device.type in ("cpu", "cuda")
         )

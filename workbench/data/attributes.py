@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Int, Integer, UInt8
 from torch import Tensor
 
+from workbench.data.encodings import Text
 from workbench.data.images import Images
 from workbench.data.text import ALPHABET, decode, tokens_of
 
@@ -102,6 +103,11 @@ class DescriptionStorage:
     @property
     def shape(self) -> tuple[int, ...]:
         return (LENGTH,)
+
+    @property
+    def encoding(self) -> Text:
+        """How descriptions are read: filled with "*" at the end."""
+        return Text(LENGTH, FILL)
 
     def gather(self, index: Int[Tensor, "batch"], generator: torch.Generator) -> Int[Tensor, "batch 256"]:
         """Tokens of the faces `index`."""

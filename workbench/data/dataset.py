@@ -4,7 +4,7 @@ Everything stays where it is put (`to(device)`): images as uint8, pairs as indic
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -12,7 +12,9 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from workbench.data.array_storage import ArrayStorage
 from workbench.data.attributes import DescriptionStorage
+from workbench.data.encodings import Encoding
 from workbench.data.images import Images, ImageStorage, Labels
 from workbench.data.text import StringTable, TextStorage
 
@@ -20,13 +22,18 @@ from workbench.data.text import StringTable, TextStorage
 class Batch(NamedTuple):
     """Items of all modalities side by side; what is absent in `present` still has values, to be ignored."""
 
-    values: tuple[Tensor, ...]  # images: float32 [batch, C, H, W] in [0, 1]; text: int64 tokens [batch, length]
+    # images: float32 [batch, C, H, W] in [0, 1]; text: int64 tokens [batch, length]; tables: float32 [batch, columns],
+    # NaN where an entry is missing
+    values: tuple[Tensor, ...]
     present: Bool[Tensor, "M batch"]
     labels: Labels
 
     @property
     def size(self) -> int:
         return len(self.labels)
+
+    def to(self, device: torch.device | str) -> "Batch":
+        return Batch(tuple(x.to(device) for x in self.values), self.present.to(device), self.labels.to(device))
 
     def split(self, size: int) -> "list[Batch]":
         """Batches of so many items, one after the other; the last has what is left."""
@@ -38,7 +45,7 @@ class Batch(NamedTuple):
         return [Batch(*row) for row in rows]
 
 
-Storage = ImageStorage | TextStorage | DescriptionStorage
+Storage = ImageStorage | TextStorage | DescriptionStorage | ArrayStorage
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +59,31 @@ class MultimodalDataset:
     labels: Labels
     present: Bool[Tensor, "N M"] | None = None  # None: nothing is missing
     repeats: int = 1
+    labelled: bool = True  # without labels they are zeros, to be ignored
+    classes: tuple[str | int, ...] | None = None  # what a user calls the classes or attributes of the labels
+
+    @classmethod
+    def from_arrays(
+        cls,
+        arrays: Mapping[str, Any],
+        labels: Any = None,
+        present: Any = None,
+        split: Any = 0.2,
+        seed: int = 0,
+        name: str = "own",
+        kinds: Mapping[str, str] | None = None,
+    ) -> "Splits":
+        """Training and test part of one's own data: arrays by the name of the modality, one row for each item.
+
+        Arrays are numpy's, torch's, pandas' or lists, of the kinds of `workbench.data.encodings.ENCODINGS`, guessed
+        where `kinds` does not say. NaN and None are missing, and what is False in `present`, Boolean arrays by name or
+        one `[n, M]`. `labels` are one class for each item, or Boolean attributes `[n, k]`. `split` is the share of
+        items for testing, a Boolean array (True: test) or one of "train" and "test". The name gets eight digits of a
+        digest of everything. Raises ValueError, in one sentence, on what cannot be trained on.
+        """
+        from workbench.data.arrays import from_arrays
+
+        return from_arrays(arrays, labels, present, split, seed, name, kinds)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -69,6 +101,16 @@ class MultimodalDataset:
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         """Shape of one item of each modality: (C, H, W), or (length,) for text."""
         return tuple(storage.shape for storage in self.storages)
+
+    @property
+    def encodings(self) -> tuple[Encoding, ...]:
+        """How raw arrays of each modality become values."""
+        return tuple(storage.encoding for storage in self.storages)
+
+    @property
+    def own(self) -> bool:
+        """Whether it was made from a user's arrays: its name alone does not find it again."""
+        return any(isinstance(storage, ArrayStorage) for storage in self.storages)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -130,6 +172,13 @@ class MultimodalDataset:
         `order` takes the drawing of the order from it. `share` (k, n) is the k-th of n equal parts of every batch.
         """
         return Batches(self.to(device), batch_size, generator, order or generator, share)
+
+
+class Splits(NamedTuple):
+    """The two parts of a data set: no item is in both."""
+
+    train: MultimodalDataset
+    test: MultimodalDataset
 
 
 class Batches(Iterator[Batch]):

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from safetensors import SafetensorError
 from torch import Tensor
 
+from workbench.data.encodings import Image
 from workbench.errors import WorkbenchError
 from workbench.paths import cache_dir, locked, replacing
 
@@ -41,6 +42,11 @@ class ImageStorage:
     @property
     def shape(self) -> tuple[int, ...]:
         return tuple(self.values.shape[1:])
+
+    @property
+    def encoding(self) -> Image:
+        """How images are read: uint8, channels first."""
+        return Image(self.shape)
 
     def gather(self, index: Int[Tensor, "batch"], generator: torch.Generator) -> Float[Tensor, "batch C H W"]:
         """Images in [0, 1]; nothing is drawn."""

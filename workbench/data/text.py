@@ -6,7 +6,7 @@ There are only 40 such strings, so the modality is a table of them; a class is a
 import math
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Int, Integer, UInt8
@@ -78,6 +78,13 @@ class TextStorage:
     @property
     def shape(self) -> tuple[int, ...]:
         return (LENGTH,)
+
+    @property
+    def encoding(self) -> Any:
+        """How strings are read: filled with blanks."""
+        from workbench.data.encodings import Text  # which needs the alphabet of this module
+
+        return Text(LENGTH)
 
     @property
     def labels(self) -> Int[Tensor, "n"]:

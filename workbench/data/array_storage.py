@@ -1,0 +1,36 @@
+"""Items that a user brought as arrays, one modality of them, with the encoding that makes a model's values of them."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from workbench.data.encodings import Encoding
+from workbench.data.images import Images, Labels
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayStorage:
+    """All items of one modality. Its column of the pair table holds their places."""
+
+    name: str
+    source: str
+    stored: Tensor  # as `Encoding.stored` makes it: uint8 images stay uint8
+    labels: Labels
+    encoding: Encoding
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.encoding.shape
+
+    def gather(self, index: Int[Tensor, "batch"], generator: torch.Generator) -> Tensor:
+        """Values in the model's units; nothing is drawn."""
+        return self.encoding.read(self.stored[index])
+
+    def unimodal(self) -> Images:
+        """Everything as it is stored, and the labels."""
+        return Images(self.stored, self.labels)
+
+    def to(self, device: torch.device | str) -> "ArrayStorage":
+        return replace(self, stored=self.stored.to(device), labels=self.labels.to(device))
