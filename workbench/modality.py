@@ -12,6 +12,7 @@ from functools import partial
 from torch import nn
 
 from workbench.data.dataset import MultimodalDataset
+from workbench.data.letters import letters_of
 from workbench.likelihoods import Categorical, Laplace, Likelihood
 from workbench.networks import digits, polydigits, portraits
 
@@ -61,7 +62,6 @@ NETWORKS: dict[tuple[int, ...], Networks] = {
     ),
     (256,): Networks(portraits.TextEncoder, portraits.TextDecoder, Categorical(), style_weight=5.0, scalable=True),
 }
-LETTERS = {"handwriting": "M", "street": "S", "text": "T", "image": "I"}
 
 
 def make_modalities(
@@ -80,14 +80,14 @@ def make_modalities(
         raise ValueError(f"width {width} is a choice of networks of faces: those of {', '.join(names)} have one width")
     largest = max(_counted(shape) for shape in shapes)
     modalities: list[Modality] = []
-    for name, shape in zip(names, shapes, strict=True):
+    for name, letter, shape in zip(names, letters_of(names), shapes, strict=True):
         found = NETWORKS[shape]
         sized = {"width": width} if found.scalable else {}
         by_size = largest / _counted(shape)
         modalities.append(
             Modality(
                 name=name,
-                letter=_letter(name, [m.letter for m in modalities]),
+                letter=letter,
                 shape=shape,
                 make_encoder=partial(found.encoder, **sized),
                 make_decoder=partial(found.decoder, **sized),
@@ -101,15 +101,6 @@ def make_modalities(
 
 def _counted(shape: tuple[int, ...]) -> int:
     return NETWORKS[shape].counted or math.prod(shape)
-
-
-def _letter(name: str, taken: list[str]) -> str:
-    """The letter of a table, or the shortest capitalised beginning of the name that is not taken."""
-    beginnings = [name[:n].capitalize() for n in range(1, len(name) + 1)]
-    free = [candidate for candidate in (LETTERS.get(name, beginnings[0]), *beginnings) if candidate not in taken]
-    if not free:
-        raise ValueError(f"two modalities cannot be told apart by the name {name!r}: rename one")
-    return free[0]
 
 
 def modalities_of(

@@ -34,6 +34,7 @@ from torch import nn
 from workbench import paths
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
+from workbench.data.missing import as_configured
 from workbench.data.sources import load_dataset
 from workbench.distributions import FAMILIES
 from workbench.modality import modalities_of
@@ -83,10 +84,11 @@ class Run:
         """Weights kept on the way, by step, in order."""
         return {int(path.stem): path for path in sorted((self.folder / "snapshots").glob("*.safetensors"))}
 
-    def dataset(self, split: str = "test") -> MultimodalDataset:
-        """A split of the data it was trained on."""
+    def dataset(self, split: str = "test", whole: bool = False) -> MultimodalDataset:
+        """A split of its data: of the training split what it was trained on, or all, also what it was to go without."""
         config = self.config
-        return load_dataset(config.data, split, root=config.data_root or None, repeats=config.repeats)
+        data = load_dataset(config.data, split, root=config.data_root or None, repeats=config.repeats)
+        return as_configured(data, config) if split == "train" and not whole else data
 
     def model(self, weights: Path | None = None) -> MultimodalVAE:
         """The trained model in evaluation mode, or that of one snapshot."""

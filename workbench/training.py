@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from workbench import checkpoint, paths, runs, speed
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
+from workbench.data.missing import as_configured
 from workbench.data.sources import load_dataset
 from workbench.distributed import ALONE, World, joined
 from workbench.errors import WorkbenchError
@@ -52,8 +53,9 @@ def fit(
     """Train a configuration in its run folder, from its last checkpoint when there is one, and return the run.
 
     A training that already reached its end is returned as it is; one that another process is at is waited for. `data`
-    None loads the configuration's training split; `command` is kept as what was typed. Processes that torchrun started
-    train together. Raises ValueError on an unknown objective or device, TrainingDiverged on a loss that is not finite.
+    None loads the configuration's training split; either way `training_items`, `incomplete` and `incomplete_items` say
+    what of it is used. `command` is kept as what was typed. Processes that torchrun started train together. Raises
+    ValueError on an unknown objective or device, TrainingDiverged on a loss that is not finite.
     """
     method(config.objective)
     device = pick_device(config.device)
@@ -63,6 +65,7 @@ def fit(
         if data is None and not world.of_first(lambda: Run(folder).trained):
             data = load_dataset(config.data, "train", root=config.data_root or None, repeats=config.repeats)
         if data is not None:  # what cannot be trained is refused before anything is written
+            data = as_configured(data, config)
             method(config.objective, len(data.storages))
             data.steps_per_epoch(config.batch_size)
             world.check_batch(config.batch_size)
