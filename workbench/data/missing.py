@@ -145,7 +145,7 @@ def _items(dataset: MultimodalDataset) -> tuple[Int[Tensor, "N"], int]:
     Where nothing tells the pairings of an item, or they do not lack the same, every row is an item.
     """
     rows, once = torch.arange(len(dataset)), len(dataset) // dataset.repeats
-    for column in dataset.pairs.cpu().long().unbind(dim=1) if dataset.repeats > 1 else ():
+    for column in dataset.pairs.cpu().long().T.contiguous() if dataset.repeats > 1 else ():
         shown = column.view(dataset.repeats, once).sort(dim=1)
         if (shown.values == shown.values[0]).all() and (shown.values[0].diff() > 0).all():
             item = shown.indices[0][torch.searchsorted(shown.values[0], column)]
