@@ -1,16 +1,12 @@
 """Training on items that lack modalities, for every objective: item by item, without a trace of what is absent."""
 
 import dataclasses
-import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
-from helpers import rows_of, seeded, tiny_batch, tiny_model
+from helpers import rows_of, seeded, spoiled, tiny_batch, tiny_model
 
-from workbench import evaluation, training
+from workbench import evaluation, evaluation_trial, training
 from workbench.config import DYNAMIC_PRIORS, Config
 from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.data.missing import as_configured, at_random, by_block
@@ -35,15 +31,6 @@ def every_pattern(items: int = 14) -> Batch:
     batch = tiny_batch(3, items=items)
     patterns = torch.arange(items) % 7 + 1
     return batch._replace(present=torch.stack([(patterns >> m) % 2 == 1 for m in range(3)]))
-
-
-def spoiled(batch: Batch) -> Batch:
-    """The batch with NaN, or no character at all, wherever something is absent."""
-    values = tuple(
-        x.masked_fill(~there.view(-1, *[1] * (x.dim() - 1)), float("nan") if x.is_floating_point() else -1)
-        for x, there in zip(batch.values, batch.present, strict=True)
-    )
-    return batch._replace(values=values)
 
 
 @pytest.mark.parametrize(("objective", "prior"), CHOICES)
@@ -129,41 +116,6 @@ def test_what_is_absent_changes_no_weight(data, tmp_path):
         assert torch.equal(clean, dirty)
 
 
-COMPILED = """
-import json, sys, torch
-from helpers import tiny_model
-from test_missing_training import every_pattern, spoiled, config_of
-from workbench.stepping import Speed, Step
-
-found = {}
-for objective in sys.argv[1:]:
-    model, batch = tiny_model(3, 2, 2), spoiled(every_pattern())
-    config, both = config_of(objective, "geometric", 2), []
-    for compiled in (False, True):
-        step = Step(model, objective, Speed("float32", compiled))
-        loss = step(batch, config, torch.Generator().manual_seed(1)).total.item()
-        both.append((loss, torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])))
-        model.zero_grad(set_to_none=True)
-    (plain, gradient), (loss, other) = both
-    found[objective] = [plain, loss, ((gradient - other).norm() / gradient.norm()).item()]
-print(json.dumps(found))
-"""
-
-
-def test_compiled_objectives_leave_out_what_is_absent():
-    """In a process of its own: the type checks of the tests cannot be compiled."""
-    done = subprocess.run(
-        [sys.executable, "-c", COMPILED, "mmjsd", "mopoe"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
-    for plain, loss, difference in json.loads(done.stdout.splitlines()[-1]).values():
-        assert loss == pytest.approx(plain, rel=1e-9) and difference < 1e-9
-
-
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_step_in_half_precision_is_near_one_in_full(objective, data):
     losses = []
@@ -206,10 +158,9 @@ def test_a_run_trains_on_what_its_configuration_leaves(what, tiny_root, tmp_path
 def test_probes_are_fitted_to_whole_items(root_with_judges, tmp_path, monkeypatch):
     """All models are judged alike, whatever they were trained on: no probe sees an item that lacks something."""
     config, seen = PARTLY.replace(batch_size=8), []
-    encode = evaluation.Trial.probes.__globals__["encode_rows"]
+    encode = evaluation_trial.encode_rows
     monkeypatch.setattr(
-        "workbench.evaluation_trial.encode_rows",
-        lambda model, data, rows, generator: seen.append(data) or encode(model, data, rows, generator),
+        evaluation_trial, "encode_rows", lambda model, d, *rest: seen.append(d) or encode(model, d, *rest)
     )
     run = training.fit(config, tmp_path / "run", progress=False)
     metrics = evaluation.evaluate(run, limit=50, progress=False, parts=["probe"])
