@@ -1,8 +1,8 @@
 """Data sets in which modalities are missing: at random, by pattern, in whole blocks; and what of them is complete.
 
 Each function returns the same data set with another `present`: what was absent stays absent. Values are left where they
-are, since no loss and no posterior reads what is absent; encoders get zeros in its place, which the statistics of a batch
-normalisation (networks of faces) do count.
+are, since no loss and no posterior reads what is absent. Encoders get zeros in its place, which only the statistics of
+a batch normalisation (networks of faces) take notice of.
 
 An item is what is observed together. Where items were paired several times (`repeats`), the pairings of one item of
 the first modality whose items are all different are that item's, and lack the same: what is missing there is missing
