@@ -285,6 +285,13 @@ def test_what_a_configuration_leaves():
     assert as_configured(data, Config()) is data
 
 
+def test_items_with_nothing_are_not_trained_on():
+    present = torch.ones(9, 3, dtype=torch.bool)
+    present[4] = present[6] = False
+    with pytest.raises(ValueError, match="items of hospital have no modality: 4, 6; leave them something, or leave"):
+        as_configured(hospital(9, 3, present), Config())
+
+
 def test_a_single_modality_cannot_be_missing():
     with pytest.raises(ValueError, match="hospital has a single modality, of which nothing can be missing"):
         at_random(hospital(5, 1), 0.5)

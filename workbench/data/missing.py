@@ -131,8 +131,10 @@ def first_items(dataset: MultimodalDataset, count: int) -> MultimodalDataset:
 def as_configured(dataset: MultimodalDataset, config: Config) -> MultimodalDataset:
     """What a configuration leaves of a training split: `training_items`, then `incomplete` and `incomplete_items`.
 
-    Patterns are drawn by the configuration's seed. ValueError where too little is left.
+    Patterns are drawn by the configuration's seed. ValueError where too little is left, and for items that have nothing
+    to begin with, with their indices.
     """
+    _refuse_empty(dataset, _present(dataset).any(1), "have no modality")
     if config.training_items:
         dataset = first_items(dataset, config.training_items)
     if config.incomplete:
@@ -203,9 +205,11 @@ def _mask(dataset: MultimodalDataset, names: Sequence[str]) -> Bool[Tensor, "M"]
     return torch.tensor([bool(both & set(names)) for both in known])
 
 
-def _refuse_empty(dataset: MultimodalDataset, something: Bool[Tensor, "N"]) -> None:
-    """Raise ValueError, with their indices, for items that would be left with nothing."""
+def _refuse_empty(
+    dataset: MultimodalDataset, something: Bool[Tensor, "N"], what: str = "would be left with nothing"
+) -> None:
+    """Raise ValueError, with their indices, for items without anything."""
     empty = (~something).nonzero().flatten().tolist()
     if empty:
         shown = ", ".join(map(str, empty[:NAMED])) + (f" and {len(empty) - NAMED} more" if len(empty) > NAMED else "")
-        raise ValueError(f"items of {dataset.name} would be left with nothing: {shown}; leave them something, or out")
+        raise ValueError(f"items of {dataset.name} {what}: {shown}; leave them something, or leave them out")
