@@ -121,6 +121,15 @@ def tiny_batch(count: int = 3, items: int = 7, seed: int = 0, missing: bool = Fa
     return Batch(values, present, torch.arange(items) % 10)
 
 
+def spoiled(batch: Batch) -> Batch:
+    """The batch with NaN, or no character at all, wherever something is absent."""
+    values = tuple(
+        x.masked_fill(~there.view(-1, *[1] * (x.dim() - 1)), float("nan") if x.is_floating_point() else -1)
+        for x, there in zip(batch.values, batch.present, strict=True)
+    )
+    return batch._replace(values=values)
+
+
 def rows_of(batch: Batch, rows) -> Batch:
     """A physically smaller batch."""
     return Batch(tuple(x[rows] for x in batch.values), batch.present[:, rows], batch.labels[rows])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.distributions as td
-from helpers import rows_of, seeded, tiny_batch, tiny_model
+from helpers import rows_of, seeded, spoiled, tiny_batch, tiny_model
 
 from workbench import objectives
 from workbench.config import DYNAMIC_PRIORS, Config
@@ -69,15 +69,10 @@ def test_the_three_differ_and_only_in_the_divergence():
 @pytest.mark.parametrize("choice", DYNAMIC_PRIORS)
 def test_every_encoder_learns_and_nothing_absent_matters(choice):
     config, batch = CONFIG.replace(dynamic_prior=choice), tiny_batch(3, items=9, missing=True)
-    holes = [~there.view(-1, *[1] * (x.dim() - 1)) for x, there in zip(batch.values, batch.present, strict=True)]
-    spoiled = tuple(
-        x.masked_fill(h, float("nan") if x.is_floating_point() else -1)
-        for x, h in zip(batch.values, holes, strict=True)
-    )
     gradients = []
-    for values in (batch.values, spoiled):
+    for given in (batch, spoiled(batch)):
         model = tiny_model(3, 2, 1)
-        objectives.mmjsd(model, batch._replace(values=values), config, seeded(5)).total.backward()
+        objectives.mmjsd(model, given, config, seeded(5)).total.backward()
         gradients.append([p.grad for p in model.parameters()])
         assert all(torch.isfinite(g).all() for g in gradients[-1])
         assert all(p.grad.abs().sum() > 0 for p in model.encoders.parameters())

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers import fewer_modalities, rows_of, seeded, tiny_batch, tiny_model
+from helpers import fewer_modalities, rows_of, seeded, spoiled, tiny_batch, tiny_model
 from torch import nn
 
 from workbench.data.dataset import Batch
@@ -192,12 +192,7 @@ def test_any_number_of_modalities(count, style):
 @pytest.mark.parametrize("style", [0, 2])
 def test_absent_values_never_influence_anything(how, style):
     model, batch = tiny_model(3, 2, style), tiny_batch(3, items=9, missing=True)
-    spoiled = []
-    for x, there in zip(batch.values, batch.present, strict=True):
-        hole = torch.full_like(x, float("nan") if x.is_floating_point() else -1)
-        spoiled.append(torch.where(there.view(-1, *[1] * (x.dim() - 1)), x, hole))
-    other = batch._replace(values=tuple(spoiled))
-    clean, dirty = (model.infer(b, how=how) for b in (batch, other))
+    clean, dirty = (model.infer(b, how=how) for b in (batch, spoiled(batch)))
     if isinstance(clean, Mixture):
         clean, dirty = clean.select(), dirty.select()
     somebody = batch.present.any(0)

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 import torch.distributions as td
-from helpers import fewer_modalities, is_text, rows_of, seeded, tiny_batch, tiny_model
+from helpers import fewer_modalities, is_text, rows_of, seeded, spoiled, tiny_batch, tiny_model
 
 from workbench.config import Config
 from workbench.data.dataset import Batch
@@ -272,16 +272,10 @@ def test_a_mixed_batch_is_its_patterns_one_by_one(name, style, means_drawn):
 @pytest.mark.parametrize("style", [0, 1])
 def test_absent_values_reach_neither_loss_nor_gradient(name, style):
     batch = tiny_batch(3, items=9, missing=True)
-    spoiled = tuple(
-        torch.where(
-            there.view(-1, *[1] * (x.dim() - 1)), x, torch.full_like(x, float("nan") if x.is_floating_point() else -1)
-        )
-        for x, there in zip(batch.values, batch.present, strict=True)
-    )
     results = []
-    for values in (batch.values, spoiled):
+    for given in (batch, spoiled(batch)):
         model = tiny_model(3, 2, style)
-        loss = total(name, model, batch._replace(values=values))
+        loss = total(name, model, given)
         loss.backward()
         results.append([loss.detach(), *(p.grad for p in model.parameters())])
     for clean, dirty in zip(*results, strict=True):

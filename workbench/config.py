@@ -13,6 +13,7 @@ PRECISIONS = ("float32", "bfloat16")
 COMPILED = ("auto", "on", "off")
 DYNAMIC_PRIORS = ("geometric", "arithmetic", "none")
 POSTERIORS = ("gaussian", "laplace")
+INCOMPLETE_ITEMS = ("used", "dropped")
 IMPORTANCE_SAMPLED = ("mmvae_iwae", "mmvae_dreg")  # objectives that need no closed form of any divergence
 
 POSITIVE = ("batch_size", "repeats", "learning_rate", "checkpoint_every", "content_first_factor", "importance_samples")
@@ -45,6 +46,9 @@ class Config:
     data: str = "uci-plain-text"  # sources by name: handwriting-street-text, polydigits-M, celeba or faces
     data_root: str = ""  # folder of downloaded data; empty: WORKBENCH_DATA, else data/
     repeats: int = 20  # random pairings per item of a class
+    training_items: int = 0  # items of the training split that are used, with all their pairings; 0: all
+    incomplete: float = 0.0  # share of the training items that lack modalities, at random; test items lack none
+    incomplete_items: str = "used"  # what becomes of training items that lack modalities: used | dropped
     objective: str = "mmjsd"  # mmjsd | mmvae | mvae | mmvae_iwae | mmvae_dreg | mopoe | mvtcae
     latent_dim: int = 20  # dimensions of content and one style together
     style_dim: int = 0  # dimensions of each modality-specific subspace; 0: a shared space only
@@ -110,7 +114,15 @@ class Config:
         _require(0 <= self.content_first <= 1, f"content_first {self.content_first} is a fraction: choose 0 to 1")
         for name in POSITIVE:
             _require(getattr(self, name) > 0, f"{name} {getattr(self, name)} must be positive")
-        for name in ("beta", "beta_style", "steps", "epochs", "snapshot_every"):
+        _require(
+            0 <= self.incomplete < 1,
+            f"incomplete {self.incomplete} is a share that leaves complete items: choose [0, 1)",
+        )
+        _require(
+            self.incomplete_items in INCOMPLETE_ITEMS,
+            f"unknown incomplete_items {self.incomplete_items!r}: choose one of {INCOMPLETE_ITEMS}",
+        )
+        for name in ("beta", "beta_style", "steps", "epochs", "snapshot_every", "training_items"):
             _require(getattr(self, name) >= 0, f"{name} {getattr(self, name)} must not be negative")
         _require(self.steps > 0 or self.epochs > 0, "nothing to train: give steps or epochs")
 

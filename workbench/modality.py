@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from workbench.data.array_storage import ArrayStorage
 from workbench.data.dataset import Batch, MultimodalDataset, Storage
 from workbench.data.encodings import Encoding
+from workbench.data.letters import letters_of
 from workbench.data.raw import about, items_in, some
 from workbench.kinds import networks_by_kind
 from workbench.likelihoods import Categorical, Laplace, Likelihood, likelihood_of
@@ -73,7 +74,6 @@ NETWORKS: dict[tuple[int, ...], Networks] = {
     ),
     (256,): Networks(portraits.TextEncoder, portraits.TextDecoder, Categorical(), style_weight=5.0, scalable=True),
 }
-LETTERS = {"handwriting": "M", "street": "S", "text": "T", "image": "I"}
 
 
 def make_modalities(
@@ -169,12 +169,12 @@ def _assembled(
         raise ValueError(f"width {width} is a choice of networks of faces: those of {', '.join(names)} have one width")
     sizes = [networks.counted or math.prod(shape) for networks, shape in zip(found, shapes, strict=True)]
     modalities: list[Modality] = []
-    for name, shape, networks, size in zip(names, shapes, found, sizes, strict=True):
+    for name, letter, shape, networks, size in zip(names, letters_of(names), shapes, found, sizes, strict=True):
         sized = {"width": width} if networks.scalable else {}
         modalities.append(
             Modality(
                 name=name,
-                letter=_letter(name, [m.letter for m in modalities]),
+                letter=letter,
                 shape=shape,
                 make_encoder=partial(networks.encoder, **sized),
                 make_decoder=partial(networks.decoder, **sized),
@@ -185,15 +185,6 @@ def _assembled(
             )
         )
     return tuple(modalities)
-
-
-def _letter(name: str, taken: list[str]) -> str:
-    """The letter of a table, or the shortest capitalised beginning of the name that is not taken."""
-    beginnings = [name[:n].capitalize() for n in range(1, len(name) + 1)]
-    free = [candidate for candidate in (LETTERS.get(name, beginnings[0]), *beginnings) if candidate not in taken]
-    if not free:
-        raise ValueError(f"two modalities cannot be told apart by the name {name!r}: rename one")
-    return free[0]
 
 
 def place_of(modalities: Sequence[Modality], name: str) -> int:

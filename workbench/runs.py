@@ -35,6 +35,7 @@ from torch import nn
 from workbench import modality_file, paths
 from workbench.config import Config, digest
 from workbench.data.dataset import MultimodalDataset
+from workbench.data.missing import as_configured
 from workbench.data.sources import load_dataset
 from workbench.distributions import FAMILIES
 from workbench.modality import Modality, Pair, modalities_of
@@ -104,15 +105,19 @@ class Run:
             return modality_file.read(self.read(modality_file.NAME), config.width, self.networks)
         return modalities_of(self.dataset(), config.width, config.text_weight)
 
-    def dataset(self, split: str = "test") -> MultimodalDataset:
-        """A split of the data it was trained on; ValueError where that was a user's arrays."""
+    def dataset(self, split: str = "test", whole: bool = False) -> MultimodalDataset:
+        """A split of its data: of the training split what it was trained on, or all, also what it was to go without.
+
+        ValueError where it was trained on a user's arrays.
+        """
         config = self.config
         if self.own_data:
             raise ValueError(
                 f"the run in {self.folder} was trained on arrays ({config.data}), which it does not keep: give them, "
                 "as in evaluate(run, data=MultimodalDataset.from_arrays(...))"
             )
-        return load_dataset(config.data, split, root=config.data_root or None, repeats=config.repeats)
+        data = load_dataset(config.data, split, root=config.data_root or None, repeats=config.repeats)
+        return as_configured(data, config) if split == "train" and not whole else data
 
     def model(self, weights: Path | None = None) -> MultimodalVAE:
         """The trained model in evaluation mode, or that of one snapshot; no data is needed."""

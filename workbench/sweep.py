@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 from workbench import notebook_execution
 from workbench.data.dataset import MultimodalDataset
+from workbench.data.missing import as_configured
 from workbench.data.sources import load_dataset
 from workbench.engines import Engine, Pending, open_engine
 from workbench.metrics.classifiers import classifiers_of
@@ -140,7 +141,7 @@ def prepare(jobs: Sequence[Job], judges: bool) -> dict[Path, int]:
             splits[key] = [load_dataset(config.data, split, **options) for split in ("train", "test")]
         if JUDGED & set(job.parts):
             judged[*key, config.judge_width] = splits[key]
-        steps[job.folder] = config.total_steps(splits[key][0].steps_per_epoch(config.batch_size))
+        steps[job.folder] = config.total_steps(as_configured(splits[key][0], config).steps_per_epoch(config.batch_size))
     for (*_, width), (train, test) in judged.items() if judges else ():
         classifiers_of(train, test, width=width)
     return steps

@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from workbench import checkpoint, modality_file, paths, runs, speed
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
+from workbench.data.missing import as_configured
 from workbench.data.sources import load_dataset
 from workbench.distributed import ALONE, World, joined
 from workbench.errors import WorkbenchError
@@ -57,10 +58,11 @@ def fit(
     """Train a configuration in its run folder, from its last checkpoint when there is one, and return the run.
 
     A training that already reached its end is returned as it is; one that another process is at is waited for. `data`
-    None loads the configuration's training split; `modalities` None are those of the data, with the defaults of
-    `modalities_of`; `command` is kept as what was typed. Processes that torchrun started train together. Raises
-    ValueError on an unknown objective or device, on data that is not the configuration's and on networks whose shapes
-    do not fit, TrainingDiverged on a loss that is not finite.
+    None loads the configuration's training split; either way `training_items`, `incomplete` and `incomplete_items` say
+    what of it is used. `modalities` None are those of the data, with the defaults of `modalities_of`; `command` is kept
+    as what was typed. Processes that torchrun started train together. Raises ValueError on an unknown objective or
+    device, on data that is not the configuration's and on networks whose shapes do not fit, TrainingDiverged on a loss
+    that is not finite.
     """
     method(config.objective)
     device = pick_device(config.device)
@@ -72,6 +74,7 @@ def fit(
         if data is None and not world.of_first(lambda: Run(folder).trained):
             data = load_dataset(config.data, "train", root=config.data_root or None, repeats=config.repeats)
         if data is not None:  # what cannot be trained is refused before anything is written
+            data = as_configured(data, config)
             method(config.objective, len(data.storages))
             data.steps_per_epoch(config.batch_size)
             world.check_batch(config.batch_size)

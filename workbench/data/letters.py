@@ -1,0 +1,24 @@
+"""The letters that stand for modalities in tables, subsets and patterns: M, S, T."""
+
+from collections.abc import Sequence
+
+LETTERS = {"handwriting": "M", "street": "S", "text": "T", "image": "I"}
+
+
+def letters_of(names: Sequence[str]) -> tuple[str, ...]:
+    """A letter for each modality: the paper's, or the shortest capitalised beginning of its name that is not taken.
+
+    ValueError for two names that cannot be told apart.
+    """
+    letters: list[str] = []
+    for name in names:
+        letters.append(_letter(name, letters))
+    return tuple(letters)
+
+
+def _letter(name: str, taken: Sequence[str]) -> str:
+    beginnings = [name[:n].capitalize() for n in range(1, len(name) + 1)]
+    free = [candidate for candidate in (LETTERS.get(name, beginnings[0]), *beginnings) if candidate not in taken]
+    if not free:
+        raise ValueError(f"two modalities cannot be told apart by the name {name!r}: rename one")
+    return free[0]
