@@ -228,7 +228,7 @@ class Trial:
 
     @property
     def for_likelihoods(self) -> Items:
-        """All complete test items, or few where each costs a decoder pass for every draw, subset and modality of many."""
+        """All complete test items, or few where each costs a decoder pass for every draw, subset and modality."""
         many, present = len(self.model.modalities) > EVERY_SUBSET_OF, self.test.present
         rows = self.tests.rows if present is None else self.tests.rows[present[self.tests.rows].all(1)]
         return replace(self.tests, rows=rows, count=LIKELIHOOD_ITEMS if many else self.score.likelihood_items)

@@ -65,7 +65,7 @@ class Timings:
 
     def __init__(self, config: Config, model: MultimodalVAE, batches: Batches) -> None:
         self.config, self.model, self.batches = config, model, batches
-        self.file = paths.cache_dir() / "speed" / f"{_key(config, batches)}.json"
+        self.file = paths.cache_dir() / "speed" / f"{_key(config, model, batches)}.json"
 
     def of_step(self, speed: Speed) -> float:
         """The best of some steps."""
@@ -103,12 +103,13 @@ class Timings:
         return seconds[0], min(seconds[1:])
 
 
-def _key(config: Config, batches: Batches) -> str:
+def _key(config: Config, model: MultimodalVAE, batches: Batches) -> str:
     """What the time of a step depends on, as twelve hexadecimal digits."""
     device = batches.dataset.pairs.device
     like = {name: getattr(config, name) for name in SHAPING} | {
         "batch": batches.batch_size // batches.share[1],
         "shapes": batches.dataset.shapes,
+        "networks": [type(network).__name__ for network in (*model.encoders, *model.decoders)],
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

@@ -95,7 +95,7 @@ def check_data(config: Config, data: MultimodalDataset | None, modalities: Seque
         )
     if data is None:
         return
-    if data.own and config.data != data.name:
+    if config.data != data.name:
         raise ValueError(
             f"the configuration is for the data {config.data!r}, but {data.name!r} is given: make it by "
             f"Config.make(data={data.name!r}), or data=train.name"

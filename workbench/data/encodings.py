@@ -8,7 +8,6 @@ Values are in the model's units: images float32 in [0, 1], vectors standardised 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -17,7 +16,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from workbench.data.raw import as_array, is_missing, some
+from workbench.data.raw import as_array, is_missing
 from workbench.data.text import ALPHABET
 
 ENCODINGS: dict[str, type["Encoding"]] = {}  # by kind
@@ -137,7 +136,7 @@ class Image(Encoding):
         if array.dtype != np.uint8:
             array = array.astype(np.float32)
             array[~present] = 0
-        return torch.from_numpy(np.ascontiguousarray(array)), torch.from_numpy(present)
+        return torch.from_numpy(np.require(array, requirements=["C", "W"])), torch.from_numpy(present)
 
     @property
     def shape_given(self) -> tuple[int, ...]:
@@ -183,14 +182,16 @@ def _images(raw: Any, size: tuple[int, int, int] | None = None) -> tuple[np.ndar
         present = present & ~missing.all(1) if missing.shape[1] else present
         _check_range(array, missing, present)
     elif array.dtype != np.uint8:
-        raise ValueError(X)
+        raise ValueError(
+            f"images are {array.dtype}: give uint8 in 0..255, or floats in [0, 1], such as x / x.max() over all of them"
+        )
     return array, present
 
 
 def _check_range(array: np.ndarray, missing: np.ndarray, present: np.ndarray) -> None:
-    if len(partly := np.flatnonzero(missing.any(1) & present)):
+    if (missing.any(1) & present).any():
         raise ValueError(
-            f"images {some(partly)} have some pixels that are NaN: fill them, or make all of them NaN if it is missing"
+            "some images have pixels that are NaN and others: fill them, or make all of them NaN if it is missing"
         )
     if not present.any():
         return
@@ -236,7 +237,7 @@ class Text(Encoding):
         strings = _strings(raw)
         if all(string is None for string in strings):
             raise ValueError(ABSENT)
-        return cls(max(1, *(len(string) for string in strings if string is not None), 1))
+        return cls(max(1, *(len(string or "") for string in strings)))
 
     @property
     def shape(self) -> tuple[int]:
@@ -256,7 +257,7 @@ class Text(Encoding):
             told = strings[long[0]]
             raise ValueError(
                 f"string {long[0]} ({_cut(told)!r}) has {len(told)} characters, at most {self.length} were there in "
-                f"training: cut it to {self.length}"
+                f"training: cut it to {self.length}, or train on it"
             )
         filled = np.array([(string or "").ljust(self.length, self.fill) for string in strings], dtype=f"U{self.length}")
         codes = filled.view(np.uint32).reshape(len(strings), self.length)
@@ -318,6 +319,3 @@ def guess(raw: Any) -> str:
         f"{array.dtype} of shape {array.shape} is no kind of data: give images as uint8 in 0..255 or floats in [0, 1] "
         "(for yes and no: floats, and the likelihood 'bernoulli')"
     )
-
-
-Guess = Callable[[Any], str]

@@ -113,7 +113,7 @@ class Binary(Table):
     def numbers(self, raw: Any) -> np.ndarray:
         """Zeros and ones."""
         table = super().numbers(raw)
-        check(self.layout, table, (table == 0) | (table == 1), "neither 0 nor 1", "take another kind")
+        check_entries(self.layout, table, (table == 0) | (table == 1), "neither 0 nor 1", "take another kind")
         return table
 
     def in_units(self, table: np.ndarray) -> np.ndarray:
@@ -139,11 +139,13 @@ class Counts(Table):
         """Whole numbers."""
         table = super().numbers(raw)
         whole = (table >= 0) & (table == np.floor(table)) & (table < 2**24)
-        check(self.layout, table, whole, "no count, which is a whole number from 0 to 2^24", "take kind 'vector'")
+        check_entries(
+            self.layout, table, whole, "no count, which is a whole number from 0 to 2^24", "take kind 'vector'"
+        )
         return table
 
 
-def check(layout: Layout, table: np.ndarray, right: np.ndarray, wrong: str, cure: str) -> None:
+def check_entries(layout: Layout, table: np.ndarray, right: np.ndarray, wrong: str, cure: str) -> None:
     """ValueError, which names the first column and its value, where an entry is there and not right."""
     odd = np.argwhere(~right & ~np.isnan(table))
     if len(odd):
@@ -209,7 +211,8 @@ class Categories(Encoding):
             row = np.flatnonzero(there)[unseen[0]]
             raise ValueError(
                 f"{told} holds the level {entries[row].item()!r} in row {row}, which the training part never shows: "
-                f"merge it with one of {', '.join(map(repr, self.levels[k][:10]))}, or make it missing (None)"
+                f"merge it with one of {', '.join(map(repr, self.levels[k][:10]))}, or make it missing (None); free "
+                "text is of kind 'text'"
             )
         tokens[there] = places
         return tokens

@@ -143,7 +143,7 @@ def parse_name(name: str) -> tuple[str, ...]:
         raise ValueError(
             f"unknown source {unknown[0]!r} in {name!r}: join some of {', '.join(SOURCES)} by '-', or take "
             f"{polydigits.FAMILY}-M with M from {polydigits.FEWEST} to {polydigits.MOST}, or one of "
-            f"{', '.join(PORTRAITS)}"
+            f"{', '.join(PORTRAITS)}; arrays of your own are given as fit(config, data=...)"
         )
     modalities = [_source(part).modality for part in parts]
     if twice := [modality for modality in modalities if modalities.count(modality) > 1]:
