@@ -90,11 +90,15 @@ def test_a_new_modality_comes_from_outside(tmp_path):
 
     class Decoder(nn.Sequential):
         def __init__(self, code_dim):
-            super().__init__(nn.Linear(code_dim, 20), nn.Unflatten(1, (4, 5)), nn.ConvTranspose1d(4, 1, 4, 4), nn.Flatten())
+            super().__init__(
+                nn.Linear(code_dim, 20), nn.Unflatten(1, (4, 5)), nn.ConvTranspose1d(4, 1, 4, 4), nn.Flatten()
+            )
 
     train, _ = MultimodalDataset.from_arrays({"rhythm": np.random.rand(64, 20), "age": np.arange(64)}, name="ward")
     modalities = modalities_of(train, networks={"rhythm": (Encoder, Decoder)}, likelihoods={"rhythm": "laplace"})
-    run = fit(Config.make(data=train.name, steps=20, device="cpu"), tmp_path / "run", train, False, modalities=modalities)
+    run = fit(
+        Config.make(data=train.name, steps=20, device="cpu"), tmp_path / "run", train, False, modalities=modalities
+    )
     model = Run(tmp_path / "run", networks={"rhythm": (Encoder, Decoder)}).model()
     # ------------------------------------------------------------------------------------------------- up to here
     assert run.trained and model.names == ("rhythm", "age")
@@ -103,7 +107,9 @@ def test_a_new_modality_comes_from_outside(tmp_path):
     ours, theirs = (m.infer({"rhythm": given}).components.mean for m in (model, run.model()))
     assert torch.equal(ours, theirs), "in the process that trained it, the run knows the networks by itself"
     assert model.original(model.generate(3))["rhythm"].shape == (3, 20)
-    with pytest.raises(ValueError, match=r"'rhythm' were defined where .*: Run.load\(folder, networks={'rhythm': \(Encod"):
+    with pytest.raises(
+        ValueError, match=r"'rhythm' were defined where .*: Run.load\(folder, networks={'rhythm': \(Encod"
+    ):
         Run(tmp_path / "run").model()
     lines = inspect.getsource(test_a_new_modality_comes_from_outside).split("    # ---")[0].splitlines()
     assert len([line for line in lines[2:] if line.strip()]) < 15

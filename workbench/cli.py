@@ -1,4 +1,4 @@
-"""`workbench run | sweep | train | evaluate | report | bench | ship | data`: notebooks, runs and data from a shell."""
+"""`workbench run | sweep | train | evaluate | export | report | bench | ship | data`: notebooks and runs in a shell."""
 
 import ast
 import shlex
@@ -124,6 +124,18 @@ def evaluate(
     for run in runs:
         evaluate_into(run, samples=samples, limit=limit, inception=inception)
         print(f"Evaluated: {run.folder}")
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="Run folder of a trained run.")],
+    out: Annotated[Path, typer.Option(help="Folder of the exported model.")],
+) -> None:
+    """Write a run's encoders and decoders as programs of torch.export, which run without this package."""
+    from workbench.export import export as write
+    from workbench.runs import Run
+
+    print(f"Written: {write(Run.load(folder), out)}")
 
 
 @app.command()
