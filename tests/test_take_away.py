@@ -1,6 +1,7 @@
 """A trained model taken away: read by a script in three lines, wherever that runs, without the data."""
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -154,3 +155,25 @@ def test_networks_of_a_module_of_ones_own_are_imported_again(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     without = python(read.replace('"run"', '"../run"'), tmp_path / "elsewhere")
     assert "mynets:Reader, a network of 'labs', cannot be imported here: give them" in without.stderr
+
+
+def test_the_examples_of_the_readme(tmp_path, monkeypatch):
+    readme = (PACKAGE / "README.md").read_text()
+    found = re.findall(r"<!-- tested: take away -->\n```python\n(.*?)```", readme, re.DOTALL)
+    rng = np.random.default_rng(0)
+    labs = pandas.DataFrame(rng.normal(size=(60, 3)), columns=["na", "k", "ca"])
+    labs.iloc[9:20, 1] = np.nan
+    texts = ["no finding" if i % 3 else None for i in range(60)]
+    train, _ = MultimodalDataset.from_arrays({"labs": labs, "report": texts}, name="hospital")
+    config = Config.make(data=train.name, steps=3, batch_size=8, latent_dim=4, device="cpu", compiled="off")
+    fit(config, tmp_path / "run", data=train, progress=False)
+    measured = labs.assign(mean=labs["na"], error=labs["k"])
+    shown = {"folder": tmp_path / "run", "frame": labs, "texts": texts, "measurements": measured}
+    shown["diagnoses"] = np.where(labs["na"] > 0, "ill", "well")
+    monkeypatch.chdir(tmp_path)
+    for code in found:
+        exec(code.replace("steps=1000", "steps=3"), shown)
+    assert shown["posterior"].mean.shape == (60, 4) and shown["table"].index.equals(labs.index)
+    assert len([*(tmp_path / "exported").iterdir()]) == 5 and len(found) == 3
+    assert shown["filled"].shape == (60, 5) and np.isfinite(shown["filled"]).all()
+    assert {*shown["classifier"].predict(measured)} <= {"ill", "well"}
