@@ -47,7 +47,7 @@ def test_every_recipe_is_found(recipes):
 def test_modality(recipes, tmp_path):
     exec(recipes["modality"], {})
     run = trained(tmp_path, data="uci-text-thumbnail")
-    assert [m.name for m in run.model().modalities] == ["handwriting", "text", "thumbnail"]
+    assert [m.name for m in run.model.modalities] == ["handwriting", "text", "thumbnail"]
     assert set(run.metrics["classifier_accuracy"]) == {"M", "T", "Th"}
     assert "M,T,Th" in run.metrics["linear_probe"]["dynamic_prior"]
     assert run.metrics["quality"]["features"] == {

@@ -252,7 +252,7 @@ def test_asleep():
 def test_an_encoder_that_says_nothing_is_asleep(little):
     """A collapsed posterior, the same for every input: the state that the street encoder stays in at first."""
     run = trained()
-    model = run.model()
+    model = run.model
     torch.nn.init.zeros_(model.heads[1].layers[0].weight)
     path = run.folder / "collapsed.safetensors"
     save_weights(model, path)

@@ -158,7 +158,7 @@ def test_the_same_numbers_come_again_and_without_styles_none_of_them(little):
 
 def test_an_encoder_that_says_nothing_is_asleep(little):
     run = trained()
-    model = run.model()
+    model = run.model
     torch.nn.init.zeros_(model.heads[0].layers[0].weight)
     path = run.folder / "collapsed.safetensors"
     save_weights(model, path)

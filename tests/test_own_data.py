@@ -83,18 +83,18 @@ def test_a_new_modality_comes_from_outside(tmp_path):
     data = MultimodalDataset.from_arrays({"rhythm": np.random.rand(64, 20), "age": np.arange(64)}, name="ward").train
     modalities = modalities_of(data, networks=own, likelihoods={"rhythm": "laplace"})
     run = fit(Config.make(data=data.name, steps=20, device="cpu"), tmp_path, data, modalities=modalities)
-    model = Run(tmp_path, networks=own).model()
+    model = Run(tmp_path, networks=own).model
     # ----------------------------------------------------------------------------------------------------- up to here
     assert run.trained and run.history()["step"] == [20] and model.names == ("rhythm", "age")
     assert isinstance(model.encoders[0], Encoder) and model.modalities[0].likelihood == Laplace()
     given = np.random.default_rng(1).random((5, 20))
-    ours, theirs = (m.infer({"rhythm": given}).components.mean for m in (model, run.model()))
+    ours, theirs = (m.infer({"rhythm": given}).components.mean for m in (model, run.model))
     assert torch.equal(ours, theirs), "in the process that trained it, the run knows the networks by itself"
     assert model.original(model.generate(3))["rhythm"].shape == (3, 20)
     with pytest.raises(
         ValueError, match=r"'rhythm' were defined .*: Run.load\(folder, networks={'rhythm': \(Encoder, De"
     ):
-        Run(tmp_path).model()
+        _ = Run(tmp_path).model
     source = inspect.getsource(test_a_new_modality_comes_from_outside)
     lines = [line for line in source.split("    # ---")[0].splitlines()[2:] if line.strip()]
     assert len(lines) < 15 and "class Encoder" in lines[0] and "model =" in lines[-1]
@@ -118,7 +118,7 @@ ELSEWHERE = """
 import json, sys
 import numpy as np, pandas as pd, torch
 from workbench import Run
-model = Run(__import__("pathlib").Path(sys.argv[1])).model()
+model = Run(__import__("pathlib").Path(sys.argv[1])).model
 frame = pd.read_csv(sys.argv[2])
 q = model.infer({"labs": frame[["ca", "na", "k"]], "report": ["case 1"] * len(frame)}, how="product")
 out = model.original(model.generate(q.mean, style=torch.zeros(len(model.names), len(frame), model.style_dim)))
@@ -140,7 +140,7 @@ def test_from_arrays_to_a_folder_to_another_process_and_back(tmp_path, monkeypat
     run = fit(config_of(train, style_dim=1), tmp_path / "run", train, progress=False, modalities=modalities)
     frame = arrays()["labs"].iloc[5:9]
     frame.to_csv(tmp_path / "new.csv", index=False)
-    model = run.model()
+    model = run.model
     q = model.infer({"labs": frame, "report": ["case 1"] * 4}, how="product")
     here = model.original(model.generate(q.mean, style=torch.zeros(6, 4, 1)))
     told = [sys.executable, "-c", ELSEWHERE, run.folder, tmp_path / "new.csv"]
@@ -157,7 +157,7 @@ def test_from_arrays_to_a_folder_to_another_process_and_back(tmp_path, monkeypat
     sys.modules.pop("hearts")
     (tmp_path / "hearts.py").unlink()
     with pytest.raises(ValueError, match="hearts:Encoder, a network of 'labs', cannot be imported here: give them"):
-        Run(run.folder).model()
+        _ = Run(run.folder).model
 
 
 # ------------------------------------------------------------------------------------------------- training, missing
@@ -327,7 +327,7 @@ def test_folders_are_named_by_content_and_by_what_was_chosen(tmp_path, monkeypat
         )
     ]
     assert len({*folders}) == 4 and all(folder.parent == folders[0].parent for folder in folders)
-    assert all(Run(folder).model().names == ("x",) for folder in folders)
+    assert all(Run(folder).model.names == ("x",) for folder in folders)
 
 
 def test_what_stands_in_modalities_json(trained):
@@ -355,7 +355,7 @@ def splits_rows(splits) -> np.ndarray:
 
 def test_what_is_not_named_is_absent(trained):
     run, splits = trained
-    model, labs = run.model(), arrays()["labs"]
+    model, labs = run.model, arrays()["labs"]
     batch = model.batch_of({"labs": labs[5:8], "report": ["case 1", None, "case 2"]})
     assert batch.present.tolist() == [
         [False] * 3,
@@ -378,7 +378,7 @@ def test_what_is_not_named_is_absent(trained):
 
 
 def test_what_a_model_cannot_read_is_refused_in_one_line(trained):
-    model, given = trained[0].model(), arrays()
+    model, given = trained[0].model, arrays()
     labs = given["labs"]
     for raw, message in [
         ({"labs": labs[["na", "k"]]}, "^labs: the table lacks 'ca': give the columns of the training"),
@@ -398,7 +398,7 @@ def test_what_a_model_cannot_read_is_refused_in_one_line(trained):
 
 
 def test_generations_are_in_the_user_s_units(trained):
-    model = trained[0].model()
+    model = trained[0].model
     with torch.no_grad():  # every measurement is generated where the mean of the training part is
         for parameter in model.decoders[1].parameters():
             parameter.zero_()
@@ -417,7 +417,7 @@ def test_a_run_on_the_package_s_own_data_reads_arrays_and_needs_no_data(tiny_roo
     run = fit(Config(data="uci-text", repeats=1, batch_size=8, steps=2, device="cpu"), progress=False)
     images = run.dataset().storages[0].values[:3, 0].numpy()
     monkeypatch.setattr("workbench.runs.load_dataset", None)
-    model = Run(run.folder).model()
+    model = Run(run.folder).model
     q = model.encode({"handwriting": images, "text": ["  three", "one", None]})
     assert q.present.tolist() == [[True] * 3, [True, True, False]]
     assert model.original(model.generate(2))["handwriting"].dtype == np.uint8
@@ -479,7 +479,7 @@ def test_the_example_of_the_readme(tmp_path, monkeypatch):
     exec(code.replace("steps=1000", "steps=3"), shown)
     assert shown["generated"]["ct"].shape == (5, 8, 8) and [*shown["generated"]["labs"].columns] == ["na", "k", "ca"]
     assert shown["metrics"]["linear_probe"] and shown["train"].classes == ("ill", "well")
-    assert [m.weight for m in shown["run"].model().modalities] == [2.0, 64 / 3, 6.4]
+    assert [m.weight for m in shown["run"].model.modalities] == [2.0, 64 / 3, 6.4]
 
 
 # --------------------------------------------------------------------------------------------------------------- import

@@ -73,7 +73,7 @@ def test_collected_runs_come_back(tmp_path):
     assert all(again.read(name) == run.read(name) for name in ("config.json", "metrics.json"))
     assert tables.markdown([again]) == tables.markdown([run])
     with pytest.raises(FileNotFoundError, match="has not finished its training"):
-        again.model()
+        _ = again.model
 
 
 @pytest.mark.parametrize("text", ["{}", "[1]", "no JSON", '{"runs": 3}'])

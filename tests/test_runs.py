@@ -201,7 +201,7 @@ def test_a_resumed_run_keeps_the_version_that_began_it(tmp_path, monkeypatch):
 
 def test_a_model_comes_back(tiny_root):
     run = fit(TINY.replace(style_dim=2), progress=False)
-    model = run.model()
+    model = run.model
     assert not model.training and model.content_dim == 18 and model.letters == ("M", "T")
     stored = safetensors.torch.load_file(run.folder / "model.safetensors")
     assert all(torch.equal(stored[name], value) for name, value in model.state_dict().items())
@@ -209,12 +209,12 @@ def test_a_model_comes_back(tiny_root):
     untrained = build_model(run.config, run.dataset())
     path = run.folder / "elsewhere.safetensors"
     save_weights(untrained, path)
-    assert all(torch.equal(a, b) for a, b in zip(run.model(path).parameters(), untrained.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(run.model_at(path).parameters(), untrained.parameters(), strict=True))
 
 
 def test_an_unfinished_run_has_no_model(tiny_root, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"model\.safetensors is missing: .* has not finished its training"):
-        start(TINY, tmp_path / "run").model()
+        _ = start(TINY, tmp_path / "run").model
 
 
 def test_the_first_weights_depend_on_the_seed_alone(tiny_root):

@@ -53,7 +53,7 @@ def test_a_trained_run_is_shipped_and_read_back(root_with_judges):
     assert shipped.config == run.config and shipped.metrics["coherence"]["dynamic_prior"]
     code = torch.randn(5, 18, generator=seeded())
     made, original = (
-        m.generate(code, torch.zeros(3, 5, 2)) for m in (shipped_model(shipped, run.dataset()), run.model())
+        m.generate(code, torch.zeros(3, 5, 2)) for m in (shipped_model(shipped, run.dataset()), run.model)
     )
     assert all((a - b).abs().max() < 0.05 for a, b in zip(made, original, strict=True))
     assert (folder / "weights.safetensors").stat().st_size < 0.3 * (run.folder / "model.safetensors").stat().st_size

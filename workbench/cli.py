@@ -1,4 +1,4 @@
-"""`workbench run | sweep | train | evaluate | report | bench | ship | data`: notebooks, runs and data from a shell."""
+"""`workbench run | sweep | train | evaluate | export | latents | report | bench | ship | data`: all in a shell."""
 
 import ast
 import shlex
@@ -124,6 +124,37 @@ def evaluate(
     for run in runs:
         evaluate_into(run, samples=samples, limit=limit, inception=inception)
         print(f"Evaluated: {run.folder}")
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="Run folder of a trained run.")],
+    out: Annotated[Path, typer.Option(help="Folder of the exported model.")],
+) -> None:
+    """Write a run's encoders and decoders as programs of torch.export, which run without this package."""
+    from workbench.export import export as write
+    from workbench.runs import Run
+
+    print(f"Written: {write(Run.load(folder), out)}")
+
+
+@app.command()
+def latents(
+    folder: Annotated[Path, typer.Argument(help="Run folder of a trained run on a data set that has a name.")],
+    out: Annotated[Path, typer.Option(help="File to write: .csv, or .parquet (needs pyarrow).")],
+    split: Annotated[str, typer.Option(help="train or test")] = "test",
+    given: Annotated[
+        list[str] | None, typer.Option(help="A modality, by letter or name; several times. None: all.")
+    ] = None,
+    how: Annotated[str | None, typer.Option(help="How they are fused (else as the method does it).")] = None,
+) -> None:
+    """Write what a run makes of every item to a table: content, styles, labels, and what was there."""
+    from workbench.latents import latents as table_of
+    from workbench.latents import write
+    from workbench.runs import Run
+
+    run = Run.load(folder)
+    print(f"Written: {write(table_of(run, run.dataset(split), given, how), out)}")
 
 
 @app.command()

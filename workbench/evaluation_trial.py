@@ -102,7 +102,7 @@ class Trial:
         # probes are fitted to whole items, also where the model was trained on less: they judge all models alike
         train, test = data or (run.dataset("train", whole=True), run.dataset("test"))
         # this layout of the images in memory makes the decoders some 20 % faster on a CPU, and changes nothing else
-        model = channels_last(run.model(weights))
+        model = channels_last(run.model_at(weights) if weights else run.model)
         generator = torch.Generator().manual_seed(seed)
         tests = Items(test, test.first_repeat(limit), seed)
         hows, subsets = len(METHODS[run.config.objective].inference), len(evaluated_subsets(model.letters))

@@ -52,6 +52,21 @@ class Run:
     folder: Path
     networks: Mapping[str, Pair] | None = field(default=None, compare=False, repr=False)
 
+    @classmethod
+    def load(cls, folder: str | Path, networks: Mapping[str, modality_file.Pair] | None = None) -> "Run":
+        """The run in a folder whose training has reached its end: `Run.load(folder).model` needs no data.
+
+        `networks` holds pairs (encoder, decoder) by the name of a modality, where they were a user's own and cannot be
+        imported again. Raises FileNotFoundError where there is no trained run, ValueError on networks that are missing.
+        """
+        run = cls(Path(folder).expanduser(), networks)
+        if not (run.folder / "config.json").is_file():
+            raise FileNotFoundError(f"{run.folder} is no run folder: it holds no config.json")
+        run.check_trained(run.folder / "model.safetensors")
+        if (run.folder / modality_file.NAME).is_file():
+            _ = run.modalities  # whatever is missing is said here, and not where the model is asked for
+        return run
+
     @property
     def config(self) -> Config:
         """The configuration it was started with; FileNotFoundError where there is none."""
@@ -119,14 +134,29 @@ class Run:
         data = load_dataset(config.data, split, root=config.data_root or None, repeats=config.repeats)
         return as_configured(data, config) if split == "train" and not whole else data
 
-    def model(self, weights: Path | None = None) -> MultimodalVAE:
-        """The trained model in evaluation mode, or that of one snapshot; no data is needed."""
-        path = weights or self.folder / "model.safetensors"
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing: the run in {self.folder} has not finished its training")
+    @property
+    def model(self) -> MultimodalVAE:
+        """The trained model in evaluation mode, read anew at every access; no data is needed."""
+        return self.model_at(self.folder / "model.safetensors")
+
+    def model_at(self, weights: Path) -> MultimodalVAE:
+        """The model in evaluation mode with these weights, such as one of `snapshots`.
+
+        Raises FileNotFoundError where there are none, ValueError on weights of other networks.
+        """
+        self.check_trained(weights)
         model = model_of(self.config, self.modalities)
-        model.load_state_dict(safetensors.torch.load_file(path))
+        try:
+            model.load_state_dict(safetensors.torch.load_file(weights))
+        except RuntimeError as error:
+            told = str(error).strip().splitlines()[-1].strip()
+            raise ValueError(f"{weights} holds the weights of other networks than these: {told}") from None
         return model.eval()
+
+    def check_trained(self, weights: Path) -> None:
+        """FileNotFoundError where weights have not been written yet."""
+        if not weights.is_file():
+            raise FileNotFoundError(f"{weights} is missing: the run in {self.folder} has not finished its training")
 
     def read(self, name: str) -> dict[str, Any]:
         """A JSON file of the folder."""
@@ -245,6 +275,7 @@ def set_aside(run: Run) -> Path:
 # Parts of the package that show or start runs, or that no run uses: a change in them leaves every number as it was.
 SHOWING = ("anatomy", "claims", "cli", "explorers", "linear_gaussian", "notebook", "parameters", "plotting")
 SHOWING += ("engines", "published", "quadrature", "report", "statements", "sweep", "tables")
+SHOWING += ("export", "latents", "transformer")  # the last one trains, but as it is asked to
 SHOWING += ("ablations", "bench", "page", "results", "scaling", "train.py")  # the last one only starts the program
 # Parts that judge a trained run: when they change, runs are evaluated anew, not trained anew.
 JUDGING = ("evaluation", "inference", "metrics/", "networks/classifiers")

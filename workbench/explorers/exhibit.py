@@ -58,7 +58,7 @@ def exhibit(run: Run) -> Exhibit:
     """
     test = run.dataset("test")
     judges = classifiers_of(run.dataset("train"), test, width=run.config.judge_width)
-    return Exhibit(label_of(run.config), run.config, run.model(), tuple(judges), test)
+    return Exhibit(label_of(run.config), run.config, run.model, tuple(judges), test)
 
 
 def shipped_exhibits(kind: str = DIGITS) -> list[Exhibit]:

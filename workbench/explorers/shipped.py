@@ -77,7 +77,7 @@ def ship(run: Run, parent: Path | None = None) -> Path:
     """
     parent = parent or models_dir(kind_of(run.config.data))
     shipped = Run(parent / run.config.objective)
-    _save(pack(run.model().state_dict()), shipped.folder / WEIGHTS)
+    _save(pack(run.model.state_dict()), shipped.folder / WEIGHTS)
     for judge in classifiers_of(run.dataset("train"), run.dataset("test"), width=run.config.judge_width):
         _save(pack(judge.network.state_dict()), _judge_file(parent, judge.source), note_of(judge))
     shipped.write("config.json", run.read("config.json"))
