@@ -98,7 +98,7 @@ def test_twenty_steps_of_every_objective(objective, prior, style, data, tmp_path
     run = training.fit(config, tmp_path / "run", of(Spoiled, data), progress=False)
     assert run.trained and run.precision == "bfloat16"
     assert all(torch.isfinite(torch.tensor(column)).all() for column in run.history().values())
-    fresh, trained = build_model(config, data).eval(), run.model()
+    fresh, trained = build_model(config, data).eval(), run.model
     batch = spoiled(data.batch(torch.arange(60), seeded()))
     losses = []
     for model in (fresh, trained):
@@ -112,7 +112,7 @@ def test_what_is_absent_changes_no_weight(data, tmp_path):
         training.fit(config_of("mopoe", "geometric", 4, steps=6), tmp_path / kind.__name__, of(kind, data), False)
         for kind in (MultimodalDataset, Spoiled)
     ]
-    for clean, dirty in zip(*(run.model().parameters() for run in runs), strict=True):
+    for clean, dirty in zip(*(run.model.parameters() for run in runs), strict=True):
         assert torch.equal(clean, dirty)
 
 
@@ -151,7 +151,7 @@ def test_a_run_trains_on_what_its_configuration_leaves(what, tiny_root, tmp_path
         assert what == "dropped" or torch.equal(found.present, expected.present)
     assert run.dataset().present is None and len(run.dataset("train", whole=True)) == 300
     given = training.fit(config, tmp_path / "given", load_dataset(config.data, "train", repeats=1), progress=False)
-    for one, other in zip(run.model().parameters(), given.model().parameters(), strict=True):
+    for one, other in zip(run.model.parameters(), given.model.parameters(), strict=True):
         assert torch.equal(one, other)
 
 
