@@ -66,7 +66,7 @@ class InceptionFeatures:
     name = "Inception pool3 (pytorch-fid)"
     dimensions = 2048
 
-    def __init__(self, weights: Path, device: str = "cpu") -> None:
+    def __init__(self, weights: Path, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
         self._network = _inception(weights).to(self.device)
 
@@ -77,7 +77,7 @@ class InceptionFeatures:
         return torch.cat(parts).flatten(1)
 
 
-def features_for(judge: Classifier, inception: Path | None, device: str = "cpu") -> Features:
+def features_for(judge: Classifier, inception: Path | None, device: torch.device | str = "cpu") -> Features:
     """Inception's features when its weights are given, else those of the modality's judge."""
     return InceptionFeatures(inception, device) if inception else ClassifierFeatures(judge)
 
