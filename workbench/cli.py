@@ -113,6 +113,7 @@ def evaluate(
     samples: Annotated[int, typer.Option(help="Importance samples behind every log-likelihood.")] = 12,
     limit: Annotated[int, typer.Option(help="Test items at most.")] = 10_000,
     inception: Annotated[Path | None, typer.Option(help="Weights of Inception (else features of the judges).")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps (else each run's own).")] = None,
 ) -> None:
     """Evaluate trained runs with the metrics of this version, again if need be; their weights stay as they are."""
     from workbench.evaluation import evaluate_into
@@ -122,7 +123,7 @@ def evaluate(
     if not runs:
         raise ValueError(f"no trained run below {', '.join(map(str, folders))}: train one with `workbench train`")
     for run in runs:
-        evaluate_into(run, samples=samples, limit=limit, inception=inception)
+        evaluate_into(run, samples=samples, limit=limit, inception=inception, device=device)
         print(f"Evaluated: {run.folder}")
 
 

@@ -87,7 +87,8 @@ def evaluate_into(
     """
     with sole_writer(run.folder):
         metrics = evaluate(run, progress=progress, parts=parts, limit=limit, **options)
-        brief = {"limit": min(limit or SNAPSHOT_ITEMS, SNAPSHOT_ITEMS), "progress": progress}
+        brief: dict[str, Any] = {"limit": min(limit or SNAPSHOT_ITEMS, SNAPSHOT_ITEMS), "progress": progress}
+        brief["device"] = options.get("device")
         brief["parts"] = [part for part in SNAPSHOT_PARTS if part in parts]
         metrics["over_steps"] = [{"step": n} | evaluate(run, path, **brief) for n, path in run.snapshots().items()]
         run.write("metrics.json", metrics | {"evaluated_with": provenance() | {"parts": [*parts], "limit": limit}})

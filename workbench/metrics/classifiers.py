@@ -64,7 +64,9 @@ class AttributeClassifier(Classifier):
     @torch.no_grad()
     def read(self, x: Tensor) -> Float[Tensor, "batch attributes"]:
         """What is kept of a batch of generations: logits, positive where an attribute is rather there."""
-        return torch.cat([self.network(part) for part in x.split(CHUNK)])
+        # average precision sorts them: half precision would tie many of them
+        with torch.autocast(x.device.type, enabled=False):
+            return torch.cat([self.network(part.float()) for part in x.split(CHUNK)])
 
 
 def classifiers_of(

@@ -8,8 +8,9 @@ What is generated from a component of posteriors serves all subsets, and all way
 the mixture of two modalities shows half of what is shown given either of them.
 """
 
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +31,8 @@ from workbench.inference import (
 from workbench.metrics.attributes import reading, written
 from workbench.metrics.classifiers import AttributeClassifier, Classifier
 from workbench.metrics.features import features_for
-from workbench.metrics.quality import FeatureSet, quality, reference
+from workbench.metrics.quality import FeatureSet, quality
+from workbench.metrics.real_features import kept_reference
 from workbench.metrics.scores import score_of
 from workbench.model import MultimodalVAE, Posteriors
 
@@ -53,12 +55,12 @@ class Panel:
         inception: Path | None = None,
         device: torch.device | str = "cpu",
     ) -> "Panel":
-        """A panel for test items, whose batches are gone through once for each modality of images.
+        """A panel for test items, whose batches are gone through for each modality of images.
 
         `inception`: where its weights are, if it is to see the images, on `device`; judges are where they are.
         """
         real = {
-            modality.letter: reference(features_for(judges[m], inception, device), (batch.values[m] for batch in tests))
+            modality.letter: kept_reference(features_for(judges[m], inception, device), partial(_images, tests, m))
             for m, modality in enumerate(model.modalities)
             if len(modality.shape) == 3
         }
@@ -74,6 +76,11 @@ class Panel:
             if x.dim() == 3 and isinstance(judge, AttributeClassifier):
                 seen.written[letter] = written(x)
         return seen
+
+
+def _images(tests: Iterable[Batch], m: int) -> Iterator[Tensor]:
+    """Images of modality m, batch by batch."""
+    return (batch.values[m] for batch in tests)
 
 
 class Seen(NamedTuple):
