@@ -7,6 +7,7 @@ import torch
 from helpers import seeded
 from torch import nn
 
+from workbench import bench_evaluation
 from workbench.config import Config
 from workbench.evaluation import evaluate
 from workbench.inference import double
@@ -140,6 +141,23 @@ def test_half_precision_moves_numbers_by_noise_alone(root_with_judges, monkeypat
         for name, found in row.items():
             assert half["log_likelihood"]["X"][how][name]["nats"] == pytest.approx(found["nats"], abs=3)
             assert half["rate"][how][name] == pytest.approx(one["rate"][how][name], rel=0.05, abs=0.02)
+
+
+def test_an_evaluation_is_timed_in_turns(monkeypatch, tmp_path):
+    seconds = iter([9.0, 4.0, 8.0, 5.0, 6.0])
+
+    def child(version, run, limit):
+        return bench_evaluation.Evaluated(version.name, None, next(seconds), {"latent": 1.0})
+
+    monkeypatch.setattr(bench_evaluation, "_evaluate", child)
+    found = bench_evaluation.measure(tmp_path, [tmp_path / "first"], limit=50, rounds=2)
+    assert [row["total"] for row in found["versions"]] == [4, 6], "the first one fills caches"
+    assert "| first | 6.0 | 1.50 x | latent 1.0 |" in bench_evaluation.table(found)
+
+
+def test_a_version_that_cannot_evaluate_a_run_says_so(tmp_path):
+    with pytest.raises(ValueError, match="the code in .* cannot evaluate .*FileNotFoundError"):
+        bench_evaluation.measure(tmp_path / "no_run")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")

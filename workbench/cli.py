@@ -176,6 +176,11 @@ def bench(
     against: Annotated[str | None, typer.Option(help="Another library's steps beside ours: multivae.")] = None,
     scaling: Annotated[bool, typer.Option("--scaling", help="Sweeps of batch, modalities and samples.")] = False,
     profile: Annotated[bool, typer.Option("--profile", help="Where the time of a step goes.")] = False,
+    evaluation: Annotated[Path | None, typer.Option(help="Measure the evaluation of this run, and no steps.")] = None,
+    checkout: Annotated[
+        list[Path] | None, typer.Option(help="With --evaluation: another version's folder; several times.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="With --evaluation: test items at most.")] = 2000,
     rounds: Annotated[int, typer.Option(help="Rounds, of which the best counts.")] = 5,
     seconds: Annotated[float, typer.Option(help="Of a round of one contender, about.")] = 1.0,
     steps: Annotated[int, typer.Option(help="Steps in a round; 0: as many as take those seconds.")] = 0,
@@ -190,6 +195,9 @@ def bench(
 
     Without -p precision=... and -p style_dim=... both precisions are measured, with and without styles.
     """
+    if evaluation:
+        _bench_evaluation(evaluation, checkout or [], limit, rounds, out)
+        return
     from workbench.bench import Limits, Timing
     from workbench.bench_results import Wanted, measure, tables, write
     from workbench.config import Config
@@ -207,6 +215,21 @@ def bench(
         write(results, out)
     for path in [*([out] if out else []), *(draw(results, figure) if figure else [])]:
         print(f"Written: {path}")
+
+
+def _bench_evaluation(run: Path, others: list[Path], limit: int, rounds: int, out: Path | None) -> None:
+    """Measure evaluations, print the table and keep it as JSON."""
+    import json
+
+    from workbench.bench_evaluation import measure, table
+    from workbench.paths import replacing
+
+    results = {"command": shlex.join(["workbench", *sys.argv[1:]])} | measure(run, others, limit, rounds)
+    print(table(results))
+    if out:
+        with replacing(out) as temporary:
+            temporary.write_text(json.dumps(results, indent=1) + "\n")
+        print(f"Written: {out}")
 
 
 def _drawing() -> Callable[..., list[Path]]:

@@ -18,6 +18,7 @@ from workbench.data.attributes import DescriptionStorage
 from workbench.data.dataset import MultimodalDataset
 from workbench.inference import double
 from workbench.metrics.attributes import average_precision, mean_precision
+from workbench.model import full_precision
 from workbench.networks.classifiers import CLASSIFIERS, SCALABLE, make_classifier
 from workbench.paths import cache_dir, locked, replacing
 
@@ -66,7 +67,7 @@ class AttributeClassifier(Classifier):
         """What is kept of a batch of generations: logits, positive where an attribute is rather there."""
         # average precision sorts them: half precision would tie many of them
         with torch.autocast(x.device.type, enabled=False):
-            return torch.cat([self.network(part.float()) for part in x.split(CHUNK)])
+            return torch.cat([self.network(full_precision(part)) for part in x.split(CHUNK)])
 
 
 def classifiers_of(
