@@ -223,19 +223,26 @@ class Threshold(torch.nn.Module):
 
 
 def test_conditional_coherence_by_loop():
+    """Generations of a modality alone are drawn once: a mixture shows those of each of its members for its share."""
     model, batch = tiny_model(3, 2, 1), tiny_batch(3, items=20)
     labels = batch.labels % 2
     encoded = [(model.encode(batch), labels)]
     panel = Panel(dict.fromkeys("ABC", Classifier(Threshold(), "none", 1.0)), {})
-    ours, *_ = judge_conditional(model, encoded, panel, "mixture", seeded(3))
+    ours = judge_conditional(model, encoded, panel, ["dynamic_prior", "mixture"], seeded(3))
     generator = seeded(3)
+    alone = {name: model.generate(model.infer(batch, name).select(), generator=generator) for name in "ABC"}
+    joint = {
+        subset: model.generate(model.infer(batch, subset, "dynamic_prior"), generator=generator)
+        for subset in subsets("ABC")[3:]
+    }
     for subset in subsets("ABC"):
-        posterior = model.infer(batch, subset).select()
-        shown = model.generate(posterior, generator=generator)
-        for letter, x in zip("ABC", shown, strict=True):
-            said = [int(item.flatten()[0] > 0.3) for item in x]
-            expected = sum(a == b for a, b in zip(said, labels.tolist(), strict=True)) / 20
-            assert conditional_coherence(ours[letter][",".join(subset)]) == pytest.approx(expected)
+        whose = [subset[int((r + 0.5) / 20 * len(subset))] for r in range(20)]
+        for m, letter in enumerate("ABC"):
+            mixed = [alone[name][m][r] for r, name in enumerate(whose)]
+            for how, shown in (("mixture", mixed), ("dynamic_prior", joint[subset][m] if len(subset) > 1 else mixed)):
+                said = [int(item.flatten()[0] > 0.3) for item in shown]
+                expected = sum(a == b for a, b in zip(said, labels.tolist(), strict=True)) / 20
+                assert conditional_coherence(ours[how].tallies[letter][",".join(subset)]) == pytest.approx(expected)
 
 
 def test_asleep():

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from workbench.data.dataset import Batch
 from workbench.distributions import Gaussian
 from workbench.fusion import subsets
+from workbench.inference import components
 from workbench.linear_gaussian import LinearGaussian
 from workbench.metrics.likelihood import (
     Likelihoods,
-    components,
     log_evidence,
     log_likelihoods,
     log_mean_exp,
@@ -228,12 +228,12 @@ def test_a_model_that_knows_its_posterior_needs_one_draw():
 def test_draws_are_as_many_as_asked_for():
     model, batch = tiny_model(3, 2), tiny_batch(3, items=4)
     for how, counts in (("mixture", [1, 1, 1, 2, 2, 2, 3]), ("mixture_of_products", [1, 1, 1, 3, 3, 3, 7])):
-        assert [len(components(how, subset)) for subset in subsets(range(3))] == counts
+        assert [len(components(how, subset)) for subset in subsets("ABC")] == counts
         for samples in (1, 12):
             for estimate in log_likelihoods(model, batch, [how], samples, seeded())[how].joint.values():
                 assert (estimate.effective_samples <= samples + 7).all()
-    assert components("product", (0, 1)) == [("product", (0, 1))]
-    assert components("dynamic_prior", (2,)) == components("mixture", (2,)) == [("product_alone", (2,))]
+    assert components("product", "AB") == (("product", ("A", "B")),)
+    assert components("dynamic_prior", "C") == components("mixture", "C") == (("product_alone", ("C",)),)
 
 
 def test_fusions_share_their_draws():

@@ -38,7 +38,7 @@ class Pixels:
     name = "pixels"
 
     def __init__(self, dimensions: int = 64) -> None:
-        self.dimensions = dimensions
+        self.dimensions, self.weights = dimensions, {}
 
     def __call__(self, images):
         return images.flatten(1)

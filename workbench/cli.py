@@ -113,6 +113,7 @@ def evaluate(
     samples: Annotated[int, typer.Option(help="Importance samples behind every log-likelihood.")] = 12,
     limit: Annotated[int, typer.Option(help="Test items at most.")] = 10_000,
     inception: Annotated[Path | None, typer.Option(help="Weights of Inception (else features of the judges).")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps (else each run's own).")] = None,
 ) -> None:
     """Evaluate trained runs with the metrics of this version, again if need be; their weights stay as they are."""
     from workbench.evaluation import evaluate_into
@@ -122,7 +123,7 @@ def evaluate(
     if not runs:
         raise ValueError(f"no trained run below {', '.join(map(str, folders))}: train one with `workbench train`")
     for run in runs:
-        evaluate_into(run, samples=samples, limit=limit, inception=inception)
+        evaluate_into(run, samples=samples, limit=limit, inception=inception, device=device)
         print(f"Evaluated: {run.folder}")
 
 
@@ -206,6 +207,11 @@ def bench(
     against: Annotated[str | None, typer.Option(help="Another library's steps beside ours: multivae.")] = None,
     scaling: Annotated[bool, typer.Option("--scaling", help="Sweeps of batch, modalities and samples.")] = False,
     profile: Annotated[bool, typer.Option("--profile", help="Where the time of a step goes.")] = False,
+    evaluation: Annotated[Path | None, typer.Option(help="Measure the evaluation of this run, and no steps.")] = None,
+    checkout: Annotated[
+        list[Path] | None, typer.Option(help="With --evaluation: another version's folder; several times.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="With --evaluation: test items at most.")] = 2000,
     rounds: Annotated[int, typer.Option(help="Rounds, of which the best counts.")] = 5,
     seconds: Annotated[float, typer.Option(help="Of a round of one contender, about.")] = 1.0,
     steps: Annotated[int, typer.Option(help="Steps in a round; 0: as many as take those seconds.")] = 0,
@@ -220,6 +226,9 @@ def bench(
 
     Without -p precision=... and -p style_dim=... both precisions are measured, with and without styles.
     """
+    if evaluation:
+        _bench_evaluation(evaluation, checkout or [], limit, rounds, out)
+        return
     from workbench.bench import Limits, Timing
     from workbench.bench_results import Wanted, measure, tables, write
     from workbench.config import Config
@@ -237,6 +246,21 @@ def bench(
         write(results, out)
     for path in [*([out] if out else []), *(draw(results, figure) if figure else [])]:
         print(f"Written: {path}")
+
+
+def _bench_evaluation(run: Path, others: list[Path], limit: int, rounds: int, out: Path | None) -> None:
+    """Measure evaluations, print the table and keep it as JSON."""
+    import json
+
+    from workbench.bench_evaluation import measure, table
+    from workbench.paths import replacing
+
+    results = {"command": shlex.join(["workbench", *sys.argv[1:]])} | measure(run, others, limit, rounds)
+    print(table(results))
+    if out:
+        with replacing(out) as temporary:
+            temporary.write_text(json.dumps(results, indent=1) + "\n")
+        print(f"Written: {out}")
 
 
 def _drawing() -> Callable[..., list[Path]]:

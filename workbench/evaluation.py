@@ -14,7 +14,7 @@ from workbench.data.dataset import MultimodalDataset
 from workbench.distributed import joined
 from workbench.evaluation_trial import Trial
 from workbench.runs import Run, is_current, judges_version, make_way, provenance, run_folder, sole_writer
-from workbench.training import fit
+from workbench.training import fit, pick_device
 
 PARTS = ("latent", "probe", "full_probe", "coherence", "quality", "likelihood")
 ITEMS = 10_000  # test items: the paper's 10,000 triples are one pass over the pairs
@@ -117,7 +117,8 @@ def evaluate_into(
     parts = parts_of(run, parts, data)
     with sole_writer(run.folder):
         metrics = evaluate(run, progress=progress, parts=parts, limit=limit, data=data, **options)
-        brief = {"limit": min(limit or SNAPSHOT_ITEMS, SNAPSHOT_ITEMS), "progress": progress, "data": data}
+        brief: dict[str, Any] = {"limit": min(limit or SNAPSHOT_ITEMS, SNAPSHOT_ITEMS), "progress": progress}
+        brief |= {"device": options.get("device"), "data": data}
         brief["parts"] = [part for part in SNAPSHOT_PARTS if part in parts]
         metrics["over_steps"] = [{"step": n} | evaluate(run, path, **brief) for n, path in run.snapshots().items()]
         run.write("metrics.json", metrics | {"evaluated_with": provenance() | {"parts": [*parts], "limit": limit}})
@@ -134,18 +135,20 @@ def evaluate(
     samples: int = IMPORTANCE_SAMPLES,
     inception: Path | None = None,
     data: tuple[MultimodalDataset, MultimodalDataset] | None = None,
+    device: str | None = None,
 ) -> dict[str, Any]:
-    """Every number of a trained run, or of one of its snapshots; JSON values, accuracies in [0, 1]. On the CPU.
+    """Every number of a trained run, or of one of its snapshots; JSON values, accuracies in [0, 1].
 
     Where labels are attributes, the mean over them of their average precisions takes the place of an accuracy under the
     same key; `score` says so, `base_rate` what knowing nothing reaches, and `by_attribute` holds each attribute's own.
     `limit` bounds the test items (None: all), `samples` are the draws behind every log-likelihood, `inception` is
     where the weights of Inception are (None: features of the judges). `data` is (train, test) of a run on arrays of
-    one's own. Without `parts`, those are left out that need labels or judges which the data lacks. ValueError on an
-    unknown part, or one that the data does not allow.
+    one's own. Without `parts`, those are left out that need labels or judges which the data lacks. `device` is where
+    all of it is worked out (None: the configuration's; auto: the fastest here). ValueError on an unknown part, one that
+    the data does not allow, or a device that is not there.
     """
-    parts = parts_of(run, parts, data)
-    with Trial.of(run, weights, limit, seed, progress, parts, data) as trial:
+    parts, place = parts_of(run, parts, data), pick_device(device or run.config.device)
+    with Trial.of(run, weights, limit, seed, progress, parts, data, place) as trial:
         metrics: dict[str, Any] = {"data": trial.config.data, "test_items": len(trial.labels)}
         if "latent" in parts:
             metrics |= trial.latents()

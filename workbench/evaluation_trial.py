@@ -22,14 +22,15 @@ from workbench.inference import (
     EVERY_SUBSET_OF,
     Encoded,
     at_a_time,
+    autocast,
     codes,
     encode_batches,
     encode_rows,
-    evaluated_subsets,
     style_codes,
     subset_posteriors,
 )
-from workbench.metrics.classifiers import classifiers_of
+from workbench.inference_layers import quicken
+from workbench.metrics.classifiers import CPU, Classifier, classifiers_of
 from workbench.metrics.generation import Conditional, Panel, judge_conditional, judge_random
 from workbench.metrics.latent import marginal_kl, rate
 from workbench.metrics.likelihood import Likelihoods, LogEstimate, log_likelihoods, summary
@@ -53,8 +54,8 @@ class Items:
     count: int | None = None  # of the items to show; None: all
 
     def __iter__(self) -> Iterator[Batch]:
-        generator, left = torch.Generator().manual_seed(self.seed), len(self)
-        for rows in self.rows.split(at_a_time(self.data.shapes)):
+        generator, left = torch.Generator(self.rows.device).manual_seed(self.seed), len(self)
+        for rows in self.rows.split(self._at_a_time):
             if left <= 0:
                 return
             values, present, labels = self.data.batch(rows, generator)
@@ -67,7 +68,11 @@ class Items:
     @property
     def batches(self) -> int:
         """How many batches there are."""
-        return -(-len(self) // at_a_time(self.data.shapes))
+        return -(-len(self) // self._at_a_time)
+
+    @property
+    def _at_a_time(self) -> int:
+        return at_a_time(self.data.shapes, self.rows.device)
 
 
 @dataclass
@@ -97,22 +102,30 @@ class Trial:
         progress: bool,
         parts: Sequence[str],
         data: tuple[MultimodalDataset, MultimodalDataset] | None = None,
+        device: torch.device = CPU,
     ) -> Iterator["Trial"]:
-        """A trial of a run's model on its test split, or on the (train, test) that is given."""
+        """A trial of a run's model on its test split, or on the (train, test) that is given, everything on `device`."""
         # probes are fitted to whole items, also where the model was trained on less: they judge all models alike
         train, test = data or (run.dataset("train", whole=True), run.dataset("test"))
+        train, test = train.to(device), test.to(device)
+        model = run.model_at(weights) if weights else run.model
         # this layout of the images in memory makes the decoders some 20 % faster on a CPU, and changes nothing else
-        model = channels_last(run.model_at(weights) if weights else run.model)
-        generator = torch.Generator().manual_seed(seed)
+        model = channels_last(quicken(model) if device.type == "cpu" else model).to(device)
+        generator = torch.Generator(device).manual_seed(seed)
         tests = Items(test, test.first_repeat(limit), seed)
-        hows, subsets = len(METHODS[run.config.objective].inference), len(evaluated_subsets(model.letters))
-        generated = hows * subsets * bool({"coherence", "quality"} & set(parts))
+        hows = len(METHODS[run.config.objective].inference)
+        generated = tests.batches * bool({"coherence", "quality"} & set(parts))
         total = hows * ("probe" in parts) + hows * ("full_probe" in parts) + generated
-        with tqdm(total=total, desc="evaluation", disable=not progress) as bar:
-            config = run.config.replace(precision=run.precision)  # what was chosen where it says auto
+        config = run.config.replace(precision=run.precision)  # what was chosen where it says auto
+        with tqdm(total=total, desc="evaluation", disable=not progress) as bar, autocast(device, config.precision):
             trial = cls(config, model, train, test, tests, encode_batches(model, tests), generator, bar, progress)
             bar.total += trial.for_likelihoods.batches * ("likelihood" in parts)
             yield trial
+
+    @property
+    def device(self) -> torch.device:
+        """Where everything is."""
+        return self.generator.device
 
     @property
     def hows(self) -> tuple[str, ...]:
@@ -141,6 +154,8 @@ class Trial:
         self.bar.set_description(f"evaluation: {name}")
         start = time.perf_counter()
         yield
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
         self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 1)
 
     def latents(self) -> dict[str, Any]:
@@ -149,7 +164,9 @@ class Trial:
         with self.part("latent"):
             for how in self.hows:
                 posteriors = subset_posteriors(self.model, self.tested, how, self.config.prior_weight)
-                same = torch.Generator().manual_seed(self.generator.initial_seed())  # noise for every posterior
+                same = torch.Generator(self.device).manual_seed(
+                    self.generator.initial_seed()
+                )  # noise for every posterior
                 found["rate"][how] = {name: rate(q, same) for name, q in posteriors.items()}
                 found["marginal_kl"][how] = {name: marginal_kl(q) for name, q in posteriors.items()}
         return found
@@ -157,12 +174,14 @@ class Trial:
     def probes(self) -> dict[str, Any]:
         """The paper's linear probe on few items, many times."""
         found: dict[str, Any] = {"linear_probe": {}, "linear_probe_error": {}}
-        rows = torch.randint(len(self.train), (PAPER_ITEMS * DRAWS,), generator=self.generator)
+        rows = torch.randint(len(self.train), (PAPER_ITEMS * DRAWS,), generator=self.generator, device=self.device)
         with self.part("probe"):
             fitted = encode_rows(self.model, self.train, rows, self.generator)
             labels = torch.cat([y for _, y in fitted])
             for how in self.hows:
-                same = torch.Generator().manual_seed(self.generator.initial_seed())  # items for every posterior
+                same = torch.Generator(self.device).manual_seed(
+                    self.generator.initial_seed()
+                )  # items for every posterior
                 few = self.score.few(self._codes(fitted, how), labels, self._codes(self.tested, how), self.labels, same)
                 found["linear_probe"][how], found["linear_probe_error"][how] = few.mean, few.error
                 self._keep("linear_probe", how, few.by_attribute)
@@ -197,22 +216,26 @@ class Trial:
     def generations(self, inception: Path | None, with_quality: bool) -> dict[str, Any]:
         """Coherence, conditional and random, with the classes that were confused, and quality of images."""
         with self.part("judges"):
-            judges = classifiers_of(self.train, self.test, self.progress, self.config.judge_width)
-            panel = Panel.of(self.model, judges, self.tests, inception)
-        conditional: dict[str, Conditional] = {}
+            judges = self._judges()
+            panel = Panel.of(self.model, judges, self.tests, inception, self.device)
         with self.part("generation"):
             judged, random = judge_random(self.model, panel, len(self.labels), self.generator, with_quality)
-            for how in self.hows:
-                conditional[how] = judge_conditional(
-                    self.model, self.tested, panel, how, self.generator, self.config.prior_weight, with_quality,
-                    self.bar.update,
-                )  # fmt: skip
+            conditional = judge_conditional(
+                self.model, self.tested, panel, self.hows, self.generator, self.config.prior_weight, with_quality,
+                self.bar.update,
+            )  # fmt: skip
         found = self._coherence(panel, conditional) | {"random_coherence": self.score.agreement(judged)}
         if with_quality:
             names = {letter: images.extractor.name for letter, images in panel.real.items()}
             measured = {"features": names, "ceiling": prd_ceiling(), "images": len(self.labels), "random": random}
             found["quality"] = measured | {"conditional": {how: seen.quality for how, seen in conditional.items()}}
         return found
+
+    def _judges(self) -> list[Classifier]:
+        """The judges of all modalities; one that is not there yet is trained in float32, as it judges many runs."""
+        splits = self.train.to(CPU), self.test.to(CPU)
+        with autocast(self.device, "float32"):
+            return classifiers_of(*splits, self.progress, self.config.judge_width, self.device)
 
     def _coherence(self, panel: Panel, conditional: dict[str, Conditional]) -> dict[str, Any]:
         """The judges' own scores, those of conditional generations, and the tallies behind them."""
@@ -237,11 +260,10 @@ class Trial:
     def likelihoods(self, samples: int) -> dict[str, Any]:
         """Log-likelihoods given the evaluated subsets: joint, conditional and predictive."""
         weight, parts, items = self.config.prior_weight, [], self.for_likelihoods
-        # in the precision of the training: in bfloat16 ln p(X) moves by some 0.1 nats an item, far below its error
-        half = torch.autocast("cpu", torch.bfloat16, enabled=self.config.precision == "bfloat16")
-        with self.part("likelihood"), half:
-            for batch in items:
-                parts.append(log_likelihoods(self.model, batch, self.hows, samples, self.generator, weight))
+        with self.part("likelihood"):
+            for batch, (q, _) in zip(items, self.tested, strict=False):  # the last batch may have fewer items
+                known = q if batch.size == q.present.shape[1] else None
+                parts.append(log_likelihoods(self.model, batch, self.hows, samples, self.generator, weight, known))
                 self.bar.update()
         tables: dict[str, Any] = {"samples": samples, "items": len(items), "X": {}, "given": {}, "predictive": {}}
         for how in self.hows:

@@ -1,7 +1,8 @@
 """Posteriors of subsets of modalities, which subsets an evaluation looks at, and the codes that it reads off them.
 
 Posteriors of subsets: the method's own, the paper's first (`Method.inference`). A single modality's posterior is its
-encoder's under mixture and dynamic prior (the subset of one), and includes the prior expert under the product.
+encoder's under mixture and dynamic prior (the subset of one), and includes the prior expert under the product. Those
+that are mixtures share their components with others, so that what is drawn from a component serves all of them.
 """
 
 import math
@@ -14,14 +15,17 @@ from jaxtyping import Int
 from torch import Tensor
 
 from workbench.data.dataset import Batch, MultimodalDataset
-from workbench.distributions import Diagonal, Mixture
-from workbench.fusion import fuse, subsets
+from workbench.distributions import Diagonal, stratified_choice
+from workbench.fusion import mixture_weights, subsets
 from workbench.model import MultimodalVAE, Posteriors
 
 CHUNK = 1000  # items encoded or generated at a time, where they have no more than
+ROOM_BYTES, MOST_ROOM = 2**30, 10  # of a GPU's memory for every such chunk, which takes some tenth of it
 VALUES = 3072  # numbers in any modality; larger ones come in smaller chunks, as the networks' own numbers do
 EVERY_SUBSET_OF = 4  # modalities: of so many, every subset is evaluated; of more, a selection
 ORDERS = 3  # random orders of the modalities, along which the selection grows
+ALONE = "product_alone"  # of a single modality: its posterior
+Component = tuple[str, tuple[Any, ...]]  # a fusion that gives no mixture, and the modalities whose posteriors it fuses
 Encoded = list[tuple[Posteriors, Tensor]]  # posteriors and labels of the items of a data set, in chunks
 
 
@@ -42,37 +46,79 @@ def evaluated_subsets(members: Sequence[Any]) -> list[tuple[Any, ...]]:
     return [tuple(members[m] for m in places) for places in sorted(chosen, key=lambda places: (len(places), places))]
 
 
+def components(how: str, subset: Sequence[Any]) -> tuple[Component, ...]:
+    """What the posterior of a subset is a mixture of, with equal weights: one component where it is no mixture.
+
+    The dynamic prior of a single modality is its own posterior: the prior in it serves to relate several.
+    """
+    if how == "mixture":
+        return tuple((ALONE, (m,)) for m in subset)
+    if how == "mixture_of_products":
+        return tuple((ALONE, members) for members in subsets(subset))
+    return ((ALONE if how == "dynamic_prior" and len(subset) == 1 else how, tuple(subset)),)
+
+
+def component_posterior(
+    model: MultimodalVAE, q: Posteriors, part: Component, prior_weight: float | None = None
+) -> Diagonal:
+    """The distribution of a component, for each item."""
+    how, members = part
+    if how == ALONE and len(members) == 1:
+        m = model.letters.index(members[0])  # whatever its family; who lacks it has the prior
+        there = q.present[m].unsqueeze(-1)
+        return model.family(q.content.mean[m].where(there, 0.0), q.content.logvar[m].where(there, 0.0))
+    return model.infer(q, members, how, prior_weight)
+
+
+def component_choice(model: MultimodalVAE, q: Posteriors, parts: Sequence[Component]) -> Int[Tensor, "n"]:
+    """Which component of a mixture each item takes: the items are split evenly among those that they have."""
+    given = [model.mask(members, q.present) for _, members in parts]
+    there = torch.stack([(q.present | ~mask).all(0) for mask in given])
+    return stratified_choice(mixture_weights(there))
+
+
 def subset_posterior(
     model: MultimodalVAE, q: Posteriors, subset: Sequence[str], how: str, prior_weight: float | None = None
 ) -> Diagonal:
     """The distribution that an item's content is drawn from given a subset.
 
-    A mixture means one of its components, the batch split evenly. The dynamic prior of a single modality is its own
-    posterior: the prior in it serves to relate several.
+    A mixture means one of its components, the batch split evenly.
     """
-    if how == "mixture_of_products":
-        return _among(model, q, subset)
-    alone = how == "dynamic_prior" and len(subset) == 1
-    posterior = model.infer(q, subset, "mixture" if alone else how, prior_weight)
-    return posterior.select() if isinstance(posterior, Mixture) else posterior
+    parts = components(how, subset)
+    posteriors = model.family.stack([component_posterior(model, q, part, prior_weight) for part in parts])
+    chosen = component_choice(model, q, parts) if len(parts) > 1 else torch.zeros_like(q.present[0], dtype=torch.long)
+    return posteriors[chosen, torch.arange(len(chosen), device=chosen.device)]
 
 
-def _among(model: MultimodalVAE, q: Posteriors, subset: Sequence[str]) -> Diagonal:
-    """A component of the mixture of products of a subset's own modalities: its size is 2^|subset|, not 2^M."""
-    given = model.mask(subset, q.present).squeeze(1)
-    return fuse("mixture_of_products", q.content[given], q.present[given]).select()
+def double(x: Tensor) -> Tensor:
+    """A tensor in double precision: on its device, but for Apple's, which has none and hands such work to the CPU."""
+    return x.cpu().double() if x.device.type == "mps" else x.double()
 
 
-def at_a_time(shapes: Sequence[tuple[int, ...]]) -> int:
-    """Items of these shapes to encode or generate at a time."""
-    return max(1, CHUNK * VALUES // max(VALUES, *map(math.prod, shapes)))
+def at_a_time(shapes: Sequence[tuple[int, ...]], device: torch.device | None = None) -> int:
+    """Items of these shapes to encode or generate at a time; more on a GPU, which wants many and has room for them."""
+    return max(1, CHUNK * room(device) * VALUES // max(VALUES, *map(math.prod, shapes)))
+
+
+def room(device: torch.device | None) -> int:
+    """How many times as much as on a CPU, where it should fit a cache, is worked on at a time: as memory allows."""
+    if device is None or device.type != "cuda":
+        return 1
+    memory = torch.cuda.get_device_properties(device).total_memory
+    return int(min(MOST_ROOM, max(1, memory // ROOM_BYTES)))
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """What networks run in: the precision of their training. A judged number moves far less by it than by its error."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def encode_rows(
     model: MultimodalVAE, dataset: MultimodalDataset, rows: Int[Tensor, "n"], generator: torch.Generator
 ) -> Encoded:
     """Posteriors and labels of rows of a data set."""
-    return encode_batches(model, (dataset.batch(chunk, generator) for chunk in rows.split(at_a_time(dataset.shapes))))
+    size = at_a_time(dataset.shapes, rows.device)
+    return encode_batches(model, (dataset.batch(chunk, generator) for chunk in rows.split(size)))
 
 
 @torch.no_grad()

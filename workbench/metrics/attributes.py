@@ -15,6 +15,7 @@ from torch import Tensor
 
 from workbench.data.attributes import PHRASES
 from workbench.data.text import decode
+from workbench.inference import double
 from workbench.metrics.representation import DRAWS, MAX_ITER, PAPER_ITEMS, few_items, standard_error
 
 TRAIN_ITEMS = 20_000  # training items, drawn at random, that the probe on many items learns from
@@ -32,8 +33,9 @@ def average_precision(scores: Float[Tensor, "n *k"], labels: Bool[Tensor, "n *k"
     if scores.isnan().any():
         raise ValueError("scores that are NaN have no order: the model or the judge that made them has diverged")
     ordered, places = scores.sort(dim=0, descending=True)
-    true = labels.gather(0, places).double()
-    rank = torch.arange(1, len(scores) + 1, device=scores.device).view(-1, *[1] * (scores.dim() - 1))
+    true = double(labels.gather(0, places))
+    ordered, labels = ordered.to(true.device), labels.to(true.device)
+    rank = torch.arange(1, len(scores) + 1, device=true.device).view(-1, *[1] * (scores.dim() - 1))
     precision = true.cumsum(0) / rank
     # the last item of each group of equal scores: its precision is that of the whole group
     last = torch.ones_like(labels)
@@ -56,9 +58,10 @@ def logistic_regression(
     scikit-learn's solver stops, too. Separable items have no finite optimum: their gradients still fall below it, at
     weights that separate them, or `iterations` end it. A column of one value only has weights of zero.
     """
-    inputs = torch.cat([x.double(), x.new_ones(len(x), 1, dtype=torch.float64)], dim=1)
-    targets = y.double()
-    learnable = y.any(0) & ~y.all(0)
+    x = double(x)
+    inputs = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
+    targets = double(y)
+    learnable = (targets > 0).any(0) & (targets < 1).any(0)
     weights = inputs.new_zeros(inputs.shape[1], y.shape[1])
     loss = _loss(inputs @ weights, targets)
     for _ in range(iterations):
@@ -85,7 +88,7 @@ def _hessian(inputs: Float[Tensor, "n d"], curvature: Float[Tensor, "n k"]) -> F
         products.addmm_(weight.T, (part.unsqueeze(2) * part.unsqueeze(1)).flatten(1))
     hessian = products.view(-1, size, size) / len(inputs)
     lift = 1e-9 * hessian.diagonal(dim1=1, dim2=2).mean(1) + 1e-15  # dimensions that never vary, separable items
-    return hessian + lift.view(-1, 1, 1) * torch.eye(size, dtype=inputs.dtype)
+    return hessian + lift.view(-1, 1, 1) * torch.eye(size, dtype=inputs.dtype, device=inputs.device)
 
 
 def _descend(inputs: Tensor, targets: Tensor, weights: Tensor, loss: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,10 +116,11 @@ def attribute_probe(
     An attribute that all training items have, or none, cannot be learnt: all scores are equal, and its average
     precision is its base rate. Codes are standardised, which leaves the optimum where it is.
     """
-    mean, spread = train.double().mean(0), train.double().std(0, correction=0)
+    train, test = double(train), double(test)
+    mean, spread = train.mean(0), train.std(0, correction=0)
     spread = torch.where(spread > 0, spread, 1.0)
-    weights, intercepts = logistic_regression((train.double() - mean) / spread, train_labels)
-    return average_precision((test.double() - mean) / spread @ weights + intercepts, test_labels)
+    weights, intercepts = logistic_regression((train - mean) / spread, train_labels)
+    return average_precision((test - mean) / spread @ weights + intercepts, test_labels.to(test.device))
 
 
 def repeated_attribute_probe(
@@ -146,7 +150,8 @@ def written(characters: Float[Tensor, "n length alphabet"]) -> Bool[Tensor, "n 4
     A reading without a judge; a phrase with one wrong character is not there.
     """
     texts = decode(characters.argmax(-1))
-    return torch.tensor([[phrase in text for phrase in PHRASES] for text in texts]).view(-1, len(PHRASES))
+    found = torch.tensor([[phrase in text for phrase in PHRASES] for text in texts], device=characters.device)
+    return found.view(-1, len(PHRASES))
 
 
 def reading(there: Bool[Tensor, "n k"], labels: Bool[Tensor, "n k"]) -> dict[str, float]:

@@ -16,7 +16,9 @@ from tqdm.auto import tqdm
 
 from workbench.data.attributes import DescriptionStorage
 from workbench.data.dataset import MultimodalDataset
+from workbench.inference import double
 from workbench.metrics.attributes import average_precision, mean_precision
+from workbench.model import full_precision
 from workbench.networks.classifiers import CLASSIFIERS, SCALABLE, make_classifier
 from workbench.paths import cache_dir, locked, replacing
 
@@ -27,6 +29,7 @@ OTHER_STEPS = {"text": 200, "plain": 300, "mnist": 2000, "svhn": 6000, "rendered
 OTHER_STEPS |= {"faces": 400, "description": 400, "description-anywhere": 1000}
 OTHER_STEPS |= {"celeba": 1500, "celeba description": 2000, "celeba description-anywhere": 2000}
 CHUNK = 500  # items judged at a time
+CPU = torch.device("cpu")
 HASHED = 2**28  # bytes of values that a judge's recipe is a digest of, at most
 
 
@@ -62,18 +65,24 @@ class AttributeClassifier(Classifier):
     @torch.no_grad()
     def read(self, x: Tensor) -> Float[Tensor, "batch attributes"]:
         """What is kept of a batch of generations: logits, positive where an attribute is rather there."""
-        return torch.cat([self.network(part) for part in x.split(CHUNK)])
+        # average precision sorts them: half precision would tie many of them
+        with torch.autocast(x.device.type, enabled=False):
+            return torch.cat([self.network(full_precision(part)) for part in x.split(CHUNK)])
 
 
 def classifiers_of(
-    train: MultimodalDataset, test: MultimodalDataset, progress: bool = True, width: float = 1.0
+    train: MultimodalDataset,
+    test: MultimodalDataset,
+    progress: bool = True,
+    width: float = 1.0,
+    device: torch.device = CPU,
 ) -> list[Classifier]:
-    """The judge of every modality of a data set, on the CPU: read from the cache, or trained first.
+    """The judge of every modality of a data set, on `device`: read from the cache, or trained there first.
 
-    `width` multiplies the channels of judges of faces and descriptions. Processes that need the same judge at once have
-    one of them train it.
+    The data sets are on the CPU. `width` multiplies the channels of judges of faces and descriptions. Processes that
+    need the same judge at once have one of them train it.
     """
-    return [_classifier(train, test, k, progress, width) for k in range(len(train.storages))]
+    return [_classifier(train, test, k, progress, width, device) for k in range(len(train.storages))]
 
 
 def steps_for(data: MultimodalDataset, k: int) -> int:
@@ -82,15 +91,18 @@ def steps_for(data: MultimodalDataset, k: int) -> int:
     return OTHER_STEPS.get(f"{name} {source}", OTHER_STEPS.get(source, STEPS))
 
 
-def _classifier(train: MultimodalDataset, test: MultimodalDataset, k: int, progress: bool, width: float) -> Classifier:
-    source, network = train.sources[k], make_classifier(tuple(train.storages[k].shape), width)
+def _classifier(
+    train: MultimodalDataset, test: MultimodalDataset, k: int, progress: bool, width: float, device: torch.device
+) -> Classifier:
+    source, network = train.sources[k], make_classifier(tuple(train.storages[k].shape), width).to(device)
     path = cache_dir() / f"classifier-{source}-{_recipe(train, test, k, width)}.safetensors"
     with locked(path, f"waiting: another process is training the judge of {source}"):
         if path.is_file():
             return read_judge(path, network, source)
-        judge = _tested(test, k, _train(train, k, network, progress))
+        judge = _tested(test.to(device), k, _train(train.to(device), k, network, progress))
         with replacing(path) as temporary:
-            safetensors.torch.save_file(judge.network.state_dict(), temporary, metadata=note_of(judge))
+            weights = {name: t.cpu() for name, t in judge.network.state_dict().items()}
+            safetensors.torch.save_file(weights, temporary, metadata=note_of(judge))
     return judge
 
 
@@ -119,12 +131,12 @@ def read_judge(path: Path, network: nn.Module, source: str) -> Classifier:
 def _train(train: MultimodalDataset, k: int, network: nn.Module, progress: bool) -> nn.Module:
     """Adam on cross-entropy of classes or attributes, batches drawn with replacement from all items; seeded."""
     labels = train.unimodal(k).labels
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[labels.device] if labels.device.type == "cuda" else []):
         torch.manual_seed(0)
         for module in network.modules():
             if hasattr(module, "reset_parameters"):
                 module.reset_parameters()
-        optimizer = torch.optim.Adam(network.train().parameters(), lr=1e-3, fused=True)
+        optimizer = torch.optim.Adam(network.train().parameters(), lr=1e-3, fused=labels.device.type in ("cpu", "cuda"))
         bar = tqdm(
             range(steps_for(train, k)),
             desc=f"classifier of {train.sources[k]}",
@@ -132,7 +144,7 @@ def _train(train: MultimodalDataset, k: int, network: nn.Module, progress: bool)
             disable=not progress,
         )
         for _ in bar:
-            rows = torch.randint(len(labels), (BATCH,))
+            rows = torch.randint(len(labels), (BATCH,)).to(labels.device)
             loss = _loss(network(_items(train, k, rows, torch.default_generator)), labels[rows])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -151,10 +163,10 @@ def _loss(logits: Tensor, labels: Tensor) -> Tensor:
 def _tested(test: MultimodalDataset, k: int, network: nn.Module) -> Classifier:
     """A judge with what it reaches on its test split: accuracy, or average precisions."""
     labels, generator = test.unimodal(k).labels, torch.Generator().manual_seed(0)
-    parts = torch.arange(len(labels)).split(CHUNK)
+    parts = torch.arange(len(labels), device=labels.device).split(CHUNK)
     logits = torch.cat([network(_items(test, k, rows, generator)) for rows in parts])
     if labels.dim() == 1:
-        return Classifier(network, test.sources[k], (logits.argmax(-1) == labels).double().mean().item())
+        return Classifier(network, test.sources[k], double(logits.argmax(-1) == labels).mean().item())
     precisions = average_precision(logits, labels)
     return AttributeClassifier(network, test.sources[k], mean_precision(precisions), tuple(precisions.tolist()))
 

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from workbench.inference import double
+
 CLASSES = 10
 Confusion = Int[Tensor, "C C"] | Sequence[Sequence[int]]  # items of each given class (rows) by judged class (columns)
 
@@ -38,7 +40,7 @@ def all_agree(predicted: Int[Tensor, "M n"] | Bool[Tensor, "M n attributes"]) ->
     Of attributes: the same one in every attribute.
     """
     same = (predicted == predicted[0]).all(0)
-    return (same.all(1) if same.dim() == 2 else same).double().mean().item()
+    return double(same.all(1) if same.dim() == 2 else same).mean().item()
 
 
 def attribute_agreement(there: Bool[Tensor, "M n attributes"]) -> tuple[float, float]:
@@ -47,9 +49,9 @@ def attribute_agreement(there: Bool[Tensor, "M n attributes"]) -> tuple[float, f
     By chance: of modalities that were generated independently of each other, with attributes as frequent in each as
     they are. Where most attributes are rare that is most of the agreement, so neither number stands alone.
     """
-    rate = there.double().mean(1)
+    rate = double(there).mean(1)
     chance = rate.prod(0) + (1 - rate).prod(0)
-    return (there == there[0]).all(0).double().mean().item(), chance.mean().item()
+    return double((there == there[0]).all(0)).mean().item(), chance.mean().item()
 
 
 def agreement_pattern(predicted: Int[Tensor, "M n"]) -> float:
@@ -61,4 +63,4 @@ def agreement_pattern(predicted: Int[Tensor, "M n"]) -> float:
     if len(predicted) == 1:
         return 1.0
     same = predicted[1:] == predicted[0]
-    return (same == same[0]).all(0).double().mean().item()
+    return double((same == same[0]).all(0)).mean().item()

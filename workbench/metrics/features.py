@@ -4,6 +4,7 @@ Distances between sets of features mean something only for one extractor, so eve
 """
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -23,10 +24,11 @@ INCEPTION_BATCH = 50  # images at a time, pytorch-fid's own choice: activations 
 
 @runtime_checkable
 class Features(Protocol):
-    """A map from images in [0, 1] to vectors, with the name that tables show."""
+    """A map from images in [0, 1] to vectors, with the name that tables show, and the weights that make it."""
 
     name: str
     dimensions: int
+    weights: Mapping[str, Tensor]
 
     def __call__(self, images: Float[Tensor, "n C H W"]) -> Float[Tensor, "n d"]: ...
 
@@ -44,6 +46,10 @@ class ClassifierFeatures:
     @property
     def dimensions(self) -> int:
         return self._layers[-1].in_features
+
+    @property
+    def weights(self) -> Mapping[str, Tensor]:
+        return self.judge.network.state_dict()
 
     @torch.no_grad()
     def __call__(self, images: Float[Tensor, "n C H W"]) -> Float[Tensor, "n d"]:
@@ -66,9 +72,13 @@ class InceptionFeatures:
     name = "Inception pool3 (pytorch-fid)"
     dimensions = 2048
 
-    def __init__(self, weights: Path, device: str = "cpu") -> None:
+    def __init__(self, weights: Path, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
         self._network = _inception(weights).to(self.device)
+
+    @property
+    def weights(self) -> Mapping[str, Tensor]:
+        return self._network.state_dict()
 
     @torch.no_grad()
     def __call__(self, images: Float[Tensor, "n C H W"]) -> Float[Tensor, "n d"]:
@@ -77,7 +87,7 @@ class InceptionFeatures:
         return torch.cat(parts).flatten(1)
 
 
-def features_for(judge: Classifier, inception: Path | None, device: str = "cpu") -> Features:
+def features_for(judge: Classifier, inception: Path | None, device: torch.device | str = "cpu") -> Features:
     """Inception's features when its weights are given, else those of the modality's judge."""
     return InceptionFeatures(inception, device) if inception else ClassifierFeatures(judge)
 

@@ -3,24 +3,38 @@
 Conditional generation draws content from the posterior of a subset and styles from their prior; random generation draws
 both from the prior. Judges read every generated modality. Images of modalities that were not given are also compared,
 as a set, with the real test images (`metrics.quality`).
+
+What is generated from a component of posteriors serves all subsets, and all ways to infer, whose posteriors have it:
+the mixture of two modalities shows half of what is shown given either of them.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from workbench.data.dataset import Batch
-from workbench.inference import EVERY_SUBSET_OF, Encoded, at_a_time, evaluated_subsets, subset_posterior
+from workbench.inference import (
+    EVERY_SUBSET_OF,
+    Component,
+    Encoded,
+    at_a_time,
+    component_choice,
+    component_posterior,
+    components,
+    evaluated_subsets,
+)
 from workbench.metrics.attributes import reading, written
 from workbench.metrics.classifiers import AttributeClassifier, Classifier
 from workbench.metrics.features import features_for
-from workbench.metrics.quality import FeatureSet, quality, reference
+from workbench.metrics.quality import FeatureSet, quality
+from workbench.metrics.real_features import kept_reference
 from workbench.metrics.scores import score_of
-from workbench.model import MultimodalVAE
+from workbench.model import MultimodalVAE, Posteriors
 
 Scores = dict[str, float]  # by name
 
@@ -34,23 +48,47 @@ class Panel:
 
     @classmethod
     def of(
-        cls, model: MultimodalVAE, judges: Sequence[Classifier], tests: Iterable[Batch], inception: Path | None = None
+        cls,
+        model: MultimodalVAE,
+        judges: Sequence[Classifier],
+        tests: Iterable[Batch],
+        inception: Path | None = None,
+        device: torch.device | str = "cpu",
     ) -> "Panel":
-        """A panel for test items, whose batches are gone through once for each modality of images.
+        """A panel for test items, whose batches are gone through for each modality of images.
 
-        `inception`: where its weights are, if it is to see the images.
+        `inception`: where its weights are, if it is to see the images, on `device`; judges are where they are.
         """
         real = {
-            modality.letter: reference(features_for(judges[m], inception), (batch.values[m] for batch in tests))
+            modality.letter: kept_reference(features_for(judges[m], inception, device), partial(_images, tests, m))
             for m, modality in enumerate(model.modalities)
             if len(modality.shape) == 3
         }
         return cls(dict(zip(model.letters, judges, strict=True)), real)
 
-    @property
-    def items(self) -> int:
-        """Real images of each modality, and so generated ones in every set."""
-        return min((len(images) for images in self.real.values()), default=0)
+    def look(self, generated: Sequence[Tensor], images_of: Container[str]) -> "Seen":
+        """See generations of all modalities, with features of the images of some."""
+        seen = Seen({}, {}, {})
+        for (letter, judge), x in zip(self.judges.items(), generated, strict=True):
+            seen.judged[letter] = judge.read(x)
+            if letter in images_of:
+                seen.features[letter] = self.real[letter].see(x.clamp(0, 1))
+            if x.dim() == 3 and isinstance(judge, AttributeClassifier):
+                seen.written[letter] = written(x)
+        return seen
+
+
+def _images(tests: Iterable[Batch], m: int) -> Iterator[Tensor]:
+    """Images of modality m, batch by batch."""
+    return (batch.values[m] for batch in tests)
+
+
+class Seen(NamedTuple):
+    """What the panel sees in a batch of generations, by letter: judges' findings, features of images, texts' words."""
+
+    judged: dict[str, Tensor]
+    features: dict[str, Tensor]
+    written: dict[str, Tensor]
 
 
 class Look:
@@ -64,12 +102,15 @@ class Look:
 
     def at(self, generated: Sequence[Tensor]) -> None:
         """One more batch of generations of all modalities."""
-        for (letter, judge), x in zip(self.panel.judges.items(), generated, strict=True):
-            self._judged[letter].append(judge.read(x))
-            if letter in self.images:
-                self.images[letter].add(x.clamp(0, 1))
-            if x.dim() == 3 and isinstance(judge, AttributeClassifier):
-                self._written.setdefault(letter, []).append(written(x))
+        self.take([self.panel.look(generated, self.images)])
+
+    def take(self, seen: Sequence[Seen], chosen: Tensor | None = None) -> None:
+        """One more batch, of each item what was seen in the chosen one of several generations."""
+        for kept, kind in ((self._judged, "judged"), (self._written, "written")):
+            for letter in getattr(seen[0], kind):
+                kept.setdefault(letter, []).append(_pick([getattr(one, kind)[letter] for one in seen], chosen))
+        for letter, images in self.images.items():
+            images.add_features(_pick([one.features[letter] for one in seen], chosen))
 
     @property
     def judged(self) -> dict[str, Tensor]:
@@ -94,39 +135,92 @@ class Conditional(NamedTuple):
     written: dict[str, dict[str, Scores]]  # of descriptions: attributes read off their characters
 
 
+def _pick(parts: Sequence[Tensor], chosen: Tensor | None) -> Tensor:
+    """Of each item the row of the chosen part."""
+    return (
+        parts[0] if chosen is None else torch.stack([*parts])[chosen, torch.arange(len(chosen), device=chosen.device)]
+    )
+
+
+Parts = tuple[Component, ...]  # of a posterior; subsets, and ways to infer, of the same parts have the same posterior
+
+
 @torch.no_grad()
 def judge_conditional(
     model: MultimodalVAE,
     encoded: Encoded,
     panel: Panel,
-    how: str,
+    hows: Sequence[str],
     generator: torch.Generator,
     prior_weight: float | None = None,
     with_quality: bool = True,
     tick: Callable[[], None] = lambda: None,
-) -> Conditional:
-    """Generate every modality given every evaluated subset, and have it judged.
+) -> dict[str, Conditional]:
+    """Generate every modality given every evaluated subset, by each way to infer, and have it judged.
 
     Quality is that of the images of modalities that were not given; with more than 4 modalities only where all others
-    were, since a set of images takes a third of a second. `tick` is called after every subset.
+    were, since a set of images takes a third of a second. `tick` is called after every batch.
     """
-    labels = torch.cat([y for _, y in encoded])
-    score = score_of(labels)
-    found = Conditional({letter: {} for letter in model.letters}, {letter: {} for letter in panel.real}, {})
+    looks: dict[Parts, Look] = {}
     for subset in evaluated_subsets(model.letters):
-        name = ",".join(subset)
-        telling = len(model.letters) <= EVERY_SUBSET_OF or len(subset) == len(model.letters) - 1
-        look = Look(panel, [letter for letter in panel.real if with_quality and telling and letter not in subset])
-        for q, _ in encoded:
-            look.at(model.generate(subset_posterior(model, q, subset, how, prior_weight), generator=generator))
-        for letter, judged in look.judged.items():
-            found.tallies[letter][name] = score.tally(judged, labels)
-        for letter in look.images:
-            found.quality[letter][name] = look.quality(letter)
-        for letter, there in look.written.items():
-            found.written.setdefault(letter, {})[name] = reading(there, labels)
+        telling = with_quality and (len(model.letters) <= EVERY_SUBSET_OF or len(subset) == len(model.letters) - 1)
+        images_of = [letter for letter in panel.real if telling and letter not in subset]
+        looks |= {parts: Look(panel, images_of) for how in hows if (parts := components(how, subset)) not in looks}
+    for q, _ in encoded:
+        _generate(model, q, panel, looks, generator, prior_weight)
         tick()
-    return found
+    labels = torch.cat([y for _, y in encoded])
+    summaries = {parts: _summary(look, labels) for parts, look in looks.items()}
+    return {how: _by_target(model, summaries, how) for how in hows}
+
+
+def _generate(
+    model: MultimodalVAE,
+    q: Posteriors,
+    panel: Panel,
+    looks: dict[Parts, Look],
+    generator: torch.Generator,
+    prior_weight: float | None,
+) -> None:
+    """Generate from every component once, and show it to the looks at all posteriors that have it."""
+    seen: dict[Component, Seen] = {}
+    for part in dict.fromkeys(part for parts in looks for part in parts):
+        images_of = {letter for parts, look in looks.items() if part in parts for letter in look.images}
+        posterior = component_posterior(model, q, part, prior_weight)
+        seen[part] = panel.look(model.generate(posterior, generator=generator), images_of)
+    for parts, look in looks.items():
+        look.take([seen[part] for part in parts], component_choice(model, q, parts) if len(parts) > 1 else None)
+
+
+class Summary(NamedTuple):
+    """What a look found, by target."""
+
+    tallies: dict[str, list]
+    quality: dict[str, Scores]
+    written: dict[str, Scores]
+
+
+def _summary(look: Look, labels: Tensor) -> Summary:
+    score = score_of(labels)
+    return Summary(
+        {letter: score.tally(judged, labels) for letter, judged in look.judged.items()},
+        {letter: look.quality(letter) for letter in look.images},
+        {letter: reading(there, labels) for letter, there in look.written.items()},
+    )
+
+
+def _by_target(model: MultimodalVAE, summaries: dict[Parts, Summary], how: str) -> Conditional:
+    """The summaries of one way to infer, by target and given subset; written where there is something to read."""
+    names = {",".join(subset): summaries[components(how, subset)] for subset in evaluated_subsets(model.letters)}
+
+    def table(kind: str) -> dict[str, dict[str, Any]]:
+        there = [letter for letter in model.letters if any(letter in getattr(s, kind) for s in names.values())]
+        return {
+            letter: {name: getattr(s, kind)[letter] for name, s in names.items() if letter in getattr(s, kind)}
+            for letter in there
+        }
+
+    return Conditional(table("tallies"), table("quality"), table("written"))
 
 
 @torch.no_grad()
@@ -135,7 +229,7 @@ def judge_random(
 ) -> tuple[list[Tensor], dict[str, Scores]]:
     """What judges find in random generations, and the quality of as many of their images as there are real ones."""
     look = Look(panel, list(panel.real) if with_quality else [])
-    chunk = at_a_time([modality.shape for modality in model.modalities])
+    chunk = at_a_time([modality.shape for modality in model.modalities], generator.device)
     for start in range(0, items, chunk):
         look.at(model.generate(min(chunk, items - start), generator=generator))
     return [*look.judged.values()], {letter: look.quality(letter) for letter in look.images}

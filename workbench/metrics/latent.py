@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.distributions import Diagonal
+from workbench.inference import double
 
 
 def rate(posterior: Diagonal, generator: torch.Generator | None = None) -> float:
@@ -34,5 +35,5 @@ def marginal_kl(posterior: Diagonal) -> float:
 
 def moments(posterior: Diagonal) -> tuple[Float[Tensor, "latent"], Float[Tensor, "latent latent"]]:
     """Mean and covariance of the mixture of all items' posteriors `[n, latent]`, exactly, in double precision."""
-    means, variances = posterior.mean.double(), posterior.logvar.double().exp()
+    means, variances = double(posterior.mean), double(posterior.logvar).exp()
     return means.mean(0), torch.cov(means.T, correction=0) + torch.diag(variances.mean(0))

@@ -22,15 +22,13 @@ from torch import Tensor
 from workbench.data.dataset import Batch
 from workbench.distributions import Diagonal, Mixture
 from workbench.divergences import Estimate
-from workbench.fusion import mixture_of_experts, subsets
+from workbench.fusion import mixture_of_experts
 from workbench.importance import repeated
-from workbench.inference import evaluated_subsets
+from workbench.inference import Component, component_posterior, components, double, evaluated_subsets, room
 from workbench.losses import masked, negative_log_likelihood, reconstruction
-from workbench.model import MultimodalVAE
+from workbench.model import MultimodalVAE, Posteriors
 
-Subset = tuple[int, ...]  # places of its modalities
-Component = tuple[str, Subset]  # a fusion that gives no mixture, and whose posteriors it fuses
-ALONE = "product_alone"  # of a single modality: its posterior
+Subset = tuple[str, ...]  # letters of its modalities
 CHUNK = 512  # codes decoded at a time: what a decoder writes for them stays in a processor's cache
 
 
@@ -140,15 +138,17 @@ def log_likelihoods(
     samples: int = 12,
     generator: torch.Generator | None = None,
     prior_weight: float | None = None,
+    q: Posteriors | None = None,
 ) -> dict[str, Likelihoods]:
     """All estimates of a batch given every evaluated subset, for each of some fusions (of `fusion.FUSIONS`).
 
     Every estimate rests on `samples` draws, or the next multiple of the components that its proposal has. A draw from
-    a component serves all posteriors that have that component. Raises ValueError on items that lack something.
+    a component serves all posteriors that have that component. `q` are the batch's posteriors, where it was encoded
+    before. Raises ValueError on items that lack something.
     """
     if not batch.present.all():
         raise ValueError("log-likelihoods given subsets need items that have all modalities: leave the others out")
-    pool = Pool(model, batch, hows, samples, generator, prior_weight)
+    pool = Pool(model, batch, hows, samples, generator, prior_weight, q)
     return {how: _estimates(pool, how) for how in hows}
 
 
@@ -156,8 +156,8 @@ def _estimates(pool: "Pool", how: str) -> Likelihoods:
     """All estimates of one fusion."""
     letters = pool.model.letters
     found = Likelihoods({}, {j: {} for j in letters}, {j: {} for j in letters})
-    for subset in evaluated_subsets(range(len(letters))):
-        name, rest = ",".join(letters[m] for m in subset), [j for j in range(len(letters)) if j not in subset]
+    for subset in evaluated_subsets(letters):
+        name, rest = ",".join(subset), [j for j, letter in enumerate(letters) if letter not in subset]
         weights, log_p, log_given = pool.read(how, subset)
         found.joint[name] = log_mean_exp(log_given + sum(log_p[j] for j in rest), weights)
         for j, letter in enumerate(letters):
@@ -178,20 +178,20 @@ class Pool:
         samples: int,
         generator: torch.Generator | None = None,
         prior_weight: float | None = None,
+        q: Posteriors | None = None,
     ) -> None:
-        self.model, self.batch, self.q = model, batch, model.encode(batch)
-        self.generator, self.samples, self.prior_weight = generator, samples, prior_weight
-        everything = range(len(model.modalities))
-        given = evaluated_subsets(everything)
+        self.model, self.batch, self.q = model, batch, q or model.encode(batch)
+        self.generator, self.samples = generator, samples
+        given = evaluated_subsets(model.letters)
         self.plan = {(how, subset): components(how, subset) for how in hows for subset in given}
         self.posterior: dict[Component, Diagonal] = {}
         self.draws: dict[Component, Tensor] = {}
         self.decoded: dict[tuple[Component, int, bool], tuple[Tensor, Tensor]] = {}
         for part in dict.fromkeys(part for parts in self.plan.values() for part in parts):
             users = [key for key, parts in self.plan.items() if part in parts]
-            self.posterior[part] = self._posterior(part)
+            self.posterior[part] = component_posterior(model, self.q, part, prior_weight)
             self.draws[part] = self.posterior[part].draws(max(self.draws_for(key) for key in users), generator)
-            for j in everything:
+            for j in range(len(model.modalities)):
                 for given in sorted({self._given(j, subset) for _, subset in users}):
                     self.decoded[part, j, given] = self._decode(self.draws[part], j, given)
 
@@ -213,27 +213,20 @@ class Pool:
         for j in range(len(self.model.modalities)):
             decoded = [self.decoded[part, j, self._given(j, subset)] for part in parts]
             log_p.append(torch.stack([p[:n] for p, _ in decoded], dim=1))
-            if j in subset:
+            if self.model.letters[j] in subset:
                 log_given = log_given + log_p[j] + torch.stack([ratio[:n] for _, ratio in decoded], dim=1)
         return weights, log_p, log_given
 
     def _given(self, j: int, subset: Subset) -> bool:
         """Whether style j is proposed by its posterior; without styles there is nothing to tell apart."""
-        return j in subset or not self.model.style_dim
-
-    def _posterior(self, part: Component) -> Diagonal:
-        """The distribution of a component."""
-        how, members = part
-        if how == ALONE and len(members) == 1:
-            return self.q.content[members[0]]  # of whatever family
-        return self.model.infer(self.q, [self.model.letters[m] for m in members], how, self.prior_weight)
+        return self.model.letters[j] in subset or not self.model.style_dim
 
     def _decode(self, z: Float[Tensor, "draws batch content"], j: int, given: bool) -> tuple[Tensor, Tensor]:
         """ln p(x_j | z, s_j) and ln p(s_j) - ln q(s_j) of every draw, about CHUNK of them at a time."""
         own = self.q.style[j] if given else self.model.prior(self.q.style.mean[j])
         style = own.draws(len(z), self.generator)
         ratio = self.model.prior(style).log_prob(style) - own.log_prob(style)
-        at_a_time = max(1, CHUNK // self.batch.size)
+        at_a_time = max(1, CHUNK * room(z.device) // self.batch.size)
         log_p = []
         for content, styles in zip(z.split(at_a_time), style.split(at_a_time), strict=True):
             output = self.model.decode_one(j, content.flatten(0, 1), styles.flatten(0, 1))
@@ -242,23 +235,11 @@ class Pool:
         return torch.cat(log_p), ratio
 
 
-def components(how: str, subset: Subset) -> list[Component]:
-    """What the posterior of a subset is a mixture of, with equal weights: one component where it is no mixture.
-
-    The dynamic prior of a single modality is its own posterior, as everywhere in the evaluation.
-    """
-    if how == "mixture":
-        return [(ALONE, (m,)) for m in subset]
-    if how == "mixture_of_products":
-        return [(ALONE, members) for members in subsets(subset)]
-    return [(ALONE if how == "dynamic_prior" and len(subset) == 1 else how, subset)]
-
-
 def summary(estimate: LogEstimate) -> dict[str, float]:
     """Mean over the items in nats, its standard error from the draws alone, and the mean effective number of draws."""
     error = estimate.standard_error.square().sum().sqrt() / len(estimate.value)
     return {
-        "nats": estimate.value.double().mean().item(),
+        "nats": double(estimate.value).mean().item(),
         "standard_error": error.item(),
         "effective_samples": estimate.effective_samples.mean().item(),
     }

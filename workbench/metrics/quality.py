@@ -8,12 +8,14 @@ import math
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from workbench.inference import double
 from workbench.metrics.features import Features, pytorch_fid
 
 ANGLES = 1001
@@ -36,8 +38,9 @@ class Statistics:
 
     def update(self, features: Float[Tensor, "n d"]) -> None:
         """Take one more batch into account."""
-        features, count = features.double(), len(features)
+        features, count = double(features), len(features)
         mean = features.mean(0)
+        self.mean, self._scatter = self.mean.to(mean.device), self._scatter.to(mean.device)
         shift, total = mean - self.mean, self.count + count
         centred = features - mean
         self._scatter += centred.T @ centred + torch.outer(shift, shift) * (self.count * count / total)
@@ -53,25 +56,38 @@ class Statistics:
 
 
 class FeatureSet:
-    """What an extractor sees in a set of images: features (float32, on the CPU) and their statistics, no image."""
+    """What an extractor sees in a set of images: features (float32, where it sees them) and no image."""
 
     def __init__(self, extractor: Features) -> None:
         self.extractor = extractor
-        self.statistics = Statistics(extractor.dimensions)
         self._parts: list[Tensor] = []
+
+    def see(self, images: Float[Tensor, "n C H W"]) -> Float[Tensor, "n d"]:
+        """Features of images in [0, 1]."""
+        return self.extractor(images).detach().float()
 
     def add(self, images: Float[Tensor, "n C H W"]) -> None:
         """Take a batch of images in [0, 1] into the set."""
-        features = self.extractor(images).detach().float().cpu()
-        self.statistics.update(features)
+        self.add_features(self.see(images))
+
+    def add_features(self, features: Float[Tensor, "n d"]) -> None:
+        """Take a batch of images that were seen before into the set."""
         self._parts.append(features)
 
     def __len__(self) -> int:
-        return self.statistics.count
+        return sum(map(len, self._parts))
 
     @property
     def features(self) -> Float[Tensor, "n d"]:
         return torch.cat(self._parts)
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Mean and covariance of all features, once the set is whole."""
+        found = Statistics(self.extractor.dimensions)
+        for part in self._parts:
+            found.update(part)
+        return found
 
 
 class Curve(NamedTuple):
@@ -170,7 +186,7 @@ def frechet_distance(one: Statistics, other: Statistics) -> float:
     and 15 % at d = 640 (1.5 %). So only distances of as many images by one extractor are compared.
     """
     score = pytorch_fid("fid_score")
-    moments = [array.numpy() for s in (one, other) for array in (s.mean, s.covariance)]
+    moments = [array.cpu().numpy() for s in (one, other) for array in (s.mean, s.covariance)]
     with warnings.catch_warnings():
         # pytorch-fid calls scipy in a way that goes with 1.18. Features that never fire make covariances singular: the
         # trace it wants is right all the same.

@@ -88,5 +88,6 @@ def few_items(
 ) -> tuple[Int[Tensor, "items"], ...]:
     """Rows of `draws` sets of `items` out of `count`; they overlap only where there are too few."""
     passes = -(-items * draws // count)
-    order = torch.cat([torch.randperm(count, generator=generator) for _ in range(passes)])
+    device = None if generator is None else generator.device
+    order = torch.cat([torch.randperm(count, generator=generator, device=device) for _ in range(passes)])
     return order[: items * draws].split(items)

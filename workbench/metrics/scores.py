@@ -13,6 +13,7 @@ from torch import Tensor
 
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.images import Labels
+from workbench.inference import double
 from workbench.metrics.attributes import (
     TRAIN_ITEMS,
     attribute_probe,
@@ -111,12 +112,12 @@ class ByAttribute:
 
     def told(self, train: MultimodalDataset, labels: Bool[Tensor, "n k"]) -> dict[str, Any]:
         """The score's name, what scores that know nothing reach (how frequent attributes are), and items to train."""
-        rates = labels.double().mean(0).tolist()
+        rates = double(labels).mean(0).tolist()
         return {"score": "average precision", "base_rate": rates, "train_items": len(train)}
 
     def rows(self, train: MultimodalDataset, generator: torch.Generator) -> Int[Tensor, "rows"]:
         """TRAIN_ITEMS items drawn at random, or all."""
-        return torch.randperm(len(train), generator=generator)[:TRAIN_ITEMS]
+        return torch.randperm(len(train), generator=generator, device=generator.device)[:TRAIN_ITEMS]
 
     def few(self, seen: Codes, labels: Tensor, new: Codes, new_labels: Tensor, generator: torch.Generator) -> Probed:
         """The paper's linear probes on few items, many times."""
