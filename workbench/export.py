@@ -12,8 +12,9 @@ modality, and what the encoder says of it is to be ignored. The batch may have a
     encode = torch.export.load("exported/0_labs_encoder.pt2").module()
     mean, logvar, style_mean, style_logvar = encode(torch.from_numpy(table))
 
-Loading needs torch alone, of the version in model.json or a later one. Weights are stored as plain bytes, but
-`torch.export.load` unpickles whatever a file says is a pickle: load only files from those whom you trust.
+Loading needs torch alone, of the version in model.json: torch does not promise that later ones read its files (where
+they do not, the run is exported again). Weights are stored as plain bytes, but `torch.export.load` unpickles whatever
+a file says is a pickle: load only files from those whom you trust.
 ONNX is left out: torch's exporter to it needs the packages onnx and onnxscript, and no installation of this one has
 them. `torch.onnx.export(torch.export.load(file))` makes one of the other where they are there.
 
@@ -44,6 +45,7 @@ from torch import Tensor, nn
 
 import workbench
 from workbench import likelihoods
+from workbench.config import Config
 from workbench.data.encodings import Text
 from workbench.data.encodings_tables import Table, Vector
 from workbench.data.text import ALPHABET
@@ -185,7 +187,7 @@ def _told(model: MultimodalVAE, run: Run | None) -> dict[str, Any]:
     }
 
 
-def _fusion(config: Any, count: int) -> dict[str, Any]:
+def _fusion(config: Config, count: int) -> dict[str, Any]:
     """Posteriors of subsets of the method, its own first, with their formulas."""
     weight = 1 / (count + 1) if config.prior_weight is None else config.prior_weight
     inference = {how: FORMULAS[how] for how in METHODS[config.objective].inference}
