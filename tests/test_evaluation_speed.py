@@ -156,7 +156,7 @@ def test_an_evaluation_is_timed_in_turns(monkeypatch, tmp_path):
 
 
 def test_a_version_that_cannot_evaluate_a_run_says_so(tmp_path):
-    with pytest.raises(ValueError, match="the code in .* cannot evaluate .*FileNotFoundError"):
+    with pytest.raises(ValueError, match=r"the code in .* cannot evaluate .*FileNotFoundError"):
         bench_evaluation.measure(tmp_path / "no_run")
 
 
