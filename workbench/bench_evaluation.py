@@ -1,7 +1,7 @@
 """How long the evaluation of a run takes, by this version of the code and by others, which take turns.
 
-Each evaluation is a process of its own on one thread, since two versions of a package do not fit into one process.
-Processor time is counted, not the clock: it is hardly moved by what else the machine does. The best round counts.
+Each evaluation is a process of its own on one thread of the CPU, since two versions of a package do not fit into one
+process. Processor time is counted, not the clock: it is hardly moved by what else the machine does. The best round counts.
 """
 
 import json
@@ -73,6 +73,7 @@ def table(results: dict[str, Any]) -> str:
 def _evaluate(version: Path, run: Path, limit: int) -> Evaluated:
     """One evaluation by the code of a checkout, with the data and caches of this project."""
     place = {"PYTHONPATH": str(version), "WORKBENCH_ROOT": str(paths.project_root()), "OMP_NUM_THREADS": "1"}
+    place["CUDA_VISIBLE_DEVICES"] = ""  # what a GPU does is no time of the processor
     command = [sys.executable, "-c", CHILD, str(run.resolve()), str(limit)]
     done = subprocess.run(command, env={**os.environ, **place}, capture_output=True, text=True, cwd=version)
     if done.returncode:
