@@ -240,7 +240,18 @@ def test_general_networks_fit(likelihood):
     vectors = partial(general.VectorEncoder, 4), lambda code_dim: general.VectorDecoder(code_dim, 4, numbers=2)
     check_networks(modality(*vectors, likelihood, shape=(4,)), CODE)
     columns = partial(general.SequenceEncoder, 3, 5), lambda code_dim: general.SequenceDecoder(code_dim, 3, 5)
-    check_networks(modality(*columns, Categorical(), shape=(3,)), CODE)
+    check_networks(modality(*columns, Categorical(), shape=(3,)), CODE, gaps=True)
+
+
+def test_an_encoder_must_read_items_that_lack_an_entry_where_there_are_some():
+    def given(encoder):
+        return modality(encoder, lambda code_dim: general.VectorDecoder(code_dim, 4, numbers=2), Normal(), shape=(4,))
+
+    deaf = given(lambda: Encoder(nn.Linear(4, 128)))
+    check_networks(deaf, CODE)
+    with pytest.raises(ValueError, match=r"encoder of 'ct' gives features that are not finite .*nan_to_num"):
+        check_networks(deaf, CODE, gaps=True)
+    check_networks(given(partial(general.VectorEncoder, 4)), CODE, gaps=True)
 
 
 def test_the_check_leaves_no_trace():

@@ -293,6 +293,12 @@ def test_networks_that_do_not_fit_are_refused_before_anything_is_written(tmp_pat
     modalities = modalities_of(TRAIN, networks={"labs": (lambda: VectorEncoder(7), lambda c: VectorDecoder(c, 3, 2))})
     with pytest.raises(ValueError, match=r"labs.*layers\.0"):
         fit(config_of(TRAIN), tmp_path / "run", TRAIN, modalities=modalities)
+    deaf = type(
+        "Deaf", (torch.nn.Linear,), {"features": 8, "__init__": lambda self: torch.nn.Linear.__init__(self, 3, 8)}
+    )
+    modalities = modalities_of(TRAIN, networks={"labs": (deaf, lambda c: VectorDecoder(c, 3, 2))})
+    with pytest.raises(ValueError, match="'labs' gives features that are not finite for an item that lacks an entry"):
+        fit(config_of(TRAIN), tmp_path / "run", TRAIN, modalities=modalities)
     assert not (tmp_path / "run").exists()
 
 

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from workbench import checkpoint, modality_file, paths, runs, speed
 from workbench.config import Config
+from workbench.data.array_storage import ArrayStorage
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.missing import as_configured
 from workbench.data.sources import load_dataset
@@ -79,9 +80,10 @@ def fit(
             data.steps_per_epoch(config.batch_size)
             world.check_batch(config.batch_size)
             modalities = modalities or modalities_of(data, config.width, config.text_weight)
-            for modality in modalities:
+            for modality, storage in zip(modalities, data.storages, strict=True):
                 if modality.networks != BY_SHAPE:
-                    check_networks(modality, config.latent_dim)
+                    gaps = isinstance(storage, ArrayStorage) and storage.gaps
+                    check_networks(modality, config.latent_dim, gaps)
             chosen = modality_file.to_json(data, modalities)
         with world.only_first(lambda: runs.sole_writer(folder)):
             run = world.of_first(lambda: runs.start(config, folder, command, chosen))

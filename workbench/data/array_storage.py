@@ -24,6 +24,12 @@ class ArrayStorage:
     def shape(self) -> tuple[int, ...]:
         return self.encoding.shape
 
+    @property
+    def gaps(self) -> bool:
+        """Whether an item lacks some of its entries; items that lack all of them lack the modality."""
+        missing = (self.stored.isnan() if self.stored.is_floating_point() else self.stored < 0).flatten(1)
+        return bool((missing.any(1) & ~missing.all(1)).any())
+
     def gather(self, index: Int[Tensor, "batch"], generator: torch.Generator) -> Tensor:
         """Values in the model's units; nothing is drawn."""
         return self.encoding.read(self.stored[index])

@@ -26,8 +26,10 @@ TAKES: list[tuple[type | tuple[type, ...], Callable[[Any], str]]] = [
 ]
 
 
-def check_networks(modality: Modality, code_dim: int) -> None:
+def check_networks(modality: Modality, code_dim: int, gaps: bool = False) -> None:
     """Send one item of zeros through a modality's encoder, and a code of `code_dim` zeros through its decoder.
+
+    With `gaps`, where some items lack some of their entries, an item that lacks one goes through the encoder, too.
 
     Raises ValueError, one sentence that names the modality, the layer, what it was given and what it takes, when either
     cannot be made, fails, or returns what the model cannot use. Networks are read in evaluation mode and on the device
@@ -37,8 +39,20 @@ def check_networks(modality: Modality, code_dim: int) -> None:
         x = zeros_of(modality)
         encoder = Watched.make(f"encoder of {modality.name!r}", modality.make_encoder)
         _check_features(encoder, encoder(x))
+        if gaps:
+            _check_gap(encoder, x)
         decoder = Watched.make(f"decoder of {modality.name!r}", modality.make_decoder, code_dim)
         _check_parameters(decoder, decoder(torch.zeros(1, code_dim)), modality, x)
+
+
+def _check_gap(encoder: "Watched", x: Tensor) -> None:
+    x = x.clone()
+    x.view(-1)[0] = torch.nan if x.is_floating_point() else -1
+    if not encoder(x).isfinite().all():
+        raise ValueError(
+            f"{encoder.told} gives features that are not finite for an item that lacks an entry (NaN), as some do "
+            "here: let it read such entries as a number, by torch.nan_to_num(x)"
+        )
 
 
 def zeros_of(modality: Modality) -> Tensor:
