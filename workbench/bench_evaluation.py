@@ -1,7 +1,8 @@
 """How long the evaluation of a run takes, by this version of the code and by others, which take turns.
 
 Each evaluation is a process of its own on one thread of the CPU, since two versions of a package do not fit into one
-process. Processor time is counted, not the clock: it is hardly moved by what else the machine does. The best round counts.
+process. Processor time is counted, not the clock: it is hardly moved by what else the machine does. The best
+round counts.
 """
 
 import json
