@@ -14,6 +14,7 @@ from workbench.metrics import classifiers, quality
 from workbench.metrics.classifiers import Classifier
 from workbench.metrics.coherence import conditional_coherence
 from workbench.metrics.generation import Panel, judge_conditional
+from workbench.model import MultimodalVAE
 from workbench.runs import Run, find_runs, judges_version, save_weights
 from workbench.training import fit
 
@@ -243,6 +244,23 @@ def test_conditional_coherence_by_loop():
                 said = [int(item.flatten()[0] > 0.3) for item in shown]
                 expected = sum(a == b for a, b in zip(said, labels.tolist(), strict=True)) / 20
                 assert conditional_coherence(ours[how].tallies[letter][",".join(subset)]) == pytest.approx(expected)
+
+
+def test_no_more_is_generated_than_there_are_posteriors(monkeypatch):
+    """The joint of four modalities mixes 15 products, more than there are subsets in a selection."""
+    monkeypatch.setattr(inference, "EVERY_SUBSET_OF", 3)
+    model, batch = tiny_model(4, 2), tiny_batch(4, items=8)
+    panel, generated = Panel(dict.fromkeys("ABCD", Classifier(Threshold(), "none", 1.0)), {}), []
+    generate = MultimodalVAE.generate
+    monkeypatch.setattr(MultimodalVAE, "generate", lambda *a, **k: generated.append(1) or generate(*a, **k))
+    encoded = [(model.encode(batch), batch.labels % 2)]
+    chosen = inference.evaluated_subsets("ABCD")
+    for how, count in (("mixture_of_products", len(chosen)), ("mixture", 4), ("product", len(chosen))):
+        generated.clear()
+        found = judge_conditional(model, encoded, panel, [how], seeded())[how]
+        assert len(generated) == count < 15
+        assert [*found.tallies["A"]] == [",".join(subset) for subset in chosen]
+        assert all(torch.tensor(tally).sum() == 8 for row in found.tallies.values() for tally in row.values())
 
 
 def test_asleep():

@@ -84,7 +84,13 @@ def subset_posterior(
 
     A mixture means one of its components, the batch split evenly.
     """
-    parts = components(how, subset)
+    return parts_posterior(model, q, components(how, subset), prior_weight)
+
+
+def parts_posterior(
+    model: MultimodalVAE, q: Posteriors, parts: Sequence[Component], prior_weight: float | None = None
+) -> Diagonal:
+    """The same by its components: of each item the one that it takes."""
     posteriors = model.family.stack([component_posterior(model, q, part, prior_weight) for part in parts])
     chosen = component_choice(model, q, parts) if len(parts) > 1 else torch.zeros_like(q.present[0], dtype=torch.long)
     return posteriors[chosen, torch.arange(len(chosen), device=chosen.device)]

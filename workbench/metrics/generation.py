@@ -27,6 +27,7 @@ from workbench.inference import (
     component_posterior,
     components,
     evaluated_subsets,
+    parts_posterior,
 )
 from workbench.metrics.attributes import reading, written
 from workbench.metrics.classifiers import AttributeClassifier, Classifier
@@ -137,9 +138,9 @@ class Conditional(NamedTuple):
 
 def _pick(parts: Sequence[Tensor], chosen: Tensor | None) -> Tensor:
     """Of each item the row of the chosen part."""
-    return (
-        parts[0] if chosen is None else torch.stack([*parts])[chosen, torch.arange(len(chosen), device=chosen.device)]
-    )
+    if chosen is None:
+        return parts[0]
+    return torch.stack([*parts])[chosen, torch.arange(len(chosen), device=chosen.device)]
 
 
 Parts = tuple[Component, ...]  # of a posterior; subsets, and ways to infer, of the same parts have the same posterior
@@ -182,8 +183,15 @@ def _generate(
     generator: torch.Generator,
     prior_weight: float | None,
 ) -> None:
-    """Generate from every component once, and show it to the looks at all posteriors that have it."""
+    """Generate from every component once, and show it to the looks at all posteriors that have it.
+
+    Where components outnumber posteriors, as of products of many modalities, each mixture is generated from by itself.
+    """
     seen: dict[Component, Seen] = {}
+    if len({part for parts in looks for part in parts}) > len(looks):
+        for parts in (parts for parts in looks if len(parts) > 1):
+            looks[parts].at(model.generate(parts_posterior(model, q, parts, prior_weight), generator=generator))
+        looks = {parts: look for parts, look in looks.items() if len(parts) == 1}
     for part in dict.fromkeys(part for parts in looks for part in parts):
         images_of = {letter for parts, look in looks.items() if part in parts for letter in look.images}
         posterior = component_posterior(model, q, part, prior_weight)
