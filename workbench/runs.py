@@ -50,7 +50,7 @@ class Run:
     """
 
     folder: Path
-    networks: Mapping[str, Pair] | None = field(default=None, compare=False, repr=False)
+    networks: Mapping[str, Pair] | None = field(default=None, compare=False, repr=False, kw_only=True)
 
     @classmethod
     def load(cls, folder: str | Path, networks: Mapping[str, modality_file.Pair] | None = None) -> "Run":
