@@ -87,7 +87,7 @@ def test_the_picture_shows_every_mean():
     assert all(y in (-2000, -2100) for _, line in points(nats) for _, y in line)
     assert points(over_steps) == [("-", [(5.0, 0.5), (9.0, 0.5)]), (":", [(5.0, 0.6), (9.0, 0.6)])]
     names = [text.get_text() for text in figure.axes[5].get_legend().get_texts()]
-    assert names == ["MVAE", "mmJSD", "used", "incomplete items dropped"]
+    assert names == ["MVAE", "mmJSD", "incomplete items used", "incomplete items dropped"]
     figure.canvas.draw()
 
 

@@ -116,7 +116,7 @@ def test_committed_sweeps_are_sound(path, preset, tmp_path):
     assert len(found.jobs) >= 3 and found.title.endswith(("?", "?)", ")"))
     assert {job.config.data for job in found.jobs} == (many if path.stem == "modalities" else {data})
     assert {job.config.preset for job in found.jobs} == {PRESETS[preset]}
-    assert all({"latent", "probe", "coherence"} <= set(job.parts) for job in found.jobs)
+    assert all({"probe", "coherence"} <= set(job.parts) for job in found.jobs)
     assert {job.config.seed for job in found.jobs} == {"quick": {0}, "reduced": {0, 1}, "paper": {0, 1, 2}}[preset]
 
 
@@ -129,7 +129,7 @@ def test_a_job_can_be_typed_as_a_papermill_command(tmp_path):
 
 
 def test_there_are_committed_sweeps():
-    named = {"subspace_size", "prior_weight", "beta", "dynamic_prior", "objectives", "modalities"}
+    named = {"subspace_size", "prior_weight", "beta", "dynamic_prior", "objectives", "modalities", "missing"}
     assert named <= {path.stem for path in COMMITTED}
 
 

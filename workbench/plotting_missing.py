@@ -12,7 +12,8 @@ from workbench.plotting_scaling import lines, looks_of
 from workbench.report_missing import Outcome
 
 TITLES = {"probe": "joint probe", "coherence": "coherence of the others", "likelihood": "ln p(X), nats"}
-DASHES = {False: "-", True: ":"}  # used, dropped
+DASHES = {False: "-", True: ":"}  # whether incomplete items were dropped
+WHAT = {False: "used", True: "dropped"}
 
 
 def missing(shares: Sequence[Outcome], steps: Sequence[Outcome] = ()) -> Figure:
@@ -56,7 +57,7 @@ def _finish(ax: Axes, title: str, xlabel: str, name: str) -> None:
 def _legend(figure: Figure, place: Axes | None, looks: dict) -> None:
     handles = [Line2D([], [], label=name, **look) for name, look in looks.items()]
     handles += [
-        Line2D([], [], color="0.3", linestyle=dash, label="incomplete items dropped" if dropped else "used")
+        Line2D([], [], color="0.3", linestyle=dash, label=f"incomplete items {WHAT[dropped]}")
         for dropped, dash in DASHES.items()
     ]
     if place is None:
