@@ -59,7 +59,7 @@ class Run:
         `networks` holds pairs (encoder, decoder) by the name of a modality, where they were a user's own and cannot be
         imported again. Raises FileNotFoundError where there is no trained run, ValueError on networks that are missing.
         """
-        run = cls(Path(folder).expanduser(), networks)
+        run = cls(Path(folder).expanduser(), networks=networks)
         if not (run.folder / "config.json").is_file():
             raise FileNotFoundError(f"{run.folder} is no run folder: it holds no config.json")
         run.check_trained(run.folder / "model.safetensors")
