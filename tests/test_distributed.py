@@ -299,7 +299,7 @@ def test_a_killed_training_is_resumed_exactly_evaluated_and_written_once(killed,
     assert Run(folder).history()["step"] == [5, 10, 12]
     assert (folder / "history.csv").read_text() == (taught.folder / "undisturbed" / "history.csv").read_text()
     names = {path.name for path in folder.iterdir()}
-    assert names == {"config.json", "history.csv", "model.safetensors", "metrics.json"}
+    assert names == {"config.json", "history.csv", "modalities.json", "model.safetensors", "metrics.json"}
     assert Run(folder).metrics["coherence"]["dynamic_prior"]["M"].keys() == {"M", "T", "M,T"}
 
 

@@ -211,7 +211,7 @@ SITES = pd.DataFrame({"site": ["A", "B", "A"]})
 REFUSED = [
     (lambda: Vector.fit(TRAINED.assign(c=np.nan)), "column 'c' holds no entry in the training part, only NaN"),
     (lambda: Vector.fit(np.full((3, 2), np.nan)), "is absent in every item of the training part"),
-    (lambda: Vector.fit(np.array([[1.0, 2.0], [3.0, -np.inf]])), "column 1 holds infinite values, in rows 1: put NaN"),
+    (lambda: Vector.fit(np.array([[1.0, 2.0], [3.0, -np.inf]])), "column 1 holds infinite values: put NaN"),
     (lambda: Vector.fit(pd.DataFrame({"sex": ["f", "m"]})), "column 'sex' holds 'f', which is no number"),
     (lambda: Vector.fit(np.zeros((3, 2, 2))), r"an array of shape \(3, 2, 2\) is no table"),
     (lambda: Vector.fit(pd.DataFrame(np.zeros((2, 2)), columns=["a", "a"])), "two columns are named 'a': rename one"),
@@ -245,7 +245,7 @@ REFUSED = [
     (lambda: Image.fit(np.full((2, 3, 3), -1.0)), r"these run from -1 to -1: use \(x - low\) / \(high - low\)"),
     (lambda: Image.fit(np.zeros((2, 3, 3), np.int64)), "images are int64: give uint8 in 0..255, or floats"),
     (lambda: Image.fit(np.zeros((2, 2, 3, 5), np.uint8)), r"items of shape \(2, 3, 5\) are no images"),
-    (lambda: Image.fit(np.array([[[np.nan, 0.5]]])), "images 0 have some pixels that are NaN"),
+    (lambda: Image.fit(np.array([[[np.nan, 0.5]]])), "some images have pixels that are NaN and others: fill them"),
     (
         lambda: Image.fit(np.zeros((1, 3, 4), np.uint8)).values(np.zeros((1, 4, 4), np.uint8)),
         r"\(4, 4\) where \(3, 4\) is",

@@ -85,7 +85,8 @@ def test_training_is_the_loop_written_out(data, tmp_path):
 def test_a_finished_training_leaves_no_checkpoint_and_is_not_repeated(data, tmp_path, monkeypatch):
     run = fit(SMALL, tmp_path / "run", data, progress=False)
     assert run.trained and not run.complete
-    assert sorted(path.name for path in run.folder.iterdir()) == ["config.json", "history.csv", "model.safetensors"]
+    kept = ["config.json", "history.csv", "modalities.json", "model.safetensors"]
+    assert sorted(path.name for path in run.folder.iterdir()) == kept
     stop_before(0, monkeypatch)
     assert fit(SMALL, tmp_path / "run", data, progress=False).folder == run.folder
 

@@ -53,7 +53,7 @@ class Laplace:
         output, entries = full_precision(output), x.shape[1:].numel()
         if x.dim() == 2:  # looking for NaN in images would take this function three times as long
             x, missing = _filled(x)
-            output, entries = output.masked_fill(missing, 0), (~missing).sum(1)
+            output, entries = output.masked_fill(missing, 0), (~missing).sum(1, dtype=output.dtype)
         # summed first: one number an item is scaled, not every pixel
         distance = (x - output).abs().sum(tuple(range(1, x.dim())))
         return -distance / self.scale - entries * math.log(2 * self.scale)

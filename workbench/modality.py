@@ -21,6 +21,7 @@ from workbench.kinds import networks_by_kind
 from workbench.likelihoods import Categorical, Laplace, Likelihood, likelihood_of
 from workbench.networks import digits, polydigits, portraits
 
+Pair = tuple[Callable[[], nn.Module], Callable[[int], nn.Module]]  # encoder and decoder
 BY_SHAPE, BY_KIND, OWN = "by shape", "by kind", "own"  # where a modality's networks come from
 
 
@@ -99,10 +100,10 @@ def modalities_of(
     dataset: MultimodalDataset,
     width: float = 1.0,
     text_weight: float | None = None,
-    networks: Mapping[str, tuple[Callable[[], nn.Module], Callable[[int], nn.Module]]] | None = None,
+    networks: Mapping[str, Any] | None = None,
     likelihoods: Mapping[str, str | Likelihood] | None = None,
-    weights: Mapping[str, float] | None = None,
-    style_weights: Mapping[str, float] | None = None,
+    weights: Mapping[str, float | int] | None = None,
+    style_weights: Mapping[str, float | int] | None = None,
 ) -> tuple[Modality, ...]:
     """The modalities of a data set, with the defaults of `make_modalities` but for what is given by name.
 
@@ -137,7 +138,7 @@ def _networks_of(storage: Storage, own: bool, likelihoods: Mapping[str, str | Li
     return found if asked is None else replace(found, likelihood=likelihood_of(asked))
 
 
-def _with_own(modality: Modality, own: tuple | None) -> Modality:
+def _with_own(modality: Modality, own: Pair | None) -> Modality:
     """The modality with a user's encoder and decoder, where there are any."""
     return modality if own is None else replace(modality, make_encoder=own[0], make_decoder=own[1], networks=OWN)
 
@@ -146,7 +147,7 @@ def _check_given(names: Sequence[str], given: Mapping[str, Mapping[str, Any] | N
     for what, by_name in given.items():
         if unknown := [name for name in by_name or {} if name not in names]:
             raise ValueError(f"{what} names {unknown[0]!r}, which is no modality here: they are {', '.join(names)}")
-        if what == "networks" and (odd := [n for n, pair in (by_name or {}).items() if not _is_pair(pair)]):
+        if what == "networks" and (odd := [n for n, pair in by_name.items() if not _is_pair(pair)]):
             raise ValueError(f"networks of {odd[0]!r} must be a pair (Encoder, Decoder) of classes or functions")
         if what.endswith("weights") and (odd := [n for n, x in (by_name or {}).items() if not x >= 0]):
             raise ValueError(f"{what} of {odd[0]!r} is {by_name[odd[0]]}: a weight is not negative")
@@ -212,12 +213,15 @@ def batch_of(modalities: Sequence[Modality], arrays: Mapping[str, Any]) -> Batch
         raise ValueError("no modality is given: name at least one array, as in {'labs': table}")
     count, read = items_in(arrays), {}
     for name, raw in arrays.items():
+        m = place_of(modalities, name)
+        if m in read:
+            raise ValueError(f"{modalities[m].name!r} is given twice, by name and by letter: leave one out")
         with about(name):
-            read[place_of(modalities, name)] = modalities[place_of(modalities, name)].encoding.values(raw)
+            read[m] = modalities[m].encoding.values(raw)
     columns = [read[m] if m in read else _absent(modality, count) for m, modality in enumerate(modalities)]
     values, present = zip(*columns, strict=True)
     there = torch.stack(present)
-    if len(nothing := (~there.any(0)).nonzero().flatten()):
+    if nothing := (~there.any(0)).nonzero().flatten().tolist():
         raise ValueError(f"items {some(nothing)} have no modality at all: leave them out of all arrays")
     return Batch(values, there, torch.zeros(count, dtype=torch.long))
 

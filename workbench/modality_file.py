@@ -14,16 +14,13 @@ from functools import partial, reduce
 from importlib import import_module
 from typing import Any
 
-from torch import nn
-
 from workbench import likelihoods
 from workbench.data import encodings
 from workbench.data.dataset import MultimodalDataset
 from workbench.kinds import networks_by_kind
-from workbench.modality import BY_KIND, BY_SHAPE, OWN, Modality, by_shape
+from workbench.modality import BY_KIND, BY_SHAPE, OWN, Modality, Pair, by_shape
 
 NAME = "modalities.json"
-Pair = tuple[Callable[[], nn.Module], Callable[[int], nn.Module]]  # encoder and decoder
 
 
 def to_json(dataset: MultimodalDataset, modalities: Sequence[Modality]) -> dict[str, Any]:

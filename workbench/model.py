@@ -167,3 +167,14 @@ class MultimodalVAE(nn.Module):
         style = self.draw_style(content, generator) if style is None else style
         outputs = self.decode(content, style)
         return tuple(m.likelihood.mean(output) for m, output in zip(self.modalities, outputs, strict=True))
+
+
+def channels_last(model: MultimodalVAE) -> MultimodalVAE:
+    """The model with the kernels of its convolutions over images laid out channels last.
+
+    `Module.to` would refuse a user's three-dimensional convolutions, whose kernels have another such layout.
+    """
+    for parameter in model.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return model

@@ -37,7 +37,7 @@ from workbench.config import Config, digest
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.sources import load_dataset
 from workbench.distributions import FAMILIES
-from workbench.modality import Modality, modalities_of
+from workbench.modality import Modality, Pair, modalities_of
 from workbench.model import MultimodalVAE
 
 
@@ -49,7 +49,7 @@ class Run:
     """
 
     folder: Path
-    networks: Mapping[str, modality_file.Pair] | None = field(default=None, compare=False, repr=False)
+    networks: Mapping[str, Pair] | None = field(default=None, compare=False, repr=False)
 
     @property
     def config(self) -> Config:

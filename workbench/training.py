@@ -21,8 +21,8 @@ from workbench.data.sources import load_dataset
 from workbench.distributed import ALONE, World, joined
 from workbench.errors import WorkbenchError
 from workbench.generators import Generators
-from workbench.modality import BY_SHAPE, OWN, Modality, modalities_of
-from workbench.model import MultimodalVAE
+from workbench.modality import BY_SHAPE, OWN, Modality, Pair, modalities_of
+from workbench.model import MultimodalVAE, channels_last
 from workbench.networks.check import check_networks
 from workbench.objectives import METHODS, Loss, method
 from workbench.runs import Run
@@ -110,7 +110,7 @@ def check_data(config: Config, data: MultimodalDataset | None, modalities: Seque
         raise ValueError("the modalities were made of other data: make them by modalities_of(data)")
 
 
-def own_networks(modalities: Sequence[Modality]) -> dict[str, modality_file.Pair]:
+def own_networks(modalities: Sequence[Modality]) -> dict[str, Pair]:
     """Encoders and decoders that a user gave, by the name of the modality."""
     return {m.name: (m.make_encoder, m.make_decoder) for m in modalities if m.networks == OWN}
 
@@ -132,10 +132,10 @@ class Trainer:
     ) -> None:
         self.config, self.run, self.device, self.world = config, run, device, world
         self.total = config.total_steps(data.steps_per_epoch(config.batch_size))
-        # convolutions are faster so, as measured on a CPU; nothing else changes
         modalities = modalities or modalities_of(data, config.width, config.text_weight)
         model: MultimodalVAE = runs.model_of(config, modalities)
-        self.model = model.to(device, memory_format=torch.channels_last).train()
+        # convolutions are faster so, as measured on a CPU; nothing else changes
+        self.model = channels_last(model.to(device)).train()
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=config.learning_rate, fused=device.type in ("cpu", "cuda")
         )

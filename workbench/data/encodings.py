@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from workbench.data.raw import as_array, is_missing, some
+from workbench.data.raw import as_array, is_missing
 from workbench.data.text import ALPHABET
 
 ENCODINGS: dict[str, type["Encoding"]] = {}  # by kind
@@ -189,9 +189,9 @@ def _images(raw: Any, size: tuple[int, int, int] | None = None) -> tuple[np.ndar
 
 
 def _check_range(array: np.ndarray, missing: np.ndarray, present: np.ndarray) -> None:
-    if len(partly := np.flatnonzero(missing.any(1) & present)):
+    if (missing.any(1) & present).any():
         raise ValueError(
-            f"images {some(partly)} have some pixels that are NaN: fill them, or make all of them NaN if it is missing"
+            "some images have pixels that are NaN and others: fill them, or make all of them NaN if it is missing"
         )
     if not present.any():
         return

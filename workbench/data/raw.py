@@ -173,10 +173,8 @@ def numbers(raw: Any, layout: Layout, size: int) -> np.ndarray:
     table = np.empty((len(columns[0]), size))
     for k, column in enumerate(columns):
         table[:, k] = _floats(column, layout.column(k))
-        if len(infinite := np.flatnonzero(np.isinf(table[:, k]))):
-            raise ValueError(
-                f"{layout.column(k)} holds infinite values, in rows {some(infinite)}: put NaN where a value is missing"
-            )
+        if np.isinf(table[:, k]).any():
+            raise ValueError(f"{layout.column(k)} holds infinite values: put NaN where a value is missing")
     return table
 
 

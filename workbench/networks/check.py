@@ -73,7 +73,7 @@ class Watched:
             )
         if not _can_be_called(factory, *sizes):
             wanted = "with the size of the code alone" if sizes else "without arguments"
-            raise ValueError(f"{told} is made {wanted}, which {_name(factory)}{signature(factory)} does not allow")
+            raise ValueError(f"{told} is made {wanted}, which {_name(factory)}({_arguments(factory)}) does not allow")
         try:
             network = factory(*sizes)
         except Exception as error:
@@ -195,6 +195,10 @@ def _can_be_called(factory: Callable[..., Any], *sizes: int) -> bool:
     except ValueError:  # a signature that Python cannot see
         return True
     return True
+
+
+def _arguments(factory: Callable[..., Any]) -> str:
+    return ", ".join(signature(factory).parameters)
 
 
 def _name(factory: Callable[..., Any]) -> str:
