@@ -32,9 +32,9 @@ def impute(
 ) -> np.ndarray:
     """Draws of the modality `target` of every item, `[draws, n, *shape]` in its user's units.
 
-    `arrays` are raw ones by name, as `model.infer` takes them; what they hold of the target is not looked at. `how` and
-    `prior_weight` are those of `model.infer`. The generator is one of the model's device. Raises ValueError on an unknown
-    modality, on items that have nothing else, and where there is nothing to draw.
+    `arrays` are raw ones by name, as `model.infer` takes them, and so are `how` and `prior_weight`; what arrays hold of
+    the target is not looked at. The generator is one of the model's device. Raises ValueError on an unknown modality,
+    on items that have nothing else, and where there is nothing to draw.
     """
     if draws < 1:
         raise ValueError(f"{draws} draws say nothing: ask for 1 or more")
@@ -104,7 +104,10 @@ def coverage(draws: np.ndarray, truth: Any, levels: Sequence[float] = LEVELS) ->
 def widths(draws: np.ndarray, deviations: Any, levels: Sequence[float] = LEVELS) -> dict[float, float]:
     """Mean width of the intervals, by level, in standard deviations of the columns."""
     found = intervals(draws, levels)
-    return {level: float(((high - low) / np.asarray(deviations)).mean()) for level, (low, high) in zip(levels, found, strict=True)}
+    return {
+        level: float(((high - low) / np.asarray(deviations)).mean())
+        for level, (low, high) in zip(levels, found, strict=True)
+    }
 
 
 def rmse_in_deviations(predicted: Any, truth: Any, deviations: Any) -> float:
