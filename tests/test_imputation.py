@@ -201,7 +201,7 @@ def test_impossible_intervals_and_truths_are_refused():
     draws = np.zeros((38, 3, 2))
     with pytest.raises(ValueError, match="38 draws are too few for an interval of 95%: take 39 or more"):
         imputation.intervals(draws)
-    with pytest.raises(ValueError, match="share of 1.0"):
+    with pytest.raises(ValueError, match=r"share of 1\.0"):
         imputation.intervals(draws, [1.0])
     with pytest.raises(ValueError, match=r"truth has shape \(2, 2\)"):
         imputation.coverage(draws, np.zeros((2, 2)), [0.5])

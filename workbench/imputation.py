@@ -1,7 +1,7 @@
 """A modality that an item lacks, drawn from a model given those that it has, and how good such draws are.
 
-Several draws of what is missing, instead of one guess, say how sure a guess is (multiple imputation, Rubin 1987). Here a
-draw is x ~ p(x | c, s), with the content c ~ q(c | what is given) and the style s ~ p(s).
+Several draws of what is missing, instead of one guess, say how sure a guess is (multiple imputation, Rubin 1987). Here
+a draw is x ~ p(x | c, s), with the content c ~ q(c | what is given) and the style s ~ p(s).
 """
 
 from collections.abc import Mapping, Sequence
@@ -108,6 +108,16 @@ def widths(draws: np.ndarray, deviations: Any, levels: Sequence[float] = LEVELS)
         level: float(((high - low) / np.asarray(deviations)).mean())
         for level, (low, high) in zip(levels, found, strict=True)
     }
+
+
+def quality(draws: np.ndarray, truth: Any, deviations: Any, levels: Sequence[float] = LEVELS) -> dict[str, float]:
+    """`rmse` of the draws' mean, what their intervals hold (`held 80 %`) and how wide they are (`width 80 %`).
+
+    Errors and widths are in standard deviations of the columns.
+    """
+    found = {"rmse": rmse_in_deviations(draws.mean(0), truth, deviations)}
+    found |= {f"held {level:.0%}": share for level, share in coverage(draws, truth, levels).items()}
+    return found | {f"width {level:.0%}": width for level, width in widths(draws, deviations, levels).items()}
 
 
 def rmse_in_deviations(predicted: Any, truth: Any, deviations: Any) -> float:

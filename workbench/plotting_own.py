@@ -1,8 +1,9 @@
-"""Pictures of tables: what columns share, imputations beside the truth, estimates with errors, items that were made up."""
+"""Pictures of tables: what columns share, imputations beside the truth, estimates with errors, items made up."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,9 +19,9 @@ Estimates = Mapping[str, tuple[float, float]]  # a mean and its standard error, 
 def correlation_map(tables: Mapping[str, np.ndarray], names: Sequence[str]) -> Figure:
     """Correlations of the columns `[n, len(names)]` of every table with those of all tables, as a map.
 
-    Each table has the same columns. White lines part the tables; NaN leaves an item out where it is.
+    Each table has the same columns. White lines part the tables; an item whose entry is NaN is left out of that pair.
     """
-    table = np.ma.corrcoef(np.ma.masked_invalid(np.hstack([*tables.values()])), rowvar=False)
+    table = pd.DataFrame(np.hstack([*tables.values()])).corr()
     count, size = len(tables), len(names)
     figure, axes = panel(1, 1, 6.6, 5.6)
     ax = axes[0, 0]
@@ -87,7 +88,7 @@ def estimates(panels: Mapping[str, Mapping[str, Estimates]], width: float = 2.9)
 
 
 def calibration(curves: Mapping[str, Mapping[float, tuple[float, float]]]) -> Figure:
-    """Share of true values in intervals over the share that the intervals promise: below the diagonal they are too sure.
+    """Share of true values in intervals over what the intervals promise: below the diagonal they are too sure.
 
     `curves[method][level]` is a mean and its standard error; bars are two of them.
     """
