@@ -142,6 +142,17 @@ def test_the_dynamic_prior_of_a_single_modality_is_its_own_posterior():
     assert np.array_equal(*alone)
 
 
+def test_invented_items_have_the_mean_and_covariance_of_the_model_within_and_across_tables():
+    model, exact = laboratory()
+    made = imputation.invent(model, 40_000, seeded(8))
+    assert list(made) == ["a", "b", "c"]
+    found = np.hstack([(made[m.name] - m.encoding.mean) / m.encoding.scale for m in model.modalities])
+    loadings, noise = torch.cat(exact.loadings), torch.cat(exact.logvars).exp()
+    covariance = (loadings @ loadings.T + noise.diag()).numpy()
+    np.testing.assert_allclose(found.mean(0), torch.cat(exact.biases), atol=4 * np.sqrt(covariance.max() / 40_000))
+    assert np.abs(np.cov(found.T) - covariance).max() < 0.04 * covariance.max()
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -59,6 +59,17 @@ def _draw(
     return model.modalities[place].likelihood.sample(model.decode_one(place, content, style), generator)
 
 
+@torch.no_grad()
+def invent(model: MultimodalVAE, count: int, generator: torch.Generator | None = None) -> dict[str, Any]:
+    """So many made-up items, every modality by name in its user's units: c ~ p(c), s ~ p(s), x ~ p(x | c, s).
+
+    Other than `model.generate`, which gives means, these are draws: they vary as much as the model says that items do.
+    """
+    weight = next(model.parameters())
+    content = model.prior(weight.new_empty((count, model.content_dim))).rsample(generator)
+    return model.original([_draw(model, place, content, generator) for place in range(len(model.modalities))])
+
+
 def draw_content(
     posterior: Diagonal | Mixture, draws: int, generator: torch.Generator | None = None
 ) -> Float[Tensor, "draws batch content"]:
