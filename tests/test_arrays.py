@@ -209,6 +209,7 @@ REFUSED = [
     (dict(name="faces"), "name 'faces' is that of a data set that comes with the package: choose another one"),
     (dict(name="mnist-svhn"), "name 'mnist-svhn' is that of a data set"),
     (dict(labs=LABS.set_index("na"), labels=pd.Series([0] * N)), "rows of labs and labels are indexed differently"),
+    (dict(labs=pd.concat([LABS, LABS], axis=1)), "^labs: two columns are named 'na': rename one"),
     (dict(report="abc"), "^report: str is no array: give an array, a DataFrame or a list of strings"),
     (dict(labs=LABS.assign(site="A")), "^labs: column 'na' holds numbers and column 'site' categories"),
 ]  # fmt: skip

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.preprocessing import StandardScaler
 
-from workbench.data.encodings import ENCODINGS, Encoding, Image, Text, encoding_class, from_json, guess
+from workbench.data.encodings import ENCODINGS, Encoding, Image, Text, encoding_class, from_json
 from workbench.data.encodings_tables import Binary, Categories, Counts, Vector
+from workbench.data.guess import guess
 from workbench.data.sources import load_dataset
 from workbench.data.text import ALPHABET
 

@@ -188,8 +188,8 @@ def test_half_precision_outputs_have_full_precision_densities(name):
     x = items_of(name, output.float())
     likelihood = likelihood_of(name)
     with torch.autocast("cpu", torch.bfloat16):
-        found = likelihood.log_prob(output, x)
-    assert found.dtype == torch.float32
+        found, mean = likelihood.log_prob(output, x), likelihood.mean(output)
+    assert found.dtype == mean.dtype == torch.float32
     assert torch.equal(found, likelihood.log_prob(output.float(), x))
 
 

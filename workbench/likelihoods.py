@@ -60,7 +60,7 @@ class Laplace:
 
     def mean(self, output: Float[Tensor, "batch *pixels"]) -> Float[Tensor, "batch *pixels"]:
         """The output itself: pixels, mostly but not strictly in [0, 1]."""
-        return output
+        return full_precision(output)
 
     @torch.no_grad()
     def sample(
@@ -150,14 +150,14 @@ class Categorical:
 
     def mean(self, output: Float[Tensor, "batch length alphabet"]) -> Float[Tensor, "batch length alphabet"]:
         """Probabilities of the characters at each position."""
-        return torch.softmax(output, dim=-1)
+        return torch.softmax(full_precision(output), dim=-1)
 
     @torch.no_grad()
     def sample(
         self, output: Float[Tensor, "batch length alphabet"], generator: torch.Generator | None = None
     ) -> Int[Tensor, "batch length"]:
         """Tokens."""
-        probabilities = self.mean(full_precision(output)).flatten(0, 1)
+        probabilities = self.mean(output).flatten(0, 1)
         return torch.multinomial(probabilities, 1, generator=generator).view(output.shape[:2])
 
 

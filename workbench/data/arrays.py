@@ -12,7 +12,8 @@ from torch import Tensor
 
 from workbench.data.array_storage import ArrayStorage
 from workbench.data.dataset import MultimodalDataset, Splits
-from workbench.data.encodings import ABSENT, Encoding, encoding_class, guess
+from workbench.data.encodings import ABSENT, Encoding, encoding_class
+from workbench.data.guess import guess
 from workbench.data.images import SPLITS, Labels
 from workbench.data.raw import about, as_array, is_frame, is_missing, is_pandas, items_in, length, some, take
 from workbench.data.sources import is_known

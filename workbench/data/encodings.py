@@ -298,24 +298,3 @@ def _strings(raw: Any) -> list[str | None]:
     if odd := [i for i, value in enumerate(strings) if not isinstance(value, str | None)]:
         raise ValueError(f"item {odd[0]} is {strings[odd[0]]!r}, no string: give a list of strings, None where missing")
     return strings
-
-
-def guess(raw: Any) -> str:
-    """The kind that raw data looks like; ValueError where it looks like none, with what to do."""
-    from workbench.data.encodings_tables import guess_table
-
-    if isinstance(raw, list | tuple):
-        there = [value for value in raw if value is not None]
-        if there and all(isinstance(value, str) for value in there):
-            return "text"
-        if not there or np.ndim(there[0]) >= 2:
-            return "image" if there else "text"
-    array = None if hasattr(raw, "iloc") else as_array(raw)
-    if array is None or array.ndim <= 2:
-        return guess_table(raw)
-    if array.dtype == np.uint8 or array.dtype.kind == "f":
-        return "image"
-    raise ValueError(
-        f"{array.dtype} of shape {array.shape} is no kind of data: give images as uint8 in 0..255 or floats in [0, 1] "
-        "(for yes and no: floats, and the likelihood 'bernoulli')"
-    )

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from workbench.data.encodings import ABSENT, Encoding, Present, tokens_of_means
-from workbench.data.raw import Layout, Name, as_array, columns_of, is_frame, is_missing, is_pandas, layout_of, numbers
+from workbench.data.raw import Layout, Name, as_array, columns_of, is_missing, layout_of, numbers
 
 Level = str | int
 
@@ -247,40 +247,3 @@ def _entries(column: Any, told: str) -> tuple[np.ndarray, np.ndarray]:
     entries = np.zeros(len(values), dtype=np.array(found, dtype=str).dtype if strings else np.int64)
     entries[there] = found
     return entries, there
-
-
-def guess_table(raw: Any) -> str:
-    """The kind of a table by the types of its columns; ValueError on several kinds, or times."""
-    if not is_pandas(raw):
-        array = as_array(raw)
-        of_strings = array.dtype.kind == "U" or (array.dtype.kind == "O" and _holds_strings(array.ravel().tolist()))
-        return ("text" if array.ndim == 1 else "categories") if of_strings else _kind(array)
-    columns = {name: raw[name] for name in raw.columns} if is_frame(raw) else {raw.name: raw}
-    kinds = {name: _kind(column) for name, column in columns.items()}
-    numeric = {"vector", "binary"}
-    if {*kinds.values()} <= numeric:
-        return "binary" if {*kinds.values()} == {"binary"} else "vector"
-    if odd := [name for name, kind in kinds.items() if kind in numeric]:
-        other = next(name for name, kind in kinds.items() if kind not in numeric)
-        raise ValueError(
-            f"column {odd[0]!r} holds numbers and column {other!r} categories: make two modalities of them, or say "
-            "kinds={...: 'categories'}"
-        )
-    return "categories"
-
-
-def _kind(column: Any) -> str:
-    kind = column.dtype.kind
-    if kind in "mM":
-        raise ValueError("it holds times: give numbers, such as days since a first day")
-    if kind == "b":
-        return "binary"
-    strings = kind in "OU" and (
-        str(column.dtype) == "category"
-        or _holds_strings(column.ravel().tolist() if isinstance(column, np.ndarray) else column.tolist())
-    )
-    return "categories" if strings else "vector"
-
-
-def _holds_strings(values: list[Any]) -> bool:
-    return any(isinstance(value, str) for value in values)
