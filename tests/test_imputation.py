@@ -153,6 +153,18 @@ def test_invented_items_have_the_mean_and_covariance_of_the_model_within_and_acr
     assert np.abs(np.cov(found.T) - covariance).max() < 0.04 * covariance.max()
 
 
+def test_items_are_invented_from_given_contents():
+    model, exact = laboratory()
+    made = imputation.invent(model, torch.full((20_000, 1), 2.0), seeded(9))["b"]
+    encoding = model.modalities[1].encoding
+    expected = (
+        exact.loadings[1] @ torch.tensor([2.0]).double() + exact.biases[1]
+    ).numpy() * encoding.scale + encoding.mean
+    noise = exact.logvars[1].exp().sqrt().numpy() * encoding.scale
+    assert np.abs((made.mean(0) - expected) / noise).max() < 4 / math.sqrt(20_000)
+    np.testing.assert_allclose(made.std(0), noise, rtol=0.03)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

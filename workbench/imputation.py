@@ -60,13 +60,17 @@ def _draw(
 
 
 @torch.no_grad()
-def invent(model: MultimodalVAE, count: int, generator: torch.Generator | None = None) -> dict[str, Any]:
-    """So many made-up items, every modality by name in its user's units: c ~ p(c), s ~ p(s), x ~ p(x | c, s).
+def invent(
+    model: MultimodalVAE, content: int | Float[Tensor, "n content"], generator: torch.Generator | None = None
+) -> dict[str, Any]:
+    """Made-up items, every modality by name in its user's units: s ~ p(s), x ~ p(x | c, s).
 
-    Other than `model.generate`, which gives means, these are draws: they vary as much as the model says that items do.
+    `content` is a number of items, with c ~ p(c), or their contents. Other than `model.generate`, which gives means,
+    these are draws: they vary as much as the model says that items do.
     """
-    weight = next(model.parameters())
-    content = model.prior(weight.new_empty((count, model.content_dim))).rsample(generator)
+    if isinstance(content, int):
+        weight = next(model.parameters())
+        content = model.prior(weight.new_empty((content, model.content_dim))).rsample(generator)
     return model.original([_draw(model, place, content, generator) for place in range(len(model.modalities))])
 
 

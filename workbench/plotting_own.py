@@ -100,9 +100,9 @@ def calibration(curves: Mapping[str, Mapping[float, tuple[float, float]]]) -> Fi
         x = np.array(level) + 0.008 * (i - (len(curves) - 1) / 2)  # bars side by side
         style = dict(fmt=f"-{MARKERS[i]}", markersize=4.5, linewidth=1.1, color=PALETTE[i])
         ax.errorbar(x, share, yerr=2 * np.nan_to_num(error), label=name, **style)
-    ax.set(xlim=(0.4, 1), ylim=(0.3, 1.02))
+    ax.set(xlim=(0.4, 1), ylim=(0.2, 1.02))
     ax.set_xticks(level, [f"{x:.0%}" for x in level])
-    ax.set_yticks(np.arange(0.4, 1.01, 0.2), [f"{x:.0%}" for x in np.arange(0.4, 1.01, 0.2)])
+    ax.set_yticks(ticks := [0.2, 0.4, 0.6, 0.8, 1.0], [f"{x:.0%}" for x in ticks])
     ax.set_ylabel("held", fontsize=9)
     ax.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     _plain(ax, "promised by the interval")
