@@ -274,6 +274,7 @@ def set_aside(run: Run) -> Path:
 
 # Parts of the package that show or start runs, or that no run uses: a change in them leaves every number as it was.
 SHOWING = ("anatomy", "claims", "cli", "explorers", "linear_gaussian", "notebook", "parameters", "plotting")
+SHOWING += ("imputation", "subset_information")
 SHOWING += ("engines", "published", "quadrature", "report", "statements", "sweep", "tables")
 SHOWING += ("export", "latents", "transformer")  # the last one trains, but as it is asked to
 SHOWING += ("ablations", "bench", "page", "results", "scaling", "train.py")  # the last one only starts the program
