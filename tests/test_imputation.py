@@ -105,7 +105,7 @@ def test_frames_images_and_texts_are_imputed_in_their_own_form(tmp_path):
     notes = ["a dot", "no dot"] * 12
     train, _ = MultimodalDataset.from_arrays({"labs": frame, "scan": pixels, "note": notes})
     run = fit(Config.make(data=train.name, steps=2, batch_size=8, device="cpu"), tmp_path / "r", train, progress=False)
-    model = run.model()
+    model = run.model
     for target, shape in {"labs": (3,), "scan": (8, 8), "note": ()}.items():
         draws = imputation.impute(model, {"labs": frame, "scan": pixels, "note": notes}, target, 3, seeded())
         assert draws.shape == (3, 24, *shape)
