@@ -11,7 +11,7 @@ from workbench import bench_evaluation
 from workbench.config import Config
 from workbench.evaluation import evaluate
 from workbench.inference import double
-from workbench.inference_layers import Doubled, FromOnePosition, quicken
+from workbench.inference_layers import Doubled, FromOnePosition, ToOnePosition, quicken
 from workbench.metrics import quality
 from workbench.metrics.classifiers import Classifier
 from workbench.metrics.features import ClassifierFeatures
@@ -50,6 +50,51 @@ def test_both_kinds_of_layers_at_any_size(size):
         torch.testing.assert_close(quick(x), layer(x), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("shape", NETWORKS)
+def test_quicker_layers_give_what_the_encoder_gives(shape):
+    torch.manual_seed(0)
+    sized = {"width": 0.1} if NETWORKS[shape].scalable else {}
+    plain = NETWORKS[shape].encoder(**sized).eval()
+    shown = torch.randint(71, (5, *shape)) if len(shape) == 1 else torch.rand(5, *shape, generator=seeded())
+    quick = quicken(copy.deepcopy(plain))
+    with torch.no_grad():
+        torch.testing.assert_close(quick(shown), plain(shown), atol=1e-5, rtol=1e-4)
+    if shape in ((3, 32, 32), (8,)):
+        assert any(isinstance(module, ToOnePosition) for module in quick.modules())
+
+
+@pytest.mark.parametrize("size", [(4, 3), (5, 3), (6, 3), (4, 9), (11, 8)])  # the first three have room for one kernel
+def test_convolutions_to_one_position_at_any_size(size):
+    torch.manual_seed(0)
+    x = torch.randn(2, 7, *size, generator=seeded())
+    for layer in (nn.Conv2d(7, 5, (4, 3), stride=(3, 2)), nn.Conv2d(7, 5, (4, 3), stride=(3, 2), bias=False)):
+        for shown in (x, x.contiguous(memory_format=torch.channels_last)):
+            (quick,) = quicken(nn.Sequential(copy.deepcopy(layer)))
+            torch.testing.assert_close(quick(shown), layer(shown), atol=1e-5, rtol=1e-4)
+
+
+def test_only_what_nobody_else_has_is_rectified_in_place():
+    class Skips(nn.Sequential):
+        """Adds what its first layer made, which must still be there."""
+
+        def forward(self, x):
+            first = self[0](x)
+            return first + self[1](first)
+
+    x = torch.randn(3, 4, generator=seeded())
+    for network in (
+        nn.Sequential(nn.Linear(4, 4), nn.ReLU()),
+        nn.Sequential(nn.ReLU(), nn.Linear(4, 4)),
+        nn.Sequential(nn.Linear(4, 4), nn.Identity(), nn.ReLU()),
+        Skips(nn.Linear(4, 4), nn.ReLU()),
+    ):
+        quick, given = quicken(copy.deepcopy(network)), x.clone()
+        torch.testing.assert_close(quick(given), network(x))
+        assert torch.equal(given, x)
+    (_, relu) = quicken(nn.Sequential(nn.Linear(4, 4), nn.ReLU()))
+    assert relu.inplace
+
+
 @pytest.mark.parametrize(
     "layer",
     [
@@ -57,7 +102,9 @@ def test_both_kinds_of_layers_at_any_size(size):
         nn.ConvTranspose2d(6, 3, 4, stride=2, padding=1, output_padding=1),
         nn.ConvTranspose2d(6, 3, 4, stride=2, padding=1, groups=3),
         nn.ConvTranspose2d(6, 3, 3, stride=2, padding=1),
-        nn.Conv2d(6, 3, 4),
+        nn.Conv2d(6, 3, 4, padding=1),
+        nn.Conv2d(6, 3, 4, padding="same"),
+        nn.Conv2d(6, 3, 4, groups=3),
     ],
 )
 def test_other_layers_stay(layer):

@@ -16,7 +16,7 @@ from workbench.data import load_dataset, polydigits_images, sources
 from workbench.evaluation import PARTS, evaluate_into
 from workbench.fusion import MOST_IN_PRODUCTS, mixture_of_products, subsets
 from workbench.inference import ORDERS, evaluated_subsets, subset_posterior
-from workbench.metrics import classifiers, quality, representation, scores
+from workbench.metrics import classifiers, quality, representation, scores, softmax_regression
 from workbench.model import MultimodalVAE
 from workbench.runs import Run, build_model
 from workbench.scaling import gains, qualities
@@ -35,8 +35,7 @@ def little(tmp_path, monkeypatch):
     monkeypatch.setattr(classifiers, "STEPS", 5)
     monkeypatch.setattr(classifiers, "BATCH", 16)
     monkeypatch.setattr(quality, "RUNS", 1)
-    monkeypatch.setattr(quality, "INITIALISATIONS", 1)
-    monkeypatch.setattr(representation, "MAX_ITER", 5)
+    monkeypatch.setattr(softmax_regression, "MAX_ITER", 5)
     monkeypatch.setattr(scores, "repeated_probe", partial(representation.repeated_probe, draws=2))
     monkeypatch.setattr(evaluation_trial, "LIKELIHOOD_ITEMS", 8)
 

@@ -16,6 +16,7 @@ from workbench.metrics import classifiers
 from workbench.metrics.classifiers import classifiers_of
 from workbench.metrics.coherence import agreement_pattern, all_agree, conditional_coherence, confusion
 from workbench.metrics.representation import linear_probe, probe_all, repeated_probe
+from workbench.metrics.softmax_regression import MAX_ITER, softmax_regression
 
 # --------------------------------------------------------------------------------------------------------- probes
 
@@ -58,6 +59,25 @@ def test_the_regularised_probe_is_that_of_scikit_learn():
         direct.score(test.numpy(), z.numpy()), abs=1 / 400
     )
     assert linear_probe(train, y, test, z) != linear_probe(train, y, test, z, regularised=True)
+
+
+@pytest.mark.parametrize(("classes", "spread"), [(2, 1.5), (3, 0.01), (7, 1.0)])
+def test_the_fit_stops_where_scikit_learn_s_does(classes, spread):
+    """Also where classes can be separated, so that there is no optimum to agree on (the second case)."""
+    generator = seeded(classes)
+    labels = torch.randint(classes, (500,), generator=generator)
+    x = torch.randn(classes, 6, generator=generator)[labels] + spread * torch.randn(500, 6, generator=generator)
+    weights, intercepts = softmax_regression(x, labels, classes)
+    theirs = LogisticRegression(C=np.inf, max_iter=MAX_ITER).fit(x.double().numpy(), labels.numpy())
+    probability = torch.softmax(x.double() @ weights + intercepts, dim=1).numpy()
+    assert np.abs(probability - theirs.predict_proba(x.double().numpy())).max() < (0.01 if classes == 2 else 1e-6)
+
+
+def test_labels_of_a_probe_may_be_any_numbers():
+    (train, y), (test, z) = clouds(300, 0), clouds(400, 1)
+    named = torch.tensor([7, -2, 40])
+    assert linear_probe(train, named[y], test, named[z]) == pytest.approx(linear_probe(train, y, test, z), abs=1 / 400)
+    assert linear_probe(train, named[y], test, torch.full_like(z, 3)) == 0  # a class that training never showed
 
 
 def test_probes_of_separable_constant_and_single_class_codes():

@@ -10,6 +10,7 @@ import torch
 from helpers import seeded
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.cluster import MiniBatchKMeans
 from sklearn.datasets import load_digits
 from torch import nn
 
@@ -17,7 +18,9 @@ from workbench.data import DataError
 from workbench.metrics.classifiers import Classifier
 from workbench.metrics.coherence import conditional_coherence, confusion
 from workbench.metrics.features import ClassifierFeatures, Features, InceptionFeatures, features_for
+from workbench.metrics.kmeans import clusters_of
 from workbench.metrics.quality import (
+    Curve,
     FeatureSet,
     Statistics,
     average_precision,
@@ -201,15 +204,35 @@ def test_the_seed_decides(digits):
     assert other.average_precision == pytest.approx(first.average_precision, abs=0.02)
 
 
-def test_ten_clusterings_are_averaged(digits, monkeypatch):
+def curve_of(labels: np.ndarray) -> Curve:
+    """The curve of one clustering of real and as many generated images, by counts of numpy."""
+    real, generated = (np.bincount(half, minlength=20) / len(half) for half in np.split(labels, 2))
+    return prd_curve(torch.tensor(real), torch.tensor(generated))
+
+
+def test_ten_clusterings_are_averaged(digits):
     real, generated = digits[0][:100].flatten(1), digits[0][100:200].flatten(1) + 0.1
     averaged = prd(real, generated, seed=3)
-    monkeypatch.setattr("workbench.metrics.quality.RUNS", 1)
-    single = [prd(real, generated, seed) for seed in range(30, 40)]
     assert len(averaged.precision) == len(averaged.recall) == 1001
+    single = [curve_of(run.numpy()) for run in clusters_of(torch.cat([real, generated]), 20, 10, seeded(3))]
     assert torch.allclose(averaged.precision, sum(curve.precision for curve in single) / 10)
     assert torch.allclose(averaged.recall, sum(curve.recall for curve in single) / 10)
     assert len({average_precision(curve) for curve in single}) > 5
+
+
+def test_curves_are_those_of_the_published_clustering(digits):
+    """By scikit-learn's MiniBatchKMeans, as Sajjadi et al. published it; both are averages over random clusterings."""
+    real, generated = digits[0][:400].flatten(1), digits[0][400:800].flatten(1) ** 0.5
+    union = torch.cat([real, generated]).numpy()
+    theirs = [
+        average_precision(
+            curve_of(MiniBatchKMeans(20, n_init=10, batch_size=100, random_state=seed).fit_predict(union))
+        )
+        for seed in range(30)
+    ]
+    ours = np.mean([average_precision(prd(real, generated, seed)) for seed in range(3)])
+    assert np.std(theirs) > 0
+    assert ours == pytest.approx(np.mean(theirs), abs=4 * np.std(theirs) * (1 / 30 + 1 / 30) ** 0.5)
 
 
 def test_sets_that_cannot_be_compared(digits):

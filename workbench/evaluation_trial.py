@@ -21,11 +21,14 @@ from workbench.data.images import Labels
 from workbench.inference import (
     EVERY_SUBSET_OF,
     Encoded,
+    Parts,
     at_a_time,
     autocast,
     codes,
+    components,
     encode_batches,
     encode_rows,
+    evaluated_subsets,
     style_codes,
     subset_posteriors,
 )
@@ -36,7 +39,7 @@ from workbench.metrics.latent import marginal_kl, rate
 from workbench.metrics.likelihood import Likelihoods, LogEstimate, log_likelihoods, summary
 from workbench.metrics.quality import prd_ceiling
 from workbench.metrics.representation import DRAWS, PAPER_ITEMS
-from workbench.metrics.scores import Score, score_of
+from workbench.metrics.scores import Codes, Probed, Score, score_of
 from workbench.model import MultimodalVAE, channels_last
 from workbench.objectives import METHODS
 from workbench.runs import Run
@@ -175,17 +178,18 @@ class Trial:
         """The paper's linear probe on few items, many times."""
         found: dict[str, Any] = {"linear_probe": {}, "linear_probe_error": {}}
         rows = torch.randint(len(self.train), (PAPER_ITEMS * DRAWS,), generator=self.generator, device=self.device)
+        seed = self.generator.initial_seed()
         with self.part("probe"):
             fitted = encode_rows(self.model, self.train, rows, self.generator)
             labels = torch.cat([y for _, y in fitted])
-            for how in self.hows:
-                same = torch.Generator(self.device).manual_seed(
-                    self.generator.initial_seed()
-                )  # items for every posterior
-                few = self.score.few(self._codes(fitted, how), labels, self._codes(self.tested, how), self.labels, same)
-                found["linear_probe"][how], found["linear_probe_error"][how] = few.mean, few.error
-                self._keep("linear_probe", how, few.by_attribute)
-                self.bar.update()
+
+            def few(seen: Codes, new: Codes) -> Probed:
+                same = torch.Generator(self.device).manual_seed(seed)  # the same items for every posterior
+                return self.score.few(seen, labels, new, self.labels, same)
+
+            for how, probed in self._probed(few, fitted):
+                found["linear_probe"][how], found["linear_probe_error"][how] = probed.mean, probed.error
+                self._keep("linear_probe", how, probed.by_attribute)
         return found
 
     def full_probes(self) -> dict[str, Any]:
@@ -198,15 +202,26 @@ class Trial:
             of_styles = self.score.many(styles[0], labels, styles[1], self.labels)
             found["style_probe"] = of_styles.mean
             self.by_attribute |= {"style_probe": of_styles.by_attribute} if of_styles.by_attribute else {}
-            for how in self.hows:
-                many = self.score.many(self._codes(fitted, how), labels, self._codes(self.tested, how), self.labels)
-                found["linear_probe_full"][how] = many.mean
-                self._keep("linear_probe_full", how, many.by_attribute)
-                self.bar.update()
+
+            def many(seen: Codes, new: Codes) -> Probed:
+                return self.score.many(seen, labels, new, self.labels)
+
+            for how, probed in self._probed(many, fitted):
+                found["linear_probe_full"][how] = probed.mean
+                self._keep("linear_probe_full", how, probed.by_attribute)
         return found
 
-    def _codes(self, encoded: Encoded, how: str) -> dict[str, Tensor]:
-        return codes(self.model, encoded, how, self.config.prior_weight)
+    def _probed(self, probe: Callable[[Codes, Codes], Probed], fitted: Encoded) -> Iterator[tuple[str, Probed]]:
+        """Probes of all subsets by each way to infer; a posterior that several ways share is probed once."""
+        known: dict[Parts, Probed] = {}
+        for how in self.hows:
+            names = {",".join(s): components(how, s) for s in evaluated_subsets(self.model.letters)}
+            seen, new = (codes(self.model, x, how, self.config.prior_weight) for x in (fitted, self.tested))
+            fresh = [name for name, parts in names.items() if parts not in known]
+            probed = probe({name: seen[name] for name in fresh}, {name: new[name] for name in fresh})
+            known |= {names[name]: probed.only(name) for name in fresh}
+            yield how, Probed.joined({name: known[parts] for name, parts in names.items()})
+            self.bar.update()
 
     def _keep(self, section: str, how: str, found: dict[str, Any]) -> None:
         """Numbers of single attributes, where there are any."""
@@ -235,7 +250,12 @@ class Trial:
         """The judges of all modalities; one that is not there yet is trained in float32, as it judges many runs."""
         splits = self.train.to(CPU), self.test.to(CPU)
         with autocast(self.device, "float32"):
-            return classifiers_of(*splits, self.progress, self.config.judge_width, self.device)
+            judges = classifiers_of(*splits, self.progress, self.config.judge_width, self.device)
+        for judge in judges:
+            if self.device.type == "cpu":
+                quicken(judge.network)
+            channels_last(judge.network)
+        return judges
 
     def _coherence(self, panel: Panel, conditional: dict[str, Conditional]) -> dict[str, Any]:
         """The judges' own scores, those of conditional generations, and the tallies behind them."""

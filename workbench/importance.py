@@ -174,12 +174,6 @@ def chunk_on(device: torch.device) -> int:
     return CHUNK_ON_CUDA if device.type == "cuda" else CHUNK
 
 
-def repeated(batch: Batch, times: int) -> Batch:
-    """The batch, `times` times one after the other."""
-    values = tuple(x.expand(times, *x.shape).flatten(0, 1) for x in batch.values)
-    return Batch(values, batch.present.repeat(1, times), batch.labels.repeat(times, *[1] * (batch.labels.dim() - 1)))
-
-
 def _loss(log_weights: Float[Tensor, "K M batch"], q: Posteriors, terms: dict[str, Float[Tensor, "K M batch"]]) -> Loss:
     """Minus the bound ln mean_k w_k, averaged over the present modalities that draws come from, as the terms are."""
     count = q.present.sum(0).clamp(min=1)

@@ -26,6 +26,7 @@ EVERY_SUBSET_OF = 4  # modalities: of so many, every subset is evaluated; of mor
 ORDERS = 3  # random orders of the modalities, along which the selection grows
 ALONE = "product_alone"  # of a single modality: its posterior
 Component = tuple[str, tuple[Any, ...]]  # a fusion that gives no mixture, and the modalities whose posteriors it fuses
+Parts = tuple[Component, ...]  # of a posterior; subsets, and ways to infer, of the same parts have the same posterior
 Encoded = list[tuple[Posteriors, Tensor]]  # posteriors and labels of the items of a data set, in chunks
 
 
@@ -46,7 +47,7 @@ def evaluated_subsets(members: Sequence[Any]) -> list[tuple[Any, ...]]:
     return [tuple(members[m] for m in places) for places in sorted(chosen, key=lambda places: (len(places), places))]
 
 
-def components(how: str, subset: Sequence[Any]) -> tuple[Component, ...]:
+def components(how: str, subset: Sequence[Any]) -> Parts:
     """What the posterior of a subset is a mixture of, with equal weights: one component where it is no mixture.
 
     The dynamic prior of a single modality is its own posterior: the prior in it serves to relate several.
@@ -72,6 +73,9 @@ def component_posterior(
 
 def component_choice(model: MultimodalVAE, q: Posteriors, parts: Sequence[Component]) -> Int[Tensor, "n"]:
     """Which component of a mixture each item takes: the items are split evenly among those that they have."""
+    if q.present.all():  # the same split without comparing all items with all others
+        items = q.present.shape[1]
+        return (torch.arange(items, device=q.present.device) * 2 + 1) * len(parts) // (2 * items)
     given = [model.mask(members, q.present) for _, members in parts]
     there = torch.stack([(q.present | ~mask).all(0) for mask in given])
     return stratified_choice(mixture_weights(there))

@@ -6,7 +6,7 @@ that a shared space only is the same code.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -16,6 +16,8 @@ from workbench.data.dataset import Batch
 from workbench.distributions import Diagonal, Gaussian, Mixture, full_precision
 from workbench.fusion import fuse
 from workbench.modality import Modality, batch_of, place_of
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -169,8 +171,8 @@ class MultimodalVAE(nn.Module):
         return tuple(m.likelihood.mean(output) for m, output in zip(self.modalities, outputs, strict=True))
 
 
-def channels_last(model: MultimodalVAE) -> MultimodalVAE:
-    """The model with the kernels of its convolutions over images laid out channels last.
+def channels_last(model: Network) -> Network:
+    """A model or network with the kernels of its convolutions over images laid out channels last.
 
     `Module.to` would refuse a user's three-dimensional convolutions, whose kernels have another such layout.
     """

@@ -16,7 +16,8 @@ from torch import Tensor
 from workbench.data.attributes import PHRASES
 from workbench.data.text import decode
 from workbench.inference import double
-from workbench.metrics.representation import DRAWS, MAX_ITER, PAPER_ITEMS, few_items, standard_error
+from workbench.metrics.representation import DRAWS, PAPER_ITEMS, few_items, standard_error, standardised
+from workbench.metrics.softmax_regression import MAX_ITER
 
 TRAIN_ITEMS = 20_000  # training items, drawn at random, that the probe on many items learns from
 TOLERANCE = 1e-4  # of the gradient's largest entry, scikit-learn's default
@@ -116,11 +117,9 @@ def attribute_probe(
     An attribute that all training items have, or none, cannot be learnt: all scores are equal, and its average
     precision is its base rate. Codes are standardised, which leaves the optimum where it is.
     """
-    train, test = double(train), double(test)
-    mean, spread = train.mean(0), train.std(0, correction=0)
-    spread = torch.where(spread > 0, spread, 1.0)
-    weights, intercepts = logistic_regression((train - mean) / spread, train_labels)
-    return average_precision((test - mean) / spread @ weights + intercepts, test_labels.to(test.device))
+    train, test = standardised(train, test)
+    weights, intercepts = logistic_regression(train, train_labels)
+    return average_precision(test @ weights + intercepts, test_labels.to(test.device))
 
 
 def repeated_attribute_probe(

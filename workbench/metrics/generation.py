@@ -22,6 +22,7 @@ from workbench.inference import (
     EVERY_SUBSET_OF,
     Component,
     Encoded,
+    Parts,
     at_a_time,
     component_choice,
     component_posterior,
@@ -141,9 +142,6 @@ def _pick(parts: Sequence[Tensor], chosen: Tensor | None) -> Tensor:
     if chosen is None:
         return parts[0]
     return torch.stack([*parts])[chosen, torch.arange(len(chosen), device=chosen.device)]
-
-
-Parts = tuple[Component, ...]  # of a posterior; subsets, and ways to infer, of the same parts have the same posterior
 
 
 @torch.no_grad()

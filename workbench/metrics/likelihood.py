@@ -23,9 +23,8 @@ from workbench.data.dataset import Batch
 from workbench.distributions import Diagonal, Mixture
 from workbench.divergences import Estimate
 from workbench.fusion import mixture_of_experts
-from workbench.importance import repeated
 from workbench.inference import Component, component_posterior, components, double, evaluated_subsets, room
-from workbench.losses import masked, negative_log_likelihood, reconstruction
+from workbench.losses import masked, reconstruction
 from workbench.model import MultimodalVAE, Posteriors
 
 Subset = tuple[str, ...]  # letters of its modalities
@@ -182,6 +181,10 @@ class Pool:
     ) -> None:
         self.model, self.batch, self.q = model, batch, q or model.encode(batch)
         self.generator, self.samples = generator, samples
+        # images in the layout of what decoders write: read beside another one they take twice as long
+        self.values = [
+            x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x for x in self.batch.values
+        ]
         given = evaluated_subsets(model.letters)
         self.plan = {(how, subset): components(how, subset) for how in hows for subset in given}
         self.posterior: dict[Component, Diagonal] = {}
@@ -230,8 +233,9 @@ class Pool:
         log_p = []
         for content, styles in zip(z.split(at_a_time), style.split(at_a_time), strict=True):
             output = self.model.decode_one(j, content.flatten(0, 1), styles.flatten(0, 1))
-            nll = negative_log_likelihood(self.model, repeated(self.batch, len(content)), j, output)
-            log_p.append(-nll.view(len(content), -1))
+            x = self.values[j].repeat(len(content), *[1] * (self.values[j].dim() - 1))
+            # whole items: nothing of them needs to be masked
+            log_p.append(self.model.modalities[j].likelihood.log_prob(output, x).view(len(content), -1))
         return torch.cat(log_p), ratio
 
 

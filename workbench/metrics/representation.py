@@ -4,7 +4,6 @@ Paper's protocol (Appendix C.1.1): logistic regression without regularisation on
 estimate of high variance, so it is repeated on other batches, and the same probe trained on all items stands beside it.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,9 +11,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from workbench.inference import double
+from workbench.metrics.softmax_regression import softmax_regression
+
 PAPER_ITEMS = 256
 DRAWS = 10
-MAX_ITER = 100
 REFERENCE_C = 1.0  # the inverse L2 strength of the authors' released code
 
 
@@ -28,22 +29,27 @@ def linear_probe(
     """Test accuracy of a logistic regression on codes.
 
     `regularised` adds the reference code's L2 penalty (C = 1); the paper says none. Without a penalty the optimum is
-    the same in any coordinates, so codes are standardised to reach it sooner. ValueError on a single class.
+    the same in any coordinates, so codes are standardised to reach it sooner; separable codes have no finite optimum:
+    where the fit stops is as good as any. ValueError on a single class.
     """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import FunctionTransformer, StandardScaler
-
-    if len(train_labels.unique()) < 2:
+    classes, known = train_labels.unique(return_inverse=True)
+    if len(classes) < 2:
         raise ValueError("a linear probe needs items of at least two classes to learn from: give it more items")
-    scaler = FunctionTransformer() if regularised else StandardScaler()
-    probe = make_pipeline(scaler, LogisticRegression(C=REFERENCE_C if regularised else np.inf, max_iter=MAX_ITER))
-    with warnings.catch_warnings():
-        # separable codes have no finite optimum without a penalty: where it stops is as good as any
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        probe.fit(train.double().cpu().numpy(), train_labels.cpu().numpy())
-    return float(probe.score(test.double().cpu().numpy(), test_labels.cpu().numpy()))
+    train, test = (double(train), double(test)) if regularised else standardised(train, test)
+    penalty = 1 / (REFERENCE_C * len(train)) if regularised else 0.0
+    weights, intercepts = softmax_regression(train, known, len(classes), penalty)
+    found = classes.to(test.device)[(test @ weights + intercepts).argmax(1)]
+    return (found == test_labels.to(test.device)).double().mean().item()
+
+
+def standardised(
+    train: Float[Tensor, "n latent"], test: Float[Tensor, "k latent"]
+) -> tuple[Float[Tensor, "n latent"], Float[Tensor, "k latent"]]:
+    """Both in double precision, and in standard deviations from the mean of the first; what never varies is zero."""
+    train, test = double(train), double(test)
+    mean, spread = train.mean(0), train.std(0, correction=0)
+    spread = torch.where(spread > 0, spread, 1.0)
+    return (train - mean) / spread, (test - mean) / spread
 
 
 def probe_all(

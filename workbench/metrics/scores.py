@@ -40,6 +40,15 @@ class Probed(NamedTuple):
     error: dict[str, float]  # standard error over draws, where there were several
     by_attribute: dict[str, list[float]]  # empty for classes
 
+    def only(self, name: str) -> "Probed":
+        """The probe of one name."""
+        return Probed(*({name: part[name]} if name in part else {} for part in self))
+
+    @classmethod
+    def joined(cls, named: "Mapping[str, Probed]") -> "Probed":
+        """Probes of one name each, under other names."""
+        return cls(*({name: x for name, one in named.items() for x in one[part].values()} for part in range(3)))
+
 
 @runtime_checkable
 class Score(Protocol):
