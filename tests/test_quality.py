@@ -312,11 +312,24 @@ def test_fid_of_uncorrelated_features_has_a_closed_form(last):
     assert frechet_distance(statistics_of(other), statistics_of(one)) == pytest.approx(expected)
 
 
-def test_fid_without_pytorch_fid(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pytorch_fid.fid_score", None)
+def test_pytorch_fid_is_needed_for_inception_alone(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "pytorch_fid", None)
+    for name in ("inception", "fid_score"):
+        monkeypatch.delitem(sys.modules, f"pytorch_fid.{name}", raising=False)
     statistics = statistics_of(gaussian_features(20, 3, seed=1))
+    assert frechet_distance(statistics, statistics) < 1e-12
     with pytest.raises(DataError, match="pip install pytorch-fid"):
-        frechet_distance(statistics, statistics)
+        InceptionFeatures(tmp_path / "weights.pth")
+
+
+def test_fid_of_singular_covariances_is_that_of_pytorch_fid():
+    """More features than images, as of Inception."""
+    score = pytest.importorskip("pytorch_fid.fid_score")
+    one, other = gaussian_features(20, 40, seed=1), gaussian_features(30, 40, seed=2)
+    moments = [m for x in (one, other) for m in (x.double().numpy().mean(0), np.cov(x.double().numpy(), rowvar=False))]
+    with pytest.warns(DeprecationWarning, match="disp"):
+        expected = score.calculate_frechet_distance(*moments)
+    assert frechet_distance(statistics_of(one), statistics_of(other)) == pytest.approx(expected, rel=1e-4)
 
 
 # ------------------------------------------------------------------------------------------------------- features

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from types import ModuleType
 from typing import Protocol, runtime_checkable
 from unittest.mock import patch
 
@@ -92,17 +91,12 @@ def features_for(judge: Classifier, inception: Path | None, device: torch.device
     return InceptionFeatures(inception, device) if inception else ClassifierFeatures(judge)
 
 
-def pytorch_fid(module: str) -> ModuleType:
-    """A module of pytorch-fid, imported only when it is needed; DataError in one line when it is not installed."""
-    try:
-        return importlib.import_module(f"pytorch_fid.{module}")
-    except ImportError as error:
-        raise DataError(f"FID needs pytorch-fid ({error}): install it with `pip install pytorch-fid`") from error
-
-
 def _inception(path: Path) -> nn.Module:
     """pytorch-fid's network, which would download its weights, with those of a file."""
-    module = pytorch_fid("inception")
+    try:
+        module = importlib.import_module("pytorch_fid.inception")  # brings torchvision, which takes seconds
+    except ImportError as error:
+        raise DataError(f"Inception needs pytorch-fid ({error}): install it with `pip install pytorch-fid`") from error
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
         with patch.object(module, "load_state_dict_from_url", lambda *_, **__: weights):
