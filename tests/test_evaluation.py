@@ -7,10 +7,11 @@ from helpers import fewer_modalities, seeded, tiny_batch, tiny_model
 from workbench import evaluation, inference, paths, results
 from workbench.config import Config
 from workbench.data.dataset import Batch
+from workbench.distributions import stratified_choice
 from workbench.evaluation import asleep, evaluate_into
 from workbench.fusion import subsets
-from workbench.inference import codes, subset_posterior
-from workbench.metrics import classifiers, quality
+from workbench.inference import codes, component_choice, components, subset_posterior
+from workbench.metrics import classifiers, quality, scores
 from workbench.metrics.classifiers import Classifier
 from workbench.metrics.coherence import conditional_coherence
 from workbench.metrics.generation import Panel, judge_conditional
@@ -69,6 +70,29 @@ def test_an_evaluated_run_has_every_number(little):
     # under mixture and dynamic prior a single modality is its own posterior: the same probe
     for letter in "MST":
         assert metrics["linear_probe"]["mixture"][letter] == metrics["linear_probe"]["dynamic_prior"][letter]
+
+
+def test_a_posterior_that_two_ways_to_infer_share_is_probed_once(little, monkeypatch):
+    asked, probe_all = [], scores.probe_all
+
+    def noted(seen, *rest):
+        asked.append({*seen})
+        return probe_all(seen, *rest)
+
+    monkeypatch.setattr(scores, "probe_all", noted)
+    found = evaluation.evaluate(trained(), limit=60, progress=False, parts=["full_probe"])["linear_probe_full"]
+    assert asked == [set(), ALL, {"M,S", "M,T", "S,T", "M,S,T"}], "styles, which there are none of, and both ways"
+    assert [[*row] for row in found.values()] == 2 * [["M", "S", "T", "M,S", "M,T", "S,T", "M,S,T"]]
+
+
+@pytest.mark.parametrize("letters", ["M", "M,S", "M,S,T"])
+@pytest.mark.parametrize("items", [1, 2, 3, 10, 97])
+def test_complete_items_are_split_by_the_rule_for_all(letters, items):
+    model, parts = tiny_model(), components("mixture", letters.split(","))
+    q = model.encode(tiny_batch(items=items))
+    assert q.present.all()
+    expected = stratified_choice(torch.full((len(parts), items), 1 / len(parts)))
+    assert torch.equal(component_choice(model, q, parts), expected)
 
 
 def test_confusions_are_what_coherence_counts(little):
