@@ -181,6 +181,7 @@ REFUSED = [
     (dict(labs=LABS[:-1]), r"numbers of items \(ct has 40, labs has 39, report has 40\): give each a row for"),
     (dict(labels=[0] * 39), "there are 39 labels for 40 items: give one for every item"),
     (dict(labels=[0, None] * 20), "items 1, 3, 5, 7, 9 and 15 more have no label: give every item one, or labels=None"),
+    (dict(labels=["ill", np.nan] * 20), "items 1, 3, 5, 7, 9 and 15 more have no label: give every item one"),
     (dict(labels=np.linspace(0, 1, N)), "labels are classes, these are fractions"),
     (dict(labels=np.zeros((N, 2))), "labels of several columns is float64 of shape .* must be Boolean"),
     (dict(labs=LABS.assign(k=np.nan)), "^labs: column 'k' holds no entry in the training part, only NaN: leave it out"),

@@ -56,6 +56,8 @@ def test_missing_images():
     images = [np.full((3, 2), 7, np.uint8), None, np.zeros((3, 2), np.uint8)]
     values, present = Image.fit(images).values(images)
     assert present.tolist() == [True, False, True] and (values[1] == 0).all() and guess(images) == "image"
+    images[1] = np.nan  # what pandas has in the place of None
+    assert Image.fit(images).values(images)[1].tolist() == [True, False, True] and guess(images) == "image"
     floats = np.random.default_rng(0).random((3, 4, 5))
     floats[1] = np.nan
     assert Image.fit(floats).values(floats)[1].tolist() == [True, False, True]
@@ -106,6 +108,17 @@ def test_frames_come_back_as_frames():
     assert flat.shape == (4,) and np.allclose(flat, np.arange(4), atol=1e-6)
 
 
+def test_a_list_of_vectors_may_lack_some():
+    table = np.random.default_rng(0).normal(size=(5, 3))
+    for missing in (None, np.nan):
+        rows = [missing if i == 2 else row for i, row in enumerate(table)]
+        assert guess(rows) == "vector"
+        values, present = Vector.fit(rows).values(rows)
+        holed = np.where(np.arange(5)[:, None] == 2, np.nan, table)
+        assert present.tolist() == [True, True, False, True, True]
+        torch.testing.assert_close(values, Vector.fit(holed).values(holed)[0], equal_nan=True)
+
+
 @given(hnp.arrays(bool, st.tuples(st.integers(1, 6), st.integers(1, 3))))
 def test_yes_and_no_come_back(table):
     back = round_trip(Binary.fit(table), table)
@@ -140,6 +153,13 @@ def test_categories_come_back(one, other, data):
     assert encoding.levels[0] == tuple(sorted({*one[:count]})) and encoding.alphabet == max(map(len, encoding.levels))
     back = round_trip(encoding, frame)
     assert [[None if pd.isna(x) else x for x in row] for row in back.to_numpy().tolist()] == frame.to_numpy().tolist()
+
+
+def test_nan_in_a_list_is_no_level():
+    for strings in (["a", np.nan, "b"], [["a", "x"], [np.nan, "y"], ["b", np.nan]]):
+        encoding = Categories.fit(strings)
+        assert encoding.levels[0] == ("a", "b") and "nan" not in encoding.levels[-1]
+        assert encoding.values(strings)[0][1, 0] == -1
 
 
 def test_probabilities_of_a_column_reach_its_own_levels_alone():

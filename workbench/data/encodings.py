@@ -164,11 +164,11 @@ class Image(Encoding):
 
 
 def _images(raw: Any, size: tuple[int, int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """An array of images and which of them are there; None in a list stands for a missing one."""
+    """An array of images and which of them are there; None or NaN in a list stands for a missing one."""
     present = np.ones(len(raw), dtype=bool)
     if isinstance(raw, list | tuple):
-        present = np.array([value is not None for value in raw], dtype=bool)
-        there = [value for value in raw if value is not None]
+        present = np.array([not is_missing(value) for value in raw], dtype=bool)
+        there = [value for value in raw if not is_missing(value)]
         if not there:
             return np.zeros((len(raw), *(size or (1, 1, 1))), np.uint8), present
         array = as_array(there)

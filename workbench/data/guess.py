@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from workbench.data.raw import as_array, is_frame, is_pandas
+from workbench.data.raw import as_array, is_frame, is_missing, is_pandas
 
 
 def guess(raw: Any) -> str:
     """The kind that raw data looks like; ValueError where it looks like none, with what to do."""
     if isinstance(raw, list | tuple):
-        there = [value for value in raw if value is not None]
+        there = [value for value in raw if not is_missing(value)]
         if there and all(isinstance(value, str) for value in there):
             return "text"
         if not there or np.ndim(there[0]) >= 2:

@@ -26,11 +26,16 @@ def is_frame(raw: Any) -> bool:
 
 def is_missing(value: Any) -> bool:
     """Whether a single entry says that there is none: None, NaN, or what pandas has in their place."""
-    return value is None or type(value).__name__ in ("NAType", "NaTType") or value != value
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return not getattr(value, "ndim", 0) and value != value
 
 
 def as_array(raw: Any) -> np.ndarray:
-    """A numpy array of what is given, a view where that can be; ValueError on a list of arrays of several shapes."""
+    """A numpy array of what is given, a view where that can be; ValueError on a list of arrays of several shapes.
+
+    What is missing in a list of arrays lacks every entry, each of them None.
+    """
     if isinstance(raw, torch.Tensor):
         return raw.detach().cpu().numpy()
     if isinstance(raw, np.ndarray):
@@ -38,11 +43,15 @@ def as_array(raw: Any) -> np.ndarray:
     if is_pandas(raw):
         return raw.to_numpy()
     raw = [as_array(value) if isinstance(value, torch.Tensor) else value for value in raw]
-    sizes = {np.shape(value) for value in raw}
+    sizes = {np.shape(value) for value in raw if not is_missing(value)}
     if len(sizes) > 1:
         told = " and ".join(str(size) for size in sorted(sizes, key=str)[:SHOWN])
         raise ValueError(f"its items have several shapes, {told}: bring them to one, for example by resizing")
-    return np.asarray(raw)
+    if size := next(iter(sizes), ()):
+        raw = [np.full(size, None) if is_missing(value) else value for value in raw]
+    array = np.asarray(raw)
+    # beside strings numpy makes the string "nan" of NaN
+    return np.array(raw, dtype=object) if array.dtype.kind == "U" else array
 
 
 def length(raw: Any) -> int:
