@@ -77,6 +77,13 @@ def test_missing_patterns_are_kept():
     assert whole.train.present is None and whole.test.present is None
 
 
+def test_frames_say_by_name_what_is_present():
+    told = pd.DataFrame({"report": np.arange(N) % 3 > 0, "ct": np.arange(N) % 5 > 0})
+    train, _ = made(present=told)
+    by_name, _ = made(present={name: told[name].to_numpy() for name in told})
+    assert train.name == by_name.name and torch.equal(train.present, by_name.present)
+
+
 def test_batches_go_round_as_those_of_any_data_set():
     train = made().train
     batches = train.batches(8, CPU, torch.Generator().manual_seed(0))
@@ -210,6 +217,9 @@ REFUSED = [
     (dict(name="faces"), "name 'faces' is that of a data set that comes with the package: choose another one"),
     (dict(name="mnist-svhn"), "name 'mnist-svhn' is that of a data set"),
     (dict(labs=LABS.set_index("na"), labels=pd.Series([0] * N)), "rows of labs and labels are indexed differently"),
+    (dict(split=pd.Series(np.arange(N) > 30, LABS.index[::-1])), "rows of labs and split are indexed differently"),
+    (dict(present={"ct": pd.Series(~ABSENT, LABS.index[::-1])}), r"rows of labs and present\['ct'\] are indexed"),
+    (dict(present=pd.DataFrame({"mri": ABSENT})), "present names 'mri', which is no modality here: they are ct, labs"),
     (dict(labs=pd.concat([LABS, LABS], axis=1)), "^labs: two columns are named 'na': rename one"),
     (dict(report="abc"), "^report: str is no array: give an array, a DataFrame or a list of strings"),
     (dict(labs=LABS.assign(site="A")), "^labs: column 'na' holds numbers and column 'site' categories"),

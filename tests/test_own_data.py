@@ -396,6 +396,7 @@ def test_what_a_model_cannot_read_is_refused_in_one_line(trained):
         ({"labs": labs, "report": ["case 1"]}, "differ in their numbers of items .labs has 48, report has 1"),
         ({"labs": labs}, "items 4 have no modality at all: leave them out"),
         ({"labs": labs[:1], "L": labs[:1]}, "'labs' is given twice"),
+        ({"labs": labs[5:8], "site": given["site"][6:9]}, "the rows of labs and site are indexed differently"),
         ({}, "no modality is given"),
     ]:
         with pytest.raises(ValueError, match=message) as error:

@@ -18,7 +18,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench import paths
-from workbench.data.arrays import common_length
 from workbench.data.attributes import ATTRIBUTES
 from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.data.raw import is_pandas
@@ -62,7 +61,6 @@ def latents(
         check_encodings(model, data)
         batches, index, labels = _batches(data), None, data
     elif isinstance(data, Mapping):
-        common_length(data, None)  # frames whose rows are ordered differently are refused
         index = next((raw.index for raw in data.values() if is_pandas(raw)), None)
         batches, labels = model.batch_of(data).split(at_a_time([m.shape for m in model.modalities])), None
     else:

@@ -15,7 +15,7 @@ from workbench.data.dataset import MultimodalDataset, Splits
 from workbench.data.encodings import ABSENT, Encoding, encoding_class
 from workbench.data.guess import guess
 from workbench.data.images import SPLITS, Labels
-from workbench.data.raw import about, as_array, is_frame, is_missing, is_pandas, items_in, length, some, take
+from workbench.data.raw import about, as_array, check_rows, is_frame, is_missing, items_in, length, some, take
 from workbench.data.sources import is_known
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?")  # it becomes part of a folder's name
@@ -41,7 +41,7 @@ def from_arrays(
     """Training and test part of a data set of one's own; see `MultimodalDataset.from_arrays`."""
     kinds = kinds or {}
     check_names(name, arrays, kinds)
-    count = common_length(arrays, labels)
+    count = common_length(arrays, labels, present, split)
     told, targets = told_present(present, list(arrays), count), read_labels(labels, count)
     test = test_rows(split, targets, count, seed)
     encodings, stored, there = {}, {}, told
@@ -98,27 +98,23 @@ def check_names(name: str, arrays: Mapping[str, Any], kinds: Mapping[str, str]) 
         raise ValueError(f"kinds names {unknown[0]!r}, which is no modality here: they are {', '.join(arrays)}")
 
 
-def common_length(arrays: Mapping[str, Any], labels: Any) -> int:
+def common_length(arrays: Mapping[str, Any], labels: Any, present: Any, split: Any) -> int:
     """How many items there are; ValueError where arrays, or the rows of frames, differ in that."""
     count = items_in(arrays)
     if labels is not None and length(labels) != count:
         raise ValueError(f"there are {length(labels)} labels for {count} items: give one for every item")
-    framed = {**arrays, "labels": labels}
-    indexed = {key: raw.index for key, raw in framed.items() if is_pandas(raw)}
-    first = next(iter(indexed), "")
-    if other := [key for key, index in indexed.items() if not index.equals(indexed[first])]:
-        raise ValueError(
-            f"the rows of {first} and {other[0]} are indexed differently, so they may be of different items: bring "
-            "them into one order, or drop the index by reset_index(drop=True)"
-        )
+    told = {"present": present}
+    if isinstance(present, Mapping):
+        told = {f"present[{key!r}]": column for key, column in present.items()}
+    check_rows([*arrays.items(), ("labels", labels), *told.items(), ("split", split)])
     return count
 
 
 def told_present(present: Any, names: Sequence[str], count: int) -> np.ndarray:
-    """`present` as Boolean `[n, M]`; ValueError on other shapes, types and names."""
+    """`present` as Boolean `[n, M]`, of a frame by its columns; ValueError on other shapes, types and names."""
     if present is None:
         return np.ones((count, len(names)), dtype=bool)
-    if isinstance(present, Mapping):
+    if isinstance(present, Mapping) or is_frame(present):
         if unknown := [key for key in present if key not in names]:
             raise ValueError(f"present names {unknown[0]!r}, which is no modality here: they are {', '.join(names)}")
         columns = [np.asarray(as_array(present[key])) if key in present else np.ones(count, bool) for key in names]

@@ -3,7 +3,7 @@
 Nothing here imports pandas: a frame is known by what it can do, and made again only where one was given.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -71,7 +71,7 @@ def about(name: str) -> Iterator[None]:
 
 
 def items_in(arrays: Mapping[str, Any]) -> int:
-    """How many items arrays by the name of their modality have; ValueError where they differ in that."""
+    """How many items arrays by the name of their modality have; ValueError where they, or rows of frames, differ."""
     counts = {}
     for key, raw in arrays.items():
         with about(key):
@@ -82,7 +82,18 @@ def items_in(arrays: Mapping[str, Any]) -> int:
             f"modalities differ in their numbers of items ({told}): give each a row for every item, NaN or None where "
             "it is missing"
         )
+    check_rows(arrays.items())
     return next(iter(counts.values()))
+
+
+def check_rows(named: Iterable[tuple[str, Any]]) -> None:
+    """ValueError where frames are indexed differently: a row would be put beside that of another item."""
+    indexed = [(name, raw.index) for name, raw in named if is_pandas(raw)]
+    if other := [name for name, index in indexed[1:] if not index.equals(indexed[0][1])]:
+        raise ValueError(
+            f"the rows of {indexed[0][0]} and {other[0]} are indexed differently, so they may be of different items: "
+            "bring them into one order, or drop the index by reset_index(drop=True)"
+        )
 
 
 def take(raw: Any, rows: np.ndarray) -> Any:
