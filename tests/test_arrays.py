@@ -124,7 +124,7 @@ def test_labels():
     train, test = made(labels=["ill" if i % 3 else "well" for i in range(N)], split=np.arange(N) >= 30)
     assert train.classes == ("ill", "well") and train.labelled
     assert test.labels.tolist() == [0 if i % 3 else 1 for i in range(30, N)]
-    for classes in (np.arange(N) % 3 + 5, torch.arange(N) % 3 + 5.0, pd.Series(np.arange(N) % 3 + 5)):
+    for classes in (np.arange(N) % 3 + 5, torch.arange(N) % 3 + 5.0, pd.Series(np.arange(N) % 3 + 5, dtype=object)):
         assert made(labels=classes).train.classes == (5, 6, 7)
     attributes = pd.DataFrame({"smokes": np.arange(N) % 2 == 0, "male": np.arange(N) % 3 == 0})
     found = made(labels=attributes).train
@@ -189,8 +189,11 @@ REFUSED = [
     (dict(labels=[0] * 39), "there are 39 labels for 40 items: give one for every item"),
     (dict(labels=[0, None] * 20), "items 1, 3, 5, 7, 9 and 15 more have no label: give every item one, or labels=None"),
     (dict(labels=["ill", np.nan] * 20), "items 1, 3, 5, 7, 9 and 15 more have no label: give every item one"),
-    (dict(labels=np.linspace(0, 1, N)), "labels are classes, these are fractions"),
-    (dict(labels=np.zeros((N, 2))), "labels of several columns is float64 of shape .* must be Boolean"),
+    (dict(labels=np.linspace(0, 1, N)), "labels are classes, 0.02.* is none: give whole numbers or strings"),
+    (dict(labels=pd.Series([0, 1.5] * 20, dtype=object)), "labels are classes, 1.5 is none"),
+    (dict(labels=[0.0, np.inf] * 20), "labels are classes, inf is none"),
+    (dict(labels=pd.Series(pd.date_range("2020-01-01", periods=N))), r"labels are classes, .*2020, 1, 1.* is none"),
+    (dict(labels=np.zeros((N, 2))), r"labels of several columns .* Boolean, not float64 of shape \(40, 2\): give"),
     (dict(labs=LABS.assign(k=np.nan)), "^labs: column 'k' holds no entry in the training part, only NaN: leave it out"),
     (dict(labs=LABS * np.nan), "^labs: is absent in every item of the training part: leave this modality out"),
     (dict(present={"ct": ABSENT}), "^ct: is absent in every item of the training part"),

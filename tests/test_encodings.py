@@ -168,6 +168,8 @@ def test_probabilities_of_a_column_reach_its_own_levels_alone():
     assert encoding.original(probabilities).to_numpy().tolist() == [["m", "C"]]
     as_integers = Categories.fit(np.array([[3], [1], [3]]))
     assert as_integers.original(torch.tensor([[1], [0]])).dtype == np.int64
+    of_numpy = Categories.fit(pd.Series([np.int64(3), None, np.int16(1), np.True_], dtype=object))
+    assert of_numpy.levels == ((1, 3),), "numbers of numpy are numbers in a column of objects"
 
 
 # ---------------------------------------------------------------------------------------------------------------- text
@@ -248,6 +250,8 @@ REFUSED = [
     (lambda: Categories.fit(SITES).values(pd.DataFrame({"site": [3]})), "column 'site' holds the level 3 in row 0"),
     (lambda: Categories.fit(pd.DataFrame({"site": ["A", 3]})), "column 'site' mixes strings and numbers"),
     (lambda: Categories.fit(np.array([0.5])), "holds 0.5: levels are strings or whole numbers"),
+    (lambda: Categories.fit(np.array([1, np.inf])), "holds inf: levels are strings or whole numbers"),
+    (lambda: Categories.fit(pd.DataFrame({"id": [10**20, 1]})), "'id' holds 1000.*: levels are strings or whole num"),
     (lambda: Categories.fit(SITES.assign(x=None)), "column 'x' holds no entry in the training part: leave it out"),
     (lambda: Text.fit([None, None]), "is absent in every item of the training part"),
     (lambda: Text.fit(["a", 3]), "item 1 is 3, no string"),

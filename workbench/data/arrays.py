@@ -15,7 +15,7 @@ from workbench.data.dataset import MultimodalDataset, Splits
 from workbench.data.encodings import ABSENT, Encoding, encoding_class
 from workbench.data.guess import guess
 from workbench.data.images import SPLITS, Labels
-from workbench.data.raw import about, as_array, check_rows, is_frame, is_missing, items_in, length, some, take
+from workbench.data.raw import about, as_array, check_rows, is_frame, is_missing, is_whole, items_in, length, some, take
 from workbench.data.sources import is_known
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?")  # it becomes part of a folder's name
@@ -140,15 +140,19 @@ def read_labels(labels: Any, count: int) -> Targets:
         return Targets(torch.zeros(count, dtype=torch.long), False, None)
     array = as_array(labels)
     if array.ndim == 2:
-        _check_boolean(array, array.shape, "labels of several columns")
+        if array.dtype != bool:
+            raise ValueError(
+                f"labels of several columns are attributes and must be Boolean, not {array.dtype} of shape "
+                f"{array.shape}: give classes in one column, such as frame['class']"
+            )
         names = tuple(map(str, labels.columns)) if is_frame(labels) else tuple(map(str, range(array.shape[1])))
         return Targets(torch.from_numpy(array.copy()), True, names)
     values = array.tolist()
     if missing := [i for i, value in enumerate(values) if is_missing(value)]:
         raise ValueError(f"items {some(missing)} have no label: give every item one, or labels=None")
-    if array.dtype.kind == "f" and not (array == np.floor(array)).all():
-        raise ValueError("labels are classes, these are fractions: give whole numbers or strings")
     strings = any(isinstance(value, str) for value in values)
+    if not strings and (odd := [value for value in values if not is_whole(value)]):
+        raise ValueError(f"labels are classes, {odd[0]!r} is none: give whole numbers or strings")
     names, codes = np.unique([str(v) for v in values] if strings else [int(v) for v in values], return_inverse=True)
     return Targets(torch.from_numpy(codes.astype(np.int64)), True, tuple(names.tolist()))
 

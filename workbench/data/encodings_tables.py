@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from workbench.data.encodings import ABSENT, Encoding, Present, tokens_of_means
-from workbench.data.raw import Layout, Name, as_array, columns_of, is_missing, layout_of, numbers
+from workbench.data.raw import Layout, Name, as_array, columns_of, is_missing, is_whole, layout_of, numbers
 
 Level = str | int
 
@@ -242,7 +242,7 @@ def _entries(column: Any, told: str) -> tuple[np.ndarray, np.ndarray]:
     strings = sum(isinstance(value, str) for value in found)
     if 0 < strings < len(found):
         raise ValueError(f"{told} mixes strings and numbers: make all of them strings")
-    if not strings and (odd := [v for v in found if not isinstance(v, int | float) or v != int(v)]):
+    if not strings and (odd := [value for value in found if not is_whole(value)]):
         raise ValueError(f"{told} holds {odd[0]!r}: levels are strings or whole numbers")
     entries = np.zeros(len(values), dtype=np.array(found, dtype=str).dtype if strings else np.int64)
     entries[there] = found

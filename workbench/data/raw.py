@@ -28,7 +28,16 @@ def is_missing(value: Any) -> bool:
     """Whether a single entry says that there is none: None, NaN, or what pandas has in their place."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
-    return not getattr(value, "ndim", 0) and value != value
+    return not getattr(value, "ndim", 0) and bool(value != value)
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a single entry is a whole number that an int64 holds, whatever its type."""
+    try:
+        whole = int(value)
+    except (TypeError, ValueError, OverflowError):  # a date, a word, infinity
+        return False
+    return abs(whole) < 2**63 and bool(whole == value)
 
 
 def as_array(raw: Any) -> np.ndarray:
