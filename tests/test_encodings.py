@@ -280,7 +280,14 @@ REFUSED = [
         lambda: guess(SITES.assign(age=3)),
         "column 'age' holds numbers and column 'site' categories: make two modalities",
     ),
-    (lambda: guess(pd.DataFrame({"day": pd.to_datetime(["2020-01-01"])})), "it holds times: give numbers"),
+    (lambda: guess(pd.DataFrame({"day": pd.to_datetime(["2020-01-01"])})), "column 'day' holds times: give num"),
+    (lambda: Vector.fit(np.array(["2020-01-01"], "datetime64[ns]")), "it holds times: give numbers"),
+    (lambda: Vector.fit(pd.DataFrame({"a": [1, "1", "<2"]})), "column 'a' holds '<2', which is no number"),
+    (lambda: Vector.fit(np.array([1 + 1j])), r"it holds \(1\+1j\), which is no number"),
+    (lambda: Vector.fit([b"ab", b"c"]), "it holds b'ab', which is no number"),
+    (lambda: Vector.fit(pd.DataFrame({"a": [10**400, 1]})), "column 'a' holds 1000.*, which is no number"),
+    (lambda: Vector.fit(pd.Series([np.zeros(3), None], name="ecg")), "column 'ecg' holds entries of several values: "),
+    (lambda: Vector.fit(pd.DataFrame({"a": [[1, 2], [3, 4]]})), "column 'a' holds entries of several values"),
 ]
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.data.raw import as_array, is_frame, is_missing, is_pandas
+from workbench.data.raw import TIMES, as_array, is_frame, is_missing, is_pandas
 
 
 def guess(raw: Any) -> str:
@@ -27,13 +27,13 @@ def guess(raw: Any) -> str:
 
 
 def guess_table(raw: Any) -> str:
-    """The kind of a table by the types of its columns; ValueError on several kinds, or times."""
+    """The kind of a table by the types of its columns; ValueError, by column, on several kinds or times."""
     if not is_pandas(raw):
         array = as_array(raw)
         of_strings = array.dtype.kind == "U" or (array.dtype.kind == "O" and _holds_strings(array.ravel().tolist()))
-        return ("text" if array.ndim == 1 else "categories") if of_strings else _kind(array)
+        return ("text" if array.ndim == 1 else "categories") if of_strings else _kind(array, "it")
     columns = {name: raw.iloc[:, k] for k, name in enumerate(raw.columns)} if is_frame(raw) else {raw.name: raw}
-    kinds = {name: _kind(column) for name, column in columns.items()}
+    kinds = {name: _kind(column, f"column {name!r}") for name, column in columns.items()}
     numeric = {"vector", "binary"}
     if {*kinds.values()} <= numeric:
         return "binary" if {*kinds.values()} == {"binary"} else "vector"
@@ -46,10 +46,10 @@ def guess_table(raw: Any) -> str:
     return "categories"
 
 
-def _kind(column: Any) -> str:
+def _kind(column: Any, told: str) -> str:
     kind = column.dtype.kind
     if kind in "mM":
-        raise ValueError("it holds times: give numbers, such as days since a first day")
+        raise ValueError(f"{told} {TIMES}")
     if kind == "b":
         return "binary"
     strings = kind in "OU" and (

@@ -12,6 +12,7 @@ import torch
 
 Name = str | int  # of a column
 SHOWN = 5  # indices in a message
+TIMES = "holds times: give numbers, such as days since a first day"
 
 
 def is_pandas(raw: Any) -> bool:
@@ -208,16 +209,26 @@ def numbers(raw: Any, layout: Layout, size: int) -> np.ndarray:
 
 
 def _floats(column: Any, told: str) -> np.ndarray:
+    if column.dtype.kind in "mM":
+        raise ValueError(f"{told} {TIMES}")
     if is_pandas(column):
         column = column.to_numpy(dtype=object, na_value=np.nan) if column.dtype.kind not in "fiub" else column
     column = np.asarray(column)
     if column.dtype.kind in "fiub":
         return column.astype(np.float64)
     values = [np.nan if is_missing(value) else value for value in column.tolist()]
-    try:
+    if not (odd := [value for value in values if not _is_number(value)]):
         return np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        odd = next(value for value in values if isinstance(value, str) or not np.isscalar(value))
-        raise ValueError(
-            f"{told} holds {odd!r}, which is no number: make a modality of kind 'categories' or 'text' of it"
-        ) from None
+    if isinstance(odd[0], list | tuple) or getattr(odd[0], "ndim", 0):
+        raise ValueError(f"{told} holds entries of several values: give them as a list, by tolist(), or in columns")
+    raise ValueError(
+        f"{told} holds {odd[0]!r}, which is no number: make a modality of kind 'categories' or 'text' of it"
+    )
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a single entry can be read as a number; an array never is one."""
+    try:
+        return not getattr(value, "ndim", 0) and isinstance(float(value), float)
+    except (TypeError, ValueError, OverflowError):
+        return False
