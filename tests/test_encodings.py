@@ -236,6 +236,8 @@ REFUSED = [
     (lambda: Vector.fit(np.full((3, 2), np.nan)), "is absent in every item of the training part"),
     (lambda: Vector.fit(np.array([[1.0, 2.0], [3.0, -np.inf]])), "column 1 holds infinite values: put NaN"),
     (lambda: Vector.fit(pd.DataFrame({"sex": ["f", "m"]})), "column 'sex' holds 'f', which is no number"),
+    (lambda: Vector.fit(np.array([1e200, -1e200])), "it holds 1e.200 in row 0, too large to be squared: take"),
+    (lambda: Vector.fit(TRAINED).values(TRAINED.assign(b=1e60)), "'b' holds 1e.60 in row 0, too far from the training"),
     (lambda: Vector.fit(np.zeros((3, 2, 2))), r"an array of shape \(3, 2, 2\) is no table"),
     (lambda: Vector.fit(pd.DataFrame(np.zeros((2, 2)), columns=["a", "a"])), "two columns are named 'a': rename one"),
     (lambda: Vector.fit(TRAINED).values(TRAINED[["a"]]), "lacks 'b': give the columns of the training"),
