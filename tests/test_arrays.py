@@ -1,5 +1,6 @@
 """Data sets from a user's own arrays: splits, labels, what is missing, names, and what is refused."""
 
+import inspect
 import sys
 
 import numpy as np
@@ -8,10 +9,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 from sklearn.preprocessing import StandardScaler
 
 from workbench import MultimodalDataset
 from workbench.data.dataset import Splits
+from workbench.data.raw import items_in
 
 N = 40
 CPU = torch.device("cpu")
@@ -116,6 +119,8 @@ def test_other_splits():
     words = np.where(np.arange(N) < 30, "train", "test")
     one, other, third = made(split=words), made(split=words.tolist()), made(split=pd.Series(words == "test"))
     assert [len(part) for part in one] == [30, 10] and one.train.name == other.train.name == third.train.name
+    drawn = made(split=np.float32(0.25))
+    assert [len(part) for part in drawn] == [30, 10], "numbers of numpy are numbers"
     everything = MultimodalDataset.from_arrays({"x": np.arange(5.0)}, split=np.zeros(5, dtype=bool))
     assert [len(part) for part in everything] == [5, 0]
 
@@ -225,6 +230,15 @@ REFUSED = [
     (dict(present=pd.DataFrame({"mri": ABSENT})), "present names 'mri', which is no modality here: they are ct, labs"),
     (dict(labs=pd.concat([LABS, LABS], axis=1)), "^labs: two columns are named 'na': rename one"),
     (dict(report="abc"), "^report: str is no array: give an array, a DataFrame or a list of strings"),
+    (dict(labs={"na": [1.0], "k": [2.0]}), "^labs: dict is no array: give an array, a DataFrame or a list of strings"),
+    (dict(labs={*range(N)}), "^labs: set is no array"),
+    (dict(labs=csr_array(LABS.fillna(0))), "^labs: csr_array is sparse: make it dense, by toarray"),
+    (dict(labs=torch.eye(N).to_sparse()), "^labs: Tensor is sparse: make it dense"),
+    (dict(labels=(i for i in range(N))), "^labels: generator is no array: give an array"),
+    (dict(split=None), "^split: NoneType is no array"),
+    (dict(split=np.float32(1.5)), "split 1.5 is no share of the items for testing"),
+    (dict(present=True), "^present: bool is no array"),
+    (dict(present={"ct": True}), r"^present\['ct'\]: bool is no array"),
     (dict(labs=LABS.assign(site="A")), "^labs: column 'na' holds numbers and column 'site' categories"),
 ]  # fmt: skip
 
@@ -240,6 +254,9 @@ def test_names_of_modalities():
     for odd in ({}, {"": [1.0]}, {"a,b": [1.0]}):
         with pytest.raises(ValueError, match=r"no modality is given|needs a name without a comma"):
             MultimodalDataset.from_arrays(odd)
+    for odd in (LABS, CT, None):  # past the tests' own check of types, which users do without
+        with pytest.raises(ValueError, match=r"(DataFrame|ndarray|NoneType) does not name its modalities: give"):
+            inspect.unwrap(items_in)(odd)
     with pytest.raises(ValueError, match="site: column 0 holds the level 'D' in row 5"):
         table = np.array([["A"], ["B"], ["A"], ["B"], ["A"], ["D"]])
         MultimodalDataset.from_arrays({"site": table}, split=np.arange(6) > 3)

@@ -90,6 +90,13 @@ def test_measurements_are_standardised_as_scikit_learn_does_and_come_back(table)
     assert (np.nan_to_num(np.abs(back - table)) <= 1e-6 * np.nan_to_num(spread) + 1e-12).all()
 
 
+def test_half_precision_is_read():
+    table = torch.arange(6.0).view(3, 2)
+    for half in (torch.float16, torch.bfloat16):
+        given = table.to(half).requires_grad_()
+        assert guess(given) == "vector" and torch.equal(*(Vector.fit(x).values(x)[0] for x in (given, table)))
+
+
 def test_a_column_that_never_varies_keeps_its_scale():
     encoding = Vector.fit(np.array([[0.1, 1.0], [0.1, 3.0], [0.1, np.nan]]))
     assert encoding.scale == (1.0, 1.0) and encoding.mean[1] == 2.0

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,8 +41,8 @@ def from_arrays(
 ) -> Splits:
     """Training and test part of a data set of one's own; see `MultimodalDataset.from_arrays`."""
     kinds = kinds or {}
-    check_names(name, arrays, kinds)
     count = common_length(arrays, labels, present, split)
+    check_names(name, arrays, kinds)
     told, targets = told_present(present, list(arrays), count), read_labels(labels, count)
     test = test_rows(split, targets, count, seed)
     encodings, stored, there = {}, {}, told
@@ -90,8 +91,6 @@ def check_names(name: str, arrays: Mapping[str, Any], kinds: Mapping[str, str]) 
         raise ValueError(f"name {name!r} becomes part of a folder's: use small letters, digits, '-' and '_' in it")
     if is_known(name) or is_known(name.partition("-")[0]):
         raise ValueError(f"name {name!r} is that of a data set that comes with the package: choose another one")
-    if not arrays:
-        raise ValueError("no modality is given: name at least one array, as in {'labs': table}")
     if odd := [key for key in arrays if not isinstance(key, str) or not key or "," in key]:
         raise ValueError(f"modality {odd[0]!r} needs a name without a comma: rename it")
     if unknown := [key for key in kinds if key not in arrays]:
@@ -101,8 +100,11 @@ def check_names(name: str, arrays: Mapping[str, Any], kinds: Mapping[str, str]) 
 def common_length(arrays: Mapping[str, Any], labels: Any, present: Any, split: Any) -> int:
     """How many items there are; ValueError where arrays, or the rows of frames, differ in that."""
     count = items_in(arrays)
-    if labels is not None and length(labels) != count:
-        raise ValueError(f"there are {length(labels)} labels for {count} items: give one for every item")
+    if labels is not None:
+        with about("labels"):
+            given = length(labels)
+        if given != count:
+            raise ValueError(f"there are {given} labels for {count} items: give one for every item")
     told = {"present": present}
     if isinstance(present, Mapping):
         told = {f"present[{key!r}]": column for key, column in present.items()}
@@ -117,11 +119,16 @@ def told_present(present: Any, names: Sequence[str], count: int) -> np.ndarray:
     if isinstance(present, Mapping) or is_frame(present):
         if unknown := [key for key in present if key not in names]:
             raise ValueError(f"present names {unknown[0]!r}, which is no modality here: they are {', '.join(names)}")
-        columns = [np.asarray(as_array(present[key])) if key in present else np.ones(count, bool) for key in names]
-        for key, column in zip(names, columns, strict=True):
-            _check_boolean(column, (count,), f"present[{key!r}]")
-        return np.stack(columns, axis=1)
-    table = as_array(present)
+        table = np.ones((count, len(names)), dtype=bool)
+        for m, key in enumerate(names):
+            if key in present:
+                with about(told := f"present[{key!r}]"):
+                    column = as_array(present[key])
+                _check_boolean(column, (count,), told)
+                table[:, m] = column
+        return table
+    with about("present"):
+        table = as_array(present)
     _check_boolean(table, (count, len(names)), "present")
     return table.copy()
 
@@ -162,7 +169,12 @@ def test_rows(split: Any, targets: Targets, count: int, seed: int) -> np.ndarray
 
     ValueError on an impossible split, or one that leaves fewer than 2 items to train on.
     """
-    rows = _drawn(split, targets, count, seed) if isinstance(split, int | float) else _told(as_array(split), count)
+    if isinstance(split, Real):
+        rows = _drawn(split.item() if isinstance(split, np.generic) else split, targets, count, seed)
+    else:
+        with about("split"):
+            array = as_array(split)
+        rows = _told(array, count)
     if (left := int((~rows).sum())) < 2:
         raise ValueError(
             f"{left} of {count} items {'is' if left == 1 else 'are'} left to train on: at least 2 are needed"

@@ -3,7 +3,7 @@
 Nothing here imports pandas: a frame is known by what it can do, and made again only where one was given.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -47,11 +47,14 @@ def as_array(raw: Any) -> np.ndarray:
     What is missing in a list of arrays lacks every entry, each of them None.
     """
     if isinstance(raw, torch.Tensor):
-        return raw.detach().cpu().numpy()
+        raw = raw.detach().cpu()
+        return (raw.float() if raw.dtype == torch.bfloat16 else raw).numpy()  # numpy knows no bfloat16
     if isinstance(raw, np.ndarray):
         return raw
     if is_pandas(raw):
         return raw.to_numpy()
+    if not isinstance(raw, Iterable):
+        raise ValueError(f"{type(raw).__name__} is no array")
     raw = [as_array(value) if isinstance(value, torch.Tensor) else value for value in raw]
     sizes = {np.shape(value) for value in raw if not is_missing(value)}
     if len(sizes) > 1:
@@ -66,7 +69,10 @@ def as_array(raw: Any) -> np.ndarray:
 
 def length(raw: Any) -> int:
     """Items of raw data; ValueError on what has none."""
-    if isinstance(raw, str) or not hasattr(raw, "__len__") or (hasattr(raw, "ndim") and raw.ndim == 0):
+    if hasattr(raw, "toarray") or (isinstance(raw, torch.Tensor) and raw.layout != torch.strided):
+        raise ValueError(f"{type(raw).__name__} is sparse: make it dense, by toarray() or to_dense()")
+    unordered = isinstance(raw, str | Mapping | Set) or not hasattr(raw, "__len__")
+    if unordered or (hasattr(raw, "ndim") and raw.ndim == 0):
         raise ValueError(f"{type(raw).__name__} is no array: give an array, a DataFrame or a list of strings")
     return len(raw)
 
@@ -82,6 +88,10 @@ def about(name: str) -> Iterator[None]:
 
 def items_in(arrays: Mapping[str, Any]) -> int:
     """How many items arrays by the name of their modality have; ValueError where they, or rows of frames, differ."""
+    if not isinstance(arrays, Mapping):
+        raise ValueError(f"{type(arrays).__name__} does not name its modalities: give arrays as in {{'labs': table}}")
+    if not arrays:
+        raise ValueError("no modality is given: name at least one array, as in {'labs': table}")
     counts = {}
     for key, raw in arrays.items():
         with about(key):
