@@ -64,6 +64,13 @@ def test_missing_images():
     np.testing.assert_allclose(round_trip(Image.fit(floats), floats), floats, rtol=1e-6)
 
 
+def test_what_is_taken_back_to_units_is_left_as_it_was():
+    present, values = torch.tensor([True, False]), torch.rand(2, 1, 3, 4, dtype=torch.float64)
+    kept_values = values.clone()
+    back = Image.fit(np.zeros((2, 3, 4))).original(values, present)
+    assert np.isnan(back[1]).all() and torch.equal(values, kept_values)
+
+
 def test_a_trained_size_is_read_in_any_layout():
     encoding = Image.fit(np.zeros((2, 3, 5, 6), np.uint8))
     last = np.random.default_rng(0).integers(0, 256, (4, 5, 6, 3), dtype=np.uint8)
@@ -263,6 +270,7 @@ REFUSED = [
     (lambda: Categories.fit(pd.DataFrame({"id": [10**20, 1]})), "'id' holds 1000.*: levels are strings or whole num"),
     (lambda: Categories.fit(SITES.assign(x=None)), "column 'x' holds no entry in the training part: leave it out"),
     (lambda: Text.fit([None, None]), "is absent in every item of the training part"),
+    (lambda: Text.fit(pd.DataFrame({"report": ["a", "b"]})), "texts stand in one column: give it alone, as in frame"),
     (lambda: Text.fit(["a", 3]), "item 1 is 3, no string"),
     (
         lambda: Text.fit(["ab"]).values(["a", "abc"]),
@@ -277,6 +285,8 @@ REFUSED = [
     ),
     (lambda: Image.fit(np.full((2, 3, 3), 200.0)), "these run from 200 to 200: divide by 255"),
     (lambda: Image.fit(np.full((2, 3, 3), -1.0)), r"these run from -1 to -1: use \(x - low\) / \(high - low\)"),
+    (lambda: Image.fit(np.zeros((2, 0, 3))), r"images of shape \(0, 3\) have no pixels: leave this modality out"),
+    (lambda: Image.fit(np.array([[[np.inf, 0.5]]])), "some images have pixels that are infinite: fill them"),
     (lambda: Image.fit(np.zeros((2, 3, 3), np.int64)), "images are int64: give uint8 in 0..255, or floats"),
     (lambda: Image.fit(np.zeros((2, 2, 3, 5), np.uint8)), r"items of shape \(2, 3, 5\) are no images"),
     (lambda: Image.fit(np.array([[[np.nan, 0.5]]])), "some images have pixels that are NaN and others: fill them"),

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from workbench.data.raw import as_array, is_missing
+from workbench.data.raw import as_array, is_frame, is_missing
 from workbench.data.text import ALPHABET
 
 ENCODINGS: dict[str, type["Encoding"]] = {}  # by kind
@@ -154,7 +154,7 @@ class Image(Encoding):
 
     def original(self, values: Tensor, present: Present | None = None) -> np.ndarray:
         """Images as they were given: layout, type and range."""
-        array = values.detach().cpu().double().numpy()
+        array = values.detach().cpu().double().numpy().copy()
         if self.dtype == "uint8":
             array = np.rint(array.clip(0, 1) * 255)
         elif present is not None:
@@ -177,6 +177,8 @@ def _images(raw: Any, size: tuple[int, int, int] | None = None) -> tuple[np.ndar
         array = filled
     else:
         array = as_array(raw)
+    if 0 in array.shape[1:]:
+        raise ValueError(f"images of shape {array.shape[1:]} have no pixels: leave this modality out")
     if array.dtype.kind == "f":
         missing = np.isnan(array).reshape(len(array), -1)
         present = present & ~missing.all(1) if missing.shape[1] else present
@@ -196,6 +198,8 @@ def _check_range(array: np.ndarray, missing: np.ndarray, present: np.ndarray) ->
     if not present.any():
         return
     low, high = np.nanmin(array), np.nanmax(array)
+    if np.isinf([low, high]).any():
+        raise ValueError("some images have pixels that are infinite: fill them, or make all of an image NaN")
     if low < 0 or high > 1:
         cure = "divide by 255" if low >= 0 and 1 < high <= 255 else "use (x - low) / (high - low)"
         raise ValueError(
@@ -293,6 +297,8 @@ def _cut(string: str, most: int = 30) -> str:
 
 
 def _strings(raw: Any) -> list[str | None]:
+    if is_frame(raw):
+        raise ValueError("texts stand in one column: give it alone, as in frame['report']")
     values = raw.tolist() if hasattr(raw, "tolist") else list(raw)
     strings = [None if is_missing(value) else value for value in values]
     if odd := [i for i, value in enumerate(strings) if not isinstance(value, str | None)]:
