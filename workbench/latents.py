@@ -147,11 +147,12 @@ def _label_columns(data: MultimodalDataset, labels: Tensor) -> Columns:
     return {f"label_{name}": labels[:, k] for k, name in enumerate(names)}
 
 
-def write(table: "pandas.DataFrame", path: Path) -> Path:
+def write(table: "pandas.DataFrame", path: str | Path) -> Path:
     """Write a table as CSV or parquet, by the path's ending, whole or not at all.
 
     Raises ValueError on another ending, and on parquet where pyarrow is missing.
     """
+    path = Path(path).expanduser()
     if path.suffix not in (".csv", ".parquet"):
         raise ValueError(f"{path} is neither .csv nor .parquet: choose one of these endings")
     if path.suffix == ".parquet":

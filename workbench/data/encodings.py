@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from workbench.data.raw import as_array, is_frame, is_missing
+from workbench.data.raw import as_array, is_missing, strings_of
 from workbench.data.text import ALPHABET
 
 ENCODINGS: dict[str, type["Encoding"]] = {}  # by kind
@@ -238,7 +238,7 @@ class Text(Encoding):
     @classmethod
     def fit(cls, raw: Any) -> "Text":
         """The longest string's length."""
-        strings = _strings(raw)
+        strings = strings_of(raw)
         if all(string is None for string in strings):
             raise ValueError(ABSENT)
         return cls(max(1, *(len(string or "") for string in strings)))
@@ -255,7 +255,7 @@ class Text(Encoding):
 
     def stored(self, raw: Any) -> tuple[Tensor, Present]:
         """Tokens as uint8 `[n, length]`; of a missing string those of an empty one."""
-        strings = _strings(raw)
+        strings = strings_of(raw)
         present = torch.tensor([string is not None for string in strings], dtype=torch.bool)
         if long := [i for i, string in enumerate(strings) if string is not None and len(string) > self.length]:
             told = strings[long[0]]
@@ -294,13 +294,3 @@ for _character in ALPHABET:
 
 def _cut(string: str, most: int = 30) -> str:
     return string if len(string) <= most else f"{string[:most]}..."
-
-
-def _strings(raw: Any) -> list[str | None]:
-    if is_frame(raw):
-        raise ValueError("texts stand in one column: give it alone, as in frame['report']")
-    values = raw.tolist() if hasattr(raw, "tolist") else list(raw)
-    strings = [None if is_missing(value) else value for value in values]
-    if odd := [i for i, value in enumerate(strings) if not isinstance(value, str | None)]:
-        raise ValueError(f"item {odd[0]} is {strings[odd[0]]!r}, no string: give a list of strings, None where missing")
-    return strings

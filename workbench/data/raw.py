@@ -242,3 +242,14 @@ def _is_number(value: Any) -> bool:
         return not getattr(value, "ndim", 0) and isinstance(float(value), float)
     except (TypeError, ValueError, OverflowError):
         return False
+
+
+def strings_of(raw: Any) -> list[str | None]:
+    """Texts as strings, None where one is missing; ValueError on what is no string."""
+    if is_frame(raw):
+        raise ValueError("texts stand in one column: give it alone, as in frame['report']")
+    values = raw.tolist() if hasattr(raw, "tolist") else list(raw)
+    strings = [None if is_missing(value) else value for value in values]
+    if odd := [i for i, value in enumerate(strings) if not isinstance(value, str | None)]:
+        raise ValueError(f"item {odd[0]} is {strings[odd[0]]!r}, no string: give a list of strings, None where missing")
+    return strings
