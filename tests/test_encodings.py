@@ -216,6 +216,7 @@ def test_kinds_are_guessed():
     }
     assert [(kind, i) for kind, raws in cases.items() for i, raw in enumerate(raws) if guess(raw) != kind] == []
     assert guess(pd.Series([1.0, None], dtype=object)) == "vector", "numbers are numbers in a column of objects"
+    assert guess(pd.DataFrame({"smokes": [True, None, False]})) == guess([True, None]) == "binary", "so are yes and no"
 
 
 def test_the_package_s_own_data_are_read_by_encodings_too(tiny_root):

@@ -56,7 +56,11 @@ def _kind(column: Any, told: str) -> str:
         str(column.dtype) == "category"
         or _holds_strings(column.ravel().tolist() if isinstance(column, np.ndarray) else column.tolist())
     )
-    return "categories" if strings else "vector"
+    if strings or kind != "O":
+        return "categories" if strings else "vector"
+    # True and False stay so beside None, which makes a column of objects of them
+    there = [value for value in column.tolist() if not is_missing(value)]
+    return "binary" if there and all(isinstance(value, bool | np.bool_) for value in there) else "vector"
 
 
 def _holds_strings(values: list[Any]) -> bool:
