@@ -257,6 +257,8 @@ def test_names_of_modalities():
     for odd in (LABS, CT, None):  # past the tests' own check of types, which users do without
         with pytest.raises(ValueError, match=r"(DataFrame|ndarray|NoneType) does not name its modalities: give"):
             inspect.unwrap(items_in)(odd)
+    with pytest.raises(ValueError, match="two modalities cannot be told apart by the name 'L': rename one"):
+        MultimodalDataset.from_arrays({"labs": LABS, "L": LABS})
     with pytest.raises(ValueError, match="site: column 0 holds the level 'D' in row 5"):
         table = np.array([["A"], ["B"], ["A"], ["B"], ["A"], ["D"]])
         MultimodalDataset.from_arrays({"site": table}, split=np.arange(6) > 3)

@@ -16,6 +16,7 @@ from workbench.data.dataset import MultimodalDataset, Splits
 from workbench.data.encodings import ABSENT, Encoding, encoding_class
 from workbench.data.guess import guess
 from workbench.data.images import SPLITS, Labels
+from workbench.data.letters import letters_of
 from workbench.data.raw import about, as_array, check_rows, is_frame, is_missing, is_whole, items_in, length, some, take
 from workbench.data.sources import is_known
 
@@ -93,6 +94,7 @@ def check_names(name: str, arrays: Mapping[str, Any], kinds: Mapping[str, str]) 
         raise ValueError(f"name {name!r} is that of a data set that comes with the package: choose another one")
     if odd := [key for key in arrays if not isinstance(key, str) or not key or "," in key]:
         raise ValueError(f"modality {odd[0]!r} needs a name without a comma: rename it")
+    letters_of(list(arrays))  # which must tell them apart
     if unknown := [key for key in kinds if key not in arrays]:
         raise ValueError(f"kinds names {unknown[0]!r}, which is no modality here: they are {', '.join(arrays)}")
 
