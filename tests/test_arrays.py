@@ -1,5 +1,6 @@
 """Data sets from a user's own arrays: splits, labels, what is missing, names, and what is refused."""
 
+import inspect
 import sys
 
 import numpy as np
@@ -8,10 +9,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 from sklearn.preprocessing import StandardScaler
 
 from workbench import MultimodalDataset
 from workbench.data.dataset import Splits
+from workbench.data.raw import items_in
 
 N = 40
 CPU = torch.device("cpu")
@@ -77,6 +80,13 @@ def test_missing_patterns_are_kept():
     assert whole.train.present is None and whole.test.present is None
 
 
+def test_frames_say_by_name_what_is_present():
+    told = pd.DataFrame({"report": np.arange(N) % 3 > 0, "ct": np.arange(N) % 5 > 0})
+    train, _ = made(present=told)
+    by_name, _ = made(present={name: told[name].to_numpy() for name in told})
+    assert train.name == by_name.name and torch.equal(train.present, by_name.present)
+
+
 def test_batches_go_round_as_those_of_any_data_set():
     train = made().train
     batches = train.batches(8, CPU, torch.Generator().manual_seed(0))
@@ -109,6 +119,8 @@ def test_other_splits():
     words = np.where(np.arange(N) < 30, "train", "test")
     one, other, third = made(split=words), made(split=words.tolist()), made(split=pd.Series(words == "test"))
     assert [len(part) for part in one] == [30, 10] and one.train.name == other.train.name == third.train.name
+    drawn = made(split=np.float32(0.25))
+    assert [len(part) for part in drawn] == [30, 10], "numbers of numpy are numbers"
     everything = MultimodalDataset.from_arrays({"x": np.arange(5.0)}, split=np.zeros(5, dtype=bool))
     assert [len(part) for part in everything] == [5, 0]
 
@@ -117,7 +129,7 @@ def test_labels():
     train, test = made(labels=["ill" if i % 3 else "well" for i in range(N)], split=np.arange(N) >= 30)
     assert train.classes == ("ill", "well") and train.labelled
     assert test.labels.tolist() == [0 if i % 3 else 1 for i in range(30, N)]
-    for classes in (np.arange(N) % 3 + 5, torch.arange(N) % 3 + 5.0, pd.Series(np.arange(N) % 3 + 5)):
+    for classes in (np.arange(N) % 3 + 5, torch.arange(N) % 3 + 5.0, pd.Series(np.arange(N) % 3 + 5, dtype=object)):
         assert made(labels=classes).train.classes == (5, 6, 7)
     attributes = pd.DataFrame({"smokes": np.arange(N) % 2 == 0, "male": np.arange(N) % 3 == 0})
     found = made(labels=attributes).train
@@ -181,8 +193,12 @@ REFUSED = [
     (dict(labs=LABS[:-1]), r"numbers of items \(ct has 40, labs has 39, report has 40\): give each a row for"),
     (dict(labels=[0] * 39), "there are 39 labels for 40 items: give one for every item"),
     (dict(labels=[0, None] * 20), "items 1, 3, 5, 7, 9 and 15 more have no label: give every item one, or labels=None"),
-    (dict(labels=np.linspace(0, 1, N)), "labels are classes, these are fractions"),
-    (dict(labels=np.zeros((N, 2))), "labels of several columns is float64 of shape .* must be Boolean"),
+    (dict(labels=["ill", np.nan] * 20), "items 1, 3, 5, 7, 9 and 15 more have no label: give every item one"),
+    (dict(labels=np.linspace(0, 1, N)), "labels are classes, 0.02.* is none: give whole numbers or strings"),
+    (dict(labels=pd.Series([0, 1.5] * 20, dtype=object)), "labels are classes, 1.5 is none"),
+    (dict(labels=[0.0, np.inf] * 20), "labels are classes, inf is none"),
+    (dict(labels=pd.Series(pd.date_range("2020-01-01", periods=N))), r"labels are classes, .*2020, 1, 1.* is none"),
+    (dict(labels=np.zeros((N, 2))), r"labels of several columns .* Boolean, not float64 of shape \(40, 2\): give"),
     (dict(labs=LABS.assign(k=np.nan)), "^labs: column 'k' holds no entry in the training part, only NaN: leave it out"),
     (dict(labs=LABS * np.nan), "^labs: is absent in every item of the training part: leave this modality out"),
     (dict(present={"ct": ABSENT}), "^ct: is absent in every item of the training part"),
@@ -209,8 +225,20 @@ REFUSED = [
     (dict(name="faces"), "name 'faces' is that of a data set that comes with the package: choose another one"),
     (dict(name="mnist-svhn"), "name 'mnist-svhn' is that of a data set"),
     (dict(labs=LABS.set_index("na"), labels=pd.Series([0] * N)), "rows of labs and labels are indexed differently"),
+    (dict(split=pd.Series(np.arange(N) > 30, LABS.index[::-1])), "rows of labs and split are indexed differently"),
+    (dict(present={"ct": pd.Series(~ABSENT, LABS.index[::-1])}), r"rows of labs and present\['ct'\] are indexed"),
+    (dict(present=pd.DataFrame({"mri": ABSENT})), "present names 'mri', which is no modality here: they are ct, labs"),
     (dict(labs=pd.concat([LABS, LABS], axis=1)), "^labs: two columns are named 'na': rename one"),
     (dict(report="abc"), "^report: str is no array: give an array, a DataFrame or a list of strings"),
+    (dict(labs={"na": [1.0], "k": [2.0]}), "^labs: dict is no array: give an array, a DataFrame or a list of strings"),
+    (dict(labs={*range(N)}), "^labs: set is no array"),
+    (dict(labs=csr_array(LABS.fillna(0))), "^labs: csr_array is sparse: make it dense, by toarray"),
+    (dict(labs=torch.eye(N).to_sparse()), "^labs: Tensor is sparse: make it dense"),
+    (dict(labels=(i for i in range(N))), "^labels: generator is no array: give an array"),
+    (dict(split=None), "^split: NoneType is no array"),
+    (dict(split=np.float32(1.5)), "split 1.5 is no share of the items for testing"),
+    (dict(present=True), "^present: bool is no array"),
+    (dict(present={"ct": True}), r"^present\['ct'\]: bool is no array"),
     (dict(labs=LABS.assign(site="A")), "^labs: column 'na' holds numbers and column 'site' categories"),
 ]  # fmt: skip
 
@@ -226,6 +254,11 @@ def test_names_of_modalities():
     for odd in ({}, {"": [1.0]}, {"a,b": [1.0]}):
         with pytest.raises(ValueError, match=r"no modality is given|needs a name without a comma"):
             MultimodalDataset.from_arrays(odd)
+    for odd in (LABS, CT, None):  # past the tests' own check of types, which users do without
+        with pytest.raises(ValueError, match=r"(DataFrame|ndarray|NoneType) does not name its modalities: give"):
+            inspect.unwrap(items_in)(odd)
+    with pytest.raises(ValueError, match="two modalities cannot be told apart by the name 'L': rename one"):
+        MultimodalDataset.from_arrays({"labs": LABS, "L": LABS})
     with pytest.raises(ValueError, match="site: column 0 holds the level 'D' in row 5"):
         table = np.array([["A"], ["B"], ["A"], ["B"], ["A"], ["D"]])
         MultimodalDataset.from_arrays({"site": table}, split=np.arange(6) > 3)

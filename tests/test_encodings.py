@@ -56,10 +56,19 @@ def test_missing_images():
     images = [np.full((3, 2), 7, np.uint8), None, np.zeros((3, 2), np.uint8)]
     values, present = Image.fit(images).values(images)
     assert present.tolist() == [True, False, True] and (values[1] == 0).all() and guess(images) == "image"
+    images[1] = np.nan  # what pandas has in the place of None
+    assert Image.fit(images).values(images)[1].tolist() == [True, False, True] and guess(images) == "image"
     floats = np.random.default_rng(0).random((3, 4, 5))
     floats[1] = np.nan
     assert Image.fit(floats).values(floats)[1].tolist() == [True, False, True]
     np.testing.assert_allclose(round_trip(Image.fit(floats), floats), floats, rtol=1e-6)
+
+
+def test_what_is_taken_back_to_units_is_left_as_it_was():
+    present, values = torch.tensor([True, False]), torch.rand(2, 1, 3, 4, dtype=torch.float64)
+    kept_values = values.clone()
+    back = Image.fit(np.zeros((2, 3, 4))).original(values, present)
+    assert np.isnan(back[1]).all() and torch.equal(values, kept_values)
 
 
 def test_a_trained_size_is_read_in_any_layout():
@@ -88,6 +97,13 @@ def test_measurements_are_standardised_as_scikit_learn_does_and_come_back(table)
     assert (np.nan_to_num(np.abs(back - table)) <= 1e-6 * np.nan_to_num(spread) + 1e-12).all()
 
 
+def test_half_precision_is_read():
+    table = torch.arange(6.0).view(3, 2)
+    for half in (torch.float16, torch.bfloat16):
+        given = table.to(half).requires_grad_()
+        assert guess(given) == "vector" and torch.equal(*(Vector.fit(x).values(x)[0] for x in (given, table)))
+
+
 def test_a_column_that_never_varies_keeps_its_scale():
     encoding = Vector.fit(np.array([[0.1, 1.0], [0.1, 3.0], [0.1, np.nan]]))
     assert encoding.scale == (1.0, 1.0) and encoding.mean[1] == 2.0
@@ -104,6 +120,17 @@ def test_frames_come_back_as_frames():
     pd.testing.assert_series_equal(series, frame["age"], atol=1e-6)
     flat = round_trip(Vector.fit(np.arange(4)), np.arange(4))
     assert flat.shape == (4,) and np.allclose(flat, np.arange(4), atol=1e-6)
+
+
+def test_a_list_of_vectors_may_lack_some():
+    table = np.random.default_rng(0).normal(size=(5, 3))
+    for missing in (None, np.nan):
+        rows = [missing if i == 2 else row for i, row in enumerate(table)]
+        assert guess(rows) == "vector"
+        values, present = Vector.fit(rows).values(rows)
+        holed = np.where(np.arange(5)[:, None] == 2, np.nan, table)
+        assert present.tolist() == [True, True, False, True, True]
+        torch.testing.assert_close(values, Vector.fit(holed).values(holed)[0], equal_nan=True)
 
 
 @given(hnp.arrays(bool, st.tuples(st.integers(1, 6), st.integers(1, 3))))
@@ -142,12 +169,21 @@ def test_categories_come_back(one, other, data):
     assert [[None if pd.isna(x) else x for x in row] for row in back.to_numpy().tolist()] == frame.to_numpy().tolist()
 
 
+def test_nan_in_a_list_is_no_level():
+    for strings in (["a", np.nan, "b"], [["a", "x"], [np.nan, "y"], ["b", np.nan]]):
+        encoding = Categories.fit(strings)
+        assert encoding.levels[0] == ("a", "b") and "nan" not in encoding.levels[-1]
+        assert encoding.values(strings)[0][1, 0] == -1
+
+
 def test_probabilities_of_a_column_reach_its_own_levels_alone():
     encoding = Categories.fit(pd.DataFrame({"sex": ["f", "m", "f"], "site": ["A", "B", "C"]}))
     probabilities = torch.tensor([[[0.1, 0.2, 0.7], [0.1, 0.2, 0.7]]])
     assert encoding.original(probabilities).to_numpy().tolist() == [["m", "C"]]
     as_integers = Categories.fit(np.array([[3], [1], [3]]))
     assert as_integers.original(torch.tensor([[1], [0]])).dtype == np.int64
+    of_numpy = Categories.fit(pd.Series([np.int64(3), None, np.int16(1), np.True_], dtype=object))
+    assert of_numpy.levels == ((1, 3),), "numbers of numpy are numbers in a column of objects"
 
 
 # ---------------------------------------------------------------------------------------------------------------- text
@@ -180,6 +216,7 @@ def test_kinds_are_guessed():
     }
     assert [(kind, i) for kind, raws in cases.items() for i, raw in enumerate(raws) if guess(raw) != kind] == []
     assert guess(pd.Series([1.0, None], dtype=object)) == "vector", "numbers are numbers in a column of objects"
+    assert guess(pd.DataFrame({"smokes": [True, None, False]})) == guess([True, None]) == "binary", "so are yes and no"
 
 
 def test_the_package_s_own_data_are_read_by_encodings_too(tiny_root):
@@ -214,6 +251,8 @@ REFUSED = [
     (lambda: Vector.fit(np.full((3, 2), np.nan)), "is absent in every item of the training part"),
     (lambda: Vector.fit(np.array([[1.0, 2.0], [3.0, -np.inf]])), "column 1 holds infinite values: put NaN"),
     (lambda: Vector.fit(pd.DataFrame({"sex": ["f", "m"]})), "column 'sex' holds 'f', which is no number"),
+    (lambda: Vector.fit(np.array([1e200, -1e200])), "it holds 1e.200 in row 0, too large to be squared: take"),
+    (lambda: Vector.fit(TRAINED).values(TRAINED.assign(b=1e60)), "'b' holds 1e.60 in row 0, too far from the training"),
     (lambda: Vector.fit(np.zeros((3, 2, 2))), r"an array of shape \(3, 2, 2\) is no table"),
     (lambda: Vector.fit(pd.DataFrame(np.zeros((2, 2)), columns=["a", "a"])), "two columns are named 'a': rename one"),
     (lambda: Vector.fit(TRAINED).values(TRAINED[["a"]]), "lacks 'b': give the columns of the training"),
@@ -228,8 +267,11 @@ REFUSED = [
     (lambda: Categories.fit(SITES).values(pd.DataFrame({"site": [3]})), "column 'site' holds the level 3 in row 0"),
     (lambda: Categories.fit(pd.DataFrame({"site": ["A", 3]})), "column 'site' mixes strings and numbers"),
     (lambda: Categories.fit(np.array([0.5])), "holds 0.5: levels are strings or whole numbers"),
+    (lambda: Categories.fit(np.array([1, np.inf])), "holds inf: levels are strings or whole numbers"),
+    (lambda: Categories.fit(pd.DataFrame({"id": [10**20, 1]})), "'id' holds 1000.*: levels are strings or whole num"),
     (lambda: Categories.fit(SITES.assign(x=None)), "column 'x' holds no entry in the training part: leave it out"),
     (lambda: Text.fit([None, None]), "is absent in every item of the training part"),
+    (lambda: Text.fit(pd.DataFrame({"report": ["a", "b"]})), "texts stand in one column: give it alone, as in frame"),
     (lambda: Text.fit(["a", 3]), "item 1 is 3, no string"),
     (
         lambda: Text.fit(["ab"]).values(["a", "abc"]),
@@ -244,6 +286,8 @@ REFUSED = [
     ),
     (lambda: Image.fit(np.full((2, 3, 3), 200.0)), "these run from 200 to 200: divide by 255"),
     (lambda: Image.fit(np.full((2, 3, 3), -1.0)), r"these run from -1 to -1: use \(x - low\) / \(high - low\)"),
+    (lambda: Image.fit(np.zeros((2, 0, 3))), r"images of shape \(0, 3\) have no pixels: leave this modality out"),
+    (lambda: Image.fit(np.array([[[np.inf, 0.5]]])), "some images have pixels that are infinite: fill them"),
     (lambda: Image.fit(np.zeros((2, 3, 3), np.int64)), "images are int64: give uint8 in 0..255, or floats"),
     (lambda: Image.fit(np.zeros((2, 2, 3, 5), np.uint8)), r"items of shape \(2, 3, 5\) are no images"),
     (lambda: Image.fit(np.array([[[np.nan, 0.5]]])), "some images have pixels that are NaN and others: fill them"),
@@ -256,7 +300,14 @@ REFUSED = [
         lambda: guess(SITES.assign(age=3)),
         "column 'age' holds numbers and column 'site' categories: make two modalities",
     ),
-    (lambda: guess(pd.DataFrame({"day": pd.to_datetime(["2020-01-01"])})), "it holds times: give numbers"),
+    (lambda: guess(pd.DataFrame({"day": pd.to_datetime(["2020-01-01"])})), "column 'day' holds times: give num"),
+    (lambda: Vector.fit(np.array(["2020-01-01"], "datetime64[ns]")), "it holds times: give numbers"),
+    (lambda: Vector.fit(pd.DataFrame({"a": [1, "1", "<2"]})), "column 'a' holds '<2', which is no number"),
+    (lambda: Vector.fit(np.array([1 + 1j])), r"it holds \(1\+1j\), which is no number"),
+    (lambda: Vector.fit([b"ab", b"c"]), "it holds b'ab', which is no number"),
+    (lambda: Vector.fit(pd.DataFrame({"a": [10**400, 1]})), "column 'a' holds 1000.*, which is no number"),
+    (lambda: Vector.fit(pd.Series([np.zeros(3), None], name="ecg")), "column 'ecg' holds entries of several values: "),
+    (lambda: Vector.fit(pd.DataFrame({"a": [[1, 2], [3, 4]]})), "column 'a' holds entries of several values"),
 ]
 
 

@@ -264,6 +264,15 @@ def test_guesses_are_those_of_scikit_learn():
         np.testing.assert_allclose(found[name, "c"].mean(0), back, rtol=1e-9)
 
 
+def test_columns_of_frames_go_by_their_names():
+    train, test = ({name: pd.DataFrame(t, columns=list("xyz")) for name, t in x.items()} for x in with_holes())
+    turned = test | {"a": test["a"][["z", "x", "y"]]}
+    one, other = (baselines(train, given, ["c"], 40, names=["regression"]) for given in (test, turned))
+    assert np.array_equal(one["regression", "c"], other["regression", "c"])
+    with pytest.raises(ValueError, match="columns are x, y: give those of the training items"):
+        baselines(train, test | {"a": test["a"][["x", "y"]]}, ["c"])
+
+
 def test_iterative_draws_have_the_mean_of_scikit_learns_own():
     train, test = with_holes()
     found = baselines(train, test, ["a", "c"], draws=400, names=["iterative"], rounds=20)["iterative", "c"]

@@ -127,7 +127,7 @@ def test_data_of_others_is_refused(trained):
 def test_csv_can_be_read_back(trained, tmp_path):
     run, data = trained
     table = latents(run, data.test)
-    assert write(table, tmp_path / "latents.csv") == tmp_path / "latents.csv"
+    assert write(table, str(tmp_path / "latents.csv")) == tmp_path / "latents.csv"
     read = pandas.read_csv(tmp_path / "latents.csv", index_col="item")
     pandas.testing.assert_frame_equal(read, table, check_dtype=False, check_names=False)
     assert [path.name for path in tmp_path.iterdir()] == ["latents.csv"]

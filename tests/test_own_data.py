@@ -17,6 +17,7 @@ from torch import nn
 
 import workbench
 from workbench import Config, MultimodalDataset, Run, evaluate, fit, modalities_of
+from workbench.data.missing import rows_of
 from workbench.evaluation import evaluate_into
 from workbench.likelihoods import LIKELIHOODS, Laplace
 from workbench.modality import OWN
@@ -396,6 +397,7 @@ def test_what_a_model_cannot_read_is_refused_in_one_line(trained):
         ({"labs": labs, "report": ["case 1"]}, "differ in their numbers of items .labs has 48, report has 1"),
         ({"labs": labs}, "items 4 have no modality at all: leave them out"),
         ({"labs": labs[:1], "L": labs[:1]}, "'labs' is given twice"),
+        ({"labs": labs[5:8], "site": given["site"][6:9]}, "the rows of labs and site are indexed differently"),
         ({}, "no modality is given"),
     ]:
         with pytest.raises(ValueError, match=message) as error:
@@ -438,13 +440,15 @@ def test_evaluation_of_what_the_data_allows(tmp_path):
     table[::7] = np.nan
     table[::3, 0] = np.nan
     splits = MultimodalDataset.from_arrays({"a": table, "b": np.arange(60.0)}, labels, split=0.4, name="ward")
-    run = fit(config_of(splits.train, steps=20), tmp_path, data=splits.train, progress=False)
+    run = fit(config_of(splits.train, steps=20), str(tmp_path), data=splits.train, progress=False)
     metrics = evaluate_into(run, progress=False, data=splits)
     assert metrics["test_items"] == 24 and {"rate", "linear_probe", "linear_probe_full"} <= metrics.keys()
     assert not {"coherence", "quality"} & metrics.keys() and "NaN" not in json.dumps(metrics)
     complete = int(splits.test.present.all(1).sum())
     assert metrics["log_likelihood"]["items"] == complete < 24
     assert run.metrics["evaluated_with"]["parts"] == ["latent", "probe", "full_probe", "likelihood"]
+    with pytest.raises(ValueError, match=r"the test part of ward-.* has no items: give one that has some"):
+        evaluate(run, data=(splits.train, rows_of(splits.test, torch.zeros(24, dtype=torch.bool))))
     for part in ("coherence", "quality"):
         with pytest.raises(ValueError, match=rf"the part '{part}' needs judges, .*, which ward-.* lacks: leave it out"):
             evaluate(run, data=splits, parts=[part])

@@ -79,6 +79,8 @@ def parts_of(
         return check_parts(PARTS if parts is None else parts)
     if odd := [split.name for split in data if split.name != run.config.data]:
         raise ValueError(f"the run in {run.folder} was trained on {run.config.data!r}, but {odd[0]!r} is given")
+    if not len(data[1]):
+        raise ValueError(f"the test part of {run.config.data} has no items: give one that has some")
     missing = {part: "labels" for part in NEEDS_LABELS if not data[0].labelled}
     missing |= {part: "judges, classifiers of the package's own data" for part in NEEDS_JUDGES if data[0].own}
     if data[1].present is not None and not data[1].present.all(1).any():

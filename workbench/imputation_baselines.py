@@ -23,6 +23,8 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold
 from sklearn.preprocessing import StandardScaler
 
+from workbench.data.raw import is_frame
+
 FOLDS = 5  # of the cross-validation
 ROUNDS = 10  # of the iterative imputation: scikit-learn's default
 PENALTIES = np.logspace(-3, 3, 13)  # of the ridge regression, which chooses by leaving one out
@@ -44,6 +46,7 @@ class Tables:
         columns = {name: slice(*ends[k : k + 2]) for k, name in enumerate(train)}
         count = len(next(iter(arrays.values())))
         blank = {name: np.full((count, np.shape(table)[1]), np.nan) for name, table in train.items()}
+        arrays = {name: in_order(table, train[name]) for name, table in arrays.items()}
         learnt, rows = (np.hstack([np.asarray(t, float) for t in x.values()]) for x in (train, blank | {**arrays}))
         scaler = StandardScaler().fit(learnt)
         return cls(columns, scaler, scaler.transform(learnt), scaler.transform(rows))
@@ -58,6 +61,15 @@ class Tables:
         """Standardised values of a target in its user's units."""
         chosen = self.columns[target]
         return values * self.scaler.scale_[chosen] + self.scaler.mean_[chosen]
+
+
+def in_order(table: Any, train: Any) -> Any:
+    """A frame with its columns in the order of another; ValueError where they are not the same."""
+    if not (is_frame(table) and is_frame(train)):
+        return table
+    if {*table.columns} != {*train.columns}:
+        raise ValueError(f"columns are {', '.join(map(str, table.columns))}: give those of the training items")
+    return table[list(train.columns)]
 
 
 Guess = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # training items, items, mask -> [items, target]

@@ -18,7 +18,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench import paths
-from workbench.data.arrays import common_length
 from workbench.data.attributes import ATTRIBUTES
 from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.data.raw import is_pandas
@@ -62,7 +61,6 @@ def latents(
         check_encodings(model, data)
         batches, index, labels = _batches(data), None, data
     elif isinstance(data, Mapping):
-        common_length(data, None)  # frames whose rows are ordered differently are refused
         index = next((raw.index for raw in data.values() if is_pandas(raw)), None)
         batches, labels = model.batch_of(data).split(at_a_time([m.shape for m in model.modalities])), None
     else:
@@ -149,11 +147,12 @@ def _label_columns(data: MultimodalDataset, labels: Tensor) -> Columns:
     return {f"label_{name}": labels[:, k] for k, name in enumerate(names)}
 
 
-def write(table: "pandas.DataFrame", path: Path) -> Path:
+def write(table: "pandas.DataFrame", path: str | Path) -> Path:
     """Write a table as CSV or parquet, by the path's ending, whole or not at all.
 
     Raises ValueError on another ending, and on parquet where pyarrow is missing.
     """
+    path = Path(path).expanduser()
     if path.suffix not in (".csv", ".parquet"):
         raise ValueError(f"{path} is neither .csv nor .parquet: choose one of these endings")
     if path.suffix == ".parquet":

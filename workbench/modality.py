@@ -200,8 +200,6 @@ def batch_of(modalities: Sequence[Modality], arrays: Mapping[str, Any]) -> Batch
 
     Labels are zeros. Raises ValueError, in one sentence, on what cannot be read and on items that have nothing.
     """
-    if not arrays:
-        raise ValueError("no modality is given: name at least one array, as in {'labs': table}")
     count, read = items_in(arrays), {}
     for name, raw in arrays.items():
         m = place_of(modalities, name)

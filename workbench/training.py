@@ -50,7 +50,7 @@ def pick_device(name: str = "auto") -> torch.device:
 
 def fit(
     config: Config,
-    folder: Path | None = None,
+    folder: str | Path | None = None,
     data: MultimodalDataset | None = None,
     progress: bool = True,
     command: str | None = None,
@@ -69,7 +69,7 @@ def fit(
     device = pick_device(config.device)
     check_data(config, data, modalities)
     chosen = None if modalities is None else modality_file.to_json(data, modalities)
-    folder = folder or runs.run_folder(config, modalities=chosen)
+    folder = Path(folder).expanduser() if folder else runs.run_folder(config, modalities=chosen)
     with joined() as world:
         device = world.place(device)
         if data is None and not world.of_first(lambda: Run(folder).trained):

@@ -7,7 +7,7 @@ It takes scikit-learn 1.6 or newer.
 """
 
 import sys
-from operator import index
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -121,6 +121,8 @@ class MultimodalTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         """The places of each group's columns; ValueError unless every column is in one group."""
         if self.groups is None:
             return {"table": np.arange(count)}
+        if not isinstance(self.groups, Mapping) or not all(map(np.iterable, self.groups.values())):
+            raise ValueError("groups must be lists of columns by name, as in {'blood': ['na', 'k']}")
         found = {name: [self._place(column, count) for column in columns] for name, columns in self.groups.items()}
         if empty := [name for name, places in found.items() if not places]:
             raise ValueError(f"the group {empty[0]!r} has no columns: leave it out")
@@ -135,15 +137,16 @@ class MultimodalTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         names = getattr(self, "feature_names_in_", None)
         return f"column {place}" if names is None else f"column {names[place]!r}"
 
-    def _place(self, column: int | str, count: int) -> int:
+    def _place(self, column: Any, count: int) -> int:
         """Where a column stands, by its name or its place."""
         names = list(getattr(self, "feature_names_in_", ()))
         if isinstance(column, str) and column in names:
             return names.index(column)
-        if isinstance(column, str) or not -count <= column < count:
+        a_place = isinstance(column, int | np.integer) and not isinstance(column, bool)
+        if not (a_place and -count <= column < count):
             told = f"columns are {', '.join(names)}" if names else f"columns are 0 to {count - 1}, and have no names"
             raise ValueError(f"groups names the column {column!r}, which X does not have: its {told}")
-        return index(column) % count
+        return int(column) % count
 
     @torch.no_grad()
     def _encoded(self, X: np.ndarray) -> np.ndarray:

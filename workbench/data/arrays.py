@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,8 @@ from workbench.data.dataset import MultimodalDataset, Splits
 from workbench.data.encodings import ABSENT, Encoding, encoding_class
 from workbench.data.guess import guess
 from workbench.data.images import SPLITS, Labels
-from workbench.data.raw import about, as_array, is_frame, is_missing, is_pandas, items_in, length, some, take
+from workbench.data.letters import letters_of
+from workbench.data.raw import about, as_array, check_rows, is_frame, is_missing, is_whole, items_in, length, some, take
 from workbench.data.sources import is_known
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?")  # it becomes part of a folder's name
@@ -40,8 +42,8 @@ def from_arrays(
 ) -> Splits:
     """Training and test part of a data set of one's own; see `MultimodalDataset.from_arrays`."""
     kinds = kinds or {}
+    count = common_length(arrays, labels, present, split)
     check_names(name, arrays, kinds)
-    count = common_length(arrays, labels)
     told, targets = told_present(present, list(arrays), count), read_labels(labels, count)
     test = test_rows(split, targets, count, seed)
     encodings, stored, there = {}, {}, told
@@ -90,42 +92,45 @@ def check_names(name: str, arrays: Mapping[str, Any], kinds: Mapping[str, str]) 
         raise ValueError(f"name {name!r} becomes part of a folder's: use small letters, digits, '-' and '_' in it")
     if is_known(name) or is_known(name.partition("-")[0]):
         raise ValueError(f"name {name!r} is that of a data set that comes with the package: choose another one")
-    if not arrays:
-        raise ValueError("no modality is given: name at least one array, as in {'labs': table}")
     if odd := [key for key in arrays if not isinstance(key, str) or not key or "," in key]:
         raise ValueError(f"modality {odd[0]!r} needs a name without a comma: rename it")
+    letters_of(list(arrays))  # which must tell them apart
     if unknown := [key for key in kinds if key not in arrays]:
         raise ValueError(f"kinds names {unknown[0]!r}, which is no modality here: they are {', '.join(arrays)}")
 
 
-def common_length(arrays: Mapping[str, Any], labels: Any) -> int:
+def common_length(arrays: Mapping[str, Any], labels: Any, present: Any, split: Any) -> int:
     """How many items there are; ValueError where arrays, or the rows of frames, differ in that."""
     count = items_in(arrays)
-    if labels is not None and length(labels) != count:
-        raise ValueError(f"there are {length(labels)} labels for {count} items: give one for every item")
-    framed = {**arrays, "labels": labels}
-    indexed = {key: raw.index for key, raw in framed.items() if is_pandas(raw)}
-    first = next(iter(indexed), "")
-    if other := [key for key, index in indexed.items() if not index.equals(indexed[first])]:
-        raise ValueError(
-            f"the rows of {first} and {other[0]} are indexed differently, so they may be of different items: bring "
-            "them into one order, or drop the index by reset_index(drop=True)"
-        )
+    if labels is not None:
+        with about("labels"):
+            given = length(labels)
+        if given != count:
+            raise ValueError(f"there are {given} labels for {count} items: give one for every item")
+    told = {"present": present}
+    if isinstance(present, Mapping):
+        told = {f"present[{key!r}]": column for key, column in present.items()}
+    check_rows([*arrays.items(), ("labels", labels), *told.items(), ("split", split)])
     return count
 
 
 def told_present(present: Any, names: Sequence[str], count: int) -> np.ndarray:
-    """`present` as Boolean `[n, M]`; ValueError on other shapes, types and names."""
+    """`present` as Boolean `[n, M]`, of a frame by its columns; ValueError on other shapes, types and names."""
     if present is None:
         return np.ones((count, len(names)), dtype=bool)
-    if isinstance(present, Mapping):
+    if isinstance(present, Mapping) or is_frame(present):
         if unknown := [key for key in present if key not in names]:
             raise ValueError(f"present names {unknown[0]!r}, which is no modality here: they are {', '.join(names)}")
-        columns = [np.asarray(as_array(present[key])) if key in present else np.ones(count, bool) for key in names]
-        for key, column in zip(names, columns, strict=True):
-            _check_boolean(column, (count,), f"present[{key!r}]")
-        return np.stack(columns, axis=1)
-    table = as_array(present)
+        table = np.ones((count, len(names)), dtype=bool)
+        for m, key in enumerate(names):
+            if key in present:
+                with about(told := f"present[{key!r}]"):
+                    column = as_array(present[key])
+                _check_boolean(column, (count,), told)
+                table[:, m] = column
+        return table
+    with about("present"):
+        table = as_array(present)
     _check_boolean(table, (count, len(names)), "present")
     return table.copy()
 
@@ -144,15 +149,19 @@ def read_labels(labels: Any, count: int) -> Targets:
         return Targets(torch.zeros(count, dtype=torch.long), False, None)
     array = as_array(labels)
     if array.ndim == 2:
-        _check_boolean(array, array.shape, "labels of several columns")
+        if array.dtype != bool:
+            raise ValueError(
+                f"labels of several columns are attributes and must be Boolean, not {array.dtype} of shape "
+                f"{array.shape}: give classes in one column, such as frame['class']"
+            )
         names = tuple(map(str, labels.columns)) if is_frame(labels) else tuple(map(str, range(array.shape[1])))
         return Targets(torch.from_numpy(array.copy()), True, names)
     values = array.tolist()
     if missing := [i for i, value in enumerate(values) if is_missing(value)]:
         raise ValueError(f"items {some(missing)} have no label: give every item one, or labels=None")
-    if array.dtype.kind == "f" and not (array == np.floor(array)).all():
-        raise ValueError("labels are classes, these are fractions: give whole numbers or strings")
     strings = any(isinstance(value, str) for value in values)
+    if not strings and (odd := [value for value in values if not is_whole(value)]):
+        raise ValueError(f"labels are classes, {odd[0]!r} is none: give whole numbers or strings")
     names, codes = np.unique([str(v) for v in values] if strings else [int(v) for v in values], return_inverse=True)
     return Targets(torch.from_numpy(codes.astype(np.int64)), True, tuple(names.tolist()))
 
@@ -162,7 +171,12 @@ def test_rows(split: Any, targets: Targets, count: int, seed: int) -> np.ndarray
 
     ValueError on an impossible split, or one that leaves fewer than 2 items to train on.
     """
-    rows = _drawn(split, targets, count, seed) if isinstance(split, int | float) else _told(as_array(split), count)
+    if isinstance(split, Real):
+        rows = _drawn(split.item() if isinstance(split, np.generic) else split, targets, count, seed)
+    else:
+        with about("split"):
+            array = as_array(split)
+        rows = _told(array, count)
     if (left := int((~rows).sum())) < 2:
         raise ValueError(
             f"{left} of {count} items {'is' if left == 1 else 'are'} left to train on: at least 2 are needed"

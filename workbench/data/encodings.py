@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from workbench.data.raw import as_array, is_missing
+from workbench.data.raw import as_array, is_missing, strings_of
 from workbench.data.text import ALPHABET
 
 ENCODINGS: dict[str, type["Encoding"]] = {}  # by kind
@@ -154,7 +154,7 @@ class Image(Encoding):
 
     def original(self, values: Tensor, present: Present | None = None) -> np.ndarray:
         """Images as they were given: layout, type and range."""
-        array = values.detach().cpu().double().numpy()
+        array = values.detach().cpu().double().numpy().copy()
         if self.dtype == "uint8":
             array = np.rint(array.clip(0, 1) * 255)
         elif present is not None:
@@ -164,11 +164,11 @@ class Image(Encoding):
 
 
 def _images(raw: Any, size: tuple[int, int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """An array of images and which of them are there; None in a list stands for a missing one."""
+    """An array of images and which of them are there; None or NaN in a list stands for a missing one."""
     present = np.ones(len(raw), dtype=bool)
     if isinstance(raw, list | tuple):
-        present = np.array([value is not None for value in raw], dtype=bool)
-        there = [value for value in raw if value is not None]
+        present = np.array([not is_missing(value) for value in raw], dtype=bool)
+        there = [value for value in raw if not is_missing(value)]
         if not there:
             return np.zeros((len(raw), *(size or (1, 1, 1))), np.uint8), present
         array = as_array(there)
@@ -177,6 +177,8 @@ def _images(raw: Any, size: tuple[int, int, int] | None = None) -> tuple[np.ndar
         array = filled
     else:
         array = as_array(raw)
+    if 0 in array.shape[1:]:
+        raise ValueError(f"images of shape {array.shape[1:]} have no pixels: leave this modality out")
     if array.dtype.kind == "f":
         missing = np.isnan(array).reshape(len(array), -1)
         present = present & ~missing.all(1) if missing.shape[1] else present
@@ -196,6 +198,8 @@ def _check_range(array: np.ndarray, missing: np.ndarray, present: np.ndarray) ->
     if not present.any():
         return
     low, high = np.nanmin(array), np.nanmax(array)
+    if np.isinf([low, high]).any():
+        raise ValueError("some images have pixels that are infinite: fill them, or make all of an image NaN")
     if low < 0 or high > 1:
         cure = "divide by 255" if low >= 0 and 1 < high <= 255 else "use (x - low) / (high - low)"
         raise ValueError(
@@ -234,7 +238,7 @@ class Text(Encoding):
     @classmethod
     def fit(cls, raw: Any) -> "Text":
         """The longest string's length."""
-        strings = _strings(raw)
+        strings = strings_of(raw)
         if all(string is None for string in strings):
             raise ValueError(ABSENT)
         return cls(max(1, *(len(string or "") for string in strings)))
@@ -251,7 +255,7 @@ class Text(Encoding):
 
     def stored(self, raw: Any) -> tuple[Tensor, Present]:
         """Tokens as uint8 `[n, length]`; of a missing string those of an empty one."""
-        strings = _strings(raw)
+        strings = strings_of(raw)
         present = torch.tensor([string is not None for string in strings], dtype=torch.bool)
         if long := [i for i, string in enumerate(strings) if string is not None and len(string) > self.length]:
             told = strings[long[0]]
@@ -290,11 +294,3 @@ for _character in ALPHABET:
 
 def _cut(string: str, most: int = 30) -> str:
     return string if len(string) <= most else f"{string[:most]}..."
-
-
-def _strings(raw: Any) -> list[str | None]:
-    values = raw.tolist() if hasattr(raw, "tolist") else list(raw)
-    strings = [None if is_missing(value) else value for value in values]
-    if odd := [i for i, value in enumerate(strings) if not isinstance(value, str | None)]:
-        raise ValueError(f"item {odd[0]} is {strings[odd[0]]!r}, no string: give a list of strings, None where missing")
-    return strings

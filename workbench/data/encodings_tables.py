@@ -12,9 +12,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from workbench.data.encodings import ABSENT, Encoding, Present, tokens_of_means
-from workbench.data.raw import Layout, Name, as_array, columns_of, is_missing, layout_of, numbers
+from workbench.data.raw import Layout, Name, as_array, columns_of, is_missing, is_whole, layout_of, numbers
 
 Level = str | int
+LARGEST = float(np.finfo(np.float32).max)  # of values
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,18 @@ class Vector(Table):
         from sklearn.preprocessing import StandardScaler  # takes a second to import
 
         layout, table = read_table(raw)
+        # the square of what is larger would be infinite, and with it all of its column missing
+        check_entries(layout, table, np.abs(table) < 1e150, "too large to be squared", "take a smaller unit")
         scaler = StandardScaler().fit(table)
         return cls(table.shape[1], *layout, tuple(scaler.mean_.tolist()), tuple(scaler.scale_.tolist()))
 
     def numbers(self, raw: Any) -> np.ndarray:
-        """Standardised entries."""
-        return (super().numbers(raw) - np.array(self.mean)) / np.array(self.scale)
+        """Standardised entries; ValueError on those that are infinite as float32."""
+        table = super().numbers(raw)
+        values = (table - np.array(self.mean)) / np.array(self.scale)
+        wrong, cure = "too far from the training part", "correct it, or put NaN where a value is missing"
+        check_entries(self.layout, table, np.abs(values) < LARGEST, wrong, cure)
+        return values
 
     def in_units(self, table: np.ndarray) -> np.ndarray:
         """Standardisation taken back."""
@@ -242,7 +249,7 @@ def _entries(column: Any, told: str) -> tuple[np.ndarray, np.ndarray]:
     strings = sum(isinstance(value, str) for value in found)
     if 0 < strings < len(found):
         raise ValueError(f"{told} mixes strings and numbers: make all of them strings")
-    if not strings and (odd := [v for v in found if not isinstance(v, int | float) or v != int(v)]):
+    if not strings and (odd := [value for value in found if not is_whole(value)]):
         raise ValueError(f"{told} holds {odd[0]!r}: levels are strings or whole numbers")
     entries = np.zeros(len(values), dtype=np.array(found, dtype=str).dtype if strings else np.int64)
     entries[there] = found

@@ -3,7 +3,7 @@
 Nothing here imports pandas: a frame is known by what it can do, and made again only where one was given.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ import torch
 
 Name = str | int  # of a column
 SHOWN = 5  # indices in a message
+TIMES = "holds times: give numbers, such as days since a first day"
 
 
 def is_pandas(raw: Any) -> bool:
@@ -26,28 +27,52 @@ def is_frame(raw: Any) -> bool:
 
 def is_missing(value: Any) -> bool:
     """Whether a single entry says that there is none: None, NaN, or what pandas has in their place."""
-    return value is None or type(value).__name__ in ("NAType", "NaTType") or value != value
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return not getattr(value, "ndim", 0) and bool(value != value)
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a single entry is a whole number that an int64 holds, whatever its type."""
+    try:
+        whole = int(value)
+    except (TypeError, ValueError, OverflowError):  # a date, a word, infinity
+        return False
+    return abs(whole) < 2**63 and bool(whole == value)
 
 
 def as_array(raw: Any) -> np.ndarray:
-    """A numpy array of what is given, a view where that can be; ValueError on a list of arrays of several shapes."""
+    """A numpy array of what is given, a view where that can be; ValueError on a list of arrays of several shapes.
+
+    What is missing in a list of arrays lacks every entry, each of them None.
+    """
     if isinstance(raw, torch.Tensor):
-        return raw.detach().cpu().numpy()
+        raw = raw.detach().cpu()
+        return (raw.float() if raw.dtype == torch.bfloat16 else raw).numpy()  # numpy knows no bfloat16
     if isinstance(raw, np.ndarray):
         return raw
     if is_pandas(raw):
         return raw.to_numpy()
+    if not isinstance(raw, Iterable):
+        raise ValueError(f"{type(raw).__name__} is no array")
     raw = [as_array(value) if isinstance(value, torch.Tensor) else value for value in raw]
-    sizes = {np.shape(value) for value in raw}
+    sizes = {np.shape(value) for value in raw if not is_missing(value)}
     if len(sizes) > 1:
         told = " and ".join(str(size) for size in sorted(sizes, key=str)[:SHOWN])
         raise ValueError(f"its items have several shapes, {told}: bring them to one, for example by resizing")
-    return np.asarray(raw)
+    if size := next(iter(sizes), ()):
+        raw = [np.full(size, None) if is_missing(value) else value for value in raw]
+    array = np.asarray(raw)
+    # beside strings numpy makes the string "nan" of NaN
+    return np.array(raw, dtype=object) if array.dtype.kind == "U" else array
 
 
 def length(raw: Any) -> int:
     """Items of raw data; ValueError on what has none."""
-    if isinstance(raw, str) or not hasattr(raw, "__len__") or (hasattr(raw, "ndim") and raw.ndim == 0):
+    if hasattr(raw, "toarray") or (isinstance(raw, torch.Tensor) and raw.layout != torch.strided):
+        raise ValueError(f"{type(raw).__name__} is sparse: make it dense, by toarray() or to_dense()")
+    unordered = isinstance(raw, str | Mapping | Set) or not hasattr(raw, "__len__")
+    if unordered or (hasattr(raw, "ndim") and raw.ndim == 0):
         raise ValueError(f"{type(raw).__name__} is no array: give an array, a DataFrame or a list of strings")
     return len(raw)
 
@@ -62,7 +87,11 @@ def about(name: str) -> Iterator[None]:
 
 
 def items_in(arrays: Mapping[str, Any]) -> int:
-    """How many items arrays by the name of their modality have; ValueError where they differ in that."""
+    """How many items arrays by the name of their modality have; ValueError where they, or rows of frames, differ."""
+    if not isinstance(arrays, Mapping):
+        raise ValueError(f"{type(arrays).__name__} does not name its modalities: give arrays as in {{'labs': table}}")
+    if not arrays:
+        raise ValueError("no modality is given: name at least one array, as in {'labs': table}")
     counts = {}
     for key, raw in arrays.items():
         with about(key):
@@ -73,7 +102,18 @@ def items_in(arrays: Mapping[str, Any]) -> int:
             f"modalities differ in their numbers of items ({told}): give each a row for every item, NaN or None where "
             "it is missing"
         )
+    check_rows(arrays.items())
     return next(iter(counts.values()))
+
+
+def check_rows(named: Iterable[tuple[str, Any]]) -> None:
+    """ValueError where frames are indexed differently: a row would be put beside that of another item."""
+    indexed = [(name, raw.index) for name, raw in named if is_pandas(raw)]
+    if other := [name for name, index in indexed[1:] if not index.equals(indexed[0][1])]:
+        raise ValueError(
+            f"the rows of {indexed[0][0]} and {other[0]} are indexed differently, so they may be of different items: "
+            "bring them into one order, or drop the index by reset_index(drop=True)"
+        )
 
 
 def take(raw: Any, rows: np.ndarray) -> Any:
@@ -179,16 +219,37 @@ def numbers(raw: Any, layout: Layout, size: int) -> np.ndarray:
 
 
 def _floats(column: Any, told: str) -> np.ndarray:
+    if column.dtype.kind in "mM":
+        raise ValueError(f"{told} {TIMES}")
     if is_pandas(column):
         column = column.to_numpy(dtype=object, na_value=np.nan) if column.dtype.kind not in "fiub" else column
     column = np.asarray(column)
     if column.dtype.kind in "fiub":
         return column.astype(np.float64)
     values = [np.nan if is_missing(value) else value for value in column.tolist()]
-    try:
+    if not (odd := [value for value in values if not _is_number(value)]):
         return np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        odd = next(value for value in values if isinstance(value, str) or not np.isscalar(value))
-        raise ValueError(
-            f"{told} holds {odd!r}, which is no number: make a modality of kind 'categories' or 'text' of it"
-        ) from None
+    if isinstance(odd[0], list | tuple) or getattr(odd[0], "ndim", 0):
+        raise ValueError(f"{told} holds entries of several values: give them as a list, by tolist(), or in columns")
+    raise ValueError(
+        f"{told} holds {odd[0]!r}, which is no number: make a modality of kind 'categories' or 'text' of it"
+    )
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a single entry can be read as a number; an array never is one."""
+    try:
+        return not getattr(value, "ndim", 0) and isinstance(float(value), float)
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def strings_of(raw: Any) -> list[str | None]:
+    """Texts as strings, None where one is missing; ValueError on what is no string."""
+    if is_frame(raw):
+        raise ValueError("texts stand in one column: give it alone, as in frame['report']")
+    values = raw.tolist() if hasattr(raw, "tolist") else list(raw)
+    strings = [None if is_missing(value) else value for value in values]
+    if odd := [i for i, value in enumerate(strings) if not isinstance(value, str | None)]:
+        raise ValueError(f"item {odd[0]} is {strings[odd[0]]!r}, no string: give a list of strings, None where missing")
+    return strings
