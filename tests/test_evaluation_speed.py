@@ -1,6 +1,7 @@
 """What makes an evaluation fast, against the plain way: other layers, kept features, other devices."""
 
 import copy
+import json
 
 import pytest
 import torch
@@ -202,9 +203,47 @@ def test_an_evaluation_is_timed_in_turns(monkeypatch, tmp_path):
     assert "| first | 6.0 | 1.50 x | latent 1.0 |" in bench_evaluation.table(found)
 
 
+OLD = {
+    "config.py": """
+from dataclasses import dataclass
+@dataclass
+class Config:
+    objective: str
+""",
+    "runs.py": """
+import json
+class Run:
+    def __init__(self, folder): self.folder = folder
+    def read(self, name): return json.loads((self.folder / name).read_text())
+    def write(self, name, content): (self.folder / name).write_text(json.dumps(content))
+""",
+    "evaluation.py": """
+def evaluate(run, limit, progress):
+    assert run.read("config.json") == {"config": {"objective": "mvae"}, "commit": "abc"}, "what it does not know"
+    return {"seconds": {"probe": float(limit)}}
+""",
+}
+
+
+def test_an_old_version_reads_a_new_run(tmp_path):
+    """An old version of the package, reduced to what is called of it, in a process of its own."""
+    (package := tmp_path / "first" / "workbench").mkdir(parents=True)
+    for name, code in {"__init__.py": "", **OLD}.items():
+        (package / name).write_text(code)
+    (run := tmp_path / "run").mkdir()
+    kept = {"config": {"objective": "mvae", "invented_later": 3}, "commit": "abc"}
+    (run / "config.json").write_text(json.dumps(kept))
+    found = bench_evaluation._evaluate(tmp_path / "first", run, limit=7)
+    assert found.parts == {"probe": 7.0} and found.code == "first" and 0 <= found.total < 60
+    assert json.loads((run / "config.json").read_text()) == kept, "the run itself stays as it is"
+
+
 def test_a_version_that_cannot_evaluate_a_run_says_so(tmp_path):
-    with pytest.raises(ValueError, match=r"the code in .* cannot evaluate .*FileNotFoundError"):
+    with pytest.raises(ValueError, match="no_run is no run folder"):
         bench_evaluation.measure(tmp_path / "no_run")
+    (tmp_path / "config.json").write_text('{"config": {}}')
+    with pytest.raises(ValueError, match=r"the code in .* cannot evaluate .*FileNotFoundError"):
+        bench_evaluation.measure(tmp_path)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")

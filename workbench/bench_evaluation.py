@@ -7,10 +7,12 @@ counts.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from workbench import paths
@@ -19,15 +21,20 @@ from workbench.runs import provenance
 HERE = Path(__file__).resolve().parent.parent
 # versions name their parts by themselves; the clock they read is made that of the processor before they are imported
 CHILD = """
-import json, sys, time
+import dataclasses, json, sys, time
 time.perf_counter = time.process_time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
+from workbench.config import Config
 from workbench.evaluation import evaluate
 from workbench.runs import Run
+run = Run(Path(sys.argv[1]))
+kept, known = run.read("config.json"), {field.name for field in dataclasses.fields(Config)}
+kept["config"] = {name: value for name, value in kept["config"].items() if name in known}
+run.write("config.json", kept)
 begin = time.process_time()
-found = evaluate(Run(Path(sys.argv[1])), limit=int(sys.argv[2]), progress=False)
+found = evaluate(run, limit=int(sys.argv[2]), progress=False)
 print(json.dumps({"total": time.process_time() - begin, "parts": found["seconds"]}))
 """
 
@@ -44,7 +51,8 @@ class Evaluated(NamedTuple):
 def measure(run: Path, others: Sequence[Path] = (), limit: int = 2000, rounds: int = 2) -> dict[str, Any]:
     """Evaluate `run` with this version and those of other checkouts in turns; JSON values.
 
-    Caches (images, judges, features) are filled before. ValueError where a version cannot evaluate the run.
+    Caches (images, judges, features) are filled before. Each version gets a copy of the run without the settings that
+    it does not know yet. ValueError where a version cannot evaluate the run.
     """
     versions, found = [HERE, *others], {}
     _evaluate(HERE, run, limit)
@@ -75,8 +83,12 @@ def _evaluate(version: Path, run: Path, limit: int) -> Evaluated:
     """One evaluation by the code of a checkout, with the data and caches of this project."""
     place = {"PYTHONPATH": str(version), "WORKBENCH_ROOT": str(paths.project_root()), "OMP_NUM_THREADS": "1"}
     place["CUDA_VISIBLE_DEVICES"] = ""  # what a GPU does is no time of the processor
-    command = [sys.executable, "-c", CHILD, str(run.resolve()), str(limit)]
-    done = subprocess.run(command, env={**os.environ, **place}, capture_output=True, text=True, cwd=version)
+    if not (run / "config.json").is_file():
+        raise ValueError(f"{run} is no run folder: it holds no config.json")
+    with TemporaryDirectory() as folder:
+        copy = shutil.copytree(run, Path(folder) / run.name)
+        command = [sys.executable, "-c", CHILD, str(copy), str(limit)]
+        done = subprocess.run(command, env={**os.environ, **place}, capture_output=True, text=True, cwd=version)
     if done.returncode:
         raise ValueError(f"the code in {version} cannot evaluate {run}: {done.stderr.strip().splitlines()[-1]}")
     told = json.loads(done.stdout.splitlines()[-1])
