@@ -57,6 +57,12 @@ def test_means_over_seeds():
     assert math.isnan(found["MVAE", 0.0, False].errors["probe"])
 
 
+def test_means_over_seeds_of_what_was_not_estimated():
+    (found,) = means([made(nats=math.nan), made(nats=math.nan, seed=1, probe=0.7)])
+    assert math.isnan(found.means["likelihood"]) and math.isnan(found.errors["likelihood"])
+    assert found.errors["probe"] == pytest.approx(0.1)
+
+
 def test_the_table_has_the_complete_items_in_both_lines():
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown(ROWS).splitlines()]
     assert table[0] == ["method", "incomplete items", "measure", "0%", "50%"]

@@ -6,10 +6,11 @@ tuples: `pandas.DataFrame(rows)` is a tidy frame of them. `workbench.plotting_mi
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import NamedTuple
 
 from workbench import results
+from workbench.metrics.representation import standard_error
 from workbench.objectives import METHODS
 from workbench.report import label, steps_taken
 from workbench.results import Number
@@ -95,7 +96,7 @@ def means(rows: Sequence[Outcome]) -> list[Mean]:
 
 def _statistics(group: Sequence[Outcome]) -> tuple[dict[str, float], dict[str, float]]:
     columns = {name: [getattr(row, name) for row in group] for name in MEASURES}
-    errors = {name: stdev(x) / len(x) ** 0.5 if len(x) > 1 else math.nan for name, x in columns.items()}
+    errors = {name: standard_error(x) if len(x) > 1 else math.nan for name, x in columns.items()}
     return {name: fmean(x) for name, x in columns.items()}, errors
 
 
