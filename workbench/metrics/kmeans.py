@@ -34,7 +34,8 @@ def clusters_of(
             own = F.one_hot(_nearest(batch, centres), clusters).to(points.dtype).transpose(1, 2)
             seen += (new := own.sum(2, keepdim=True))
             centres += (own @ batch - new * centres) / seen.clamp(min=1)
-        return _nearest(points.expand(runs, *points.shape), centres)
+        of_all = torch.addmm(centres.square().sum(2).flatten(), points, centres.flatten(0, 1).T, alpha=-2)
+        return of_all.view(-1, runs, clusters).argmin(2).T
 
 
 def _nearest(points: Float[Tensor, "runs n d"], centres: Float[Tensor, "runs k d"]) -> Int[Tensor, "runs n"]:
