@@ -11,7 +11,7 @@ from workbench.distributions import stratified_choice
 from workbench.evaluation import asleep, evaluate_into
 from workbench.fusion import subsets
 from workbench.inference import codes, component_choice, components, subset_posterior
-from workbench.metrics import classifiers, quality, scores
+from workbench.metrics import classifiers, kmeans, quality, scores, softmax_regression
 from workbench.metrics.classifiers import Classifier
 from workbench.metrics.coherence import conditional_coherence
 from workbench.metrics.generation import Panel, judge_conditional
@@ -29,6 +29,8 @@ def little(tiny_root, monkeypatch):
     monkeypatch.setattr(classifiers, "OTHER_STEPS", {})
     monkeypatch.setattr(classifiers, "BATCH", 32)
     monkeypatch.setattr(quality, "RUNS", 1)
+    monkeypatch.setattr(kmeans, "STEPS", 5)
+    monkeypatch.setattr(softmax_regression, "MAX_ITER", 5)
     monkeypatch.setattr(inference, "CHUNK", 64)
 
 
