@@ -28,6 +28,7 @@ def softmax_regression(
     Labels are 0 to classes - 1. In double precision; scikit-learn's C is 1 / (n penalty).
     """
     from scipy.optimize import minimize  # here, as it takes half a second to import
+    from threadpoolctl import threadpool_limits  # scikit-learn's way to say so
 
     items = double(torch.cat([x, torch.ones_like(x[:, :1])], dim=1))
     across = items.T.contiguous()
@@ -44,6 +45,8 @@ def softmax_regression(
         return told[0], told[1:]
 
     start = np.zeros(classes * across.shape[0])
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=OPTIONS | {"maxiter": MAX_ITER}).x
+    # the optimiser's own sums are short: threads of its library and of torch's, in turns, would take 30 times as long
+    with threadpool_limits(1, user_api="blas"):
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", options=OPTIONS | {"maxiter": MAX_ITER}).x
     weights = torch.from_numpy(found).to(items).view(classes, -1)
     return weights[:, :-1].T, weights[:, -1]
