@@ -181,7 +181,7 @@ def _images(raw: Any, size: tuple[int, int, int] | None = None) -> tuple[np.ndar
         raise ValueError(f"images of shape {array.shape[1:]} have no pixels: leave this modality out")
     if array.dtype.kind == "f":
         missing = np.isnan(array).reshape(len(array), -1)
-        present = present & ~missing.all(1) if missing.shape[1] else present
+        present = present & ~missing.all(1)
         _check_range(array, missing, present)
     elif array.dtype != np.uint8:
         raise ValueError(

@@ -17,10 +17,9 @@ from workbench.data.attributes import PHRASES
 from workbench.data.text import decode
 from workbench.inference import double
 from workbench.metrics.representation import DRAWS, PAPER_ITEMS, few_items, standard_error, standardised
-from workbench.metrics.softmax_regression import MAX_ITER
+from workbench.metrics.softmax_regression import MAX_ITER, TOLERANCE
 
 TRAIN_ITEMS = 20_000  # training items, drawn at random, that the probe on many items learns from
-TOLERANCE = 1e-4  # of the gradient's largest entry, scikit-learn's default
 ROWS = 4096  # items whose products of features are held at a time
 HALVINGS = 12  # of a step that would raise the loss
 

@@ -34,14 +34,13 @@ def clusters_of(
             own = F.one_hot(_nearest(batch, centres), clusters).to(points.dtype).transpose(1, 2)
             seen += (new := own.sum(2, keepdim=True))
             centres += (own @ batch - new * centres) / seen.clamp(min=1)
-        of_all = torch.addmm(centres.square().sum(2).flatten(), points, centres.flatten(0, 1).T, alpha=-2)
-        return of_all.view(-1, runs, clusters).argmin(2).T
+        return _nearest(points, centres)
 
 
-def _nearest(points: Float[Tensor, "runs n d"], centres: Float[Tensor, "runs k d"]) -> Int[Tensor, "runs n"]:
-    """The nearest centre of every point; the point's own square is the same for all centres."""
+def _nearest(points: Float[Tensor, "*runs n d"], centres: Float[Tensor, "runs k d"]) -> Int[Tensor, "runs n"]:
+    """The nearest centre of every point, of the run's own or of all; a point's square is the same for all centres."""
     squares = centres.square().sum(2).unsqueeze(1)
-    return torch.baddbmm(squares, points, centres.transpose(1, 2), alpha=-2).argmin(2)
+    return (squares - 2 * points @ centres.transpose(1, 2)).argmin(2)
 
 
 def _first_centres(

@@ -233,8 +233,8 @@ class Pool:
         log_p = []
         for content, styles in zip(z.split(at_a_time), style.split(at_a_time), strict=True):
             output = self.model.decode_one(j, content.flatten(0, 1), styles.flatten(0, 1))
-            x = self.values[j].repeat(len(content), *[1] * (self.values[j].dim() - 1))
-            # whole items: nothing of them needs to be masked
+            # a view of a single draw, which `repeat` would copy into another layout; whole items need no mask
+            x = self.values[j].expand(len(content), *self.values[j].shape).flatten(0, 1)
             log_p.append(self.model.modalities[j].likelihood.log_prob(output, x).view(len(content), -1))
         return torch.cat(log_p), ratio
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from workbench.inference import double
 
 MAX_ITER = 100
-# tolerance: of the gradient's largest entry
-OPTIONS: dict[str, Any] = {"maxls": 50, "gtol": 1e-4, "ftol": 64 * np.finfo(float).eps}
+TOLERANCE = 1e-4  # of the gradient's largest entry
+OPTIONS: dict[str, Any] = {"maxls": 50, "gtol": TOLERANCE, "ftol": 64 * np.finfo(float).eps}
 
 
 def softmax_regression(
