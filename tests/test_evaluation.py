@@ -4,20 +4,22 @@ import pytest
 import torch
 from helpers import fewer_modalities, seeded, tiny_batch, tiny_model
 
-from workbench import evaluation, inference, paths, results
+from workbench import evaluation, inference, paths
 from workbench.config import Config
 from workbench.data.dataset import Batch
 from workbench.distributions import stratified_choice
 from workbench.evaluation import asleep, evaluate_into
 from workbench.fusion import subsets
 from workbench.inference import codes, component_choice, components, subset_posterior
-from workbench.metrics import classifiers, kmeans, quality, scores, softmax_regression
-from workbench.metrics.classifiers import Classifier
+from workbench.metrics import judges, kmeans, quality, regression, scores
 from workbench.metrics.coherence import conditional_coherence
 from workbench.metrics.generation import Panel, judge_conditional
+from workbench.metrics.judges import Classifier
 from workbench.model import MultimodalVAE
-from workbench.runs import Run, find_runs, judges_version, save_weights
-from workbench.training import fit
+from workbench.reports import results
+from workbench.runs.run import Run, find_runs, save_weights
+from workbench.runs.versions import judges_version
+from workbench.training.loop import fit
 
 ALL = {"M", "S", "T", "M,S", "M,T", "S,T", "M,S,T"}
 
@@ -25,12 +27,12 @@ ALL = {"M", "S", "T", "M,S", "M,T", "S,T", "M,S,T"}
 @pytest.fixture
 def little(tiny_root, monkeypatch):
     """Small numbers of everything that an evaluation counts."""
-    monkeypatch.setattr(classifiers, "STEPS", 5)
-    monkeypatch.setattr(classifiers, "OTHER_STEPS", {})
-    monkeypatch.setattr(classifiers, "BATCH", 32)
+    monkeypatch.setattr(judges, "STEPS", 5)
+    monkeypatch.setattr(judges, "OTHER_STEPS", {})
+    monkeypatch.setattr(judges, "BATCH", 32)
     monkeypatch.setattr(quality, "RUNS", 1)
     monkeypatch.setattr(kmeans, "STEPS", 5)
-    monkeypatch.setattr(softmax_regression, "MAX_ITER", 5)
+    monkeypatch.setattr(regression, "MAX_ITER", 5)
     monkeypatch.setattr(inference, "CHUNK", 64)
 
 

@@ -7,18 +7,20 @@ import torch
 from helpers import seeded
 from made_faces import faces_dataset, replace_faces
 
-from workbench import inference, results
+from workbench import inference
 from workbench.config import Config
-from workbench.data.attributes import ATTRIBUTES
+from workbench.data.celeba.attributes import ATTRIBUTES
 from workbench.evaluation import asleep, evaluate, evaluate_into
-from workbench.evaluation_trial import Items
-from workbench.metrics import classifiers, quality
+from workbench.metrics import judges as classifiers
+from workbench.metrics import quality
 from workbench.metrics.attributes import average_precision
-from workbench.metrics.classifiers import AttributeClassifier, classifiers_of
+from workbench.metrics.evaluator import Items
+from workbench.metrics.judges import AttributeClassifier, classifiers_of
 from workbench.metrics.scores import ByAttribute
 from workbench.networks.classifiers import DescriptionClassifier, FaceClassifier, make_classifier
-from workbench.runs import Run, save_weights
-from workbench.training import fit
+from workbench.reports import results
+from workbench.runs.run import Run, save_weights
+from workbench.training.loop import fit
 
 ALL, NARROW = {"I", "T", "I,T"}, 0.03
 

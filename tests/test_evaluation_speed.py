@@ -8,20 +8,20 @@ import torch
 from helpers import seeded
 from torch import nn
 
-from workbench import bench_evaluation
 from workbench.config import Config
+from workbench.device import double
 from workbench.evaluation import evaluate
-from workbench.inference import double
-from workbench.inference_layers import Doubled, FromOnePosition, ToOnePosition, quicken
 from workbench.metrics import quality
-from workbench.metrics.classifiers import Classifier
+from workbench.metrics.fast_layers import Doubled, FromOnePosition, ToOnePosition, quicken
 from workbench.metrics.features import ClassifierFeatures
+from workbench.metrics.judges import Classifier
 from workbench.metrics.quality import reference
 from workbench.metrics.real_features import kept_reference
 from workbench.modality import NETWORKS
 from workbench.networks.classifiers import MnistClassifier
-from workbench.runs import Run
-from workbench.training import fit
+from workbench.runs.run import Run
+from workbench.studies import speed_evaluation
+from workbench.training.loop import fit
 
 
 @pytest.mark.parametrize("shape", NETWORKS)
@@ -195,12 +195,12 @@ def test_an_evaluation_is_timed_in_turns(monkeypatch, tmp_path):
     seconds = iter([9.0, 4.0, 8.0, 5.0, 6.0])
 
     def child(version, run, limit):
-        return bench_evaluation.Evaluated(version.name, None, next(seconds), {"latent": 1.0})
+        return speed_evaluation.Evaluated(version.name, None, next(seconds), {"latent": 1.0})
 
-    monkeypatch.setattr(bench_evaluation, "_evaluate", child)
-    found = bench_evaluation.measure(tmp_path, [tmp_path / "first"], limit=50, rounds=2)
+    monkeypatch.setattr(speed_evaluation, "_evaluate", child)
+    found = speed_evaluation.measure(tmp_path, [tmp_path / "first"], limit=50, rounds=2)
     assert [row["total"] for row in found["versions"]] == [4, 6], "the first one fills caches"
-    assert "| first | 6.0 | 1.50 x | latent 1.0 |" in bench_evaluation.table(found)
+    assert "| first | 6.0 | 1.50 x | latent 1.0 |" in speed_evaluation.table(found)
 
 
 OLD = {
@@ -233,17 +233,17 @@ def test_an_old_version_reads_a_new_run(tmp_path):
     (run := tmp_path / "run").mkdir()
     kept = {"config": {"objective": "mvae", "invented_later": 3}, "commit": "abc"}
     (run / "config.json").write_text(json.dumps(kept))
-    found = bench_evaluation._evaluate(tmp_path / "first", run, limit=7)
+    found = speed_evaluation._evaluate(tmp_path / "first", run, limit=7)
     assert found.parts == {"probe": 7.0} and found.code == "first" and 0 <= found.total < 60
     assert json.loads((run / "config.json").read_text()) == kept, "the run itself stays as it is"
 
 
 def test_a_version_that_cannot_evaluate_a_run_says_so(tmp_path):
     with pytest.raises(ValueError, match="no_run is no run folder"):
-        bench_evaluation.measure(tmp_path / "no_run")
+        speed_evaluation.measure(tmp_path / "no_run")
     (tmp_path / "config.json").write_text('{"config": {}}')
     with pytest.raises(ValueError, match=r"the code in .* cannot evaluate .*FileNotFoundError"):
-        bench_evaluation.measure(tmp_path)
+        speed_evaluation.measure(tmp_path)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import dblquad, quad
 
-from workbench import divergences as dv
-from workbench import quadrature
+from workbench import divergences
 from workbench.distributions import Gaussian, Mixture, checked
+from workbench.theory import quadrature
 
 # (mean, logvar) of every expert, and the weights
 CASES = [
@@ -24,10 +24,10 @@ CASES = [
     (((-3.0, -1.5), (3.0, -1.5), (0.0, 0.0)), (1 / 3, 1 / 3, 1 / 3)),
 ]
 FUNCTIONS = {
-    "geometric": dv.jensen_shannon_geometric,
-    "arithmetic": dv.jensen_shannon_arithmetic,
-    "harmonic": dv.jensen_shannon_harmonic,
-    "bounds": dv.jensen_shannon_bounds,
+    "geometric": divergences.jensen_shannon_geometric,
+    "arithmetic": divergences.jensen_shannon_arithmetic,
+    "harmonic": divergences.jensen_shannon_harmonic,
+    "bounds": divergences.jensen_shannon_bounds,
 }
 
 
@@ -88,7 +88,7 @@ def test_monte_carlo_meets_quadrature_within_its_standard_error(kind, rows, weig
 @pytest.mark.parametrize(("rows", "weights"), CASES)
 def test_the_geometric_divergence_and_its_dual_are_exact(rows, weights, dual):
     experts, pi = stack(rows, weights)
-    ours = dv.jensen_shannon_geometric(experts, pi, dual=dual).item()
+    ours = divergences.jensen_shannon_geometric(experts, pi, dual=dual).item()
     assert ours == pytest.approx(exact("geometric", rows, weights, dual), abs=1e-8)
 
 
@@ -131,16 +131,16 @@ def test_two_dimensions():
         "arithmetic": 1.0,
         "geometric": plane(lambda y, x: math.exp(log_mean("geometric", logs(x, y), pi.tolist()))),
     }
-    geometric = dv.jensen_shannon_geometric(experts, pi).item()
+    geometric = divergences.jensen_shannon_geometric(experts, pi).item()
     assert geometric == pytest.approx(plane(integrand, "geometric"), abs=1e-8)
-    assert dv.jensen_shannon_geometric(experts, pi, dual=True).item() == pytest.approx(
+    assert divergences.jensen_shannon_geometric(experts, pi, dual=True).item() == pytest.approx(
         -math.log(mass["geometric"]), abs=1e-8
     )
     arithmetic = plane(integrand, "arithmetic")
     assert quadrature.jensen_shannon_arithmetic(experts, pi, points=301).item() == pytest.approx(arithmetic, abs=1e-8)
-    found = dv.jensen_shannon_arithmetic(experts, pi, samples=20_000, generator=seeded())
+    found = divergences.jensen_shannon_arithmetic(experts, pi, samples=20_000, generator=seeded())
     assert abs(found.value.item() - arithmetic) < 4 * found.standard_error.item()
-    low, high = dv.jensen_shannon_bounds(experts, pi)
+    low, high = divergences.jensen_shannon_bounds(experts, pi)
     assert low.item() <= arithmetic <= high.item()
 
 
@@ -166,7 +166,7 @@ def bounds_by_hand(rows, weights) -> tuple[float, float]:
 @pytest.mark.parametrize(("rows", "weights"), CASES)
 def test_bounds_are_the_published_ones_and_enclose_the_divergence(rows, weights):
     experts, pi = stack(rows, weights)
-    low, high = (bound.item() for bound in dv.jensen_shannon_bounds(experts, pi))
+    low, high = (bound.item() for bound in divergences.jensen_shannon_bounds(experts, pi))
     assert (low, high) == (
         pytest.approx(bounds_by_hand(rows, weights)[0]),
         pytest.approx(bounds_by_hand(rows, weights)[1]),
@@ -187,9 +187,9 @@ def test_entropy_of_a_mixture_and_its_kl_lie_within_their_bounds(rows, weights):
     assert low <= entropy <= high
     kl = integral(lambda z: math.exp(log_density(z)) * (log_density(z) - log_normal(z, 0.4, 0.3)))
     assert quadrature.mixture_kl(experts, pi, other).item() == pytest.approx(kl, abs=1e-7)
-    low, high = (bound.item() for bound in dv.mixture_kl_bounds(experts, pi, other))
-    assert 0 <= low <= kl <= high <= dv.weighted_kl(experts, pi, other).item() + 1e-12
-    found = dv.mixture_kl(experts, pi, other, samples=40_000, generator=seeded())
+    low, high = (bound.item() for bound in divergences.mixture_kl_bounds(experts, pi, other))
+    assert 0 <= low <= kl <= high <= divergences.weighted_kl(experts, pi, other).item() + 1e-12
+    found = divergences.mixture_kl(experts, pi, other, samples=40_000, generator=seeded())
     assert abs(found.value.item() - kl) < 4 * found.standard_error.item()
 
 
@@ -198,12 +198,12 @@ def test_order_of_the_divergences(seed, count, spread):
     """0 <= lower <= arithmetic <= upper <= ln K, and arithmetic <= geometric, for any Gaussians and weights."""
     experts = random_gaussian(count, 6, 1, seed=seed, spread=spread)
     pi = torch.softmax(random_gaussian(count, 6, seed=seed + 1).mean, 0)
-    low, high = dv.jensen_shannon_bounds(experts, pi)
-    found = dv.jensen_shannon_arithmetic(experts, pi, samples=500, generator=seeded(seed))
+    low, high = divergences.jensen_shannon_bounds(experts, pi)
+    found = divergences.jensen_shannon_arithmetic(experts, pi, samples=500, generator=seeded(seed))
     slack = 6 * found.standard_error + 1e-9
     assert (low >= 0).all() and (low <= found.value + slack).all() and (found.value <= high + slack).all()
     assert (high <= -(pi * pi.log()).sum(0) + 1e-9).all()
-    assert (found.value <= dv.jensen_shannon_geometric(experts, pi) + slack).all()
+    assert (found.value <= divergences.jensen_shannon_geometric(experts, pi) + slack).all()
 
 
 # ------------------------------------------------------------------------------------------- extremes and derivatives
@@ -217,8 +217,8 @@ def test_float32_is_safe_from_logvar_minus_20_to_20(rows, dual):
         torch.tensor(column, dtype=torch.float32)[:, None].requires_grad_() for column in zip(*rows, strict=True)
     )
     experts, pi = Gaussian(mean, logvar), torch.full((len(rows),), 1 / len(rows))
-    low, high = dv.jensen_shannon_bounds(experts, pi)
-    values = [dv.jensen_shannon_geometric(experts, pi, dual=dual), low, high]
+    low, high = divergences.jensen_shannon_bounds(experts, pi)
+    values = [divergences.jensen_shannon_geometric(experts, pi, dual=dual), low, high]
     for kind in ("arithmetic", "harmonic"):
         found = FUNCTIONS[kind](experts, pi, dual=dual, samples=16, generator=seeded())
         values += [found.value, found.standard_error]
@@ -229,7 +229,7 @@ def test_float32_is_safe_from_logvar_minus_20_to_20(rows, dual):
 
 
 @pytest.mark.parametrize(
-    ("kind", "dual"), [("bounds", False), *((kind, dual) for kind in dv.MEANS for dual in (False, True))]
+    ("kind", "dual"), [("bounds", False), *((kind, dual) for kind in divergences.MEANS for dual in (False, True))]
 )
 def test_gradients(kind, dual):
     experts, weights = random_gaussian(3, 2, 2, spread=0.5), torch.softmax(random_gaussian(3, 2, seed=1).mean, 0)
@@ -240,8 +240,8 @@ def test_gradients(kind, dual):
         if "samples" in options:
             return FUNCTIONS[kind](Gaussian(mean, logvar), weights, dual=dual, generator=seeded(3), **options).value
         if kind == "bounds":
-            return dv.jensen_shannon_bounds(Gaussian(mean, logvar), weights)
-        return dv.jensen_shannon_geometric(Gaussian(mean, logvar), weights, dual=dual)
+            return divergences.jensen_shannon_bounds(Gaussian(mean, logvar), weights)
+        return divergences.jensen_shannon_geometric(Gaussian(mean, logvar), weights, dual=dual)
 
     assert torch.autograd.gradcheck(value, inputs)
 

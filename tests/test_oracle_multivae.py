@@ -1,7 +1,7 @@
 """The objectives against `multivae`, another library's: shared networks, shared noise, equal losses and gradients.
 
-Where the two differ on purpose, the adapter of that method, here or in `workbench.bench_multivae`, says what differs,
-and why ours is as it is.
+Where the two differ on purpose, the adapter of that method, here or in `workbench.studies.speed_multivae`, says what
+differs, and why ours is as it is.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from workbench.objectives import method
 # after `workbench`, which repairs a torchvision that multivae could not import
 WHY = "multivae is not installed: pip install -e '.[oracle]'"
 datasets = pytest.importorskip("multivae.data.datasets", reason=WHY)
-adapters = pytest.importorskip("workbench.bench_multivae")  # what is tested here is also what is timed there
+adapters = pytest.importorskip("workbench.studies.speed_multivae")  # what is tested here is also what is timed there
 MoPoE, as_multivae = adapters.MoPoE, adapters.as_multivae
 
 STYLE_WEIGHT = 2.5

@@ -11,9 +11,9 @@ __version__ = "0.1.0"
 _PLACES = {
     "Config": "workbench.config",
     "MultimodalDataset": "workbench.data.dataset",
-    "Run": "workbench.runs",
+    "Run": "workbench.runs.run",
     "evaluate": "workbench.evaluation",
-    "fit": "workbench.training",
+    "fit": "workbench.training.loop",
     "modalities_of": "workbench.modality",
 }
 __all__ = [*_PLACES]

@@ -55,13 +55,14 @@ def sweep(
     settings: Settings = None,
 ) -> None:
     """Execute the training notebook over a grid of parameters; does what is left when it is started again."""
-    from workbench import notebook_fork, paths
+    from workbench import paths
+    from workbench.notebooks import fork
 
     if engine == "local" and not dry_run:
-        notebook_fork.warm_up(paths.training_notebook())  # it imports at the same time as this process
-    from workbench import sweep as machinery
-    from workbench.sweep_plan import read
-    from workbench.sweep_table import Display
+        fork.warm_up(paths.training_notebook())  # it imports at the same time as this process
+    from workbench.sweeps import run as machinery
+    from workbench.sweeps.plan import read
+    from workbench.sweeps.table import Display
 
     plan = read(file, preset, _parse(settings), out)
     display = Display(plan.title, plan.jobs)
@@ -92,12 +93,12 @@ def train(
 ) -> None:
     """Train and evaluate one configuration without a notebook; resumes from its last checkpoint.
 
-    Under torchrun, by all its processes: torchrun --nproc-per-node 4 -m workbench.train ...
+    Under torchrun, by all its processes: torchrun --nproc-per-node 4 -m workbench train ...
     """
     from workbench.config import Config
-    from workbench.distributed import joined
     from workbench.evaluation import complete_run
-    from workbench.training import fit
+    from workbench.training.loop import fit
+    from workbench.training.processes import joined
 
     config = Config.make(preset, **_parse(settings))
     with joined() as world:
@@ -117,7 +118,7 @@ def evaluate(
 ) -> None:
     """Evaluate trained runs with the metrics of this version, again if need be; their weights stay as they are."""
     from workbench.evaluation import evaluate_into
-    from workbench.runs import find_runs
+    from workbench.runs.run import find_runs
 
     runs = [run for folder in folders for run in find_runs(folder, evaluated=False)]
     if not runs:
@@ -133,8 +134,8 @@ def export(
     out: Annotated[Path, typer.Option(help="Folder of the exported model.")],
 ) -> None:
     """Write a run's encoders and decoders as programs of torch.export, which run without this package."""
-    from workbench.export import export as write
-    from workbench.runs import Run
+    from workbench.interop.export import export as write
+    from workbench.runs.run import Run
 
     print(f"Written: {write(Run.load(folder), out)}")
 
@@ -150,9 +151,9 @@ def latents(
     how: Annotated[str | None, typer.Option(help="How they are fused (else as the method does it).")] = None,
 ) -> None:
     """Write what a run makes of every item to a table: content, styles, labels, and what was there."""
-    from workbench.latents import latents as table_of
-    from workbench.latents import write
-    from workbench.runs import Run
+    from workbench.interop.latents import latents as table_of
+    from workbench.interop.latents import write
+    from workbench.runs.run import Run
 
     run = Run.load(folder)
     print(f"Written: {write(table_of(run, run.dataset(split), given, how), out)}")
@@ -171,23 +172,23 @@ def report(
     ] = None,
 ) -> None:
     """Print the tables of finished runs beside the paper's; collect their numbers with configuration and commit."""
-    from workbench import report as collation
+    from workbench.reports import report as collation
 
     runs, written = collation.gather(folders), [out] if out else []
     if out:
         collation.write(runs, out)  # first: it needs no pandas
     try:
-        from workbench import tables as sheets
+        from workbench.reports import tables as sheets
 
         if page:
-            from workbench import report_page
+            from workbench.reports import page as report_page
     except ModuleNotFoundError as error:
         raise ValueError(
             f"{'pages' if page else 'tables'} need {error.name}: install it with `pip install -e '.[notebooks]'`"
         ) from None
     print(sheets.markdown(runs))
     if claims:
-        from workbench import claims as ordinal
+        from workbench.reports import claims as ordinal
 
         print(f"\n{ordinal.markdown(runs)}")
     written += sheets.write(runs, tables) if tables else []
@@ -229,9 +230,9 @@ def bench(
     if evaluation:
         _bench_evaluation(evaluation, checkout or [], limit, rounds, out)
         return
-    from workbench.bench import Limits, Timing
-    from workbench.bench_results import Wanted, measure, tables, write
     from workbench.config import Config
+    from workbench.studies.speed import Limits, Timing
+    from workbench.studies.speed_results import Wanted, measure, tables, write
 
     if figure:
         draw = _drawing()
@@ -252,8 +253,8 @@ def _bench_evaluation(run: Path, others: list[Path], limit: int, rounds: int, ou
     """Measure evaluations, print the table and keep it as JSON."""
     import json
 
-    from workbench.bench_evaluation import measure, table
     from workbench.paths import replacing
+    from workbench.studies.speed_evaluation import measure, table
 
     results = {"command": shlex.join(["workbench", *sys.argv[1:]])} | measure(run, others, limit, rounds)
     print(table(results))
@@ -266,7 +267,7 @@ def _bench_evaluation(run: Path, others: list[Path], limit: int, rounds: int, ou
 def _drawing() -> Callable[..., list[Path]]:
     """What draws a bench; ValueError where the plotting libraries are not installed."""
     try:
-        from workbench.plotting_bench import draw
+        from workbench.studies.speed_plots import draw
     except ModuleNotFoundError as error:
         raise ValueError(f"figures need {error.name}: install it with `pip install -e '.[notebooks]'`") from None
     return draw
@@ -275,8 +276,8 @@ def _drawing() -> Callable[..., list[Path]]:
 @app.command()
 def ship(folders: Annotated[list[Path], typer.Argument(help="Trained runs, one of each method.")]) -> None:
     """Write models to data/models, in 8 bits, with their judges: what explorers show where nothing was trained."""
-    from workbench.explorers.shipped import ship as pack
-    from workbench.runs import find_runs
+    from workbench.runs.run import find_runs
+    from workbench.runs.shipped import ship as pack
 
     for folder in folders:
         for run in find_runs(folder, evaluated=False):

@@ -11,10 +11,12 @@ from typing import Any
 
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
-from workbench.distributed import joined
-from workbench.evaluation_trial import Trial
-from workbench.runs import Run, is_current, judges_version, make_way, provenance, run_folder, sole_writer
-from workbench.training import fit, pick_device
+from workbench.device import pick_device
+from workbench.metrics.evaluator import Trial
+from workbench.runs.run import Run, is_current, make_way, run_folder, sole_writer
+from workbench.runs.versions import judges_version, provenance
+from workbench.training.loop import fit
+from workbench.training.processes import joined
 
 PARTS = ("latent", "probe", "full_probe", "coherence", "quality", "likelihood")
 ITEMS = 10_000  # test items: the paper's 10,000 triples are one pass over the pairs

@@ -15,12 +15,12 @@ from jaxtyping import Int
 from torch import Tensor
 
 from workbench.data.dataset import Batch, MultimodalDataset
+from workbench.device import room
 from workbench.distributions import Diagonal, stratified_choice
 from workbench.fusion import mixture_weights, subsets
 from workbench.model import MultimodalVAE, Posteriors
 
 CHUNK = 1000  # items encoded or generated at a time, where they have no more than
-ROOM_BYTES, MOST_ROOM = 2**30, 10  # of a GPU's memory for every such chunk, which takes some tenth of it
 VALUES = 3072  # numbers in any modality; larger ones come in smaller chunks, as the networks' own numbers do
 EVERY_SUBSET_OF = 4  # modalities: of so many, every subset is evaluated; of more, a selection
 ORDERS = 3  # random orders of the modalities, along which the selection grows
@@ -100,27 +100,9 @@ def parts_posterior(
     return posteriors[chosen, torch.arange(len(chosen), device=chosen.device)]
 
 
-def double(x: Tensor) -> Tensor:
-    """A tensor in double precision: on its device, but for Apple's, which has none and hands such work to the CPU."""
-    return x.cpu().double() if x.device.type == "mps" else x.double()
-
-
 def at_a_time(shapes: Sequence[tuple[int, ...]], device: torch.device | None = None) -> int:
     """Items of these shapes to encode or generate at a time; more on a GPU, which wants many and has room for them."""
     return max(1, CHUNK * room(device) * VALUES // max(VALUES, *map(math.prod, shapes)))
-
-
-def room(device: torch.device | None) -> int:
-    """How many times as much as on a CPU, where it should fit a cache, is worked on at a time: as memory allows."""
-    if device is None or device.type != "cuda":
-        return 1
-    memory = torch.cuda.get_device_properties(device).total_memory
-    return int(min(MOST_ROOM, max(1, memory // ROOM_BYTES)))
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """What networks run in: the precision of their training. A judged number moves far less by it than by its error."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def encode_rows(

@@ -1,7 +1,8 @@
 """A modality: its name and shape, the networks that read and write it, its likelihood and its weights.
 
 A data set is a tuple of modalities plus a table of pairs. Data that comes with the package has the paper's networks, by
-the shape of its items (`NETWORKS`); a user's own arrays have general ones by kind (`workbench.kinds`), or the user's.
+the shape of its items (`NETWORKS`); a user's own arrays have general ones by kind (`workbench.networks.by_kind`),
+or the user's.
 """
 
 import math
@@ -13,14 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workbench.data.array_storage import ArrayStorage
 from workbench.data.dataset import Batch, MultimodalDataset, Storage
-from workbench.data.encodings import Encoding
 from workbench.data.letters import letters_of
-from workbench.data.raw import about, items_in, some
-from workbench.kinds import networks_by_kind
+from workbench.data.own.array_storage import ArrayStorage
+from workbench.data.own.encodings import Encoding
+from workbench.data.own.raw import about, items_in, some
 from workbench.likelihoods import Categorical, Laplace, Likelihood, likelihood_of
-from workbench.networks import digits, polydigits, portraits
+from workbench.networks import digits, faces, polydigits
+from workbench.networks.by_kind import networks_by_kind
 
 Pair = tuple[Callable[[], nn.Module], Callable[[int], nn.Module]]  # encoder and decoder
 BY_SHAPE, BY_KIND, OWN = "by shape", "by kind", "own"  # where a modality's networks come from
@@ -69,10 +70,8 @@ NETWORKS: dict[tuple[int, ...], Networks] = {
     (3, 28, 28): Networks(polydigits.PolydigitsEncoder, polydigits.PolydigitsDecoder, Laplace(0.75)),
     (8,): Networks(digits.TextEncoder, digits.TextDecoder, Categorical(), style_weight=5.0),
     # the authors' scripts weigh text by 64 * 64 / 256: unlike SVHN's, the channels of faces are not counted
-    (3, 64, 64): Networks(
-        portraits.ImageEncoder, portraits.ImageDecoder, Laplace(0.75), scalable=True, counted=64 * 64
-    ),
-    (256,): Networks(portraits.TextEncoder, portraits.TextDecoder, Categorical(), style_weight=5.0, scalable=True),
+    (3, 64, 64): Networks(faces.ImageEncoder, faces.ImageDecoder, Laplace(0.75), scalable=True, counted=64 * 64),
+    (256,): Networks(faces.TextEncoder, faces.TextDecoder, Categorical(), style_weight=5.0, scalable=True),
 }
 
 

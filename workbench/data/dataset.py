@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from workbench.data.array_storage import ArrayStorage
-from workbench.data.attributes import DescriptionStorage
-from workbench.data.encodings import Encoding
+from workbench.data.celeba.attributes import DescriptionStorage
 from workbench.data.images import Images, ImageStorage, Labels
+from workbench.data.own.array_storage import ArrayStorage
+from workbench.data.own.encodings import Encoding
 from workbench.data.text import StringTable, TextStorage
 
 
@@ -75,13 +75,13 @@ class MultimodalDataset:
     ) -> "Splits":
         """Training and test part of one's own data: arrays by the name of the modality, one row for each item.
 
-        Arrays are numpy's, torch's, pandas' or lists, of the kinds of `workbench.data.encodings.ENCODINGS`, guessed
+        Arrays are numpy's, torch's, pandas' or lists, of the kinds of `workbench.data.own.encodings.ENCODINGS`, guessed
         where `kinds` does not say. NaN and None are missing, and what is False in `present`, Boolean arrays by name,
         columns of a DataFrame or one `[n, M]`. `labels` are one class for each item, or Boolean attributes `[n, k]`.
         `split` is the share of items for testing, a Boolean array (True: test) or one of "train" and "test". The name
         gets eight digits of a digest of everything. Raises ValueError, in one sentence, on what cannot be trained on.
         """
-        from workbench.data.arrays import from_arrays
+        from workbench.data.own.arrays import from_arrays
 
         return from_arrays(arrays, labels, present, split, seed, name, kinds)
 

@@ -19,9 +19,10 @@ from typing import NamedTuple
 
 from tqdm.auto import tqdm
 
-from workbench.data import celeba, mnist, svhn
-from workbench.data.celeba_fetch import ARCHIVE, arriving, fetch_celeba
-from workbench.data.celeba_lists import ATTRIBUTE_LIST, COUNT, PARTITION_LIST, read_attributes, read_partition
+from workbench.data import mnist, svhn
+from workbench.data.celeba import load
+from workbench.data.celeba.fetch import ARCHIVE, arriving, fetch_celeba
+from workbench.data.celeba.lists import ATTRIBUTE_LIST, COUNT, PARTITION_LIST, read_attributes, read_partition
 from workbench.data.images import SPLITS, DataError
 from workbench.paths import data_root, replacing
 
@@ -221,15 +222,15 @@ def _celeba_states(folder: Path) -> list[FileState]:
 
 def _photos_state(folder: Path) -> FileState:
     """Judge CelebA's photographs by their number and their rows in the lists; none is opened."""
-    photos, cure = celeba.photo_folder(folder), "workbench data fetch celeba"
+    photos, cure = load.photo_folder(folder), "workbench data fetch celeba"
     try:
-        present = len(celeba.photo_sizes(folder))
+        present = len(load.photo_sizes(folder))
     except DataError:
         arrived = (arriving(folder) / ARCHIVE).is_file()
         return FileState("celeba", photos, "partly downloaded" if arrived else "missing", cure)
     cure = "" if present >= COUNT else f"a part will do; for all {COUNT:,} move it away, then {cure}"
     try:
-        counts, cached = celeba.survey(folder.parent)
+        counts, cached = load.survey(folder.parent)
     except DataError as error:
         return FileState("celeba", photos, f"ok, {present:,} images, but not to be used: {error}", cure)
     return FileState("celeba", photos, f"ok, {counts.summary()}; {'cached' if cached else 'not cached yet'}", cure)

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from safetensors import SafetensorError
 from torch import Tensor
 
-from workbench.data.encodings import Image
+from workbench.data.own.encodings import Image
 from workbench.errors import WorkbenchError
 from workbench.paths import cache_dir, locked, replacing
 

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import torch
 
-from workbench.data import polydigits
-from workbench.data.attributes import DescriptionStorage
+from workbench.data.celeba.attributes import DescriptionStorage
 from workbench.data.dataset import MultimodalDataset, Storage
 from workbench.data.images import Images, ImageStorage, check_split
 from workbench.data.mnist import load_mnist
 from workbench.data.pairing import pair_table
 from workbench.data.svhn import load_svhn
+from workbench.data.synthetic import polydigits
 from workbench.data.text import StringTable, TextStorage, string_table
 from workbench.paths import data_root
 
@@ -29,13 +29,13 @@ class Source(NamedTuple):
 
 
 def _uci(split: str, root: Path, seed: int) -> Images:
-    from workbench.data.uci import load_uci  # brings scikit-learn
+    from workbench.data.synthetic.handwriting import load_uci  # brings scikit-learn
 
     return load_uci(split, seed)
 
 
 def _rendered(source: str, split: str, seed: int) -> Images:
-    from workbench.data.rendered import load_rendered  # brings matplotlib
+    from workbench.data.synthetic.street import load_rendered  # brings matplotlib
 
     return load_rendered(source, split, seed)
 
@@ -77,7 +77,7 @@ SOURCES = {
 
 
 def _polydigits(style: str, split: str, root: Path, seed: int) -> Images:
-    from workbench.data.polydigits_images import load_polydigits  # brings matplotlib and scikit-learn
+    from workbench.data.synthetic.polydigits_images import load_polydigits  # brings matplotlib and scikit-learn
 
     return load_polydigits(style, split, seed)
 
@@ -90,13 +90,13 @@ STYLES = {
 
 
 def _celeba(split: str, root: Path, seed: int) -> Images:
-    from workbench.data.celeba import load_celeba  # brings Pillow
+    from workbench.data.celeba.load import load_celeba  # brings Pillow
 
     return load_celeba(split, root)
 
 
 def _faces(split: str, root: Path, seed: int) -> Images:
-    from workbench.data.faces import load_faces
+    from workbench.data.synthetic.faces import load_faces
 
     return load_faces(split, seed)
 

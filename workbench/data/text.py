@@ -82,7 +82,7 @@ class TextStorage:
     @property
     def encoding(self) -> Any:
         """How strings are read: filled with blanks."""
-        from workbench.data.encodings import Text  # which needs the alphabet of this module
+        from workbench.data.own.encodings import Text  # which needs the alphabet of this module
 
         return Text(LENGTH)
 

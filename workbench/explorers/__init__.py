@@ -6,9 +6,9 @@ comes back. None speaks or computes before it is touched, so notebooks that hold
 
 from workbench.explorers.conditional import draw_conditional, explore_conditional
 from workbench.explorers.divergences import densities, draw_divergences, explore_divergences, to_png
-from workbench.explorers.exhibit import Exhibit, exhibits, shipped_exhibits
 from workbench.explorers.grids import Plan, explore_grid, style_content_grid
 from workbench.explorers.latent import draw_latent_map, explore_latent
+from workbench.explorers.models import Exhibit, exhibits, shipped_exhibits
 from workbench.explorers.objectives import draw_objectives, explore_objectives, objective_grid
 
 __all__ = [

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from workbench.explorers import controls, pictures
 from workbench.explorers.controls import explorer, in_turn
-from workbench.explorers.exhibit import Exhibit
+from workbench.explorers.faces import asked_of, draw_portraits
 from workbench.explorers.generation import MANY, POSTERIORS, Item, Wish, generate, own_posterior, style_effects
 from workbench.explorers.inputs import Input, item_of
-from workbench.explorers.inputs_portraits import inputs_of
+from workbench.explorers.inputs_faces import inputs_of
+from workbench.explorers.models import Exhibit
 from workbench.explorers.names import named
-from workbench.explorers.portraits import asked_of, draw_portraits
 from workbench.explorers.subjects import Faces
 
 REACH = 3.0  # standard deviations that a style slider goes to

@@ -10,7 +10,7 @@ import ipywidgets as widgets
 import traitlets
 
 from workbench.data.images import DataError
-from workbench.explorers.exhibit import NO_MODEL, Exhibit, exhibits
+from workbench.explorers.models import NO_MODEL, Exhibit, exhibits
 from workbench.explorers.pictures import message, page
 
 

@@ -15,8 +15,8 @@ from workbench.divergences import geometric_mean, jensen_shannon_bounds
 from workbench.explorers.controls import on_change, slider
 from workbench.explorers.names import named
 from workbench.fusion import dynamic_prior_weights, with_prior
-from workbench.plotting_theory import bell_curves
-from workbench.statements import lemma_2_terms
+from workbench.plotting.curves import bell_curves
+from workbench.theory.statements import lemma_2_terms
 
 
 def draw_divergences(means: Sequence[float], deviations: Sequence[float], prior_weight: float = 0.25) -> Figure:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from workbench.data.dataset import Batch
 from workbench.distributions import Diagonal, stratified_choice
-from workbench.explorers.exhibit import Exhibit
+from workbench.explorers.models import Exhibit
 from workbench.explorers.subjects import Kind
 from workbench.fusion import mixture_weights
 from workbench.inference import subset_posterior

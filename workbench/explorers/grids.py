@@ -15,13 +15,13 @@ from torch import Tensor
 
 from workbench.explorers import controls, pictures
 from workbench.explorers.controls import explorer
-from workbench.explorers.exhibit import Exhibit, comparable
 from workbench.explorers.generation import Item, at_temperature, encode_items, from_prior, own_posterior, test_item
+from workbench.explorers.models import Exhibit, comparable
 from workbench.explorers.names import named
 from workbench.explorers.subjects import Faces, Kind
 from workbench.inference import subset_posterior
 from workbench.model import Posteriors
-from workbench.plotting import item_grid
+from workbench.plotting.base import item_grid
 
 CLASSES = 10
 SIDE = 36  # pixels of a picture in a grid

@@ -10,8 +10,8 @@ import ipywidgets as widgets
 from torch import Tensor
 
 from workbench.data.text import WORDS, encode
-from workbench.explorers.exhibit import Exhibit
 from workbench.explorers.generation import test_item
+from workbench.explorers.models import Exhibit
 from workbench.explorers.pad import Pad
 
 DRAWABLE = (1, 28, 28)

@@ -9,7 +9,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.explorers.controls import explorer, in_turn
-from workbench.explorers.exhibit import Exhibit
 from workbench.explorers.latent_drawing import (
     axis_names,
     colours,
@@ -33,6 +32,7 @@ from workbench.explorers.latent_map import (
     with_joint,
 )
 from workbench.explorers.map import NONE, Map
+from workbench.explorers.models import Exhibit
 from workbench.explorers.names import named
 from workbench.explorers.pictures import message, page
 

@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse as Outline
 from torch import Tensor
 
-from workbench.data.attributes import PHRASES
-from workbench.explorers.exhibit import Exhibit
+from workbench.data.celeba.attributes import PHRASES
 from workbench.explorers.generation import decode
 from workbench.explorers.latent_map import JOINT, STEPS, LatentMap, interpolate, item_ellipses
+from workbench.explorers.models import Exhibit
 from workbench.explorers.pictures import cell, page, table
 from workbench.explorers.subjects import Faces
-from workbench.plotting import panel
+from workbench.plotting.base import panel
 
 PALETTE = sns.color_palette("colorblind", 10).as_hex()  # of digits, or of modalities; never without a sign
 DASHES = ((), (7, 3), (2, 2), (9, 3, 2, 3), (12, 4))  # lengths in pixels: of the modalities' ellipses

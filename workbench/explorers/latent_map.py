@@ -16,8 +16,8 @@ from torch import Tensor
 
 from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.distributions import Diagonal, Gaussian, Mixture
-from workbench.explorers.exhibit import Exhibit
 from workbench.explorers.generation import POSTERIORS, own_posterior
+from workbench.explorers.models import Exhibit
 from workbench.fusion import dynamic_prior, fuse
 from workbench.model import Posteriors
 

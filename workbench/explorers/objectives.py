@@ -15,7 +15,6 @@ from torch import Tensor
 
 from workbench.explorers import controls, pictures
 from workbench.explorers.controls import explorer
-from workbench.explorers.exhibit import Exhibit, comparable
 from workbench.explorers.generation import (
     POSTERIORS,
     Generated,
@@ -26,12 +25,13 @@ from workbench.explorers.generation import (
     test_item,
     test_row,
 )
-from workbench.explorers.inputs_portraits import face_kinds
+from workbench.explorers.inputs_faces import face_kinds
+from workbench.explorers.models import Exhibit, comparable
 from workbench.explorers.names import named
 from workbench.explorers.subjects import Digits, Faces, subject_by
 from workbench.fusion import subsets
 from workbench.modality import Modality
-from workbench.plotting import item_grid
+from workbench.plotting.base import item_grid
 
 WISH = Wish(draws=4)
 MEANS = Wish(temperature=0.0)

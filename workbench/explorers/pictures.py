@@ -14,7 +14,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from workbench.plotting import is_description, text_of
+from workbench.plotting.base import is_description, text_of
 
 SIDE = 84  # pixels of a picture's longer side on the page
 BLOCKS = "▁▂▃▄▅▆▇█"  # a probability from 0 to 1 as the height of a bar

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from workbench.data.attributes import PHRASES
+from workbench.data.celeba.attributes import PHRASES
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.images import Labels
 

@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from workbench.data.attributes import PHRASES
+from workbench.data.celeba.attributes import PHRASES
 from workbench.data.text import decode
-from workbench.inference import double
+from workbench.device import double
+from workbench.metrics.regression import MAX_ITER, TOLERANCE
 from workbench.metrics.representation import DRAWS, PAPER_ITEMS, few_items, standard_error, standardised
-from workbench.metrics.softmax_regression import MAX_ITER, TOLERANCE
 
 TRAIN_ITEMS = 20_000  # training items, drawn at random, that the probe on many items learns from
 ROWS = 4096  # items whose products of features are held at a time

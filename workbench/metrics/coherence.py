@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from workbench.inference import double
+from workbench.device import double
 
 CLASSES = 10
 Confusion = Int[Tensor, "C C"] | Sequence[Sequence[int]]  # items of each given class (rows) by judged class (columns)

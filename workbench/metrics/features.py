@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from workbench.data.images import DataError
-from workbench.metrics.classifiers import Classifier
+from workbench.metrics.judges import Classifier
 
 INCEPTION_BATCH = 50  # images at a time, pytorch-fid's own choice: activations take megabytes for each
 

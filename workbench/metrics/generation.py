@@ -31,8 +31,8 @@ from workbench.inference import (
     parts_posterior,
 )
 from workbench.metrics.attributes import reading, written
-from workbench.metrics.classifiers import AttributeClassifier, Classifier
 from workbench.metrics.features import features_for
+from workbench.metrics.judges import AttributeClassifier, Classifier
 from workbench.metrics.quality import FeatureSet, quality
 from workbench.metrics.real_features import kept_reference
 from workbench.metrics.scores import score_of

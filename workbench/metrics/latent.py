@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.device import double
 from workbench.distributions import Diagonal
-from workbench.inference import double
 
 
 def rate(posterior: Diagonal, generator: torch.Generator | None = None) -> float:

@@ -20,10 +20,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.data.dataset import Batch
+from workbench.device import double, room
 from workbench.distributions import Diagonal, Mixture
 from workbench.divergences import Estimate
 from workbench.fusion import mixture_of_experts
-from workbench.inference import Component, component_posterior, components, double, evaluated_subsets, room
+from workbench.inference import Component, component_posterior, components, evaluated_subsets
 from workbench.losses import masked, reconstruction
 from workbench.model import MultimodalVAE, Posteriors
 

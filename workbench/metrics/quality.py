@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from workbench.inference import double
+from workbench.device import double
 from workbench.metrics.features import Features
 from workbench.metrics.kmeans import clusters_of
 

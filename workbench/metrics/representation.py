@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from workbench.inference import double
-from workbench.metrics.softmax_regression import softmax_regression
+from workbench.device import double
+from workbench.metrics.regression import softmax_regression
 
 PAPER_ITEMS = 256
 DRAWS = 10

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.images import Labels
-from workbench.inference import double
+from workbench.device import double
 from workbench.metrics.attributes import (
     TRAIN_ITEMS,
     attribute_probe,

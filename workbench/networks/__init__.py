@@ -1,0 +1,1 @@
+"""Layers only: shapes in, modules out; knows no modality, no run."""

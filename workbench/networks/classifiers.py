@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from workbench.data.attributes import ATTRIBUTES
-from workbench.networks import portraits
+from workbench.data.celeba.attributes import ATTRIBUTES
+from workbench.networks import faces
 
 CLASSES = 10
 
@@ -116,7 +116,7 @@ class FaceClassifier(nn.Module):
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
-        features = portraits.ImageEncoder(width)
+        features = faces.ImageEncoder(width)
         self.layers = nn.Sequential(*features.layers, nn.Linear(features.features, len(ATTRIBUTES)))
 
     def forward(self, x: Float[Tensor, "batch 3 64 64"]) -> Float[Tensor, "batch 40"]:
@@ -130,10 +130,10 @@ class DescriptionClassifier(nn.Module):
     def __init__(self, width: float = 1.0, alphabet: int = 71) -> None:
         super().__init__()
         self.alphabet = alphabet
-        sizes = portraits.channels((128, 256, 384, 512, 640, 768, 896), width)
+        sizes = faces.channels((128, 256, 384, 512, 640, 768, 896), width)
         self.layers = nn.Sequential(
             nn.Conv1d(alphabet, sizes[0], 3, stride=2, padding=1),
-            *portraits.blocks(nn.Conv1d, sizes, -1),
+            *faces.blocks(nn.Conv1d, sizes, -1),
             nn.Flatten(),
             nn.Linear(sizes[-1], len(ATTRIBUTES)),
         )

@@ -1,0 +1,376 @@
+"""CelebA's cache: damaged images, interrupted builds, damaged caches, several processes."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections import Counter
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from celeba_folders import attributes_of, names, photo, picture, write_celeba
+from PIL import ImageFile
+
+from workbench import paths
+from workbench.data.celeba import build
+from workbench.data.celeba import load as celeba
+from workbench.data.celeba.cache import VERSION
+from workbench.data.celeba.load import load_celeba
+from workbench.data.celeba.photos import read_photo
+from workbench.data.images import DataError, Images
+
+PARTS = [0] * 30 + [2] * 10
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A project with 40 images in its data folder, 30 of training and 10 of test, and no cache; small blocks."""
+    monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path))
+    monkeypatch.setattr(build, "BLOCK", 8)
+    write_celeba(tmp_path / "data", 40, PARTS)
+    return tmp_path / "data"
+
+
+def load(root) -> Images:
+    """Both splits one after the other."""
+    return Images(
+        *(torch.cat(pair) for pair in zip(load_celeba("train", root), load_celeba("test", root), strict=True))
+    )
+
+
+def caches() -> list[str]:
+    """Caches, whole or not, by name."""
+    return sorted(path.name for path in paths.cache_dir().glob("*celeba-*"))
+
+
+def expected(root, *missing: int) -> Images:
+    """What loading must give, one image after the other, without those numbers."""
+    numbers = [n for n in range(1, 41) if n not in missing]
+    pixels = np.stack([read_photo(photo(root / "celeba", n)) for n in numbers])
+    return Images(torch.from_numpy(pixels), torch.from_numpy(attributes_of(40)[[n - 1 for n in numbers]]))
+
+
+def assert_equal(images: Images, others: Images) -> None:
+    assert torch.equal(images.values, others.values) and torch.equal(images.labels, others.labels)
+
+
+@pytest.fixture
+def decoded(monkeypatch) -> Counter:
+    """How often each photograph is decoded."""
+    counter = Counter()
+
+    def counting(path):
+        counter[path.name] += 1
+        return read_photo(path)
+
+    monkeypatch.setattr(build, "read_photo", counting)
+    return counter
+
+
+# ------------------------------------------------------------------------------------------------- damaged images
+
+
+def damage(path, case):
+    content = path.read_bytes()
+    if case == "empty":
+        path.write_bytes(b"")
+    elif case == "half":
+        path.write_bytes(content[: len(content) // 2])
+    elif case == "last byte":
+        path.write_bytes(content[:-1])
+    elif case == "header only":
+        path.write_bytes(content[:200])
+    elif case == "web page":
+        path.write_bytes(b"<html>404 not found</html>")
+    elif case == "png":
+        picture(1).save(path, format="png")
+    elif case == "odd":
+        picture(1, (100, 100)).save(path)
+
+
+CASES = {
+    "empty": "empty file",
+    "half": "image file is truncated",
+    "last byte": "image file is truncated",
+    "header only": "Truncated File Read",
+    "web page": "no JPEG",
+    "png": "no JPEG",
+    "odd": "100x100, no copy of 178x218",
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("lenient", [False, True])
+def test_damaged_images_are_skipped_and_named(root, capsys, monkeypatch, case, lenient):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", lenient)
+    for n in (5, 33):
+        damage(photo(root / "celeba", n), case)
+    images = load(root)
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is lenient
+    assert_equal(images, expected(root, 5, 33))
+    assert (len(load_celeba("train", root).labels), len(load_celeba("test", root).labels)) == (29, 9)
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("celeba: 40 of 40 images: 29 train, 9 test (official split); skipped 2: 000005.jpg (")
+    assert line.count(CASES[case]) == 2 and "000033.jpg" in line
+    counts, cached = celeba.survey(root)
+    assert cached and list(counts.skipped) == names(5, 33)
+
+
+def test_every_truncation_is_noticed(tmp_path):
+    path = tmp_path / "face.jpg"
+    picture(1).save(path)
+    content = path.read_bytes()
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        with pytest.raises(ValueError, match=r"\w"):
+            read_photo(path)
+
+
+@pytest.mark.parametrize("case", ["half", "odd"])
+def test_mostly_damaged_is_refused_and_nothing_is_kept(root, case):
+    for n in range(1, 22):
+        damage(photo(root / "celeba", n), case)
+    for _ in range(2):
+        with pytest.raises(DataError) as error:
+            load_celeba("test", root)
+        message = str(error.value)
+        assert "\n" not in message and "more than half of the 40 images" in message and CASES[case] in message
+        assert "21: 000001.jpg (" in message and caches() == []
+    picture(1).save(photo(root / "celeba", 1))
+    assert_equal(load(root), expected(root, *range(2, 22)))
+
+
+def test_no_test_image_left_is_refused_and_nothing_is_kept(root):
+    for n in range(31, 41):
+        damage(photo(root / "celeba", n), "half")
+    with pytest.raises(DataError, match="no image is left for test"):
+        load_celeba("train", root)
+    assert caches() == []
+
+
+def test_a_disk_that_does_not_answer_is_no_damaged_image(root, monkeypatch, decoded):
+    def failing(path):
+        if path.name == "000020.jpg":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read_photo(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "read_photo", failing)
+        with pytest.raises(DataError, match=r"000020.jpg cannot be read \(Permission denied\)"):
+            load_celeba("train", root)
+    assert_equal(load(root), expected(root))
+    assert min(decoded) == "000017.jpg" and set(decoded.values()) == {1}  # goes on with the block that failed
+
+
+def test_without_room_nothing_is_begun(root, monkeypatch, decoded):
+    monkeypatch.setattr(build.shutil, "disk_usage", lambda path: SimpleNamespace(free=100_000))
+    with pytest.raises(DataError, match=r"need 0\.0 GB in .*cache, where 0\.0 are free"):
+        load_celeba("train", root)
+    assert not decoded
+
+
+def test_without_pillow_the_cure_is_named(root, monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    with pytest.raises(DataError, match="pip install pillow"):
+        load_celeba("train", root)
+
+
+# ------------------------------------------------------------------------------------------------ interrupted builds
+
+
+def interrupt(root, monkeypatch, name):
+    """Begin a build and stop it, as Ctrl-C does, when it comes to an image."""
+
+    def interrupted(path):
+        if path.name == name:
+            raise KeyboardInterrupt
+        return read_photo(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "read_photo", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            load_celeba("train", root)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_an_interrupted_build_goes_on(root, monkeypatch, decoded, damaged):
+    if damaged:
+        damage(photo(root / "celeba", 3), "half")
+
+    interrupt(root, monkeypatch, "000022.jpg")
+    assert [name[0] for name in caches()] == ["."]  # nothing that a loader would take for whole
+    assert_equal(load(root), expected(root, *[3] * damaged))
+    assert sorted(decoded) == names(*range(17, 41)) and set(decoded.values()) == {1}
+    assert [name[0] for name in caches()] == ["c"]
+    assert list(celeba.survey(root)[0].skipped) == names(3) * damaged
+
+
+KILLED = """
+    import os, signal, sys
+    from pathlib import Path
+    from workbench.data import celeba, celeba_build
+    read_photo, celeba_build.BLOCK = celeba_build.read_photo, 8
+
+    def killing(path):
+        if path.name == "000030.jpg":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return read_photo(path)
+
+    celeba_build.read_photo = killing
+    celeba.load_celeba("train", Path(sys.argv[1]))
+"""
+
+
+def test_a_killed_build_goes_on(root, decoded):
+    command = [sys.executable, "-c", textwrap.dedent(KILLED), str(root)]
+    assert subprocess.run(command, env=os.environ, check=False, capture_output=True).returncode == -signal.SIGKILL
+    assert_equal(load(root), expected(root))
+    assert sorted(decoded) == names(*range(25, 41)) and set(decoded.values()) == {1}
+
+
+def half_built(root, monkeypatch):
+    """The hidden folder of a build that was stopped after 16 images."""
+    interrupt(root, monkeypatch, "000020.jpg")
+    (folder,) = paths.cache_dir().glob(".celeba-*.building")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("case", "first"),
+    [
+        ("torn journal", 9),
+        ("journal without its last line end", 17),
+        ("more pixels than the journal knows", 17),
+        ("fewer pixels than the journal knows", 9),
+        ("no pixels", 1),
+        ("no journal", 1),
+        ("foreign journal", 1),
+    ],
+)
+def test_only_what_is_surely_on_disk_counts(root, monkeypatch, decoded, case, first):
+    folder = half_built(root, monkeypatch)
+    array, journal = folder / "images.npy", folder / "journal.jsonl"
+    if case == "torn journal":
+        journal.write_text(journal.read_text()[:-6])
+    elif case == "journal without its last line end":
+        journal.write_text(journal.read_text().rstrip())
+    elif case == "more pixels than the journal knows":
+        array.write_bytes(array.read_bytes() + b"\7" * 20_000)
+    elif case == "fewer pixels than the journal knows":
+        array.write_bytes(array.read_bytes()[:-1])
+    elif case == "no pixels":
+        array.unlink()
+    elif case == "no journal":
+        journal.unlink()
+    elif case == "foreign journal":
+        journal.write_text("something else\nentirely\n")
+    assert_equal(load(root), expected(root))
+    assert min(decoded) == names(first)[0] and set(decoded.values()) == {1}
+
+
+# ------------------------------------------------------------------------------------------------------ the cache
+
+
+def test_a_second_load_reads_neither_lists_nor_photographs(root, monkeypatch, capsys):
+    images = load(root)
+    capsys.readouterr()
+    for module, name in ((celeba, "read_attributes"), (celeba, "read_partition"), (build, "read_photo")):
+        monkeypatch.setattr(module, name, None)
+    assert_equal(load(root), images)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("file", ["images.npy", "labels.npy", "index.json"])
+@pytest.mark.parametrize("case", ["cut", "empty", "missing", "other"])
+def test_a_damaged_cache_is_made_again(root, decoded, file, case):
+    images = load(root)
+    values = images.values.clone()
+    path = next(paths.cache_dir().glob("celeba-*")) / file
+    content = path.read_bytes()
+    path.unlink()
+    if case == "other":
+        np.save(paths.cache_dir() / "other.npy", np.zeros((40, 40)))
+        path.write_bytes((paths.cache_dir() / "other.npy").read_bytes())
+    elif case != "missing":
+        path.write_bytes(content[: -1 if case == "cut" else 0])
+    decoded.clear()
+    assert_equal(load(root), Images(values, images.labels))
+    assert sorted(decoded) == names(*range(1, 41)) and path.read_bytes() == content
+
+
+def test_more_images_replace_the_cache_when_the_new_one_stands(root, monkeypatch):
+    extra = photo(root / "celeba", 40)
+    shutil.move(extra, root / "later.jpg")
+    load(root)
+    (old,) = caches()
+    shutil.move(root / "later.jpg", extra)
+    half_built(root, monkeypatch)
+    assert old in caches() and len(caches()) == 2
+    assert_equal(load(root), expected(root))
+    (new,) = caches()
+    assert new != old
+
+
+def test_what_a_build_of_fewer_images_left_is_removed(root, monkeypatch):
+    extra = photo(root / "celeba", 40)
+    shutil.move(extra, root / "later.jpg")
+    left = half_built(root, monkeypatch)
+    shutil.move(root / "later.jpg", extra)
+    load(root)
+    assert left.name not in caches() and len(caches()) == 1
+
+
+def test_caches_of_two_folders_live_side_by_side(root, tmp_path, decoded):
+    write_celeba(tmp_path / "second", 30, [0, 2] * 15)
+    load(root), load(tmp_path / "second")
+    decoded.clear()
+    load(root), load(tmp_path / "second")
+    assert len(caches()) == 2 and not decoded
+    shutil.rmtree(tmp_path / "second")
+    write_celeba(tmp_path / "third", 20, [0, 2] * 10)
+    load(tmp_path / "third")
+    assert len(caches()) == 2  # that of the folder that is gone has gone too
+
+
+@pytest.mark.parametrize("file", ["list_attr_celeba.txt", "list_eval_partition.txt", "img_align_celeba/000007.jpg"])
+def test_other_content_makes_another_cache(root, file):
+    load(root)
+    before, path = caches(), root / "celeba" / file
+    path.write_bytes(path.read_bytes() + b"\r\n")
+    load(root)
+    assert len(caches()) == 1 and caches() != before
+
+
+def test_another_recipe_makes_another_cache(root, monkeypatch):
+    load(root)
+    before = caches()
+    monkeypatch.setattr(celeba.celeba_cache, "VERSION", VERSION + 1)
+    assert_equal(load(root), expected(root))
+    assert len(caches()) == 1 and caches() != before
+
+
+def test_a_moved_folder_keeps_its_cache(root, decoded):
+    load(root)
+    decoded.clear()
+    moved = root.with_name("moved")
+    moved.mkdir()
+    (root / "celeba").rename(moved / "celeba")
+    load(moved)
+    assert not decoded
+
+
+def test_two_at_a_time_make_it_once(root, decoded):
+    loaded = []
+    threads = [threading.Thread(target=lambda: loaded.append(load(root))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(decoded.values()) == {1} and len(loaded) == 3
+    for images in loaded:
+        assert_equal(images, expected(root))

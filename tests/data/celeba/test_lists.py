@@ -1,0 +1,159 @@
+"""CelebA's lists: what is tolerated, what is refused and with which words."""
+
+import numpy as np
+import pytest
+from celeba_folders import attribute_list, attributes_of, partition_list
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from workbench.data.celeba.attributes import ATTRIBUTES
+from workbench.data.celeba.lists import ATTRIBUTE_LIST, PARTITION_LIST, read_attributes, read_partition
+from workbench.data.images import DataError
+
+blanks = st.text(" \t", min_size=1, max_size=3)
+ends = st.sampled_from(["\n", "\r\n", " \n", "\t\r\n", "\n\n", "\r\n  \r\n"])
+
+
+def refusal(read, path, content: str | bytes) -> str:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DataError) as error:
+        read(path)
+    message = str(error.value)
+    assert "\n" not in message and str(path) in message and "workbench data fetch celeba" in message
+    return message
+
+
+@settings(max_examples=60)
+@given(data=st.data(), count=st.integers(0, 6))
+def test_attributes_read_back_whatever_the_blanks(tmp_path_factory, data, count):
+    table = np.array(
+        data.draw(st.lists(st.lists(st.booleans(), min_size=40, max_size=40), min_size=count, max_size=count)), bool
+    ).reshape(count, 40)
+    rows = [(f"{n}.jpg", *("1" if value else "-1" for value in row)) for n, row in enumerate(table)]
+    lines = [(str(count),), ATTRIBUTES, *rows]
+    text = "".join(
+        data.draw(st.sampled_from(["", " "])) + data.draw(blanks).join(fields) + data.draw(ends) for fields in lines
+    )
+    path = tmp_path_factory.mktemp("lists") / ATTRIBUTE_LIST
+    path.write_bytes(data.draw(st.sampled_from([b"", b"\xef\xbb\xbf"])) + text.encode())
+    read = read_attributes(path)
+    assert list(read.rows.items()) == [(f"{n}.jpg", n) for n in range(count)]
+    assert read.values.dtype == bool and np.array_equal(read.values, table)
+    assert read.announced == len(read) == count
+
+
+@settings(max_examples=60)
+@given(parts=st.lists(st.integers(0, 2), max_size=8), data=st.data())
+def test_partition_reads_back_whatever_the_blanks(tmp_path_factory, parts, data):
+    path = tmp_path_factory.mktemp("lists") / PARTITION_LIST
+    rows = [f"{n}.jpg{data.draw(blanks)}{part}{data.draw(ends)}" for n, part in enumerate(parts)]
+    path.write_bytes("".join(rows).encode())
+    assert read_partition(path) == {f"{n}.jpg": part for n, part in enumerate(parts)}
+
+
+def test_no_cut_of_the_attributes_goes_unnoticed(tmp_path):
+    path, whole = tmp_path / ATTRIBUTE_LIST, attribute_list(attributes_of(3)).encode()
+    for cut in range(len(whole) - 2):
+        path.write_bytes(whole[:cut])
+        try:
+            read = read_attributes(path)
+        except DataError:
+            continue
+        assert len(read) < read.announced == 3  # cut between two rows, which loading says
+
+
+def test_no_cut_of_the_partition_changes_a_row(tmp_path):
+    path, whole = tmp_path / PARTITION_LIST, partition_list([0, 1, 2])
+    path.write_text(whole)
+    rows, noticed = read_partition(path), 0
+    for cut in range(len(whole)):
+        path.write_text(whole[:cut])
+        try:
+            assert read_partition(path).items() <= rows.items()
+        except DataError:
+            noticed += 1
+    assert noticed >= 3 * len("000001.jpg")
+
+
+GOOD = attribute_list(attributes_of(3)).replace("\r", "").splitlines()
+
+
+@pytest.mark.parametrize(
+    ("line", "content", "message"),
+    [
+        (1, GOOD[1], "is not the number of rows"),
+        (1, "three", "is not the number of rows"),
+        (2, GOOD[2], "is not the header with the 40 names"),
+        (2, GOOD[1].replace("Male", "Female"), "is not the header with the 40 names"),
+        (2, " ".join(reversed(GOOD[1].split())), "is not the header with the 40 names"),
+        (3, GOOD[2].rpartition(" ")[0], "is not a file name and 40 times 1 or -1: '000001.jpg"),
+        (4, GOOD[3] + " 1", "is not a file name and 40 times 1 or -1: '000002.jpg"),
+        (5, GOOD[4].replace("-1", "0"), "is not a file name and 40 times 1 or -1: '000003.jpg"),
+        (5, GOOD[4][:-1] + "x", "is not a file name and 40 times 1 or -1"),
+        (5, GOOD[4].replace(" ", ","), "is not a file name and 40 times 1 or -1"),
+        (4, "000001.jpg" + " -1" * 40, "contradicts an earlier row of '000001.jpg'"),
+    ],
+)
+def test_attributes_are_refused_with_their_line_number(tmp_path, line, content, message):
+    lines = [*GOOD[: line - 1], content, *GOOD[line:]]
+    assert f"line {line}, {message}" in refusal(read_attributes, tmp_path / ATTRIBUTE_LIST, "\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("line", "content", "message"),
+    [
+        (2, "000002.jpg", "is not a file name and 0, 1 or 2: '000002.jpg'"),
+        (2, "000002.jpg 3", "is not a file name and 0, 1 or 2: '000002.jpg 3'"),
+        (2, "000002.jpg -1", "is not a file name"),
+        (2, "000002.jpg 0 0", "is not a file name"),
+        (3, "000001.jpg 2", "contradicts an earlier row of '000001.jpg'"),
+    ],
+)
+def test_partition_is_refused_with_its_line_number(tmp_path, line, content, message):
+    lines = partition_list([0, 1, 2]).split("\r\n")
+    lines[line - 1] = content
+    assert f"line {line}, {message}" in refusal(read_partition, tmp_path / PARTITION_LIST, "\n".join(lines))
+
+
+def test_blank_lines_count_as_lines(tmp_path):
+    assert "line 4, " in refusal(read_partition, tmp_path / PARTITION_LIST, "\n000001.jpg 0\n\n000002.jpg x\n")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xd8\xff\xe0" + bytes(range(256)), b"<html>\nquota</html>\n"])
+def test_other_files_are_no_list_of_attributes(tmp_path, content):
+    assert "line 1, is not the number of rows" in refusal(read_attributes, tmp_path / ATTRIBUTE_LIST, content)
+
+
+def test_the_same_row_twice_is_tolerated(tmp_path):
+    (tmp_path / ATTRIBUTE_LIST).write_text("\n".join([*GOOD, GOOD[2]]))
+    read = read_attributes(tmp_path / ATTRIBUTE_LIST)
+    assert len(read) == 3 and np.array_equal(read.values, attributes_of(3))
+    (tmp_path / PARTITION_LIST).write_text(partition_list([0, 2]) * 2)
+    assert read_partition(tmp_path / PARTITION_LIST) == {"000001.jpg": 0, "000002.jpg": 2}
+
+
+@pytest.mark.parametrize(("read", "name"), [(read_attributes, ATTRIBUTE_LIST), (read_partition, PARTITION_LIST)])
+def test_missing_lists(tmp_path, read, name):
+    path = tmp_path / name
+    with pytest.raises(DataError, match=r"\.txt is missing: get the original with `workbench data fetch celeba`"):
+        read(path)
+    path.with_suffix(".csv").write_text("image_id,5_o_Clock_Shadow\n")
+    with pytest.raises(DataError, match=r"\.txt is missing \(list_\w+\.csv is there, but is another format\)"):
+        read(path)
+    path.mkdir()
+    with pytest.raises(DataError, match="cannot be read"):
+        read(path)
+
+
+def test_the_original_lists(real_data):
+    pandas = pytest.importorskip("pandas")
+    folder = real_data / "celeba"
+    if not (folder / ATTRIBUTE_LIST).is_file():
+        pytest.skip("no CelebA under WORKBENCH_DATA")
+    read, partition = read_attributes(folder / ATTRIBUTE_LIST), read_partition(folder / PARTITION_LIST)
+    theirs = pandas.read_csv(folder / ATTRIBUTE_LIST, sep=r"\s+", skiprows=1)
+    assert read.announced == len(read) == len(theirs) == len(partition)
+    assert list(read.rows) == theirs.index.to_list() and tuple(theirs.columns) == ATTRIBUTES
+    assert np.array_equal(read.values, theirs.to_numpy() == 1)
+    official = pandas.read_csv(folder / PARTITION_LIST, sep=r"\s+", header=None)
+    assert partition == dict(zip(official[0], official[1], strict=True))

@@ -1,0 +1,93 @@
+"""The drawing pad: drawings become images like MNIST's, whatever their place and size."""
+
+import base64
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy.ndimage import center_of_mass
+
+from workbench.explorers.inputs import ImageInput, TextInput, item_of
+from workbench.explorers.inputs_faces import inputs_of
+from workbench.explorers.models import exhibits
+from workbench.explorers.pad import SIZE, Pad, like_mnist
+
+
+def seven(offset: int = 0, scale: float = 1.0) -> torch.Tensor:
+    """A seven of thick lines on a sheet."""
+    sheet = torch.zeros(SIZE, SIZE)
+    at = lambda v: int(offset + scale * v)  # noqa: E731
+    sheet[at(4) : at(8), at(4) : at(24)] = 1
+    for row in range(at(8), at(32)):
+        middle = at(22) - int(0.5 * (row - at(8)))
+        sheet[row, middle - 2 : middle + 2] = 1
+    return sheet
+
+
+def encoded(sheet: torch.Tensor) -> str:
+    return base64.b64encode((sheet * 255).byte().numpy().tobytes()).decode()
+
+
+def test_ink_fills_the_box_of_mnist_and_its_mass_is_in_the_middle():
+    image = like_mnist(seven())
+    rows, columns = np.nonzero(image[0].numpy() > 0.05)
+    assert image.shape == (1, 28, 28) and image.max() == 1
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
+    assert center_of_mass(image[0].numpy()) == pytest.approx((14, 14), abs=0.51)
+
+
+def test_place_and_size_of_a_drawing_do_not_matter():
+    small = like_mnist(seven())
+    assert torch.equal(like_mnist(seven(offset=9)), small)
+    larger = F.interpolate(seven()[None, None], scale_factor=2.0, mode="nearest")[0, 0]
+    assert (like_mnist(larger) - small).abs().mean() < 0.02
+
+
+def test_a_digit_of_mnist_stays_as_it_is(real_data):
+    from workbench.data.sources import load_dataset
+
+    data = load_dataset("mnist-text", "test", root=real_data)
+    digits = data.batch(torch.arange(100), torch.Generator()).values[0]
+    distances = [(like_mnist(digit[0]) - digit).abs().mean().item() for digit in digits]
+    assert np.median(distances) == 0 and np.mean(distances) < 0.001  # of a mean brightness of 0.13
+
+
+def test_an_empty_pad_gives_nothing_and_wrong_bytes_are_refused():
+    pad = Pad()
+    assert pad.image() is None
+    pad.ink = encoded(torch.zeros(SIZE, SIZE))
+    assert pad.image() is None
+    pad.ink = encoded(seven())
+    assert torch.equal(pad.image(), like_mnist(seven()))
+    pad.ink = base64.b64encode(b"123").decode()
+    with pytest.raises(ValueError, match="56 x 56 bytes, not 3"):
+        pad.image()
+
+
+def test_a_drawn_digit_is_read_by_the_judge_and_by_the_model():
+    model = exhibits()[0]
+    handwriting = inputs_of(model)[0]
+    handwriting.source.value = "drawing"
+    assert item_of([handwriting]) == {} and "draw a digit" in handwriting.remark
+    handwriting.pad.ink = encoded(seven())
+    image = item_of([handwriting])["M"]
+    assert model.judges[0].predict(image[None]).item() == 7 and not handwriting.remark
+
+
+def test_only_handwriting_can_be_drawn_and_switches_hide_what_is_not_given():
+    handwriting, street, text = inputs_of(exhibits()[0])
+    assert handwriting.drawable and not street.drawable and isinstance(text, TextInput)
+    assert isinstance(street, ImageInput) and len(street.widget.children) == 2
+    street.given.value = False
+    assert len(street.widget.children) == 1 and street.value() is None
+
+
+def test_who_listens_is_called_at_every_change():
+    calls = []
+    handwriting, street, text = inputs_of(exhibits()[0])
+    for one in (handwriting, street, text):
+        one.on_change(lambda: calls.append(1))
+    handwriting.source.value, handwriting.pad.ink = "drawing", encoded(seven())
+    street.digit.value, text.text.value, text.given.value = 5, "four", False
+    assert len(calls) == 5

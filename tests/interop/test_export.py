@@ -1,0 +1,218 @@
+"""Exported models say what the model says, to a process that cannot import the package."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from exported_user import fused
+from helpers import tiny_batch, tiny_model
+from own_arrays import KINDS, arrays
+from torch import nn
+
+from workbench.cli import main
+from workbench.config import Config
+from workbench.data.dataset import MultimodalDataset
+from workbench.data.own.encodings import Image, Text
+from workbench.distributions import Mixture
+from workbench.fusion import FUSIONS
+from workbench.interop.export import FORMULAS, export
+from workbench.modality import make_modalities
+from workbench.runs.run import Run, model_of
+from workbench.training.loop import fit
+
+ITEMS = 15
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Run:
+    """A run of a few steps on one modality of each kind."""
+    return trained(arrays(), tmp_path_factory.mktemp("run"), kinds=KINDS)
+
+
+def trained(raw: dict, folder: Path, **options) -> Run:
+    train, _ = MultimodalDataset.from_arrays(raw, name="hospital", **options)
+    fields = dict(data=train.name, steps=3, batch_size=8, latent_dim=5, style_dim=2, prior_weight=0.3)
+    return fit(Config(**fields, device="cpu", compiled="off"), folder, data=train, progress=False)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """An untrained model with the networks of Tables 10 to 12, no styles, and raw arrays for it."""
+    made = make_modalities(("handwriting", "street", "text"), ((1, 28, 28), (3, 32, 32), (8,)))
+    encodings = Image((1, 28, 28), "HW"), Image((3, 32, 32), "HWC"), Text(8)
+    model = model_of(Config(), [replace(m, encoding=e) for m, e in zip(made, encodings, strict=True)]).eval()
+    rng = np.random.default_rng(0)
+    handwriting, street = (rng.integers(0, 256, (ITEMS, *s), dtype=np.uint8) for s in ((28, 28), (32, 32, 3)))
+    return model, {"handwriting": handwriting, "street": street, "text": ["seven", "two", "nine three"[:8]] * 5}
+
+
+@pytest.fixture(scope="module")
+def taken(run, digits, tmp_path_factory):
+    """What the models say, and what their exports say in another process: pairs (model, raw, results) by name."""
+    place = tmp_path_factory.mktemp("taken")
+    model, raw = digits
+    models = {"kinds": (run.model, {name: x[:ITEMS] for name, x in arrays(seed=1).items()}), "digits": (model, raw)}
+    export(run, place / "kinds")
+    export(model, str(place / "digits"))
+    called = []
+    for name, (_, raw) in models.items():
+        (place / f"{name}.json").write_text(json.dumps({key: listed(x) for key, x in raw.items()}))
+        called += [place / name, place / f"{name}.json", place / f"{name}.npz"]
+    script = Path(exported_user.__file__)
+    kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    subprocess.run([sys.executable, script, *called], cwd=place, env=kept, check=True, timeout=300)
+    return {name: (model, raw, np.load(place / f"{name}.npz")) for name, (model, raw) in models.items()}, place
+
+
+def listed(raw):
+    """Raw arrays as JSON holds them, None where something is missing."""
+    if hasattr(raw, "to_numpy"):
+        raw = raw.to_numpy(dtype=object)
+    if isinstance(raw, list):
+        return [None if x is None else x if isinstance(x, str) else x.tolist() for x in raw]
+    return json.loads(json.dumps(raw.tolist()).replace("NaN", "null"))
+
+
+NAMES = [("kinds", name) for name in arrays()] + [("digits", name) for name in ("handwriting", "street", "text")]
+
+
+@pytest.mark.parametrize("size", [1, 5])
+@pytest.mark.parametrize(("which", "name"), NAMES)
+@torch.no_grad()
+def test_encoders_say_the_same(which, name, size, taken):
+    """Also where entries are missing, and where the whole modality is."""
+    model, raw, found = taken[0][which]
+    q, m = model.encode(raw), model.place(name)
+    there = q.present[m]
+    expected = {"mean": q.content.mean, "logvar": q.content.logvar}
+    expected |= {"style_mean": q.style.mean, "style_logvar": q.style.logvar}
+    assert len(there) == ITEMS and there.sum() > 5
+    for what, value in expected.items():
+        assert np.abs(found[f"{name} {what} {size}"] - value[m].numpy())[there].max(initial=0) < 1e-6
+        assert np.isfinite(found[f"{name} {what} {size}"]).all(), "whoever is absent must not spoil a sum"
+
+
+@pytest.mark.parametrize("size", [1, 5])
+@pytest.mark.parametrize(("which", "name"), NAMES)
+@torch.no_grad()
+def test_decoders_say_the_same(which, name, size, taken):
+    model, _, found = taken[0][which]
+    code, m = torch.from_numpy(found[f"{name} code"]), model.place(name)
+    modality = model.modalities[m]
+    style, content = code.split([model.style_dim, model.content_dim], dim=1)
+    mean = modality.likelihood.mean(model.decode_one(m, content, style))
+    expected = modality.encoding.original(mean).to_numpy() if name == "labs" else mean.numpy()
+    assert np.allclose(found[f"{name} decoded {size}"], expected, rtol=1e-6, atol=1e-6)
+    if name == "labs":
+        assert 50 < expected.mean() < 200, "in the units of the table, which are far from zero"
+
+
+@pytest.mark.parametrize("how", FUSIONS)
+@pytest.mark.parametrize("given", [None, ["ct", "report"], ["labs"]])
+@torch.no_grad()
+def test_posteriors_are_fused_in_numpy(how, given, taken):
+    model, raw, found = taken[0]["kinds"]
+    told = json.loads((taken[1] / "kinds" / "model.json").read_text())
+    mean, logvar = (np.stack([found[f"{name} {what} 5"] for name in model.names]) for what in ("mean", "logvar"))
+    q = model.encode(raw)
+    present = (q.present & model.mask(given, q.present)).numpy()
+    some = present.any(0)
+    posterior = model.infer(q, given, how, told["fusion"]["prior_weight"])
+    parts = fused(how, *(x[:, some].astype(np.float64) for x in (mean, logvar)), present[:, some], 0.3)
+    if isinstance(posterior, Mixture):
+        weights, q = posterior.weights.numpy()[:, some], posterior.components
+        assert np.allclose([weight for weight, *_ in parts], weights, atol=1e-6)
+    else:
+        q = posterior.unsqueeze(0)
+        weights = np.ones((1, some.sum()))
+    for k, (_, mean, variance) in enumerate(parts):
+        used = weights[k] > 0  # components of weight zero stand for nothing
+        assert np.allclose(mean[used], q.mean[k].numpy()[some][used], atol=1e-5)
+        assert np.allclose(variance[used], q.logvar[k].exp().numpy()[some][used], rtol=1e-5)
+
+
+def test_every_fusion_has_its_formula():
+    assert FORMULAS.keys() == FUSIONS.keys()
+
+
+def test_model_json_says_what_there_is(run, taken):
+    told = json.loads((taken[1] / "kinds" / "model.json").read_text())
+    assert told["fusion"]["objective"] == "mmjsd" and [*told["fusion"]["inference"]] == ["dynamic_prior", "mixture"]
+    assert (told["content_dim"], told["style_dim"], told["posterior"]) == (3, 2, "gaussian")
+    assert told["versions"]["torch"] == torch.__version__ and told["run"]["config"] == run.config.to_json()
+    labs = told["modalities"][1]
+    assert labs["name"] == "labs" and labs["encoding"]["columns"] == ["na", "k", "ca"]
+    assert np.allclose(labs["encoding"]["mean"], run.model.modalities[1].encoding.mean)
+    files = {entry[name]["file"] for entry in told["modalities"] for name in ("encoder", "decoder")}
+    assert {path.name for path in (taken[1] / "kinds").iterdir()} == {"model.json", *files} and len(files) == 12
+    alone = json.loads((taken[1] / "digits" / "model.json").read_text())
+    assert alone["fusion"] is None and alone["run"] is None, "a model alone does not know how it was trained"
+
+
+def test_a_model_without_encodings_stays_as_it_is(tmp_path):
+    """In its precision and mode; programs are in single precision."""
+    model, batch = tiny_model(2, style_dim=1).train(), tiny_batch(2)
+    folder = export(model, tmp_path / "exported")
+    encode = torch.export.load(folder / "0_a_encoder.pt2").module()
+    assert model.training and batch.values[0].dtype == torch.float64
+    q = model.encode(batch)
+    outputs = encode(batch.values[0].float())
+    expected = q.content.mean[0], q.content.logvar[0], q.style.mean[0], q.style.logvar[0]
+    assert all(torch.allclose(a.double(), b, atol=1e-6) for a, b in zip(outputs, expected, strict=True))
+
+
+def test_another_thing_is_not_overwritten(tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("words")
+    (tmp_path / "file").write_text("words")
+    for name in ("thesis", "file"):
+        with pytest.raises(ValueError, match=f"{name} holds something else than an exported model: choose another"):
+            export(tiny_model(1), tmp_path / name)
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == (tmp_path / "file").read_text() == "words"
+
+
+def test_an_earlier_export_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    folder = export(tiny_model(2), tmp_path / "exported")
+    export(tiny_model(1), folder)
+    kept = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert sorted(kept) == ["0_a_decoder.pt2", "0_a_encoder.pt2", "model.json"]
+
+    def full_disk(program, path):
+        path.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch.export, "save", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        export(tiny_model(2), folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == kept
+    assert [path.name for path in tmp_path.iterdir()] == ["exported"], "nothing temporary is left"
+
+
+class Branching(nn.Module):
+    features = 4
+
+    def forward(self, x):
+        return x.flatten(1) if x.sum().item() > 0 else -x.flatten(1)
+
+
+def test_what_cannot_be_traced_is_refused_by_name(tmp_path):
+    model = tiny_model(1)
+    model.encoders[0] = Branching()
+    with pytest.raises(ValueError, match=r"the encoder of 'a' cannot be exported, torch\.export says: .") as told:
+        export(model, tmp_path / "exported")
+    assert "\n" not in str(told.value) and not [*tmp_path.iterdir()]
+
+
+def test_in_a_shell(tmp_path, monkeypatch, capsys):
+    run = trained({"labs": arrays()["labs"].drop(4)}, tmp_path / "run")
+    monkeypatch.setattr(sys, "argv", ["workbench", "export", str(run.folder), "--out", str(tmp_path / "exported")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code and f"Written: {tmp_path / 'exported'}" in capsys.readouterr().out
+    assert json.loads((tmp_path / "exported" / "model.json").read_text())["run"]["config"] == run.config.to_json()

@@ -1,0 +1,266 @@
+"""Importance-sampled log-likelihoods of a model, against brute-force integration over its two latent dimensions."""
+
+import math
+
+import pytest
+import torch
+from helpers import rows_of, seeded, tiny_batch, tiny_model
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workbench.data.dataset import Batch
+from workbench.distributions import Gaussian
+from workbench.fusion import subsets
+from workbench.inference import components
+from workbench.metrics.likelihood import (
+    Likelihoods,
+    log_evidence,
+    log_likelihoods,
+    log_mean_exp,
+    log_ratio,
+    summary,
+)
+from workbench.modality import Modality
+from workbench.model import MultimodalVAE
+from workbench.theory.linear_gaussian import LinearGaussian
+
+
+def wide_model(count: int, content: int, style: int = 0):
+    """A tiny model whose posteriors are a little wider than the prior, so that they propose well."""
+    model = tiny_model(count, content, style)
+    for heads in model.heads:
+        for mean, logvar in zip(heads.layers[::2], heads.layers[1::2], strict=True):
+            torch.nn.init.normal_(mean.weight, std=0.2)
+            torch.nn.init.zeros_(logvar.weight)
+            torch.nn.init.constant_(logvar.bias, 0.4)
+    return model
+
+
+def by_grid(model, batch, b: int) -> float:
+    """ln of the integral of p(X | c, s) p(c) p(s) over a grid, for one item with content 1 and one style of size 1."""
+    axis = torch.linspace(-7, 7, 281, dtype=torch.float64)
+    content = axis.repeat_interleave(len(axis)) if model.style_dim else axis
+    style = axis.repeat(len(axis)) if model.style_dim else content[:, None][:, :0]
+    log_p = -0.5 * content**2 - 0.5 * math.log(2 * math.pi)
+    if model.style_dim:
+        log_p = log_p - 0.5 * style**2 - 0.5 * math.log(2 * math.pi)
+    step = float(axis[1] - axis[0]) ** (2 if model.style_dim else 1)
+    for m, modality in enumerate(model.modalities):
+        if batch.present[m, b]:
+            output = model.decode_one(m, content[:, None], style.view(len(content), -1))
+            x = batch.values[m][b : b + 1].expand(len(content), *batch.values[m].shape[1:])
+            log_p = log_p + modality.likelihood.log_prob(output, x)
+    return (torch.logsumexp(log_p, 0) + math.log(step)).item()
+
+
+@pytest.mark.parametrize(("count", "style"), [(1, 1), (3, 0), (2, 0)])
+@torch.no_grad()
+def test_log_evidence_is_the_integral(count, style):
+    model, batch = wide_model(count, 1, style), tiny_batch(count, items=5)
+    found = log_evidence(model, batch, 4000, seeded(1))
+    for b in range(5):
+        assert found.standard_error[b] < 0.1
+        assert abs(found.value[b].item() - by_grid(model, batch, b)) < 4 * found.standard_error[b].item() + 1e-3
+
+
+@torch.no_grad()
+def test_absent_modalities_are_left_out():
+    model, batch = wide_model(3, 1), tiny_batch(3, items=8, missing=True)
+    batch = batch._replace(present=batch.present | ~batch.present.any(0))
+    found = log_evidence(model, batch, 4000, seeded(1))
+    for b in range(8):
+        assert abs(found.value[b].item() - by_grid(model, batch, b)) < 4 * found.standard_error[b].item() + 1e-3
+
+
+def test_more_samples_raise_the_estimate_on_average():
+    model, batch = tiny_model(3, 2), tiny_batch(3, items=40)
+    few, many = (log_evidence(model, batch, k, seeded(2)).value.mean() for k in (1, 300))
+    assert few < many
+
+
+def test_log_mean_exp_is_safe_and_weighted():
+    logs = torch.tensor([[[1000.0], [-1000.0]], [[1001.0], [5000.0]]], dtype=torch.float64)
+    found = log_mean_exp(logs, torch.tensor([[1.0], [0.0]], dtype=torch.float64))
+    assert found.value.item() == pytest.approx(1000 + math.log((1 + math.e) / 2))
+    assert math.isfinite(found.standard_error.item())
+    assert math.isnan(log_mean_exp(logs[:1], torch.tensor([[1.0], [0.0]]).double()).standard_error.item())
+
+
+# ------------------------------------------------------- given every subset, against the exact linear-Gaussian evidence
+
+LOADINGS, NOISE, STYLE_LOADINGS = (1.0, -0.8, 0.5), (0.5, 1.0, 0.3), (0.7, 0.4, -0.6)
+
+
+class GaussianLikelihood:
+    """x ~ N(output, noise), so that the whole model is linear and Gaussian."""
+
+    def __init__(self, noise: float) -> None:
+        self.noise = noise
+
+    def log_prob(self, output, x):
+        return Gaussian(output, torch.full_like(output, math.log(self.noise))).log_prob(x)
+
+    def mean(self, output):
+        return output
+
+    def sample(self, output, generator=None):
+        return output + self.noise**0.5 * torch.randn(output.shape, generator=generator, dtype=output.dtype)
+
+
+class Line(torch.nn.Module):
+    """Encoder and decoder of one number: the number itself, or a linear map of the code."""
+
+    features = 1
+
+    def __init__(self, size: int = 1) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(size, 1)
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+def linear_model(style: int) -> tuple[MultimodalVAE, LinearGaussian]:
+    """A model of three modalities of one number each whose evidence is known, with posteriors that are not exact."""
+    modalities = [
+        Modality(n, n.upper(), (1,), Line, Line, GaussianLikelihood(v)) for n, v in zip("abc", NOISE, strict=True)
+    ]
+    model = MultimodalVAE(modalities, 1, style).double()
+    for m, (encoder, heads, decoder) in enumerate(zip(model.encoders, model.heads, model.decoders, strict=True)):
+        exact = 1 / (1 + LOADINGS[m] ** 2 / NOISE[m])
+        values = [(exact * LOADINGS[m] / NOISE[m], 0.1), (0.0, math.log(2 * exact)), (0.3, 0.0), (0.0, 0.1)]
+        for layer, (slope, shift) in zip([encoder.layer, *heads.layers], [(1.0, 0.0), *values], strict=False):
+            torch.nn.init.constant_(layer.weight, slope)
+            torch.nn.init.constant_(layer.bias, shift)
+        row = [STYLE_LOADINGS[m], LOADINGS[m]] if style else [LOADINGS[m]]
+        decoder.layer.weight.data.copy_(torch.tensor([row]))
+        torch.nn.init.constant_(decoder.layer.bias, 0.2 * m)
+    column = [torch.tensor([[w]]).double() for w in LOADINGS]
+    variances = [n + (STYLE_LOADINGS[m] ** 2 if style else 0) for m, n in enumerate(NOISE)]  # a style is more noise
+    biases, logvars = (
+        [torch.tensor([v]).double() for v in part] for part in ((0.0, 0.2, 0.4), map(math.log, variances))
+    )
+    return model, LinearGaussian(tuple(column), tuple(biases), tuple(logvars))
+
+
+@pytest.mark.parametrize("how", ["mixture", "product", "dynamic_prior", "mixture_of_products", "product_alone"])
+@pytest.mark.parametrize("style", [0, 1])
+def test_every_estimate_is_exact_in_a_linear_gaussian_model(how, style):
+    """Within three standard errors of the closed form on average, and within five everywhere."""
+    model, exact = linear_model(style)
+    items = 12
+    _, values = exact.sample(items, seeded(3))
+    batch = Batch(values, torch.ones(3, items, dtype=torch.bool), torch.zeros(items, dtype=torch.long))
+    found = log_likelihoods(model, batch, [how], 3000, seeded(4))[how]
+
+    def evidence(members):
+        return exact.log_evidence(values, torch.tensor([[m in members] for m in range(3)]).expand(3, items))
+
+    deviations = []
+    for subset, estimate in found.joint.items():
+        deviations.append((estimate.value - evidence({0, 1, 2})) / estimate.standard_error)
+        given = {"ABC".index(letter) for letter in subset.split(",")}
+        for j in {0, 1, 2} - given:
+            conditional = found.conditional["ABC"[j]][subset]
+            expected = evidence(given | {j}) - evidence(given)
+            deviations.append((conditional.value - expected) / conditional.standard_error)
+    deviations = torch.stack(deviations)
+    assert deviations.shape == (7 + 9, items)
+    assert deviations.abs().max() < 5 and (deviations.abs() < 3).double().mean() > 0.98
+    assert deviations.std() > 0.5, "the standard error is no exaggeration"
+    errors = torch.stack([estimate.standard_error for estimate in found.joint.values()])
+    assert errors.median() < 0.1
+
+
+def test_predictive_is_the_expectation_under_the_subsets_posterior():
+    """By quadrature over the posterior: ln of the integral of q(z | x_K) p(x_j | z)."""
+    model, exact = linear_model(0)
+    _, values = exact.sample(4, seeded(3))
+    batch = Batch(values, torch.ones(3, 4, dtype=torch.bool), torch.zeros(4, dtype=torch.long))
+    found = log_likelihoods(model, batch, ["mixture"], 4000, seeded(5))["mixture"].predictive
+    q = model.encode(batch).content
+    for subset, members in {"A": [0], "A,C": [0, 2], "A,B,C": [0, 1, 2]}.items():
+        for j, letter in enumerate("ABC"):
+            # q_m is a Gaussian, p(x_j | z) another: the integral over z is a Gaussian density
+            variance = NOISE[j] + LOADINGS[j] ** 2 * q.logvar[members].exp()
+            parts = Gaussian(LOADINGS[j] * q.mean[members] + 0.2 * j, variance.log()).log_prob(values[j])
+            expected = torch.logsumexp(parts, 0) - math.log(len(members))
+            estimate = found[letter][subset]
+            assert ((estimate.value - expected).abs() < 5 * estimate.standard_error).all()
+
+
+def test_items_are_not_mixed_and_chunks_join():
+    """The estimate of an item does not depend on the items beside it but for the noise."""
+    model, exact = linear_model(1)
+    _, values = exact.sample(6, seeded(3))
+    batch = Batch(values, torch.ones(3, 6, dtype=torch.bool), torch.zeros(6, dtype=torch.long))
+    whole = log_likelihoods(model, batch, ["mixture"], 2000, seeded(1))["mixture"]
+    parts = [
+        log_likelihoods(model, rows_of(batch, rows), ["mixture"], 2000, seeded(2))["mixture"]
+        for rows in ([0, 1], [2, 3, 4, 5])
+    ]
+    joined = Likelihoods.joined(parts)
+    for name, estimate in whole.joint.items():
+        error = torch.hypot(estimate.standard_error, joined.joint[name].standard_error)
+        assert ((estimate.value - joined.joint[name].value).abs() < 5 * error).all()
+    assert joined.conditional["A"]["B,C"].value.shape == (6,)
+
+
+def test_a_model_that_knows_its_posterior_needs_one_draw():
+    """With one modality and the exact posterior every weight is the evidence: no error, all draws effective."""
+    model, exact = linear_model(0)
+    _, values = exact.sample(5, seeded(3))
+    small = MultimodalVAE(model.modalities[:1], 1).double()
+    for part in ("encoders", "heads", "decoders"):
+        getattr(small, part)[0].load_state_dict(getattr(model, part)[0].state_dict())
+    slope = LOADINGS[0] / (LOADINGS[0] ** 2 + NOISE[0])
+    for layer, (weight, shift) in zip(small.heads[0].layers, [(slope, 0.0), (0.0, math.log(1 - slope))], strict=True):
+        torch.nn.init.constant_(layer.weight, weight)
+        torch.nn.init.constant_(layer.bias, shift)
+    batch = Batch(values[:1], torch.ones(1, 5, dtype=torch.bool), torch.zeros(5, dtype=torch.long))
+    found = log_likelihoods(small, batch, ["mixture"], 12, seeded())["mixture"].joint["A"]
+    alone = torch.tensor([[True], [False], [False]]).expand(3, 5)
+    torch.testing.assert_close(found.value, exact.log_evidence(values, alone))
+    torch.testing.assert_close(found.effective_samples, torch.full((5,), 12.0).double())
+    assert summary(found)["standard_error"] < 1e-9
+
+
+def test_draws_are_as_many_as_asked_for():
+    model, batch = tiny_model(3, 2), tiny_batch(3, items=4)
+    for how, counts in (("mixture", [1, 1, 1, 2, 2, 2, 3]), ("mixture_of_products", [1, 1, 1, 3, 3, 3, 7])):
+        assert [len(components(how, subset)) for subset in subsets("ABC")] == counts
+        for samples in (1, 12):
+            for estimate in log_likelihoods(model, batch, [how], samples, seeded())[how].joint.values():
+                assert (estimate.effective_samples <= samples + 7).all()
+    assert components("product", "AB") == (("product", ("A", "B")),)
+    assert components("dynamic_prior", "C") == components("mixture", "C") == (("product_alone", ("C",)),)
+
+
+def test_fusions_share_their_draws():
+    """A single modality's posterior is the same under mixture and dynamic prior, and so are its estimates."""
+    model, batch = tiny_model(3, 2), tiny_batch(3, items=4)
+    both = log_likelihoods(model, batch, ["dynamic_prior", "mixture"], 12, seeded())
+    for letter in "ABC":
+        assert torch.equal(both["dynamic_prior"].joint[letter].value, both["mixture"].joint[letter].value)
+    assert not torch.equal(both["dynamic_prior"].joint["A,B"].value, both["mixture"].joint["A,B"].value)
+    alone = log_likelihoods(model, batch, ["mixture"], 12, seeded())["mixture"]
+    assert alone.joint.keys() == both["mixture"].joint.keys()
+
+
+def test_incomplete_items_are_refused():
+    with pytest.raises(ValueError, match="need items that have all modalities: leave the others out"):
+        log_likelihoods(tiny_model(3), tiny_batch(3, missing=True), ["mixture"])
+
+
+@given(st.integers(0, 10**6), st.integers(2, 6), st.integers(1, 4))
+def test_shifting_and_effective_samples(seed, samples, strata):
+    logs = torch.randn(samples, strata, 3, generator=seeded(seed), dtype=torch.float64)
+    weights = torch.rand(strata, 3, generator=seeded(seed + 1), dtype=torch.float64)
+    weights = weights / weights.sum(0)
+    one, moved = log_mean_exp(logs, weights), log_mean_exp(logs + 700, weights)
+    torch.testing.assert_close(moved.value, one.value + 700)
+    torch.testing.assert_close(moved.standard_error, one.standard_error)
+    assert (one.effective_samples <= samples * strata + 1e-9).all() and (one.effective_samples >= 1 - 1e-9).all()
+    ratio = log_ratio(logs + 2, logs, weights)
+    torch.testing.assert_close(ratio.value, torch.full((3,), 2.0).double())
+    assert ratio.standard_error.max() < 1e-9

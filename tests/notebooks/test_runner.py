@@ -1,0 +1,282 @@
+"""Notebooks are executed, kept when they fail, and shown as pages that need no network."""
+
+import base64
+import os
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import ipywidgets as widgets
+import nbformat
+import pytest
+from ipywidgets.embed import dependency_state
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from workbench import notebooks
+from workbench.notebooks.pages import mathml, summary_of, write_pages
+from workbench.notebooks.widgets import static_widget
+
+PARAMETERS = """
+preset: str = "quick"  # quick | paper
+beta: float = 5.0  # weight of the divergence
+steps: int | None = None  # training steps; None: the preset's
+verbose = False  # whether to talk
+"""
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+def _write(folder: Path, name: str, *sources: str, prose: str = "# A title\n\nOne sentence. Another.") -> Path:
+    cells = [new_markdown_cell(prose), new_code_cell(PARAMETERS.strip(), metadata={"tags": ["parameters"]})]
+    path = folder / f"{name}.ipynb"
+    nbformat.write(new_notebook(cells=cells + [new_code_cell(source) for source in sources]), path)
+    return path
+
+
+def _printed(path: Path) -> str:
+    cells = nbformat.read(path, as_version=4).cells
+    return "".join(o.text for c in cells for o in c.get("outputs", []) if o.output_type == "stream")
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory):
+    """Three notebooks, the second of which fails, run with a parameter and an empty home: (results, output folder)."""
+    folder = tmp_path_factory.mktemp("series")
+    figure = f"import base64, IPython.display as d\nd.display(d.Image(base64.b64decode('{PIXEL}')))"
+    paths = [
+        _write(folder, "00_first", "import sys\nprint(sys.executable, beta, preset)", figure, prose=PROSE),
+        _write(folder, "01_bad", "print('before')", "raise KeyError('lost')", "print('after')"),
+        _write(folder, "02_last", "import os\nprint(os.getcwd())"),
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        (folder / "home").mkdir()
+        patch.setenv("HOME", str(folder / "home"))
+        results = notebooks.run(paths, folder / "out", {"beta": 2})
+    return results, folder / "out"
+
+
+PROSE = """# The *first* one: $q_\\phi$
+
+It links to [the last](02_last.ipynb), as Eq. 3 says, e.g. `here`. And more.
+
+$$\\begin{aligned} a &= \\frac{b}{c} \\\\ d &= e \\end{aligned}$$
+"""
+
+
+def test_runs_in_this_interpreter_with_the_given_parameters(series):
+    results, out = series
+    assert results[0].error == "" and results[0].seconds > 0
+    assert _printed(out / "00_first.ipynb") == f"{sys.executable} 2 quick\n"
+
+
+def test_runs_in_the_callers_folder(series):
+    assert _printed(series[1] / "02_last.ipynb") == f"{os.getcwd()}\n"
+
+
+def test_a_failure_keeps_its_traceback_and_the_others_go_on(series):
+    results, out = series
+    assert [bool(r.error) for r in results] == [False, True, False]
+    assert results[1].error == "01_bad.ipynb failed in cell [4]: KeyError: 'lost'"
+    assert _printed(out / "01_bad.ipynb") == "before\n"
+    page = (out / "01_bad.html").read_text()
+    assert "KeyError" in page and "before" in page
+
+
+class _Links(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_starttag(self, tag, attributes):
+        self.found += [value for name, value in attributes if name in ("href", "src") and value]
+
+
+def _links(page: Path) -> list[str]:
+    parser = _Links()
+    parser.feed(page.read_text())
+    return parser.found
+
+
+def test_links_of_all_pages_are_relative_and_resolve(series):
+    _, out = series
+    pages = [out / "index.html", *(out / f"{name}.html" for name in ("00_first", "01_bad", "02_last"))]
+    assert {"00_first.html", "01_bad.html", "02_last.html"} <= set(_links(pages[0]))
+    assert "02_last.html" in _links(pages[1])
+    for page in pages:
+        outside = [link for link in _links(page) if not link.startswith(("data:image/", "#"))]
+        assert outside and all((out / link).is_file() for link in outside), (page, outside)
+
+
+def test_pages_need_no_network_and_no_script(series):
+    for page in series[1].glob("*.html"):
+        text = page.read_text()
+        assert "<script" not in text and "@import" not in text
+        assert set(re.findall(r"https?://[\w./]+", text)) <= {"http://www.w3.org/1998/Math/MathML"}
+
+
+def test_index_tells_title_sentence_status_parameters_and_picture(series):
+    text = (series[1] / "index.html").read_text()
+    assert "The <em>first</em> one: <math" in text
+    assert "It links to the last, as Eq. 3 says, e.g. <code>here</code>.</p>" in text and "And more" not in text
+    assert '<b class="failed">failed</b>' in text and text.count('class="failed"') == 1
+    assert "2 of 3 done" in text and "beta = 2" in text
+    assert text.count("<img") == 1 and PIXEL in text
+
+
+def test_nothing_half_written_is_left(series):
+    assert not list(series[1].glob("*.part")) and not list(series[1].glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"betta": 1.0}, "did you mean 'beta'"),
+        ({"beta": "much"}, "parameter 'beta' is of type float"),
+        ({"verbose": 1}, "parameter 'verbose' is of type bool"),
+        ({"steps": True}, "parameter 'steps' is of type int | None"),
+        ({"preset": None}, "parameter 'preset' is of type str"),
+    ],
+)
+def test_wrong_parameters_are_refused_before_anything_starts(given, said, tmp_path):
+    path = _write(tmp_path, "00_first", "print(1)")
+    with pytest.raises(ValueError, match=re.escape(said)):
+        notebooks.run([path], tmp_path / "out", given)
+    with pytest.raises(ValueError, match=re.escape(said)):
+        notebooks.check_parameters(path, given)
+    assert not (tmp_path / "out").exists()
+
+
+def test_fitting_parameters_are_accepted(tmp_path):
+    path = _write(tmp_path, "00_first")
+    notebooks.check_parameters(path, {"beta": 2, "steps": None, "verbose": True, "preset": "paper"})
+    notebooks.check_parameters(path, {"steps": 10})
+
+
+def test_parameters_of_reads_defaults_types_and_comments(tmp_path):
+    assert notebooks.parameters_of(_write(tmp_path, "00_first")) == {
+        "preset": ("quick", "str", "quick | paper"),
+        "beta": (5.0, "float", "weight of the divergence"),
+        "steps": (None, "int | None", "training steps; None: the preset's"),
+        "verbose": (False, "bool", "whether to talk"),
+    }
+
+
+@pytest.mark.parametrize("source", ["beta = 2 * 3", "a = b = 1", "x[0] = 1", "import os", "beta: float"])
+def test_a_parameters_cell_of_anything_but_literals_is_an_error(source, tmp_path):
+    path = tmp_path / "00_odd.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell(source, metadata={"tags": ["parameters"]})]), path)
+    with pytest.raises(ValueError, match=r"00_odd\.ipynb: .*must only assign literals"):
+        notebooks.parameters_of(path)
+
+
+def test_a_notebook_without_a_parameters_cell_is_an_error(tmp_path):
+    nbformat.write(new_notebook(), tmp_path / "00_none.ipynb")
+    with pytest.raises(ValueError, match=r"00_none\.ipynb has 0 cells tagged 'parameters'"):
+        notebooks.parameters_of(tmp_path / "00_none.ipynb")
+
+
+def test_find_selects_by_number_name_and_path(tmp_path):
+    for name in ("10_late", "04_training", "00_start", "notes"):
+        _write(tmp_path, name)
+    found = [p.stem for p in notebooks.find(folder=tmp_path)]
+    assert found == ["00_start", "04_training", "10_late"]
+    for name in ("4", "04", "04_training", "04_training.ipynb", str(tmp_path / "04_training.ipynb")):
+        assert notebooks.find([name], tmp_path) == [tmp_path / "04_training.ipynb"]
+    assert [p.stem for p in notebooks.find(["10", "00", "0"], tmp_path)] == ["00_start", "10_late"]
+    with pytest.raises(ValueError, match="did you mean '04_training'"):
+        notebooks.find(["04_trainning"], tmp_path)
+    with pytest.raises(ValueError, match="no numbered notebooks"):
+        notebooks.find(folder=tmp_path / "empty")
+
+
+def test_a_kernel_that_dies_is_a_failure_like_others(tmp_path):
+    path = _write(tmp_path, "00_dying", "import os\nos._exit(1)")
+    (result,) = notebooks.run([path], tmp_path / "out")
+    assert "00_dying.ipynb failed: Kernel died" in result.error
+    assert '<b class="failed">' in (tmp_path / "out" / "index.html").read_text()
+
+
+def _executed(*cells):
+    for count, cell in enumerate(cells, start=1):
+        cell.execution_count = count
+    return new_notebook(cells=list(cells), metadata={"papermill": {"duration": 65.4}})
+
+
+def test_an_interrupted_notebook_is_shown_as_stopped(tmp_path):
+    notebook = _executed(new_code_cell("1"), new_code_cell("2"))
+    assert summary_of(tmp_path / "00_a.ipynb", notebook).status == "done"
+    notebook.cells[1].execution_count = None
+    assert summary_of(tmp_path / "00_a.ipynb", notebook).status == "stopped"
+
+
+def test_pages_show_the_last_state_of_widgets_and_progress(tmp_path):
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "box"}, "text/plain": "HBox(...)"}
+    cell = new_code_cell("explore()", outputs=[new_output("display_data", view)])
+    cell.outputs.append(new_output("stream", name="stderr", text="\r10%\r100% ready\nnext\n"))
+    notebook = _executed(cell)
+    state = {
+        "box": {"model_name": "VBoxModel", "state": {"children": ["IPY_MODEL_s", "IPY_MODEL_p", "IPY_MODEL_i"]}},
+        "s": {"model_name": "FloatSliderModel", "state": {"description": "style <1>", "value": 0.5}},
+        "p": {"model_name": "FloatProgressModel", "state": {"value": 3.0, "max": 4.0}},
+        "i": {
+            "model_name": "ImageModel",
+            "state": {"format": "png"},
+            "buffers": [{"data": PIXEL, "encoding": "base64", "path": ["value"]}],
+        },
+    }
+    notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": state}}
+    nbformat.write(notebook, tmp_path / "00_widgets.ipynb")
+    assert write_pages(tmp_path) == tmp_path / "index.html"
+    text = (tmp_path / "00_widgets.html").read_text()
+    assert "style &lt;1&gt;: 0.5" in text and '<progress max="4.0" value="3.0">' in text and PIXEL in text
+    assert "HBox(" not in text and "10%" not in text.replace("100%", "") and "100% ready\nnext" in text
+    assert "1 min 05 s" in (tmp_path / "index.html").read_text()
+
+
+def test_choices_are_shown_by_their_labels_whether_one_or_several():
+    one = widgets.Dropdown(options=[("best", 1), ("worst", 2)], value=2, description="model")
+    several = widgets.SelectMultiple(options=["M", "S", "T"], value=["M", "T"], description="given")
+    none = widgets.SelectMultiple(options=["M"], description="left out")
+    box = widgets.VBox([one, several, none])
+    html = static_widget(box.model_id, dependency_state(box))
+    assert [text for text in re.findall(">([^<>]+)<", html)] == ["model: worst", "given: M, T", "left out: "]
+
+
+@pytest.mark.parametrize("tex", [r"\left(", r"a^b^c"])
+def test_a_formula_that_cannot_be_converted_is_shown_as_tex(tex):
+    assert mathml(tex, "inline") == f'<code class="tex inline">{tex}</code>'
+
+
+def test_letters_of_other_alphabets_are_characters_of_their_own():
+    """Browsers ignore MathML's mathvariant but for 'normal'."""
+    formula = mathml(r"\boldsymbol{\mu} \widetilde{\mathcal L} \mathbf{x} \mathcal{N}", "inline")
+    for character in "𝝁ℒ𝐱𝒩":
+        assert character in formula or f"&#x{ord(character):05X};" in formula, character
+    assert "mathvariant" not in formula
+
+
+def test_html_inside_markdown_survives(tmp_path):
+    """nbconvert's embedding of images closes every tag that stands alone."""
+    note = '<span class="big">wide <b>open</b></span>\n\n<details>\n<summary>more</summary>\n\n*inside*\n\n</details>'
+    nbformat.write(new_notebook(cells=[new_markdown_cell(note)]), tmp_path / "00_html.ipynb")
+    write_pages(tmp_path)
+    text = (tmp_path / "00_html.html").read_text()
+    assert '<span class="big">wide <b>open</b></span>' in text
+    assert re.search(r"<details>\s*<summary>more</summary>\s*<p><em>inside</em></p>\s*</details>", text)
+
+
+def test_images_beside_a_notebook_are_embedded(tmp_path):
+    (tmp_path / "dot.png").write_bytes(base64.b64decode(PIXEL))
+    notebook = new_notebook(cells=[new_markdown_cell('![a dot](dot.png)\n\n<img src="dot.png">')])
+    notebook.metadata["papermill"] = {"input_path": str(tmp_path / "00_dot.ipynb")}
+    (tmp_path / "out").mkdir()
+    nbformat.write(notebook, tmp_path / "out" / "00_dot.ipynb")
+    write_pages(tmp_path / "out")
+    text = (tmp_path / "out" / "00_dot.html").read_text()
+    assert text.count("data:image/png;base64,") == 2 and 'src="dot.png"' not in text
+
+
+def test_formulas_keep_their_space_and_number():
+    formula = mathml(r"\begin{aligned} \log p &= x \tag{21} \end{aligned}", "block")
+    assert "<mtable" in formula and '<mi>log</mi><mspace width="0.167em" /><mi>p</mi>' in formula
+    assert "<mtext>(21)" not in formula and "<mn>21</mn>" in formula

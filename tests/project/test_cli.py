@@ -1,0 +1,94 @@
+"""The shell commands as a user types them: what they leave behind and how they fail."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from workbench.cli import main
+from workbench.runs.run import find_runs
+
+
+def workbench(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "workbench", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=300,
+    )
+
+
+def test_train_leaves_a_complete_run(root_with_judges):
+    settings = ("data=uci-text", "steps=4", "repeats=2", "batch_size=8", "device=cpu", "beta=2", "objective=mmvae")
+    arguments = ["train", *(part for setting in settings for part in ("-p", setting))]
+    done = workbench(*arguments)
+    assert done.returncode == 0, done.stderr
+    (run,) = find_runs(root_with_judges / "outputs")
+    assert done.stdout.strip().endswith(f"Complete: {run.folder}")
+    assert "MMVAE" in done.stderr and "4/4" in done.stderr
+    config = run.config
+    assert (config.objective, config.steps, config.beta, config.preset) == ("mmvae", 4, 2, "quick")
+    assert run.history()["step"] == [4]
+    assert run.read("config.json")["command"].startswith("workbench train -p data=uci-text -p steps=4")
+    assert run.metrics["coherence"]["mixture"]["M"].keys() == {"M", "T", "M,T"}
+    assert json.loads((run.folder / "config.json").read_text())["key"] == config.key()
+
+
+def test_train_now_and_evaluate_later(root_with_judges):
+    settings = ("data=uci-text", "steps=2", "repeats=2", "batch_size=8", "device=cpu")
+    arguments = [part for setting in settings for part in ("-p", setting)]
+    done = workbench("train", "--no-evaluate", *arguments)
+    assert done.returncode == 0, done.stderr
+    (run,) = find_runs(root_with_judges / "outputs", evaluated=False)
+    assert run.trained and not run.complete and str(run.folder) in done.stdout
+    assert run.read("config.json")["command"].startswith("workbench train --no-evaluate -p data=uci-text")
+    weights = (run.folder / "model.safetensors").read_bytes()
+    for _ in range(2):  # for the first time, and again
+        done = workbench("evaluate", str(root_with_judges / "outputs"), "--samples", "2", "--limit", "50")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip() == f"Evaluated: {run.folder}"
+        assert run.metrics["log_likelihood"]["samples"] == 2 and run.metrics["test_items"] == 50
+        assert (run.folder / "model.safetensors").read_bytes() == weights
+
+
+def test_data_check_says_what_is_there(tmp_path):
+    done = workbench("data", "check", "--root", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert str(tmp_path) in done.stdout
+    assert done.stdout.count("missing") >= 2 and "workbench data fetch mnist" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "-p", "betta=1"), "unknown configuration field 'betta': did you mean 'beta'?"),
+        (("train", "-p", "objective"), "'objective' is not NAME=VALUE"),
+        (("train", "-p", "objective=elbo"), "unknown objective 'elbo': choose one of mvae, mmvae, mmjsd"),
+        (("train", "-p", "preset=paper"), "preset"),
+        (("train", "-p", "device=abacus"), "device 'abacus' is not available here"),
+        (("train", "-p", "data=uci-speech"), "unknown source 'speech'"),
+        (("train", "-p", "data=mnist-text"), "workbench data fetch mnist"),
+        (("train", "-p", "data=text", "--out", "{root}/pyproject.toml"), "pyproject.toml"),
+    ],
+    ids=lambda x: "-".join(x[2:]).replace("/", "") if isinstance(x, tuple) else "",
+)
+def test_errors_are_one_line(arguments, message, tmp_path, monkeypatch):
+    (tmp_path / "pyproject.toml").write_text("")
+    monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path))
+    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path / "none"))
+    monkeypatch.setattr(sys, "argv", ["workbench", *(argument.format(root=tmp_path) for argument in arguments)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    # an exit code that is a text is printed to stderr, with exit status 1: see the test below
+    assert isinstance(stop.value.code, str) and stop.value.code.startswith("workbench: ")
+    assert message in stop.value.code and "\n" not in stop.value.code
+    assert not [*tmp_path.rglob("model.safetensors")]
+
+
+def test_an_error_has_exit_status_1_and_no_traceback(tmp_path):
+    done = workbench("train", "-p", "steps=many", WORKBENCH_ROOT=str(tmp_path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "workbench: steps 'many' is not of type int\n"

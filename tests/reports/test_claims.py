@@ -1,0 +1,549 @@
+"""The paper's ordinal claims: what its own tables say to them, and what made-up runs must lead to."""
+
+import math
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workbench.cli import main
+from workbench.config import Config
+from workbench.reports import claims, published, report
+from workbench.reports.claims import ACCURACY, CLAIMS, NATS, PRECISION, RULE, decide, findings
+from workbench.reports.claims_list import EQUAL, GREATER, NOT_BELOW, Claim, spelt
+from workbench.reports.contrasts import JOINT, SEVERAL, SINGLE, STREET, Above, BeyondParts, parts, value
+from workbench.reports.specs import SPECS
+from workbench.runs.run import Run, find_runs, start
+
+OTHER = "mnist-plain-text"
+BY_NAME = {claim.name: claim for claim in CLAIMS}
+ITEMS = 10_000
+
+
+@dataclass(frozen=True)
+class Made(Run):
+    """A run that exists in memory only."""
+
+    of_config: Config
+    of_metrics: dict[str, Any]
+
+    @property
+    def config(self) -> Config:
+        return self.of_config
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        return self.of_metrics
+
+
+def config_of(key: str, seed: int = 0, **changes: Any) -> Config:
+    """The configuration of one of the paper's methods, all at 4,380 steps."""
+    name, _, suffix = key.partition("-")
+    objective = "mmvae_dreg" if suffix == "i30" else name
+    style_dim = 4 if suffix == "ms" else 0
+    return Config.make(
+        "paper",
+        **{"objective": objective, "style_dim": style_dim, "seed": seed, "data": OTHER, "steps": 4380, **changes},
+    )
+
+
+def made(key: str, metrics: dict[str, Any], seed: int = 0, **changes: Any) -> Made:
+    return Made(Path("nowhere"), config_of(key, seed, **changes), metrics)
+
+
+def probe(values: dict[str, float | None], error: float | None = None) -> dict[str, Any]:
+    """metrics.json with one probe's accuracies, and the same standard error for all."""
+    errors = {} if error is None else {"linear_probe_error": {"any": dict.fromkeys(values, error)}}
+    return {"test_items": ITEMS, "linear_probe": {"any": values}, **errors}
+
+
+def joint(accuracy: float, error: float | None = 0.002) -> dict[str, Any]:
+    return probe({"M": 0.9, "S": 0.8, "M,S": accuracy}, error)
+
+
+def paths(row: dict[tuple[str, str], Any]) -> dict[str, dict[str, Any]]:
+    """found[target][given] of numbers by (target, given)."""
+    return {t: {g: x for (target, g), x in row.items() if target == t} for t in dict.fromkeys(t for t, _ in row)}
+
+
+def papers_metrics(key: str, error: float = 0.0) -> dict[str, Any]:
+    """The paper's numbers of a method, as an evaluation of ours would write them; two posteriors, its own first."""
+    quality = paths({path: {"average_precision": x} for path, x in published.QUALITY.get(key, {}).items()})
+    nats = {s: {"nats": x, "standard_error": error} for s, x in published.LOG_LIKELIHOOD[key].items()}
+    own, other = published.LINEAR_PROBE[key], dict.fromkeys(published.SUBSETS, 0.1)
+    return {
+        "test_items": ITEMS,
+        "classifier_accuracy": dict.fromkeys("MST", 0.99),
+        "linear_probe": {"dynamic_prior": own, "mixture": other},
+        "linear_probe_error": {"dynamic_prior": dict.fromkeys(own, error)},
+        "linear_probe_full": {"dynamic_prior": {s: x / 2 for s, x in own.items()}, "mixture": other},
+        "coherence": {"dynamic_prior": paths(published.COHERENCE[key]), "mixture": {}},
+        "random_coherence": {"all_agree": 0.2, "agreement_pattern": published.RANDOM_COHERENCE[key]},
+        "quality": {
+            "images": ITEMS,
+            "random": {target: row.pop("random") for target, row in quality.items()},
+            "conditional": {"dynamic_prior": quality, "mixture": {}},
+        },
+        "log_likelihood": {"samples": 12, "items": ITEMS, "X": {"dynamic_prior": nats, "mixture": nats}},
+        "style_probe": {"M": 0.2} if key.endswith("-ms") else {},
+    }
+
+
+def papers_runs() -> list[Made]:
+    return [made(key, papers_metrics(key)) for key in published.METHODS]
+
+
+def one(runs: list[Made], name: str = "joint-probe", **options: Any) -> claims.Finding:
+    """The finding of one claim."""
+    (found,) = findings(runs, [BY_NAME[name]], **options)
+    return found
+
+
+def duel(ours: list[float], theirs: list[float], error: float | None = 0.002, shift: int = 0) -> claims.Finding:
+    """mmJSD's joint probes against MMVAE's, a seed each; `shift` moves the seeds of MMVAE."""
+    runs = [made("mmjsd", joint(x, error), seed) for seed, x in enumerate(ours)]
+    return one(runs + [made("mmvae", joint(x, error), seed + shift) for seed, x in enumerate(theirs)])
+
+
+# The list, and the paper's own numbers
+
+
+def test_claims_are_well_formed():
+    assert len(BY_NAME) == len(CLAIMS) == len({claim.statement for claim in CLAIMS}) >= 40
+    for claim in CLAIMS:
+        assert claim.table in claims.METRICS and claim.kind in (GREATER, EQUAL, NOT_BELOW)
+        assert set(claim.methods) <= set(published.METHODS) and "|" not in claim.statement
+        assert re.fullmatch(r"Table (1|2|3|4|14|15|16)(, section (4\.2|C\.2\.4|C\.2\.5))?", claim.where)
+        numbers = {key: SPECS[claim.table].paper[key] for key in claim.methods}
+        columns = {column for _, column in claim.contrast(numbers)}
+        several = len(columns) > 1 and claim.name not in ("joint-probe", "joint-probe-ms")
+        assert several == ("mean over" in claim.statement), claim.name
+
+
+def test_methods_are_spelt_as_in_the_paper():
+    assert [*map(spelt, published.METHODS[2:4])] == ["MMVAE (I=30)", "mmJSD"] and spelt("mvae-ms") == "MVAE (MS)"
+
+
+BY_HAND = {
+    "joint-probe": 0.98 - 0.93,
+    "joint-probe-ms": 0.99 - 0.92,
+    "several-probe": (0.93 + 0.99 + 0.92 + 0.98 - 0.89 - 0.97 - 0.90 - 0.93) / 4,
+    "gain-probe": (0.93 + 0.99 + 0.92 + 0.98) / 4 - (0.895 + 0.98 + 0.905 + 2.78 / 3) / 4,
+    "average-probe": (0.89 + 0.97 + 0.90 + 0.93 - 0.885 - 0.975 - 0.90 - 0.92) / 4,
+    "single-probe-mvae": (0.96 + 0.81 + 0.99 - 0.85 - 0.20 - 0.58) / 3,
+    "single-probe-mmjsd": 0.02 / 3,
+    "subspaces-probe": (0.01 + 0.03 + 0 + 0.01 - 0.01 + 0.02 + 0.01) / 7,
+    "several-coherence": (0.95 + 0.48 + 0.92 - 0.91 - 0.31 - 0.90) / 3,
+    "gain-coherence": (0.95 + 0.48 + 0.92 - 0.905 - 0.365 - 0.90) / 3,
+    "average-coherence-ms": (0.86 + 0.90 + 0.76 - 0.87 - 0.905 - 0.76) / 3,
+    "single-coherence-mvae": (0.82 + 0.99 + 0.32 + 0.30 + 0.96 + 0.83 - 0.17 - 0.14 - 0.37 - 0.30 - 0.20 - 0.12) / 6,
+    "subspaces-street-mmvae": (0.88 + 0.93 + 0.90 - 0.32 - 0.30 - 0.31) / 3,
+    "subspaces-street-mmjsd": (0.89 + 0.93 + 0.92 - 0.37 - 0.36 - 0.48) / 3,
+    "subspaces-quality-mmvae": (0.62 + 0.63 + 0.63 + 0.21 + 0.20 + 0.20 - 0.22 - 0.09 - 0.18 - 0.017) / 6,
+    "subspaces-quality-mvae": (0.60 + 0.59 + 0.50 + 0.30 + 0.33 + 0.17 - 0.62 - 0.62 - 0.58 - 0.33 - 0.34 - 0.22) / 6,
+    "subspaces-random-quality-mmjsd": (0.30 + 0.17 - 0.15 - 0.09) / 2,
+    "quality-mvae": (3.66 - 1.127) / 8,
+    "random-quality": (0.35 + 0.27 - 0.15 - 0.09) / 2,
+    "likelihood-mmjsd": -1961 + 1916,
+    "likelihood-mmjsd-ms": -1900 + 1893,
+    "likelihood-mvae": -1864 + 1916,
+    "importance-probe": (0.04 + 0.14 + 0 + 0.09 + 0.01 + 0.07 + 0.07) / 7,
+    "importance-coherence": (6.34 - 7.23) / 9,
+    "importance-street": (0.76 + 0.68 + 0.72 - 0.93) / 3,
+    "importance-likelihood": -1891 + 1916,
+    "subspaces-likelihood-mmjsd": -1900 + 1961,
+    "subspaces-as-importance": -1893 + 1891,
+}
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_the_papers_differences_by_hand(name):
+    assert one(papers_runs(), name).paper == pytest.approx(BY_HAND[name], abs=1e-8)
+
+
+def test_what_the_papers_tables_do_not_bear_out():
+    """Of its own claims: all but that subspaces improve every method's images, and two of a shared space."""
+    denied = [f.claim.name for f in findings(papers_runs()) if f.paper_verdict != "supported"]
+    assert denied == ["subspaces-quality-mvae", "likelihood-mmjsd", "importance-coherence"]
+    assert all(f.paper_verdict in ("supported", "not supported") for f in findings(papers_runs()))
+
+
+def test_every_claim_reads_our_metrics_as_it_reads_the_papers_tables():
+    for found in findings(papers_runs()):
+        assert found.tested and found.seeds == 1 and found.notes == ("one seed",), found.claim.name
+        assert found.difference == pytest.approx(found.paper, abs=1e-8), found.claim.name
+        assert found.error >= 0 and math.isnan(found.effect) and found.data == OTHER
+
+
+def test_only_the_posterior_of_the_paper_is_read():
+    runs = [made("mmjsd", papers_metrics("mmjsd")), made("mmvae", probe({"M": 0.9, "M,S,T": 0.5}))]
+    assert one(runs).difference == pytest.approx(0.98 - 0.5)
+
+
+# Contrasts
+
+
+def test_the_nearest_rival_counts():
+    numbers = {"a": {"M": 0.9}, "b": {"M": 0.5}, "c": {"M": 0.7}}
+    assert Above(("a",), ("b", "c"))(numbers, SINGLE) == {("a", "M"): 1, ("c", "M"): -1}
+    assert Above(("a", "c"), ("b",))(numbers, SINGLE) == {("c", "M"): 1, ("b", "M"): -1}
+
+
+def test_columns_that_one_method_lacks_are_left_out():
+    numbers = {"a": {"M": 0.9, "S": 0.4}, "b": {"M": 0.5}}
+    assert Above(("a",), ("b",))(numbers, SINGLE) == {("a", "M"): 1, ("b", "M"): -1}
+    assert BeyondParts("a")({"a": {"M": 0.9, "M,S": 0.8}}, SEVERAL) == {}
+
+
+def test_several_inputs_are_compared_with_their_own_parts():
+    row = {"S → M": 0.2, "T → M": 0.4, "S,T → M": 0.9, "M → S": 0.1}
+    assert parts("S,T → M") == ["S → M", "T → M"] and parts("M,S,T") == ["M", "S", "T"]
+    assert value(BeyondParts("a")({"a": row}, SEVERAL), {"a": row}) == pytest.approx(0.6)
+    assert STREET.of([*row]) == ["M → S"] and JOINT.of(["M", "S", "T", "M,S", "M,S,T"]) == ["M,S,T"]
+
+
+@given(st.lists(st.floats(0, 1), min_size=7, max_size=7))
+def test_a_mean_of_its_parts_gains_nothing(singles):
+    """Exact averages of single inputs, as a mixture of experts gives them, differ by zero from the mean."""
+    row = dict(zip("ABCDEFG", singles, strict=True))
+    for given_ in ("A,B", "C,D,E", "A,F,G", "A,B,C,D,E,F,G"):
+        row[given_] = sum(row[letter] for letter in given_.split(",")) / len(given_.split(","))
+    assert value(BeyondParts("a")({"a": row}, SEVERAL), {"a": row}) == pytest.approx(0, abs=2e-9)
+
+
+# Verdicts
+
+
+@pytest.mark.parametrize(
+    ("kind", "difference", "error", "metric", "expected"),
+    [
+        (GREATER, 0.03, 0.01, ACCURACY, "supported"),
+        (GREATER, 0.03, 0.02, ACCURACY, "undecided"),  # not above two standard errors
+        (GREATER, 0.008, 0.001, ACCURACY, "undecided"),  # within the margin
+        (GREATER, -0.008, 0.001, ACCURACY, "undecided"),
+        (GREATER, -0.03, 0.01, ACCURACY, "not supported"),
+        (GREATER, 0.015, 0.001, PRECISION, "undecided"),
+        (GREATER, 6.0, 2.0, NATS, "supported"),
+        (GREATER, 0.5, math.nan, ACCURACY, "undecided"),
+        (EQUAL, 0.01, 0.004, ACCURACY, "supported"),
+        (EQUAL, -0.01, 0.006, ACCURACY, "undecided"),
+        (EQUAL, -0.05, 0.01, ACCURACY, "not supported"),
+        (EQUAL, 0.05, 0.01, ACCURACY, "not supported"),
+        (NOT_BELOW, 0.5, 0.01, ACCURACY, "supported"),
+        (NOT_BELOW, -0.015, 0.001, ACCURACY, "supported"),
+        (NOT_BELOW, -0.015, 0.01, ACCURACY, "undecided"),
+        (NOT_BELOW, -9.0, 0.2, NATS, "supported"),
+        (NOT_BELOW, -45.0, 5.0, NATS, "not supported"),
+    ],
+)
+def test_decisions(kind, difference, error, metric, expected):
+    assert decide(kind, difference, error, metric) == expected
+
+
+def test_the_rule_names_its_margins():
+    for name in ("margin", "equality"):
+        assert all(f"{getattr(metric, name):g}" in RULE for metric in (ACCURACY, PRECISION, NATS))
+    assert RULE.startswith("A claim is a difference") and "\n" not in RULE
+
+
+def test_made_up_runs_support_contradict_and_leave_undecided():
+    assert duel([0.98, 0.97, 0.99], [0.93, 0.92, 0.94]).verdict == "supported"
+    assert duel([0.93, 0.92, 0.94], [0.98, 0.97, 0.99]).verdict == "not supported"
+    assert duel([0.98, 0.90, 0.99], [0.93, 0.97, 0.92]).verdict == "undecided"
+    assert duel([0.985, 0.985, 0.985], [0.98, 0.98, 0.98]).verdict == "undecided"  # of no account
+
+
+accuracies = st.floats(0.2, 0.99).map(lambda x: round(x, 3))
+
+
+@given(st.lists(st.tuples(accuracies, accuracies), min_size=1, max_size=5), st.sampled_from([0, 7]))
+def test_swapping_the_methods_turns_the_verdict_round(pairs, shift):
+    ours, theirs = map(list, zip(*pairs, strict=True))
+    one_way, other_way = duel(ours, theirs, shift=shift), duel(theirs, ours, shift=shift)
+    assert other_way.difference == pytest.approx(-one_way.difference, abs=1e-8)
+    assert other_way.error == pytest.approx(one_way.error)
+    turned = {"supported": "not supported", "not supported": "supported", "undecided": "undecided"}
+    assert other_way.verdict == turned[one_way.verdict]
+
+
+@given(accuracies, st.floats(-0.1, 0.1), st.floats(0.001, 0.05), st.integers(2, 6))
+def test_seeds_that_agree_shrink_the_error(theirs, difference, error, seeds):
+    found = [duel([theirs + difference] * n, [theirs] * n, error) for n in (1, seeds, seeds + 1)]
+    assert found[2].error < found[1].error <= found[0].error
+    assert found[2].difference == pytest.approx(found[0].difference, abs=1e-8)
+    assert found[2].error == pytest.approx(error * math.sqrt(2 / (seeds + 1)))
+
+
+@given(st.lists(accuracies, min_size=3, max_size=6), st.floats(-0.2, 0.2))
+def test_pairing_takes_out_what_a_seed_does_to_both(theirs, difference):
+    found = duel([x + difference for x in theirs], theirs, error=0.0)
+    assert found.error == pytest.approx(0, abs=1e-8) and found.difference == pytest.approx(difference, abs=1e-8)
+
+
+# Errors and seeds
+
+
+def test_one_seed_has_the_errors_inside_its_runs():
+    found = duel([0.98], [0.93], error=0.003)
+    assert found.error == pytest.approx(0.003 * math.sqrt(2)) and found.notes == ("one seed",)
+    assert math.isnan(found.effect) and found.verdict == "supported"
+    runs = [made("mmjsd", probe({"M": 0.9, "S": 0.8, "M,S": 0.95}, 0.004))]
+    assert one(runs, "gain-probe").error == pytest.approx(0.004 * math.sqrt(1 + 1 / 4 + 1 / 4))
+
+
+def test_without_an_error_of_its_own_an_accuracy_has_that_of_a_share():
+    found = duel([0.98], [0.93], error=None)
+    assert found.error == pytest.approx(math.sqrt((0.98 * 0.02 + 0.93 * 0.07) / ITEMS))
+    runs = [made(key, papers_metrics(key) | {"test_items": None}) for key in ("mmvae", "mmjsd")]
+    random = one(runs, "random-quality")
+    shares = (0.35 * 0.65, 0.27 * 0.73, 0.15 * 0.85, 0.09 * 0.91)
+    assert random.error == pytest.approx(math.sqrt(sum(shares) / 4 / ITEMS))
+    unknown = one(runs, "gain-coherence")
+    assert math.isnan(unknown.error) and unknown.verdict == "undecided" and "±" not in unknown.row()[3]
+
+
+def test_log_likelihoods_carry_their_error():
+    runs = [made(key, papers_metrics(key, error=3.0)) for key in ("mvae", "mmvae", "mmjsd")]
+    assert one(runs, "likelihood-mvae").error == pytest.approx(3 * math.sqrt(2))
+    assert one(runs, "likelihood-mvae").row()[2:4] == ["+52.0 nats", "+52.0 ± 4.2 nats"]
+
+
+def test_two_seeds_say_little_about_their_spread():
+    found = duel([0.98, 0.96], [0.90, 0.90], error=0.001)
+    assert found.error == pytest.approx(0.02 / math.sqrt(2)) and found.seeds == 2 and found.notes == ()
+    assert found.effect == pytest.approx(0.07 / (0.02 / math.sqrt(2)))
+    assert duel([0.98, 0.98], [0.90, 0.90], error=0.01).error == pytest.approx(0.01 * math.sqrt(2))
+
+
+def test_from_three_seeds_on_it_is_the_error_of_their_mean():
+    found = duel([0.98, 0.96, 0.94], [0.90, 0.90, 0.90], error=0.0)
+    assert found.error == pytest.approx(0.02 / math.sqrt(3)) and found.effect == pytest.approx(0.06 / 0.02)
+    assert found.row()[3:6] == ["+0.060 ± 0.012", "+3.0", "3"]
+
+
+def test_methods_without_a_seed_in_common_are_compared_unpaired():
+    found = duel([0.98, 0.96, 0.94], [0.90, 0.92, 0.91], error=0.0, shift=5)
+    assert found.difference == pytest.approx(0.05) and found.notes == ("no seed in common",)
+    assert found.error == pytest.approx(math.sqrt((0.02**2 + 0.01**2) / 3))
+    assert found.effect == pytest.approx(0.05 / math.hypot(0.02, 0.01))
+    alone = duel([0.98, 0.96, 0.94], [0.90], error=0.002, shift=5)
+    assert alone.seeds == 1 and alone.notes == ("one seed", "no seed in common")
+
+
+def test_seeds_that_only_one_method_has_are_left_out():
+    found = duel([0.98, 0.96, 0.94, 0.10], [0.90, 0.90, 0.90])
+    assert found.seeds == 3 and found.difference == pytest.approx(0.06)
+
+
+def test_a_run_that_is_given_twice_counts_once():
+    runs = [made("mmjsd", joint(0.98)), made("mmjsd", joint(0.98), device="cpu"), made("mmvae", joint(0.9))]
+    assert one(runs).seeds == 1
+
+
+def test_the_probe_on_all_items_on_request():
+    runs = papers_runs()
+    assert one(runs, probe="linear_probe_full").difference == pytest.approx((0.98 - 0.93) / 2)
+    assert one(runs, probe="linear_probe_full").paper == pytest.approx(0.98 - 0.93)
+    likelihood = one(runs, "likelihood-mvae", probe="linear_probe_full")
+    assert likelihood.difference == 52
+
+
+# What keeps a claim from being tested, and what must be said of it
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "missing"),
+    [
+        ("joint-probe", ["mmjsd"], "no run of MMVAE"),
+        ("single-probe-mvae-ms", ["mvae-ms"], "no run of MMVAE (MS), mmJSD (MS)"),
+        ("importance-street", ["mmvae", "mmvae-ms"], "no run of MMVAE (I=30)"),
+        ("quality-mvae", ["mvae", "mmvae"], "no run of mmJSD"),
+    ],
+)
+def test_runs_that_are_missing_are_named(name, keys, missing):
+    found = one([made(key, papers_metrics(key)) for key in keys], name)
+    assert (found.verdict, found.notes, found.seeds) == ("not tested", (missing,), 0) and math.isnan(found.difference)
+    assert found.row()[3:] == ["", "", "", f"not tested ({missing})"] and found.row()[2]
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("metrics", [{}, {"linear_probe": {}, "quality": None, "log_likelihood": {"X": {}}}])
+def test_sections_that_are_missing_are_named(name, metrics):
+    found = one([made(key, metrics) for key in published.METHODS], name)
+    section = BY_NAME[name].table.replace("_", " ")
+    assert not found.tested and found.notes[0].startswith(f"no {section} of ")
+
+
+@pytest.mark.parametrize(
+    ("letters", "name", "missing"),
+    [
+        ("MT", "subspaces-street-mmvae", "these runs have no street numbers (S) generated from others"),
+        ("MS", "gain-coherence", "these runs have no input of several modalities"),
+        ("M", "joint-probe", "these runs have no joint posterior of several modalities"),
+    ],
+)
+def test_modalities_that_are_missing_are_named(letters, name, missing):
+    def kept(metrics):
+        coherence = {t: {g: x for g, x in row.items() if set(g.split(",")) <= set(letters)}
+                     for t, row in metrics["coherence"]["dynamic_prior"].items() if t in letters}  # fmt: skip
+        probes = {
+            s: x for s, x in metrics["linear_probe"]["dynamic_prior"].items() if set(s.split(",")) <= set(letters)
+        }
+        return metrics | {"coherence": {"mixture": coherence}, "linear_probe": {"mixture": probes}}
+
+    found = one([made(key, kept(papers_metrics(key))) for key in published.METHODS], name)
+    assert (found.verdict, found.notes) == ("not tested", (missing,))
+
+
+def test_other_modalities_are_compared_as_well():
+    row = {"A": 0.5, "B": 0.7, "A,B": 0.8}
+    found = one([made("mmjsd", probe(row), data="text"), made("mmvae", probe(row | {"A,B": 0.6}), data="text")])
+    assert found.difference == pytest.approx(0.2) and found.data == "text"
+
+
+def test_seeds_without_a_section_are_left_out():
+    runs = [
+        made("mmjsd", joint(0.98), 0),
+        made("mmjsd", {}, 1),
+        made("mmvae", joint(0.9), 0),
+        made("mmvae", joint(0.9), 1),
+    ]
+    assert one(runs).seeds == 1 and one(runs).tested
+    holey = [made("mmjsd", probe({"M": None, "S": 0.8, "M,S": 0.9})), made("mmvae", joint(0.8))]
+    assert one(holey, "joint-probe").difference == pytest.approx(0.1)
+
+
+def test_settings_of_one_method_are_not_averaged():
+    runs = [made("mmjsd", joint(0.98), beta=beta) for beta in (1.0, 5.0)] + [made("mmvae", joint(0.9))]
+    assert one(runs).notes == ("runs of mmJSD with beta 1.0 and 5.0: give those of one setting",)
+    runs = [made("mmjsd", joint(0.98), steps=steps) for steps in (4380, 8760)] + [made("mmvae", joint(0.9))]
+    assert one(runs).notes == ("runs of mmJSD with steps 4,380 and 8,760: give those of one setting",)
+    assert one(runs).verdict == "not tested"
+
+
+def test_comparisons_at_unequal_steps_are_flagged():
+    runs = [made("mmjsd", joint(0.98), steps=8760), made("mmvae", joint(0.9), beta=1.0)]
+    assert one(runs).notes == (
+        "one seed",
+        "unequal steps: mmJSD 8,760, MMVAE 4,380",
+        "unequal beta: mmJSD 5.0, MMVAE 1.0",
+    )
+    assert one(runs).verdict == "supported" and "unequal steps" in one(runs).row()[-1]
+
+
+def test_what_only_subspaces_have_makes_no_comparison_unequal():
+    runs = [made("mmjsd", papers_metrics("mmjsd")), made("mmjsd-ms", papers_metrics("mmjsd-ms"), content_first=0.6)]
+    assert one(runs, "subspaces-street-mmjsd").notes == ("one seed",)
+    runs = [made(f"{key}-ms", joint(x), content_first=x) for key, x in (("mmjsd", 0.9), ("mmvae", 0.5))]
+    assert one(runs, "joint-probe-ms").notes == ("one seed", "unequal content_first: mmJSD (MS) 0.9, MMVAE (MS) 0.5")
+
+
+def test_steps_taken_count_where_there_is_a_history(tmp_path):
+    run = Made(tmp_path, config_of("mmjsd"), joint(0.98))
+    (tmp_path / "history.csv").write_text("step,total\n50,2\n100,1\n")
+    assert "unequal steps: mmJSD 100, MMVAE 4,380" in one([run, made("mmvae", joint(0.9))]).notes
+
+
+def test_collected_runs_are_as_good_as_folders(tmp_path):
+    for key in ("mmjsd", "mmvae"):
+        run = start(config_of(key), tmp_path / key)
+        (run.folder / "history.csv").write_text("step,total\n50,2\n4380,1\n")
+        run.write("metrics.json", papers_metrics(key))
+    runs = [*find_runs(tmp_path)]
+    report.write(runs, tmp_path / "all.json")
+    assert [f.row() for f in findings(report.read(tmp_path / "all.json"))] == [f.row() for f in findings(runs)]
+
+
+def test_wrong_questions_are_refused():
+    runs = [made("mmjsd", joint(0.9)), made("mmvae", joint(0.9), data="uci-plain-text")]
+    with pytest.raises(ValueError, match="runs on mnist-plain-text, uci-plain-text do not share a comparison"):
+        findings(runs)
+    with pytest.raises(ValueError, match="there is no run to test claims on"):
+        findings([])
+    with pytest.raises(ValueError, match="unknown probe 'many': choose one of linear_probe, linear_probe_full"):
+        findings(runs, probe="many")
+
+
+# As tables
+
+
+def test_rows_of_the_table():
+    rows = claims.table(findings(papers_runs()))
+    assert len(rows) == len(CLAIMS) + 1 and {len(row) for row in rows} == {7}
+    by_statement = {row[0]: row for row in rows}
+    assert by_statement[BY_NAME["joint-probe"].statement][2:] == [
+        "+0.050",
+        "+0.050 ± 0.000",
+        "",
+        "1",
+        "supported (one seed)",
+    ]
+    assert by_statement[BY_NAME["likelihood-mmjsd"].statement][2] == "-45.0 nats (not supported)"
+    assert len({line.count("|") for line in report.markdown(rows).splitlines()}) == 1
+    nothing = duel([0.9], [0.90001])
+    assert nothing.row()[3].startswith("+0.000 ±")  # no minus before a zero
+
+
+def test_frame_is_one_row_per_claim():
+    frame = claims.frame(findings(papers_runs()[:3]))
+    assert [*frame.index] == [*BY_NAME] and frame.loc["joint-probe", "verdict"] == "not tested"
+    row = frame.loc["importance-likelihood"]
+    assert (row["difference"], row["paper"], row["paper_verdict"], row["kind"]) == (25, 25, "supported", "greater")
+    assert row["notes"] == "one seed" and frame["difference"].dtype == float
+    assert claims.frame([]).empty
+
+
+def test_markdown_has_a_section_for_each_data_set():
+    runs = [*papers_runs(), made("mmjsd", joint(0.9), data="uci-plain-text")]
+    text = claims.markdown(runs, CLAIMS[:2])
+    assert text.startswith(RULE) and "those of MNIST-SVHN-Text" in text
+    headings = ["Claims on mnist-plain-text", "Claims on uci-plain-text", "Side by side"]
+    assert re.findall("^## (.*)", text, re.MULTILINE) == headings
+    assert text.count("NOT real house numbers") == 2 and text.count("| A linear probe") == 6
+    assert "Side by side" not in claims.markdown(papers_runs(), CLAIMS[:2])
+
+
+def test_data_sets_side_by_side_leave_out_what_neither_tests():
+    few = [run for run in papers_runs() if run.config.objective != "mmvae_dreg"]
+    found = {"all": findings(papers_runs()), "few": findings(few)}
+    heading, *rows = claims.side_by_side(found)
+    assert heading[4:] == ["all", "few"] and len(rows) == len(CLAIMS)
+    cells = {row[0]: row[1:] for row in rows}
+    ours, claim = "supported: +0.050 ± 0.000 (one seed)", BY_NAME["joint-probe"]
+    assert cells[claim.name] == [claim.statement, claim.where, "+0.050", ours, ours]
+    assert cells["importance-likelihood"][4] == "not tested"
+    longer = [made("mmjsd", joint(0.98)), made("mmvae", joint(0.9), steps=9, batch_size=64)]
+    (_, row) = claims.side_by_side({"any": findings(longer, [claim])})
+    assert row[4].endswith("(one seed, unequal scale)")
+    assert len(claims.side_by_side({"few": found["few"]})) - 1 == sum(f.tested for f in found["few"]) < len(CLAIMS)
+
+
+def test_report_prints_claims_on_request(tmp_path, monkeypatch, capsys):
+    for key, accuracy in (("mmjsd", 0.98), ("mmvae", 0.9)):
+        run = start(config_of(key), tmp_path / key)
+        run.write("metrics.json", joint(accuracy))
+    for options in ([], ["--claims"]):
+        monkeypatch.setattr(sys, "argv", ["workbench", "report", str(tmp_path), *options])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        printed = capsys.readouterr().out
+        assert not stop.value.code and ("## Claims on mnist-plain-text" in printed) == bool(options)
+        assert ("| +0.050 | +0.080 ± 0.003 |  | 1 | supported (one seed) |" in printed) == bool(options)
+
+
+def test_claims_need_no_pandas():
+    code = "import sys; sys.modules['pandas'] = None; from workbench import claims; print(len(claims.CLAIMS))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.stdout.strip() == str(len(CLAIMS)), done.stderr
+
+
+def test_a_new_claim_is_one_line():
+    claim = Claim("new", "Table 1", "linear_probe", SINGLE, Above(("mmjsd",), ("mvae",)), "mmJSD beats MVAE")
+    (found,) = findings(papers_runs(), [claim])
+    assert found.difference == found.paper == pytest.approx((0.97 + 0.82 + 0.99 - 0.85 - 0.20 - 0.58) / 3)

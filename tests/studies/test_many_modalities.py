@@ -1,0 +1,182 @@
+"""More modalities than all subsets can be evaluated of: what is chosen, and that every objective gets through."""
+
+from collections import Counter
+from functools import partial
+from itertools import pairwise
+
+import pytest
+import torch
+from helpers import random_gaussian, seeded
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workbench import objectives
+from workbench.config import Config
+from workbench.data import load_dataset, sources
+from workbench.data.synthetic import polydigits_images
+from workbench.evaluation import PARTS, evaluate_into
+from workbench.fusion import MOST_IN_PRODUCTS, mixture_of_products, subsets
+from workbench.inference import ORDERS, evaluated_subsets, subset_posterior
+from workbench.metrics import evaluator, judges, quality, regression, representation, scores
+from workbench.model import MultimodalVAE
+from workbench.reports.tables import all_tables, table
+from workbench.runs.run import Run, build_model
+from workbench.studies.scaling import gains, qualities
+from workbench.training.loop import fit
+
+M = 5
+NAMES = {",".join(subset) for subset in evaluated_subsets("ABCDE")}
+
+
+@pytest.fixture
+def little(tmp_path, monkeypatch):
+    """A project of its own with small numbers of everything that an evaluation counts."""
+    monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path))
+    monkeypatch.setattr(polydigits_images, "PER_CLASS", {"train": 12, "test": 6})
+    monkeypatch.setattr(judges, "STEPS", 5)
+    monkeypatch.setattr(judges, "BATCH", 16)
+    monkeypatch.setattr(quality, "RUNS", 1)
+    monkeypatch.setattr(regression, "MAX_ITER", 5)
+    monkeypatch.setattr(scores, "repeated_probe", partial(representation.repeated_probe, draws=2))
+    monkeypatch.setattr(evaluator, "LIKELIHOOD_ITEMS", 8)
+
+
+# ------------------------------------------------------------------------------------------------- what is evaluated
+
+
+@given(st.integers(1, 10))
+def test_the_selection(count):
+    members = [chr(ord("A") + m) for m in range(count)]
+    chosen = evaluated_subsets(members)
+    assert len(set(chosen)) == len(chosen), "nothing twice"
+    assert {(m,) for m in members} | {tuple(members)} <= {*chosen}
+    assert {tuple(m for m in members if m != other) for other in members if count > 1} <= {*chosen}
+    assert {len(subset) for subset in chosen} == set(range(1, count + 1)), "every size"
+    assert all(list(subset) == sorted(subset) for subset in chosen), "members in order"
+    assert chosen == [subset for subset in subsets(members) if subset in {*chosen}], "smaller ones first, as ever"
+    assert chosen == evaluated_subsets(members), "the same every time"
+
+
+@given(st.integers(1, 4))
+def test_of_few_modalities_all_subsets(count):
+    assert evaluated_subsets(range(count)) == subsets(range(count))
+
+
+@given(st.integers(5, 40))
+def test_of_many_modalities_a_number_that_grows_linearly(count):
+    assert 2 * count + 1 < len(evaluated_subsets(range(count))) <= 5 * count - 8
+    sizes = Counter(len(subset) for subset in evaluated_subsets(range(count)))
+    assert sizes[1] == sizes[count - 1] == count and all(1 <= sizes[k] <= ORDERS for k in range(2, count - 1))
+
+
+@given(st.integers(6, 20))
+def test_chosen_subsets_grow_along_chains(count):
+    """Each subset of a middle size, but for the ends, lies within one of the next size and around one before."""
+    by_size = {}
+    for subset in evaluated_subsets(range(count)):
+        by_size.setdefault(len(subset), []).append({*subset})
+    for smaller, larger in pairwise(by_size[size] for size in range(2, count - 1)):
+        assert all(any(a < b for a in smaller) for b in larger)
+        assert all(any(a < b for b in larger) for a in smaller)
+
+
+# ----------------------------------------------------------------------------------------------------- what is too many
+
+
+def test_more_modalities_than_products_can_take_are_refused():
+    experts = random_gaussian(MOST_IN_PRODUCTS + 1, 2, 3)
+    with pytest.raises(ValueError, match="2\\^11 - 1 = 2,047 components: take at most 10"):
+        mixture_of_products(experts, torch.ones(11, 2, dtype=torch.bool))
+    assert len(mixture_of_products(experts[:10], torch.ones(10, 2, dtype=torch.bool)).weights) == 1023
+    with pytest.raises(ValueError, match="65,535"):
+        objectives.method("mopoe", 16)
+    assert objectives.method("mopoe", 10) is objectives.method("mopoe")
+    assert objectives.method("mmjsd", 16).label == "mmJSD"
+
+
+def test_a_training_that_cannot_be_is_refused_before_anything_is_written(little, tmp_path):
+    config = Config(data="polydigits-11", objective="mopoe", batch_size=16, steps=2, repeats=1, device="cpu")
+    with pytest.raises(ValueError, match="mopoe"):
+        fit(config, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+# ------------------------------------------------------------------------------------------- from training to tables
+
+
+def evaluated(objective: str, parts: tuple[str, ...] = PARTS, **changes) -> Run:
+    config = Config(
+        data=f"polydigits-{M}", objective=objective, repeats=1, batch_size=16, steps=3, device="cpu",
+        importance_samples=2, latent_dim=6, **changes,
+    )  # fmt: skip
+    run = fit(config, progress=False)
+    evaluate_into(run, progress=False, samples=2, parts=parts)
+    return run
+
+
+@pytest.mark.parametrize("objective", objectives.METHODS)
+def test_every_objective_is_trained_and_evaluated(little, objective):
+    run = evaluated(objective)
+    metrics, hows = run.metrics, objectives.METHODS[objective].inference
+    letters = {*"ABCDE"}
+    for section in ("rate", "marginal_kl", "linear_probe", "linear_probe_error", "linear_probe_full"):
+        assert metrics[section].keys() == {*hows} and all(row.keys() == NAMES for row in metrics[section].values())
+    for section in ("coherence", "confusion"):
+        assert all(found.keys() == letters for found in metrics[section].values())
+        assert all(row.keys() == NAMES for found in metrics[section].values() for row in found.values())
+    for found in metrics["quality"]["conditional"].values():
+        assert {target: [*row] for target, row in found.items()} == {
+            target: [",".join(sorted(letters - {target}))] for target in letters
+        }
+    likely = metrics["log_likelihood"]
+    assert likely["items"] == 8 and all(row.keys() == NAMES for row in likely["X"].values())
+    assert metrics["test_items"] == 60 and metrics["classifier_accuracy"].keys() == letters
+    assert [row.given for row in gains([run])] == list(range(1, M + 1))
+    assert len(qualities([run])) == 1
+
+
+def test_tables_of_many_modalities_have_a_column_for_each_size(little):
+    run = evaluated("mmvae", ("full_probe", "coherence", "likelihood"))
+    shown = table("linear_probe_full", [run])
+    assert [*shown.ours.columns] == [f"{k} given" for k in range(1, M + 1)]
+    probes = run.metrics["linear_probe_full"]["mixture"]
+    pairs = [x for name, x in probes.items() if name.count(",") == 1]
+    assert shown.ours["2 given"].item() == pytest.approx(sum(pairs) / len(pairs))
+    assert "means over the evaluated subsets" in shown.caption and "NOT real" in shown.caption
+    coherence = table("coherence", [run])
+    assert [*coherence.ours.columns] == ["random", *(f"{k} given" for k in range(1, M))]
+    assert "1 given, itself" in table("predictive", [run]).ours.columns
+    assert all(len(found.ours.columns) <= 2 * M + 2 for found in all_tables([run]))
+
+
+def test_numbers_of_few_modalities_are_as_they_were(little):
+    """Every subset, quality of everything that was not given, log-likelihoods of all items."""
+    config = Config(data="polydigits-3", repeats=1, batch_size=16, steps=2, device="cpu")
+    run = fit(config, progress=False)
+    metrics = evaluate_into(run, progress=False, samples=2, parts=("coherence", "quality", "likelihood"))
+    everything = {"A", "B", "C", "A,B", "A,C", "B,C", "A,B,C"}
+    assert metrics["coherence"]["mixture"]["A"].keys() == everything
+    assert metrics["quality"]["conditional"]["mixture"]["A"].keys() == {"B", "C", "B,C"}
+    assert metrics["log_likelihood"]["items"] == metrics["test_items"] == 60
+    assert [*table("coherence", [run]).ours.columns][:2] == ["random", "B → A"]
+
+
+def test_a_subset_of_products_is_what_the_whole_mixture_gives(little):
+    """Fusing the given modalities alone selects the same components as fusing all with the others absent."""
+    data = load_dataset("polydigits-4", "test", repeats=1)
+    model: MultimodalVAE = build_model(Config(data="polydigits-4", latent_dim=3), data)
+    q = model.encode(data.batch(torch.arange(37), seeded()))
+    for subset in subsets(model.letters):
+        alone, whole = (
+            subset_posterior(model, q, subset, "mixture_of_products"),
+            model.infer(q, subset, "mixture_of_products"),
+        )
+        assert torch.allclose(alone.mean, whole.select().mean, atol=1e-6)
+        assert torch.allclose(alone.logvar, whole.select().logvar, atol=1e-5)
+
+
+def test_a_data_set_is_named_where_it_is_read(little):
+    run = evaluated("mvae", ("full_probe",), style_dim=2)
+    assert run.metrics["style_probe"].keys() == {*"ABCDE"}
+    assert [*table("style_probe", [run]).ours.columns] == [*"ABCDE"]
+    assert sources.describe(run.config.data).count("rendered by this project") == 1

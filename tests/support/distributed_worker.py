@@ -1,0 +1,191 @@
+"""What each of two processes does that tests/training/test_processes.py starts.
+
+It is started as: torchrun distributed_worker.py PART FOLDER.
+
+It leaves what this process saw in FOLDER/RANK.json and FOLDER/RANK.safetensors.
+"""
+
+import json
+import math
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from jaxtyping import install_import_hook
+from torch import nn
+
+if __name__ == "__main__":
+    install_import_hook("workbench", "beartype.beartype")
+
+from workbench import cli
+from workbench.config import Config
+from workbench.data.dataset import MultimodalDataset
+from workbench.data.sources import load_dataset
+from workbench.losses import Loss
+from workbench.modality import NETWORKS
+from workbench.objectives import METHODS
+from workbench.training import loop
+from workbench.training.processes import World, joined
+
+MAIN = Config(
+    data="uci-text", repeats=2, batch_size=16, steps=45, style_dim=2, checkpoint_every=20, device="cpu", compiled="off"
+)
+BRIEF = MAIN.replace(steps=3, importance_samples=2)
+KILLED = dict(data="uci-text", repeats=2, batch_size=8, steps=12, style_dim=2, checkpoint_every=5, device="cpu")
+DIES_BEFORE = 7  # the step at which process 1 is killed
+DIVERGES_AT = 3  # the step at which process 1 alone meets NaN
+
+
+def blind(model, batch, config, generator=None) -> Loss:
+    """An objective that leaves the weights of the second decoder without a gradient."""
+    q = model.encode(batch)
+    output = model.decode_one(0, q.content[0].rsample(generator), q.style[0].rsample(generator))
+    total = (output - batch.values[0]).pow(2).sum() / batch.size
+    return Loss(total, {"total": total.detach()})
+
+
+BLIND = replace(METHODS["mmvae"], objective=blind)
+
+
+class Unsteady(nn.Sequential):
+    """An encoder of handwriting with batch normalisation and dropout, as the networks of faces have them."""
+
+    features = 8
+
+    def __init__(self) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(784, 8), nn.BatchNorm1d(8), nn.Dropout(0.5))
+
+
+def normalised() -> nn.Module:
+    """A module with both kinds of batch normalisation, of one weight each in all processes."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layers = [nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.Tanh(), nn.Flatten(), nn.Linear(12, 4), nn.BatchNorm1d(4)]
+        return nn.Sequential(*layers).double()
+
+
+def cubes(model: nn.Module, x: torch.Tensor) -> Loss:
+    """A loss of a module that batch normalisation does not make trivial."""
+    total = (model(x) ** 3).sum(1).mean()
+    return Loss(total, {"total": total.detach()})
+
+
+def images(items: int) -> torch.Tensor:
+    """Images of four by four pixels."""
+    return torch.rand(items, 1, 4, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+
+
+def said(action) -> str:
+    """The message with which something is refused."""
+    try:
+        action()
+    except (ValueError, RuntimeError, SystemExit) as error:
+        return f"{type(error).__name__}: {error}"
+    return "nothing"
+
+
+def arguments(**settings: object) -> list[str]:
+    """Options of `workbench train` for these settings."""
+    return [part for name, value in settings.items() for part in ("-p", f"{name}={value}")]
+
+
+def at_step(step: int, action) -> None:
+    """Have something done before the training's next steps of that number."""
+    take = loop.Trainer.step
+
+    def step_or_more(self) -> Loss:
+        if self.done == step:
+            action()
+        return take(self)
+
+    loop.Trainer.step = step_or_more
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def taught(folder: Path, world: World) -> tuple[dict, dict]:
+    """Train in many ways; returns numbers and tensors that this process saw."""
+    seen, tensors, data = {}, {}, load_dataset(MAIN.data, "train", repeats=MAIN.repeats)
+    seen["rows"], gather = [], MultimodalDataset.batch
+    MultimodalDataset.batch = lambda self, rows, g: seen["rows"].append(rows.tolist()) or gather(self, rows, g)
+    loop.fit(MAIN, folder / "main", data, progress=False)
+    MultimodalDataset.batch = gather
+    METHODS["blind"] = BLIND
+    for objective in METHODS:
+        loop.fit(BRIEF.replace(objective=objective), folder / objective, data, progress=False)
+    loop.LOG_EVERY, log_every = 50, loop.LOG_EVERY
+    loop.fit(Config.make("quick", **KILLED), folder / "undisturbed", data, progress=False)
+    loop.LOG_EVERY = log_every
+
+    # a run that is there is given back, and what cannot be done is refused, in both processes
+    take, loop.Trainer.step = loop.Trainer.step, None
+    seen["again"] = loop.fit(MAIN, folder / "main", progress=False).trained
+    seen["other"] = said(lambda: loop.fit(MAIN.replace(beta=2.0), folder / "main", data, progress=False))
+    seen["odd"] = said(lambda: loop.fit(MAIN.replace(batch_size=15), folder / "odd", data, progress=False))
+    seen["alone"] = said(lambda: loop.fit(MAIN, folder / "alone", data, progress=False))
+    seen["mps"] = said(lambda: world.place(torch.device("mps")))
+    loop.Trainer.step = take
+
+    model = normalised()
+    share = images(8)[world.rank :: world.size]
+    evaluate = world.averaging(model)
+    evaluate(cubes, share).total.backward()
+    tensors |= {name: p.grad.contiguous() for name, p in model.named_parameters()} | dict(model.named_buffers())
+
+    NETWORKS[1, 28, 28] = replace(NETWORKS[1, 28, 28], encoder=Unsteady)
+    unsteady = MAIN.replace(steps=10, checkpoint_every=4)
+    loop.fit(unsteady, folder / "unsteady", data, progress=False)
+    at_step(7, interrupt)
+    try:
+        loop.fit(unsteady, folder / "stopped", data, progress=False)
+    except KeyboardInterrupt:
+        loop.Trainer.step = take
+    torch.manual_seed(0)  # what was drawn since then must not matter
+    loop.fit(unsteady, folder / "stopped", data, progress=False)
+    return seen, tensors
+
+
+def diverge(rank: int) -> None:
+    """Let mmJSD's divergence be NaN in process 1 from a certain step on."""
+    whole, calls = METHODS["mmjsd"], []
+
+    def objective(*rest) -> Loss:
+        loss, _ = whole.objective(*rest), calls.append(0)
+        if rank == 0 or len(calls) < DIVERGES_AT:
+            return loss
+        return Loss(loss.total * math.nan, loss.terms | {"divergence": torch.tensor(math.nan)})
+
+    METHODS["mmjsd"] = replace(whole, objective=objective)
+
+
+def train(folder: Path) -> None:
+    """What a user types."""
+    sys.argv = ["workbench", "train", *arguments(**KILLED), "--out", str(folder)]
+    cli.main()
+
+
+def main(part: str, folder: Path) -> None:
+    """Go through one part; each ends as a user's training does."""
+    rank = int(os.environ["RANK"])
+    if part == "killed":
+        if rank == 1:
+            at_step(DIES_BEFORE, lambda: os.kill(os.getpid(), signal.SIGKILL))
+        train(folder / "killed")
+    log_every, loop.LOG_EVERY = loop.LOG_EVERY, 1
+    with joined() as world:
+        seen, tensors = taught(folder, world)
+        (folder / f"{rank}.json").write_text(json.dumps(seen))
+        safetensors.torch.save_file(tensors, folder / f"{rank}.safetensors")
+        loop.LOG_EVERY = log_every
+        diverge(rank)
+        train(folder / "diverging")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

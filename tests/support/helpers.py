@@ -1,0 +1,188 @@
+"""What several test files share: tiny models and batches, and a tiny data set of real digits."""
+
+import base64
+import io
+import math
+import re
+from unittest import mock
+
+import ipywidgets as widgets
+import numpy as np
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+from torch import nn
+
+from workbench.data.dataset import Batch
+from workbench.data.images import Images, cached
+from workbench.data.sources import load_dataset
+from workbench.distributions import Gaussian
+from workbench.explorers.names import Names
+from workbench.likelihoods import Categorical, Laplace
+from workbench.metrics import judges
+from workbench.modality import Modality
+from workbench.model import MultimodalVAE
+
+PIXELS, LETTERS, LENGTH = (1, 2, 2), 5, 3
+WEIGHTS, STYLE_WEIGHTS = (1.5, 1.0, 20.0, 0.5), (1.0, 2.0, 5.0, 0.25)
+
+
+class TinyImageEncoder(nn.Module):
+    features = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(math.prod(PIXELS), 4)
+
+    def forward(self, x):
+        return torch.tanh(self.layer(x.flatten(1)))
+
+
+class TinyImageDecoder(nn.Module):
+    def __init__(self, code_dim: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(code_dim, math.prod(PIXELS))
+
+    def forward(self, code):
+        return self.layer(code).view(-1, *PIXELS)
+
+
+class TinyTextEncoder(nn.Module):
+    features = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(LENGTH * LETTERS, 3)
+
+    def forward(self, x):
+        one_hot = nn.functional.one_hot(x, LETTERS).to(self.layer.weight.dtype)
+        return torch.tanh(self.layer(one_hot.flatten(1)))
+
+
+class TinyTextDecoder(nn.Module):
+    def __init__(self, code_dim: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(code_dim, LENGTH * LETTERS)
+
+    def forward(self, code):
+        return self.layer(code).view(-1, LENGTH, LETTERS)
+
+
+def is_text(m: int) -> bool:
+    """Every third modality of the tiny models is text, the others are images."""
+    return m % 3 == 2
+
+
+def tiny_modalities(count: int) -> tuple[Modality, ...]:
+    """Modalities a, b, c, d with letters A, B, C, D."""
+    made = []
+    for m in range(count):
+        shape = (LENGTH,) if is_text(m) else PIXELS
+        networks = (TinyTextEncoder, TinyTextDecoder) if is_text(m) else (TinyImageEncoder, TinyImageDecoder)
+        likelihood = Categorical() if is_text(m) else Laplace(0.75)
+        name = "abcd"[m]
+        made.append(Modality(name, name.upper(), shape, *networks, likelihood, WEIGHTS[m], STYLE_WEIGHTS[m]))
+    return tuple(made)
+
+
+def tiny_model(count: int = 3, content_dim: int = 2, style_dim: int = 0, seed: int = 0) -> MultimodalVAE:
+    """A float64 model whose posteriors are far from the prior and from each other."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = MultimodalVAE(tiny_modalities(count), content_dim, style_dim).double()
+        for parameter in model.parameters():
+            nn.init.normal_(parameter, std=0.7)
+    return model
+
+
+def without_noise(model: MultimodalVAE) -> MultimodalVAE:
+    """The model with standard deviations of 1e-15: a sample is the mean, whatever the order of the draws."""
+    for heads in model.heads:
+        for layer in list(heads.layers)[1::2]:
+            nn.init.zeros_(layer.weight)
+            nn.init.constant_(layer.bias, -69.0)
+    return model
+
+
+def tiny_batch(count: int = 3, items: int = 7, seed: int = 0, missing: bool = False) -> Batch:
+    """Float64 items of the tiny modalities; `missing` gives every item another pattern of absent ones, or none."""
+    generator = seeded(seed)
+    values = tuple(
+        torch.randint(LETTERS, (items, LENGTH), generator=generator)
+        if is_text(m)
+        else torch.rand(items, *PIXELS, generator=generator, dtype=torch.float64)
+        for m in range(count)
+    )
+    present = torch.ones(count, items, dtype=torch.bool)
+    if missing:
+        patterns = torch.randperm(2**count, generator=generator)[torch.arange(items) % 2**count]
+        present = torch.stack([(patterns >> m) % 2 == 1 for m in range(count)])
+    return Batch(values, present, torch.arange(items) % 10)
+
+
+def spoiled(batch: Batch) -> Batch:
+    """The batch with NaN, or no character at all, wherever something is absent."""
+    values = tuple(
+        x.masked_fill(~there.view(-1, *[1] * (x.dim() - 1)), float("nan") if x.is_floating_point() else -1)
+        for x, there in zip(batch.values, batch.present, strict=True)
+    )
+    return batch._replace(values=values)
+
+
+def rows_of(batch: Batch, rows) -> Batch:
+    """A physically smaller batch."""
+    return Batch(tuple(x[rows] for x in batch.values), batch.present[:, rows], batch.labels[rows])
+
+
+def fewer_modalities(model: MultimodalVAE, keep: list[int]) -> MultimodalVAE:
+    """A physically smaller model: the same networks for some of the modalities only."""
+    small = MultimodalVAE([model.modalities[m] for m in keep], model.content_dim, model.style_dim).double()
+    for name in ("encoders", "heads", "decoders"):
+        for new, old in zip(getattr(small, name), (getattr(model, name)[m] for m in keep), strict=True):
+            new.load_state_dict(old.state_dict())
+    return small
+
+
+def random_gaussian(*shape: int, seed: int = 0, spread: float = 1.0, dtype: torch.dtype = torch.float64) -> Gaussian:
+    """A Gaussian with random means and log-variances."""
+    mean, logvar = spread * torch.randn(2, *shape, generator=seeded(seed), dtype=dtype)
+    return Gaussian(mean, logvar)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    """A generator with its seed set."""
+    return torch.Generator().manual_seed(seed)
+
+
+def fill_cache() -> None:
+    """Put a few real digits into the cache of the project root, under the names of the sources `uci` and `plain`.
+
+    The 8x8 originals are enlarged without any variation; `plain` shows them tinted. Loading them takes no time.
+    """
+    digits = load_digits()
+    pixels = torch.from_numpy(np.kron(digits.images, np.ones((3, 3))) / 16 * 255).to(torch.uint8)[:, None]
+    grey, labels = nn.functional.pad(pixels, (2, 2, 2, 2)), torch.from_numpy(digits.target).long()
+    colour = nn.functional.pad(grey, (2, 2, 2, 2)).repeat(1, 3, 1, 1) // torch.tensor([1, 2, 4]).view(3, 1, 1)
+    for split, rows in (("train", slice(0, 300)), ("test", slice(300, 420))):
+        one, other = Images(grey[rows], labels[rows]), Images(colour[rows].to(torch.uint8), labels[rows])
+        cached(f"uci-{split}-seed0-{uci.recipe_version()}", lambda images=one: images)
+        cached(f"plain-{split}-0-{rendered.recipe_version()}", lambda images=other: images)
+
+
+def fill_cache_with_judges(data: str) -> None:
+    """Put untrained judges of a data set into the cache, so that an evaluation has nothing to train."""
+    with mock.patch.object(judges, "_train", lambda train, k, network, progress: network.eval()):
+        judges.classifiers_of(*(load_dataset(data, split, repeats=2) for split in ("train", "test")))
+
+
+def controls_of(explorer: widgets.VBox) -> dict[str, widgets.Widget]:
+    """An explorer's controls by their descriptions, and what it shows, its last visible child, as "picture"."""
+    *rows, picture = [child for child in explorer.children if not isinstance(child, Names)]
+    flat = [control for row in rows for control in (row.children if isinstance(row, widgets.Box) else [row])]
+    return {control.description: control for control in flat} | {"picture": picture}
+
+
+def images(html: str) -> list[np.ndarray]:
+    """The pixels of all pictures of a page."""
+    found = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
+    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))) for data in found]

@@ -1,0 +1,115 @@
+"""Run folders whose numbers are made up: every section of metrics.json, without any training."""
+
+import math
+import random
+
+from workbench.config import Config
+from workbench.fusion import subsets
+from workbench.runs.run import Run, start
+
+OTHER = "mnist-plain-text"
+SCORES = ("average_precision", "f_8", "f_1_8", "fid")
+
+
+def finished(folder, objective="mmjsd", seed=0, letters="MST", shift=0.0, metrics=None, **changes) -> Run:
+    """A run folder with every section of metrics.json; `shift` is added to all accuracies."""
+    config = {"data": OTHER, "steps": 4380} | changes
+    run = start(Config.make("paper", objective=objective, seed=seed, **config), folder)
+    (folder / "history.csv").write_text(f"step,total\n50,2\n{run.config.steps},1\n")
+    hows = ("dynamic_prior", "mixture") if objective == "mmjsd" else ("mixture",)
+    found = every_section(letters, hows, shift, styles=letters if run.config.style_dim else "")
+    run.write("metrics.json", found if metrics is None else metrics(found))
+    return run
+
+
+def every_section(letters, hows, shift, styles):
+    """metrics.json of an evaluation whose numbers are all different."""
+    names = [",".join(subset) for subset in subsets(letters)]
+    accuracies = {how: {s: 0.5 + i / 100 + k / 10 + shift for i, s in enumerate(names)} for k, how in enumerate(hows)}
+    images = letters.replace("T", "")
+    paths = {t: {s: 0.3 + (10 * i + n) / 100 + shift for n, s in enumerate(names)} for i, t in enumerate(letters)}
+    score = {t: {s: dict(zip(SCORES, (x, 0.9, 0.8, 10 * x), strict=True)) for s, x in paths[t].items()} for t in images}
+    nats = {s: {"nats": -1900.4 - 10 * n, "standard_error": 3.0, "effective_samples": 2} for n, s in enumerate(names)}
+    return {
+        "rate": {how: {s: 20.5 + i for i, s in enumerate(names)} for how in hows},
+        "marginal_kl": {how: {s: 2.5 + i for i, s in enumerate(names)} for how in hows},
+        "classifier_accuracy": {letter: 0.9811 if letter == "M" else 1.0 for letter in letters},
+        "linear_probe": accuracies,
+        "linear_probe_error": {how: {s: 0.008 for s in row} for how, row in accuracies.items()},
+        "linear_probe_full": {how: {s: x / 2 for s, x in row.items()} for how, row in accuracies.items()},
+        "style_probe": {letter: 0.11 for letter in styles},
+        "coherence": {how: paths for how in hows},
+        "random_coherence": {"all_agree": 0.24, "agreement_pattern": 0.59},
+        "quality": {
+            "features": {t: f"judge of {t} (128 features)" for t in images},
+            "ceiling": 0.72,
+            "images": 10000,
+            "random": {t: dict.fromkeys(SCORES, 0.004) for t in images},
+            "conditional": {how: score for how in hows},
+        },
+        "log_likelihood": {
+            "samples": 12,
+            "items": 10000,
+            "X": {how: nats for how in hows},
+            "given": {how: {t: {s: x for s, x in nats.items() if t not in s} for t in letters} for how in hows},
+            "predictive": {how: dict.fromkeys(letters, nats) for how in hows},
+        },
+    }
+
+
+def sweep(folder, field: str, values, seeds=(0, 1, 2), noise: float = 0.01, **changes) -> list[Run]:
+    """Runs of mmJSD that differ in one field, whose numbers change with it as one might expect, and by seed."""
+    settings = {"style_dim": 4} | changes
+    return [
+        finished(
+            folder / f"{field}-{x:g}-{seed}",
+            seed=seed,
+            metrics=Changing(field, x, seed, noise),
+            **settings | {field: x},
+        )
+        for x in values
+        for seed in seeds
+    ]
+
+
+class Changing:
+    """Numbers of one run of a sweep: lines over how far along it is, with noise from a seed of their own."""
+
+    def __init__(self, field: str, x: float, seed: int, noise: float) -> None:
+        self.along = {"style_dim": x / 16, "prior_weight": x, "beta": math.log(x + 1) / 3}[field]
+        self.slopes = SLOPES[field]
+        self.styles = bool(x) or field != "style_dim"
+        self.generator, self.noise = random.Random(f"{field} {x} {seed}"), noise
+
+    def share(self, what: str, start: float) -> float:
+        made = start + self.slopes[what] * self.along + self.generator.gauss(0, self.noise)
+        return min(1.0, max(0.0, made))
+
+    def __call__(self, found):
+        letters, hows = found["classifier_accuracy"], [*found["linear_probe"]]
+        names = [*found["linear_probe"][hows[0]]]
+        level = {name: 0.96 - 0.12 * (name == "S") + 0.01 * name.count(",") for name in names}
+        coherent = {t: {s: self.share("coherence", level[s] - 0.1) for s in names} for t in letters}
+        good = {t: {s: self.scores("quality", 0.2) for s in names if t not in s} for t in "MS"}
+        nats = {s: 12 + self.slopes["nats"] * self.along + len(s) / 5 for s in names}
+        return found | {
+            "linear_probe": {how: {s: self.share("probe", level[s]) for s in names} for how in hows},
+            "rate": dict.fromkeys(hows, nats),
+            "marginal_kl": {how: {s: x / 3 for s, x in nats.items()} for how in hows},
+            "style_probe": {t: self.share("style", 0.2) for t in letters} if self.styles else {},
+            "coherence": dict.fromkeys(hows, coherent),
+            "random_coherence": {"all_agree": self.share("coherence", 0.4), "agreement_pattern": 0.7},
+            "quality": found["quality"]
+            | {"random": {t: self.scores("quality", 0.1) for t in "MS"}, "conditional": dict.fromkeys(hows, good)},
+        }
+
+    def scores(self, what: str, start: float) -> dict[str, float]:
+        return dict.fromkeys(SCORES, self.share(what, start))
+
+
+# By how much shares, and nats, change along a sweep.
+SLOPES = {
+    "style_dim": {"probe": -0.02, "coherence": -0.25, "quality": 0.35, "style": 0.5, "nats": -2.0},
+    "prior_weight": {"probe": 0.0, "coherence": -0.1, "quality": 0.02, "style": 0.0, "nats": -4.0},
+    "beta": {"probe": -0.05, "coherence": -0.1, "quality": -0.1, "style": -0.2, "nats": -6.0},
+}

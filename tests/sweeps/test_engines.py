@@ -1,0 +1,222 @@
+"""Engines and the kernels below them: real processes, some of which are killed while they work."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+from nbformat.v4 import new_code_cell, new_notebook
+
+from workbench.notebooks import fork, kernels
+from workbench.notebooks.execution import execute, kernel_of_this_interpreter
+from workbench.sweeps import engines
+from workbench.sweeps.engines import open_engine
+
+SLEEPER = "from pathlib import Path\nimport os, time\nPath(mark).write_text(str(os.getpid()))\ntime.sleep(600)"
+
+
+def notebook(folder: Path, *sources: str) -> Path:
+    """A notebook with the parameter `mark`."""
+    first = new_code_cell('mark: str = ""', metadata={"tags": ["parameters"]})
+    path = folder / "00_small.ipynb"
+    nbformat.write(new_notebook(cells=[first, *map(new_code_cell, sources)]), path)
+    return path
+
+
+def wait_for(condition, seconds: float = 120) -> None:
+    """Wait until a condition holds; the test fails where it does not."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.05)
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there and not merely waiting for its parent to take note of its end."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
+
+
+# ------------------------------------------------------------------------------------------------ how many at a time
+
+
+@pytest.mark.parametrize(
+    ("cores", "free", "jobs", "workers", "threads"),
+    [(8, None, 20, 8, 1), (8, None, 3, 3, 2), (8, 17.0, 20, 4, 2), (8, 1.5, 20, 1, 8), (2, 140.0, 20, 2, 1)],
+)
+def test_workers_are_bounded_by_cores_gpu_memory_and_jobs(cores, free, jobs, workers, threads, monkeypatch):
+    monkeypatch.setattr(engines, "cores", lambda: cores)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: free is not None)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (int((free or 0) * 2**30), 141 * 2**30))
+    assert engines.local_workers(jobs) == workers
+    assert engines.threads_each(workers) == threads
+
+
+def test_cores_are_those_that_this_process_may_use():
+    assert 1 <= engines.cores() <= (os.cpu_count() or 1)
+
+
+# -------------------------------------------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("slum", {}, "unknown engine 'slum': did you mean 'slurm'?"),
+        ("local", {"scheduler": "tcp://x:1"}, "a scheduler is for dask: write --engine dask, not local"),
+        ("dask", {"asked": {"timeout_min": 3}}, "options of Slurm are for Slurm: write --engine slurm, not dask"),
+        ("local", {"workers": 0}, "0 workers cannot work: choose 1 or more"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(name, options, message, tmp_path):
+    with pytest.raises(ValueError) as error, open_engine(name, tmp_path / "00.ipynb", 2, tmp_path, **options):
+        pass
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(("name", "module"), [("dask", "distributed"), ("slurm", "submitit")])
+def test_an_engine_that_is_not_installed_says_how_to_install_it(name, module, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    expected = rf"the engine {name} needs {module}: install it with `pip install -e '\.\[notebooks,cluster\]'`"
+    with pytest.raises(ValueError, match=expected), open_engine(name, tmp_path / "00.ipynb", 2, tmp_path):
+        pass
+
+
+def test_a_machine_without_slurm_is_told_so(tmp_path, monkeypatch):
+    pytest.importorskip("submitit", reason="submitit is not installed: pip install -e '.[cluster]'")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with (
+        pytest.raises(ValueError, match="no Slurm on this machine: the command sbatch is not found"),
+        open_engine("slurm", tmp_path / "00.ipynb", 2, tmp_path),
+    ):
+        pass
+
+
+def test_slurm_is_asked_for_nothing_that_submitit_does_not_know(tmp_path):
+    pytest.importorskip("submitit", reason="submitit is not installed: pip install -e '.[cluster]'")
+    with (
+        pytest.raises(ValueError, match=r"Slurm cannot be asked for \{'speed': 3\}: "),
+        engines.slurm(tmp_path, None, {"speed": 3}, cluster="local"),
+    ):
+        pass
+
+
+# ------------------------------------------------------------------------------------------------------------- kernels
+
+
+LOOK = """
+import os, sys, torch
+print(sys.executable, os.getcwd(), mark, os.environ["COLOUR"], torch.get_num_threads())
+print(input.__module__, __name__, "workbench.runs.run" in sys.modules)
+"""
+FIGURE = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.title('seen')"
+
+
+def test_a_forked_kernel_is_like_an_ordinary_one(tmp_path, monkeypatch):
+    path = notebook(tmp_path, LOOK, FIGURE, "1 + 1", "raise KeyError('lost')")
+    monkeypatch.setenv("COLOUR", "green")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    found = {}
+    with kernel_of_this_interpreter():
+        fork.warm_up(path)
+        for manager in (kernels.ForkedKernels, kernels.TrackedKernels):
+            target = tmp_path / f"{manager.__name__}.ipynb"
+            result = execute(path, target, {"mark": "here"}, progress=False, kernel_manager_class=manager)
+            assert result.error == "00_small.ipynb failed in cell [6]: KeyError: 'lost'"
+            found[manager] = [cell.outputs for cell in nbformat.read(target, as_version=4).cells if "outputs" in cell]
+    forked, ordinary = found.values()
+    text = f"{sys.executable} {os.getcwd()} here green 1\nipykernel.kernelbase __main__ "
+    assert [o[0].text for o in (forked[2], ordinary[2])] == [f"{text}True\n", f"{text}False\n"]
+    assert forked[3:5] == ordinary[3:5] and "image/png" in forked[3][-1].data
+
+
+def test_imports_of_a_notebook_are_found_whatever_else_is_in_its_cells(tmp_path):
+    path = notebook(tmp_path, "%matplotlib inline\nimport os.path as p, sys", "from a.b import (c,\n d)\n!ls", "x?")
+    assert fork.imports_of(path) == ["os.path", "sys", "a.b", "a.b.c", "a.b.d"]
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from workbench import notebook_fork, notebook_kernels
+from workbench.notebooks.execution import execute, kernel_of_this_interpreter
+if __name__ == "__main__":
+    path, target, mark = map(Path, sys.argv[1:])
+    with kernel_of_this_interpreter():
+        notebook_fork.warm_up(path)
+        execute(path, target, {"mark": str(mark)}, progress=False, kernel_manager_class=notebook_kernels.MANAGER)
+"""
+
+
+@needs_proc
+def test_a_kernel_dies_with_the_process_that_asked_for_it(tmp_path):
+    (tmp_path / "parent.py").write_text(PARENT)
+    path, mark = notebook(tmp_path, SLEEPER), tmp_path / "mark"
+    parent = subprocess.Popen([sys.executable, tmp_path / "parent.py", path, tmp_path / "out.ipynb", mark])
+    wait_for(lambda: parent.poll() is not None or (mark.is_file() and mark.read_text()))
+    kernel = int(mark.read_text())
+    assert runs(kernel)
+    parent.kill()
+    assert parent.wait() == -signal.SIGKILL
+    wait_for(lambda: not runs(kernel), 10)
+
+
+# ------------------------------------------------------------------------------------------------------------- engines
+
+
+def test_the_local_engine_works_in_threads(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.setattr(engines, "cores", lambda: 6)
+    with open_engine("local", notebook(tmp_path), jobs=9, folder=tmp_path, workers=2) as engine:
+        assert engine.slots == 2 and engine.here
+        assert engine.submit(os.getenv, "OMP_NUM_THREADS").result() == "3", "6 cores for 2"
+        assert engine.submit(os.getpid).result() == os.getpid()
+        failed = engine.submit(int, "seven")
+        wait_for(failed.done)
+        with pytest.raises(ValueError, match="seven"):
+            failed.result()
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+@needs_proc
+def test_leaving_the_local_engine_in_haste_leaves_no_kernel(tmp_path):
+    path, mark, after = notebook(tmp_path, SLEEPER), tmp_path / "mark", []
+    with pytest.raises(KeyboardInterrupt), open_engine("local", path, jobs=2, folder=tmp_path, workers=1) as engine:
+        running = engine.submit(execute, path, tmp_path / "out.ipynb", {"mark": str(mark)}, False, **engine.options)
+        queued = engine.submit(after.append, "never")
+        wait_for(lambda: mark.is_file() and mark.read_text())
+        raise KeyboardInterrupt
+    assert running.done() and "failed: Kernel died" in running.result().error
+    assert queued.cancelled() and not after and not runs(int(mark.read_text()))
+
+
+def test_dask_workers_are_processes_that_know_where_everything_is(tmp_path, monkeypatch):
+    pytest.importorskip("distributed", reason="dask is not installed: pip install -e '.[cluster]'")
+    monkeypatch.setattr(engines, "cores", lambda: 3)
+    monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path))
+    with open_engine("dask", tmp_path / "00.ipynb", jobs=9, folder=tmp_path, workers=1) as engine:
+        assert engine.here and engine.submit(os.getpid).result() != os.getpid()
+        assert engine.submit(os.getenv, "OMP_NUM_THREADS").result() == "3"
+        assert engine.submit(os.getenv, "WORKBENCH_ROOT").result() == str(tmp_path)
+        with pytest.raises(ValueError, match="seven"):
+            engine.submit(int, "seven").result()
+
+
+def test_submitit_jobs_are_processes_and_tell_what_went_wrong(tmp_path):
+    submitit = pytest.importorskip("submitit", reason="submitit is not installed: pip install -e '.[cluster]'")
+    with engines.slurm(tmp_path, 2, {"timeout_min": 5}, cluster="local") as engine:
+        assert engine.slots == 2 and not engine.here
+        one, other = engine.submit(os.getpid), engine.submit(int, "seven")
+        assert one.result() != os.getpid()
+        with pytest.raises(submitit.core.utils.FailedJobError, match="seven"):
+            other.result()

@@ -1,0 +1,403 @@
+"""Sweeps end to end: what they leave behind, what they do again, and what a kill can cost them.
+
+Run as a script (`python tests/sweeps/test_run.py --kills 10 --folder /tmp/kills`), the file kills a sweep at random
+moments, as often as it is told, and compares every number with those of a sweep that nobody disturbed.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from helpers import fill_cache, fill_cache_with_judges
+from nbformat.v4 import new_code_cell, new_notebook
+
+from workbench.data.images import DataError
+from workbench.evaluation import evaluate_into
+from workbench.runs.run import Run, sole_writer, start
+from workbench.sweeps import engines
+from workbench.sweeps import run as sweep
+from workbench.sweeps.plan import Job, Sweep, read
+
+TRAINING = Path(__file__).resolve().parents[2] / "notebooks" / "04_training.ipynb"
+SHORT = """
+from pathlib import Path
+from workbench import evaluation
+from workbench.notebooks.configuration import config_from
+config = config_from(globals(), also=["run_folder", "parts", "limit"])
+run = evaluation.complete_run(config, Path(run_folder), parts=parts, limit=limit)
+print("complete:", run.complete)
+"""
+TINY = """
+title = "Two seeds, with and without styles"
+fixed = { data = "uci-plain-text", repeats = 2, batch_size = 16, steps = 60, checkpoint_every = 10, device = "cpu" }
+grid = { seed = [0, 1], style_dim = [0, 2] }
+"""
+GIVEN = {"parts": ["latent", "coherence"], "limit": 40}
+
+
+def make_root(root: Path) -> Path:
+    """A project root with tiny data, untrained judges and a short training notebook; returns a sweep file in it.
+
+    The notebook takes the parameters of the real one, and trains and evaluates as that one does, without pictures.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_ROOT", str(root))
+        fill_cache()
+        fill_cache_with_judges("uci-plain-text")
+    (parameters,) = [c for c in nbformat.read(TRAINING, 4).cells if "parameters" in c.metadata.get("tags", [])]
+    cells = [new_code_cell(parameters.source, metadata={"tags": ["parameters"]}), new_code_cell(SHORT.strip())]
+    (root / "notebooks").mkdir()
+    nbformat.write(new_notebook(cells=cells), root / "notebooks" / TRAINING.name)
+    (root / "tiny.toml").write_text(TINY)
+    return root / "tiny.toml"
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Iterator[Path]:
+    """A sweep file in a root that all tests of this file share."""
+    path = make_root(tmp_path_factory.mktemp("root"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_ROOT", str(path.parent))
+        yield path
+
+
+def command(path: Path, out: Path, *more: str) -> list[str]:
+    given = [part for name, value in GIVEN.items() for part in ("-p", f"{name}={value}")]
+    return [sys.executable, "-m", "workbench", "sweep", str(path), "--out", str(out), "--workers", "2", *given, *more]
+
+
+def complete(plan: Sweep, engine: str = "local", workers: int = 2, **options: Any) -> list[sweep.State]:
+    """A sweep in this process, shown to nobody."""
+    return sweep.complete(plan, lambda states, slots: None, engine, workers=workers, **options)
+
+
+def small(path: Path, out: Path, **given: Any) -> Sweep:
+    """One run, or a few, of six steps."""
+    return read(path, "quick", {**GIVEN, "steps": 6, "seed": 0, "style_dim": 0, **given}, out)
+
+
+def results(folder: Path) -> dict[str, tuple]:
+    """Weights, history and metrics of every run below a folder, without what differs from time to time."""
+    found = {}
+    for path in sorted(folder.glob("*/metrics.json")):
+        metrics = json.loads(path.read_text())
+        metrics = {name: x for name, x in metrics.items() if name not in ("seconds", "evaluated_with")}
+        files = [(path.parent / name).read_bytes() for name in ("model.safetensors", "history.csv")]
+        found[path.parent.name] = (metrics, *files)
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny, tmp_path_factory) -> tuple[Path, str]:
+    """The folder of a sweep that ran from a shell, and what it printed."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    done = subprocess.run(command(tiny, out), capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout
+
+
+def printed(folder: Path) -> str:
+    """What the executed notebook of a run printed, and its errors."""
+    outputs = [o for c in nbformat.read(folder / "run.ipynb", 4).cells for o in c.get("outputs", [])]
+    return "".join(o.get("text", "") + "\n".join(o.get("traceback", [])) for o in outputs)
+
+
+# ----------------------------------------------------------------------------------------------------- what it leaves
+
+
+def test_every_run_has_a_complete_folder_with_its_notebook(tiny, undisturbed):
+    out, _ = undisturbed
+    plan = read(tiny, "quick", GIVEN, out)
+    assert len(plan.jobs) == 4 and {path.parent for path in out.glob("*/run.ipynb")} == {j.folder for j in plan.jobs}
+    for job in plan.jobs:
+        run = Run(job.folder)
+        assert sweep.is_done(job) and run.config == job.config and run.history()["step"][-1] == 60
+        assert {"rate", "coherence"} < run.metrics.keys() and "linear_probe" not in run.metrics
+        assert run.metrics["test_items"] == 40 and "complete: True" in printed(job.folder)
+        assert run.read("config.json")["command"] == job.command
+        kept = sweep.execution(job)
+        assert (kept["label"], kept["error"]) == (job.label, "") and kept["seconds"] > 0 and kept["started"]
+        assert not [*job.folder.glob(".*")] and not [*job.folder.glob("checkpoint*")]
+
+
+def test_a_log_tells_of_every_run_and_what_to_do_next(tiny, undisturbed):
+    out, text = undisturbed
+    lines = text.splitlines()
+    assert lines[0] == "Two seeds, with and without styles"
+    for number, label in enumerate(("style_dim=0 seed=0", "style_dim=2 seed=0", "style_dim=0 seed=1"), start=1):
+        own = [line for line in lines if line.startswith(f"[{number}/4]")]
+        assert own[0] == f"[{number}/4] running  {label}"
+        assert own[1].startswith(f"[{number}/4] done     {label}  coherence 0.") and len(own) == 2
+    assert lines[-1] == f"Compare them: workbench report {out}"
+
+
+def test_what_is_done_is_not_done_again(tiny, undisturbed):
+    out, _ = undisturbed
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    states = complete(read(tiny, "quick", GIVEN, out), engine="slurm")  # which is not even looked for
+    assert [(state.status, state.fresh) for state in states] == [("done", False)] * 4
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+
+
+def test_a_job_is_done_when_everything_that_was_asked_for_is_there(tiny, undisturbed, tmp_path):
+    out, _ = undisturbed
+    job = read(tiny, "quick", GIVEN, out).jobs[0]
+    more = read(tiny, "quick", {"parts": ["latent", "probe"], "limit": 40}, out).jobs[0]
+    longer = read(tiny, "quick", GIVEN | {"limit": 41}, out).jobs[0]
+    assert sweep.is_done(job) and not sweep.is_done(more) and not sweep.is_done(longer)
+    copy = Job(job.label, job.notebook, job.parameters, job.config, tmp_path / "copy")
+    assert not sweep.is_done(copy) and sweep.execution(copy) == {}
+    subprocess.run(["cp", "-r", job.folder, copy.folder], check=True)
+    assert sweep.is_done(copy)
+    kept = sweep.execution(copy)
+    for error in (None, "it failed"):
+        Run(copy.folder).write("execution.json", {**kept, "error": error})
+        assert not sweep.is_done(copy)
+    Run(copy.folder).write("execution.json", kept)
+    (copy.folder / "run.ipynb").unlink()
+    assert not sweep.is_done(copy)
+
+
+def test_epochs_are_those_of_the_items_that_are_used(tiny, tmp_path):
+    """Of 200 items in two pairings, batches of 16: all of them, and the half that is complete, twice."""
+    fields = {"training_items": 200, "incomplete_items": "dropped", "incomplete": [0.0, 0.5]}
+    plan = small(tiny, tmp_path, steps=0, epochs=2.0, **fields)
+    assert [*sweep.prepare(plan.jobs, judges=False).values()] == [2 * 25, 2 * 12]
+
+
+def test_steps_are_read_off_the_files_of_a_training(tiny, tmp_path):
+    (job,) = small(tiny, tmp_path).jobs
+    assert sweep.steps_done(job) == 0
+    run = start(job.config, job.folder)
+    (job.folder / "history.csv").write_text("")
+    assert sweep.steps_done(job) == 0
+    (job.folder / "history.csv").write_text("step,total\n")
+    assert sweep.steps_done(job) == 0
+    (job.folder / "history.csv").write_text("step,total\n" + "".join(f"{n},{n / 7}\n" for n in range(50, 30_050, 50)))
+    assert sweep.steps_done(job) == 30_000
+    run.write("checkpoint.json", {"step": 30_010})
+    assert sweep.steps_done(job) == 30_010
+
+
+def test_the_notebook_of_the_project_is_what_sweeps_execute(tiny, tmp_path):
+    plan = read(tiny, "quick", {**GIVEN, "steps": 6, "seed": 0, "style_dim": 2}, tmp_path, TRAINING)
+    (state,) = complete(plan)
+    assert state.status == "done", state.error
+    folder = plan.jobs[0].folder
+    text = printed(folder)
+    assert "complete: True" in text and "No probe was asked for." in text and "shapes agree: True" in text
+    assert {"generation.png", "coherence.png", "run.ipynb"} <= {path.name for path in folder.iterdir()}
+
+
+# ------------------------------------------------------------------------------------------------------- what fails
+
+
+def test_a_failing_run_keeps_its_traceback_and_only_it_is_tried_again(tiny, tmp_path):
+    out = tmp_path / "out"
+    given = ["-p", "steps=10", "-p", "seed=0", "-p", "style_dim=0", "-p", "learning_rate=[1e30, 1e-3]"]
+    done = subprocess.run(command(tiny, out, *given), capture_output=True, text=True, timeout=600)
+    assert done.returncode == 1
+    error = f"{TRAINING.name} failed in cell [3]: TrainingDiverged: "
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("Failed: ")]
+    assert line.startswith(f"Failed: learning_rate=1e+30: {error}") and line.endswith(")")
+    assert "1 of 2 runs failed; the same command tries them again" in done.stderr
+    assert "[2/2] done     learning_rate=0.001" in done.stdout
+    plan = small(tiny, out, steps=10, learning_rate=[1e30, 1e-3])
+    bad, good = plan.jobs
+    assert "TrainingDiverged" in printed(bad.folder) and "workbench/training/loop.py" in printed(bad.folder)
+    assert sweep.execution(bad)["error"].startswith(error) and not sweep.is_done(bad)
+    before = good.folder.stat().st_mtime_ns, sweep.execution(bad)["started"]
+    states = complete(plan)
+    assert [state.status for state in states] == ["failed", "done"] and states[0].error.startswith(error)
+    assert good.folder.stat().st_mtime_ns == before[0] and sweep.execution(bad)["started"] > before[1]
+
+
+def test_missing_data_is_an_error_before_anything_starts(tiny, tmp_path):
+    with pytest.raises(DataError, match="workbench data fetch mnist"):
+        complete(small(tiny, tmp_path, data="mnist-text", data_root=str(tmp_path / "none")))
+    assert not [*tmp_path.iterdir()]
+
+
+def test_what_an_engine_raises_is_a_failure_like_others(tiny, tmp_path):
+    class Broken:
+        def done(self) -> bool:
+            return True
+
+        def result(self) -> None:
+            raise ConnectionError("the scheduler\nis gone")
+
+    (job,) = small(tiny, tmp_path).jobs
+    engine = engines.Engine("broken", 1, lambda *arguments, **options: Broken(), True)
+    (state,) = sweep.run([job], [sweep.State("queued")], engine, {job.folder: 6}, lambda states, slots: None)
+    assert (state.status, state.error) == ("failed", "ConnectionError: the scheduler")
+
+
+# -------------------------------------------------------------------------------------- who else is in a run folder
+
+
+def test_a_run_that_another_process_is_at_is_waited_for_and_not_done_twice(tiny, tmp_path, capsys):
+    plan, seen, free = small(tiny, tmp_path), set(), threading.Event()
+    (job,) = plan.jobs
+
+    def show(states, slots):
+        seen.add(states[0].status)
+        if not free.is_set():
+            free.set()
+
+    def hold():
+        with sole_writer(job.folder):
+            held.set()
+            free.wait()
+            time.sleep(1.0)
+
+    held = threading.Event()
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    (state,) = sweep.complete(plan, show, workers=1)
+    holder.join()
+    assert state.status == "done" and "queued" in seen
+    assert f"waiting: another process is at work in {job.folder}" in capsys.readouterr().err
+    started = sweep.execution(job)
+    assert sweep.execute(job) == "" and sweep.execution(job) == started
+
+
+def test_a_run_evaluated_by_hand_gets_its_notebook_without_new_numbers(tiny, tmp_path):
+    (job,) = small(tiny, tmp_path).jobs
+    from workbench.training.loop import fit
+
+    run = fit(job.config, job.folder, progress=False)
+    evaluate_into(run, progress=False, parts=job.parts, limit=job.limit)
+    before = (job.folder / "metrics.json").stat().st_mtime_ns
+    (state,) = complete(small(tiny, tmp_path))
+    assert state.status == "done" and sweep.is_done(job)
+    assert (job.folder / "metrics.json").stat().st_mtime_ns == before
+
+
+# ------------------------------------------------------------------------------------------------------------- kills
+
+
+def kill_when(condition: Callable[[], Any], arguments: list[str]) -> bool:
+    """Start a command and kill it when a condition holds; False where it ended before."""
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not condition():
+        time.sleep(0.005)
+    process.kill()
+    return process.wait() == -signal.SIGKILL
+
+
+def kept_steps(out: Path) -> dict[str, int]:
+    """Steps of every run below a folder that a restart has not to take again."""
+    found = {path.parent.name: json.loads(path.read_text())["step"] for path in out.glob("*/checkpoint.json")}
+    return found | {path.parent.name: 60 for path in out.glob("*/model.safetensors")}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is a POSIX signal")
+def test_a_killed_sweep_loses_nothing(tiny, undisturbed, tmp_path):
+    """Killed in the middle of trainings, then between two runs; started again at once each time."""
+    out = tmp_path / "out"
+    assert kill_when(lambda: len([*out.glob("*/checkpoint.json")]) == 2, command(tiny, out))
+    kept = kept_steps(out)
+    assert kept and not [*out.glob("*/metrics.json")]
+    assert kill_when(lambda: [*out.glob("*/metrics.json")], command(tiny, out))
+    assert all(kept_steps(out).get(name, 0) >= step for name, step in kept.items())
+    assert [state.status for state in complete(read(tiny, "quick", GIVEN, out))] == ["done"] * 4
+    assert results(out) == results(undisturbed[0])
+    assert not [*out.glob("*/.*.part")] and not [*out.glob("*/checkpoint*")]
+
+
+# ------------------------------------------------------------------------------------------------- dask and Slurm
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for kernels in /proc")
+def test_a_sweep_survives_the_death_of_a_dask_worker(tiny, tmp_path):
+    """A scheduler and two worker processes, one of which is killed while its run is being trained."""
+    distributed = pytest.importorskip("distributed", reason="dask is not installed: pip install -e '.[cluster]'")
+    plan = small(tiny, tmp_path, steps=150, seed=[0, 1])
+    killed: list[int] = []
+
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=40
+    ) as cluster:
+
+        def kill_one(states, slots):
+            at_work = [job for job in plan.jobs if (job.folder / "checkpoint.json").is_file()]
+            if at_work and not killed:
+                killed.append(sweep.execution(at_work[0])["process"])
+                os.kill(killed[0], signal.SIGKILL)
+
+        states = sweep.complete(plan, kill_one, "dask", scheduler=cluster.scheduler_address)
+    assert [state.status for state in states] == ["done", "done"] and killed
+    processes = [sweep.execution(job)["process"] for job in plan.jobs]
+    assert killed[0] not in processes, "another worker has done it"
+    for job in plan.jobs:
+        assert sweep.is_done(job) and Run(job.folder).history()["step"] == [*range(10, 151, 10)]
+
+
+def test_a_slurm_job_whose_time_is_over_goes_on_where_it_was(tiny, tmp_path):
+    """The job gets the signal that Slurm sends before the end, and submitit's local executor queues it again."""
+    pytest.importorskip("submitit", reason="submitit is not installed: pip install -e '.[cluster]'")
+    plan = small(tiny, tmp_path / "runs", steps=150)
+    (job,) = plan.jobs
+    interrupted: list[str] = []
+    with engines.slurm(tmp_path, 1, {"timeout_min": 20}, cluster="local") as engine:
+
+        def interrupt(states, slots):
+            if not interrupted and (job.folder / "checkpoint.json").is_file():
+                interrupted.append(sweep.execution(job)["started"])
+                os.kill(sweep.execution(job)["process"], signal.SIGUSR2)
+
+        (state,) = sweep.run(plan.jobs, [sweep.State("queued")], engine, {job.folder: 150}, interrupt)
+    assert state.status == "done", state.error
+    assert interrupted and sweep.execution(job)["started"] > interrupted[0], "it was started twice"
+    assert sweep.is_done(job) and Run(job.folder).history()["step"] == [*range(10, 151, 10)]
+
+
+# -------------------------------------------------------------------------------------------------------- as a script
+
+
+def main(kills: int, folder: Path, seed: int) -> None:
+    """Kill a sweep at random moments, start it again at once each time, and compare it with an undisturbed one."""
+    path = make_root(folder / "root")
+    os.environ["WORKBENCH_ROOT"] = str(path.parent)
+    began = time.monotonic()
+    subprocess.run(command(path, folder / "whole"), check=True)
+    whole, generator = time.monotonic() - began, random.Random(seed)
+    print(f"undisturbed: {whole:.1f} s")
+    hits = attempts = 0
+    kept: dict[str, int] = {}
+    out = folder / "killed-0"
+    while hits < kills:
+        moment = time.monotonic() + generator.uniform(0, whole)
+        attempts += 1
+        if kill_when(lambda until=moment: time.monotonic() > until, command(path, out)):
+            hits += 1
+        now = kept_steps(out)
+        assert all(now.get(name, 0) >= step for name, step in kept.items()), f"lost steps: {kept} -> {now}"
+        print(f"start {attempts}, kill {hits}: {sum(now.values())} of 240 steps kept, {len(results(out))} complete")
+        kept = now
+        if len(results(out)) == 4 and hits < kills:  # nothing is left to kill: once more from the beginning
+            assert results(out) == results(folder / "whole")
+            out, kept = folder / f"killed-{attempts}", {}
+    subprocess.run(command(path, out), check=True)
+    assert results(out) == results(folder / "whole")
+    print(f"{hits} kills; weights, histories and metrics equal those of the undisturbed sweep")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    main(**vars(parser.parse_args()))

@@ -1,0 +1,364 @@
+"""The training loop: against a loop written out, through kills and resumes, and where it must stop."""
+
+import csv
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+from workbench import runs
+from workbench.config import Config
+from workbench.data.dataset import MultimodalDataset
+from workbench.data.sources import load_dataset
+from workbench.device import pick_device
+from workbench.modality import NETWORKS
+from workbench.objectives import METHODS, Loss
+from workbench.training import loop
+from workbench.training.loop import TrainingDiverged, fit
+
+SMALL = Config(
+    data="uci-text", repeats=2, batch_size=8, steps=12, checkpoint_every=5, device="cpu", compiled="off", style_dim=2
+)
+
+
+@pytest.fixture
+def data(tiny_root) -> MultimodalDataset:
+    return load_dataset(SMALL.data, "train", repeats=SMALL.repeats)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return safetensors.torch.load_file(folder / "model.safetensors")
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def stop_before(step: int, monkeypatch) -> None:
+    """Let the training be interrupted when it is about to take this step."""
+    take = loop.Trainer.step
+
+    def step_or_stop(self) -> Loss:
+        if self.done == step:
+            raise KeyboardInterrupt
+        return take(self)
+
+    monkeypatch.setattr(loop.Trainer, "step", step_or_stop)
+
+
+# ------------------------------------------------------------------------------------------------------- what it does
+
+
+def test_training_is_the_loop_written_out(data, tmp_path):
+    config = SMALL.replace(content_first=0.5)
+    run = fit(config, tmp_path / "run", data, progress=False)
+    model = runs.build_model(config, data).train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.9, 0.999), fused=True)
+    generator = torch.Generator().manual_seed(config.seed)
+    batches = data.batches(8, "cpu", generator)
+    terms = []
+    for step in range(12):
+        now = config.replace(beta_style=36.0 if step < 6 else 3.0)
+        loss = METHODS["mmjsd"].objective(model, next(batches), now, generator)
+        optimizer.zero_grad()
+        loss.total.backward()
+        optimizer.step()
+        terms.append({name: value.item() for name, value in loss.terms.items()})
+    assert equal(weights(run.folder), model.state_dict())
+    history = run.history()
+    assert history["step"] == [5, 10, 12]
+    assert [*history] == ["step", *terms[0]]
+    for row, part in enumerate((terms[:5], terms[5:10], terms[10:])):
+        for name in terms[0]:
+            expected = sum(values[name] for values in part) / len(part)
+            assert history[name][row] == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+def test_a_finished_training_leaves_no_checkpoint_and_is_not_repeated(data, tmp_path, monkeypatch):
+    run = fit(SMALL, tmp_path / "run", data, progress=False)
+    assert run.trained and not run.complete
+    kept = ["config.json", "history.csv", "modalities.json", "model.safetensors"]
+    assert sorted(path.name for path in run.folder.iterdir()) == kept
+    stop_before(0, monkeypatch)
+    assert fit(SMALL, tmp_path / "run", data, progress=False).folder == run.folder
+
+
+def test_seeds(data, tmp_path):
+    torch.manual_seed(1)
+    first = weights(fit(SMALL, tmp_path / "a", data, progress=False).folder)
+    torch.manual_seed(2)
+    again = weights(fit(SMALL, tmp_path / "b", data, progress=False).folder)
+    other = weights(fit(SMALL.replace(seed=1), tmp_path / "c", data, progress=False).folder)
+    assert equal(first, again) and not equal(first, other)
+
+
+@pytest.mark.parametrize("objective", sorted(METHODS))
+def test_every_objective_learns(objective, data, tmp_path):
+    config = SMALL.replace(objective=objective, steps=40, checkpoint_every=8, content_first=0.0)
+    total = fit(config, tmp_path / "run", data, progress=False).history()["total"]
+    assert total[-1] < 0.9 * total[0]
+
+
+def test_the_style_betas_change_exactly_at_the_step(data, tmp_path, monkeypatch):
+    seen = []
+
+    def spy(model, batch, config, generator=None):
+        seen.append(config.beta_style)
+        return METHODS["mmvae"].objective(model, batch, config, generator)
+
+    monkeypatch.setitem(METHODS, "mmjsd", METHODS["mmjsd"].__class__(**{**vars(METHODS["mmjsd"]), "objective": spy}))
+    fit(SMALL.replace(content_first=0.75, beta_style=2.0, content_first_factor=5.0), tmp_path / "run", data, False)
+    assert seen == [10.0] * 9 + [2.0] * 3
+
+
+def test_epochs_count_passes_over_the_pair_table(data, tmp_path):
+    config = SMALL.replace(steps=0, epochs=0.2)
+    run = fit(config, tmp_path / "run", data, progress=False)
+    assert run.history()["step"][-1] == round(0.2 * (len(data) // 8))
+
+
+def test_bfloat16_stays_close_to_float32(data, tmp_path):
+    exact = fit(SMALL, tmp_path / "a", data, progress=False)
+    rounded = fit(SMALL.replace(precision="bfloat16"), tmp_path / "b", data, progress=False)
+    assert all(tensor.dtype == torch.float32 for tensor in weights(rounded.folder).values())
+    assert not equal(weights(exact.folder), weights(rounded.folder))
+    assert rounded.history()["total"] == pytest.approx(exact.history()["total"], rel=0.02)
+
+
+def test_the_progress_bar_shows_the_terms(data, tmp_path, capsys):
+    fit(SMALL, tmp_path / "run", data)
+    shown = capsys.readouterr().err
+    assert "mmJSD" in shown and "12/12" in shown and "total=" in shown and "divergence=" in shown
+
+
+def test_snapshots(data, tmp_path):
+    run = fit(SMALL.replace(snapshot_every=4), tmp_path / "run", data, progress=False)
+    assert [*run.snapshots()] == [4, 8, 12]
+    assert equal(safetensors.torch.load_file(run.snapshots()[12]), weights(run.folder))
+    # taking snapshots changes nothing, and a snapshot is where a shorter training stands
+    short = fit(SMALL.replace(steps=8, content_first=1.0), tmp_path / "short", data, progress=False)
+    snapshot = safetensors.torch.load_file(run.snapshots()[8])
+    assert equal(snapshot, weights(short.folder))
+
+
+# ------------------------------------------------------------------------------------------------------------ devices
+
+
+def test_devices(monkeypatch):
+    assert pick_device("cpu") == torch.device("cpu")
+    for name in ("gpu", "tpu:0", ""):
+        with pytest.raises(ValueError, match="is not available here: choose auto or cpu"):
+            pick_device(name)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert pick_device("auto") == torch.device("cpu")
+    with pytest.raises(ValueError, match="device 'cuda:1' is not available"):
+        pick_device("cuda:1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick_device("auto") == torch.device("cuda")
+
+
+@pytest.mark.parametrize("changes", [{"device": "abacus"}, {"objective": "elbo"}])
+def test_what_cannot_be_trained_leaves_no_folder(changes, tmp_path):
+    with pytest.raises(ValueError):
+        fit(SMALL.replace(**changes), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_cuda(data, tmp_path, monkeypatch):
+    config = SMALL.replace(device="cuda", precision="bfloat16")
+    whole = fit(config, tmp_path / "whole", data, progress=False)
+    stop_before(7, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, tmp_path / "run", data, progress=False)
+    monkeypatch.undo()
+    resumed = fit(config, tmp_path / "run", data, progress=False)
+    exact = fit(SMALL, tmp_path / "cpu", data, progress=False)
+    assert resumed.history()["total"] == pytest.approx(whole.history()["total"], rel=1e-3)
+    assert whole.history()["total"] == pytest.approx(exact.history()["total"], rel=0.05)
+
+
+# ------------------------------------------------------------------------------------------------------------- resume
+
+
+@pytest.mark.parametrize("at", [3, 5, 7, 11])
+def test_resume_is_bit_identical(at, data, tmp_path, monkeypatch):
+    whole = fit(SMALL, tmp_path / "whole", data, progress=False)
+    with monkeypatch.context() as patch:
+        stop_before(at, patch)
+        with pytest.raises(KeyboardInterrupt):
+            fit(SMALL, tmp_path / "run", data, progress=False)
+    kept = tmp_path / "run" / "checkpoint.json"
+    assert kept.is_file() == (at > 3)
+    if kept.is_file():
+        assert json.loads(kept.read_text())["step"] == at - at % 5
+    resumed = fit(SMALL, tmp_path / "run", data, progress=False)
+    assert equal(weights(whole.folder), weights(resumed.folder))
+    assert (whole.folder / "history.csv").read_text() == (resumed.folder / "history.csv").read_text()
+
+
+CHILD = """
+import sys, time, torch
+from pathlib import Path
+from workbench import training
+from workbench.config import Config
+torch.set_num_threads(int(sys.argv[2]))
+take = training.Trainer.step
+def slowly(self):
+    time.sleep(0.03)
+    return take(self)
+training.Trainer.step = slowly
+training.fit(Config(**__import__("json").loads(sys.argv[3])), Path(sys.argv[1]), progress=False)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is a POSIX signal")
+def test_resume_after_a_kill_is_bit_identical(data, tmp_path):
+    config, folder = SMALL.replace(steps=60), tmp_path / "killed"
+    arguments = [str(folder), str(torch.get_num_threads()), json.dumps(config.to_json())]
+    child = subprocess.Popen([sys.executable, "-c", CHILD, *arguments], stderr=subprocess.PIPE)
+    try:
+        while not (folder / "checkpoint.json").is_file() and child.poll() is None:
+            time.sleep(0.01)
+    finally:
+        child.send_signal(signal.SIGKILL)
+        message = child.communicate()[1].decode()
+    assert child.returncode == -signal.SIGKILL, message
+    assert not (folder / "model.safetensors").exists()
+    assert 5 <= json.loads((folder / "checkpoint.json").read_text())["step"] < 60
+    resumed = fit(config, folder, data, progress=False)
+    whole = fit(config, tmp_path / "whole", data, progress=False)
+    assert equal(weights(whole.folder), weights(resumed.folder))
+    assert (whole.folder / "history.csv").read_text() == (resumed.folder / "history.csv").read_text()
+
+
+class DroppingEncoder(nn.Sequential):
+    """An encoder with dropout, which knows no generator but torch's own."""
+
+    features = 8
+
+    def __init__(self) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(784, 8), nn.Dropout(0.5))
+
+
+def test_dropout_follows_the_seed_and_is_resumed_exactly(data, tmp_path, monkeypatch):
+    monkeypatch.setitem(NETWORKS, (1, 28, 28), replace(NETWORKS[1, 28, 28], encoder=DroppingEncoder))
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    whole = fit(SMALL, tmp_path / "whole", data, progress=False)
+    assert torch.equal(torch.get_rng_state(), before), "a training leaves torch's own random numbers alone"
+    torch.manual_seed(2)
+    with monkeypatch.context() as patch:
+        stop_before(7, patch)
+        with pytest.raises(KeyboardInterrupt):
+            fit(SMALL, tmp_path / "run", data, progress=False)
+    torch.manual_seed(1)
+    resumed = fit(SMALL, tmp_path / "run", data, progress=False)
+    assert equal(weights(whole.folder), weights(resumed.folder))
+
+
+def test_an_empty_history_of_an_interrupted_training_does_no_harm(data, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_before(3, patch)
+        with pytest.raises(KeyboardInterrupt):
+            fit(SMALL, tmp_path / "run", data, progress=False)
+    (tmp_path / "run" / "history.csv").write_text("")
+    assert fit(SMALL, tmp_path / "run", data, progress=False).history()["step"] == [5, 10, 12]
+
+
+def test_a_failing_checkpoint_keeps_the_one_before(data, tmp_path, monkeypatch):
+    save = safetensors.torch.save_file
+
+    def full_disk(tensors, path, *rest, **more):
+        if "checkpoint-0000010" in str(path):
+            Path(path).write_bytes(b"half a file")
+            raise OSError("No space left on device")
+        save(tensors, path, *rest, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(safetensors.torch, "save_file", full_disk)
+        with pytest.raises(OSError, match="No space left"):
+            fit(SMALL, tmp_path / "run", data, progress=False)
+    assert json.loads((tmp_path / "run" / "checkpoint.json").read_text())["step"] == 5
+    assert not [path for path in (tmp_path / "run").iterdir() if "0000010" in path.name]
+    resumed = fit(SMALL, tmp_path / "run", data, progress=False)
+    assert equal(weights(resumed.folder), weights(fit(SMALL, tmp_path / "whole", data, progress=False).folder))
+
+
+# ---------------------------------------------------------------------------------------- losses that are not finite
+
+
+def diverging(monkeypatch, at: int, term: str | None, value: float = math.nan) -> None:
+    """From call number `at` on, a term (None: only the gradient) of mmJSD's loss is not a number."""
+    whole, calls = METHODS["mmjsd"], [0]
+
+    def objective(model, batch, config, generator=None) -> Loss:
+        loss = whole.objective(model, batch, config, generator)
+        calls[0] += 1
+        if calls[0] < at:
+            return loss
+        if term is None:
+            weight = next(model.parameters())
+            return Loss(loss.total + torch.sqrt(0 * weight.sum() ** 2), loss.terms)
+        spoiled = loss.total * value
+        return Loss(spoiled, loss.terms | {term: torch.tensor(value), "total": spoiled.detach()})
+
+    monkeypatch.setitem(METHODS, "mmjsd", whole.__class__(**{**vars(whole), "objective": objective}))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_stops_the_training(value, data, tmp_path, monkeypatch):
+    diverging(monkeypatch, 8, "divergence", value)
+    with pytest.raises(TrainingDiverged) as error:
+        fit(SMALL, tmp_path / "run", data, progress=False)
+    kept = tmp_path / "run" / "checkpoint.json"
+    assert str(error.value).startswith(
+        f"divergence is {value} at step 8 of 12; the last good checkpoint is kept in {kept}"
+    )
+    assert json.loads(kept.read_text())["step"] == 5
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    with open(tmp_path / "run" / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["5"] and all(math.isfinite(float(x)) for x in rows[0].values())
+
+
+def test_without_a_checkpoint_the_message_says_so(data, tmp_path, monkeypatch):
+    diverging(monkeypatch, 2, "nll_text")
+    with pytest.raises(TrainingDiverged, match=r"^nll_text is nan at step 2 of 12; no checkpoint had been written yet"):
+        fit(SMALL, tmp_path / "run", data, progress=False)
+
+
+def test_a_huge_learning_rate_diverges(data, tmp_path):
+    config = SMALL.replace(learning_rate=1e30, checkpoint_every=100)
+    with pytest.raises(TrainingDiverged, match=r" at step [2-9] of 12; .*; try a smaller learning_rate$"):
+        fit(config, tmp_path / "run", data, progress=False)
+
+
+@pytest.mark.parametrize("at", [5, 10, 12])
+def test_weights_that_are_not_finite_are_never_kept(at, data, tmp_path, monkeypatch):
+    """The loss of a step is finite but its gradient is not: the step's weights must not become the good checkpoint."""
+    diverging(monkeypatch, at, None)
+    with pytest.raises(TrainingDiverged):
+        fit(SMALL, tmp_path / "run", data, progress=False)
+    for path in (tmp_path / "run").glob("*.safetensors"):
+        tensors = safetensors.torch.load_file(path)
+        assert all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()), path.name
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("wrong", [dict(data="uci-nonsense"), dict(batch_size=10**7), dict(objective="nonsense")])
+def test_a_refused_configuration_leaves_nothing_behind(tiny_root, wrong):
+    with pytest.raises(ValueError, match=r"nonsense|batch size 10000000 does not fit"):
+        fit(Config.make("quick", device="cpu", **{"data": "uci-text", "steps": 2, **wrong}), tiny_root / "run")
+    assert not (tiny_root / "run").exists()

@@ -1,0 +1,129 @@
+"""Faces by their attributes: CelebA's 40 yes-or-no words, and the descriptions that the paper makes of them.
+
+A description lists the attributes that are present, joined by ", ", in lower case with blanks for underscores, and is
+filled with "*" to 256 characters (Appendix C.3.1). 256 is not "the maximum string length possible", as the paper has
+it: 22 of CelebA's 202,599 descriptions are longer, up to 277, and are cut.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Int, Integer, UInt8
+from torch import Tensor
+
+from workbench.data.images import Images
+from workbench.data.own.encodings import Text
+from workbench.data.text import ALPHABET, decode, tokens_of
+
+# In the order of CelebA's list, which is alphabetical.
+_NAMES = """
+5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose Black_Hair Blond_Hair Blurry
+Brown_Hair Bushy_Eyebrows Chubby Double_Chin Eyeglasses Goatee Gray_Hair Heavy_Makeup High_Cheekbones Male
+Mouth_Slightly_Open Mustache Narrow_Eyes No_Beard Oval_Face Pale_Skin Pointy_Nose Receding_Hairline Rosy_Cheeks
+Sideburns Smiling Straight_Hair Wavy_Hair Wearing_Earrings Wearing_Hat Wearing_Lipstick Wearing_Necklace
+Wearing_Necktie Young
+"""
+ATTRIBUTES = tuple(_NAMES.split())
+PHRASES = tuple(name.lower().replace("_", " ") for name in ATTRIBUTES)
+LENGTH = 256
+FILL = "*"
+
+
+def describe(attributes: Bool[Tensor, "40"]) -> str:
+    """The attributes that are present, as the paper writes them, without the filling."""
+    return ", ".join(phrase for phrase, there in zip(PHRASES, attributes.tolist(), strict=True) if there)
+
+
+def parse(text: str) -> Bool[Tensor, "40"]:
+    """The attributes in a description, in any order and case, filling ignored.
+
+    Raises ValueError, with the nearest phrase, for one that is none of the 40.
+    """
+    words = [" ".join(word.split()) for word in text.lower().replace("_", " ").strip(FILL + " ,").split(",")]
+    if unknown := [word for word in words if word and word not in PHRASES]:
+        raise ValueError(f"{unknown[0]!r} is none of the 40 attributes{_nearest(unknown[0])}")
+    return torch.tensor([phrase in words for phrase in PHRASES])
+
+
+def _nearest(word: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, PHRASES, n=1)
+    return f": did you mean {near[0]!r}?" if near else f", such as {PHRASES[2]!r} or {PHRASES[31]!r}"
+
+
+def encode(text: str) -> UInt8[Tensor, "256"]:
+    """Tokens of a description, filled at the end with "*" and cut at 256; ValueError outside the alphabet."""
+    return tokens_of(text.ljust(LENGTH, FILL))[:LENGTH]
+
+
+def encode_attributes(attributes: Bool[Tensor, "n 40"]) -> UInt8[Tensor, "n 256"]:
+    """Tokens of the descriptions of many faces at once."""
+    tokens = torch.full((len(attributes), LENGTH), ALPHABET.index(FILL), dtype=torch.uint8)
+    ends = torch.zeros(len(attributes), dtype=torch.long)
+    for k, phrase in enumerate(PHRASES):
+        rows = attributes[:, k].nonzero().flatten()
+        follows = ends[rows] > 0
+        for some, piece in ((rows[~follows], phrase), (rows[follows], f", {phrase}")):
+            places = ends[some, None] + torch.arange(len(piece))
+            inside = places < LENGTH
+            tokens[some[:, None].expand_as(places)[inside], places[inside]] = tokens_of(piece).expand_as(places)[inside]
+            ends[some] += len(piece)
+    return tokens
+
+
+def text_of(tokens: Integer[Tensor, "*n 256"]) -> list[str]:
+    """Descriptions of tokens without their filling."""
+    return [string.strip(FILL) for string in decode(tokens)]
+
+
+@dataclass(frozen=True, eq=False)
+class DescriptionStorage:
+    """Descriptions of faces. Its column of the pair table holds indices of faces, as that of the images does.
+
+    With `anywhere`, the authors' released code, a description begins at a random place, drawn anew at every visit, and
+    is filled on both sides; without, as the paper has it, it is filled at the end.
+    """
+
+    tokens: UInt8[Tensor, "n 256"]
+    labels: Bool[Tensor, "n 40"]
+    anywhere: bool = False
+    name: str = "text"
+
+    @classmethod
+    def of(cls, labels: Bool[Tensor, "n 40"], anywhere: bool = False) -> "DescriptionStorage":
+        """The descriptions of faces with these attributes."""
+        return cls(encode_attributes(labels), labels, anywhere)
+
+    @property
+    def source(self) -> str:
+        """The name of this source of text."""
+        return "description-anywhere" if self.anywhere else "description"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (LENGTH,)
+
+    @property
+    def encoding(self) -> Text:
+        """How descriptions are read: filled with "*" at the end."""
+        return Text(LENGTH, FILL)
+
+    def gather(self, index: Int[Tensor, "batch"], generator: torch.Generator) -> Int[Tensor, "batch 256"]:
+        """Tokens of the faces `index`."""
+        tokens = self.tokens[index].long()
+        if not self.anywhere:
+            return tokens
+        # the filling at the end is as long as the start may be late
+        free = (tokens != ALPHABET.index(FILL)).flip(1).long().argmax(1)
+        draw = torch.rand(len(tokens), generator=generator, device=generator.device).to(tokens.device)
+        start = (draw * (free + 1)).long()
+        places = (torch.arange(LENGTH, device=tokens.device) - start.unsqueeze(1)) % LENGTH
+        return tokens.gather(1, places)
+
+    def unimodal(self) -> Images:
+        """Tokens, in the place of pixels, and attributes: what a judge of text is trained on."""
+        return Images(self.tokens, self.labels)
+
+    def to(self, device: torch.device | str) -> "DescriptionStorage":
+        return replace(self, tokens=self.tokens.to(device), labels=self.labels.to(device))

@@ -1,0 +1,1 @@
+"""A user's arrays become items, and items arrays again."""

@@ -1,0 +1,245 @@
+"""A data set from a user's own arrays: what each item has, which items are for testing, and every check on the way."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workbench.data.dataset import MultimodalDataset, Splits
+from workbench.data.images import SPLITS, Labels
+from workbench.data.letters import letters_of
+from workbench.data.own.array_storage import ArrayStorage
+from workbench.data.own.encodings import ABSENT, Encoding, encoding_class
+from workbench.data.own.guess import guess
+from workbench.data.own.raw import (
+    about,
+    as_array,
+    check_rows,
+    is_frame,
+    is_missing,
+    is_whole,
+    items_in,
+    length,
+    some,
+    take,
+)
+from workbench.data.sources import is_known
+
+NAME = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?")  # it becomes part of a folder's name
+
+
+class Targets(NamedTuple):
+    """Labels as they are kept: one class of several, or Boolean attributes, and what they are called."""
+
+    labels: Labels
+    labelled: bool
+    classes: tuple[str | int, ...] | None
+
+
+def from_arrays(
+    arrays: Mapping[str, Any],
+    labels: Any = None,
+    present: Any = None,
+    split: Any = 0.2,
+    seed: int = 0,
+    name: str = "own",
+    kinds: Mapping[str, str] | None = None,
+) -> Splits:
+    """Training and test part of a data set of one's own; see `MultimodalDataset.from_arrays`."""
+    kinds = kinds or {}
+    count = common_length(arrays, labels, present, split)
+    check_names(name, arrays, kinds)
+    told, targets = told_present(present, list(arrays), count), read_labels(labels, count)
+    test = test_rows(split, targets, count, seed)
+    encodings, stored, there = {}, {}, told
+    for m, (key, raw) in enumerate(arrays.items()):
+        with about(key):
+            encodings[key] = fit_encoding(raw, kinds.get(key), told[:, m] & ~test)
+            stored[key], has = encodings[key].stored(raw)
+            there[:, m] &= has.numpy()
+            if not there[~test, m].any():
+                raise ValueError(ABSENT)
+    if len(nothing := np.flatnonzero(~there.any(1))):
+        raise ValueError(f"items {some(nothing)} have no modality at all: leave them out of all arrays")
+    named = f"{name}-{digest_of(encodings, stored, there, targets, test)}"
+    made = [
+        part(named, split, rows, encodings, stored, there, targets)
+        for split, rows in zip(SPLITS, (~test, test), strict=True)
+    ]
+    return Splits(*made)
+
+
+def part(
+    name: str,
+    split: str,
+    rows: np.ndarray,
+    encodings: Mapping[str, Encoding],
+    stored: Mapping[str, Tensor],
+    present: np.ndarray,
+    targets: Targets,
+) -> MultimodalDataset:
+    """Those rows of everything as a data set."""
+    chosen = torch.from_numpy(rows)
+    labels, there = targets.labels[chosen], torch.from_numpy(present[rows])
+    storages = tuple(
+        ArrayStorage(key, f"{name} {key}", stored[key][chosen], labels, encoding) for key, encoding in encodings.items()
+    )
+    pairs = torch.arange(len(labels), dtype=torch.int32).unsqueeze(1).repeat(1, len(storages))
+    return MultimodalDataset(
+        name, split, storages, pairs, labels, None if there.all() else there,
+        labelled=targets.labelled, classes=targets.classes,
+    )  # fmt: skip
+
+
+def check_names(name: str, arrays: Mapping[str, Any], kinds: Mapping[str, str]) -> None:
+    """ValueError on names that cannot be: of the data set, of its modalities, in `kinds`."""
+    if not NAME.fullmatch(name):
+        raise ValueError(f"name {name!r} becomes part of a folder's: use small letters, digits, '-' and '_' in it")
+    if is_known(name) or is_known(name.partition("-")[0]):
+        raise ValueError(f"name {name!r} is that of a data set that comes with the package: choose another one")
+    if odd := [key for key in arrays if not isinstance(key, str) or not key or "," in key]:
+        raise ValueError(f"modality {odd[0]!r} needs a name without a comma: rename it")
+    letters_of(list(arrays))  # which must tell them apart
+    if unknown := [key for key in kinds if key not in arrays]:
+        raise ValueError(f"kinds names {unknown[0]!r}, which is no modality here: they are {', '.join(arrays)}")
+
+
+def common_length(arrays: Mapping[str, Any], labels: Any, present: Any, split: Any) -> int:
+    """How many items there are; ValueError where arrays, or the rows of frames, differ in that."""
+    count = items_in(arrays)
+    if labels is not None:
+        with about("labels"):
+            given = length(labels)
+        if given != count:
+            raise ValueError(f"there are {given} labels for {count} items: give one for every item")
+    told = {"present": present}
+    if isinstance(present, Mapping):
+        told = {f"present[{key!r}]": column for key, column in present.items()}
+    check_rows([*arrays.items(), ("labels", labels), *told.items(), ("split", split)])
+    return count
+
+
+def told_present(present: Any, names: Sequence[str], count: int) -> np.ndarray:
+    """`present` as Boolean `[n, M]`, of a frame by its columns; ValueError on other shapes, types and names."""
+    if present is None:
+        return np.ones((count, len(names)), dtype=bool)
+    if isinstance(present, Mapping) or is_frame(present):
+        if unknown := [key for key in present if key not in names]:
+            raise ValueError(f"present names {unknown[0]!r}, which is no modality here: they are {', '.join(names)}")
+        table = np.ones((count, len(names)), dtype=bool)
+        for m, key in enumerate(names):
+            if key in present:
+                with about(told := f"present[{key!r}]"):
+                    column = as_array(present[key])
+                _check_boolean(column, (count,), told)
+                table[:, m] = column
+        return table
+    with about("present"):
+        table = as_array(present)
+    _check_boolean(table, (count, len(names)), "present")
+    return table.copy()
+
+
+def _check_boolean(array: np.ndarray, shape: tuple[int, ...], told: str) -> None:
+    if array.dtype != bool or array.shape != shape:
+        raise ValueError(
+            f"{told} is {array.dtype} of shape {array.shape}: it must be Boolean of shape {shape}, True where there is "
+            "something"
+        )
+
+
+def read_labels(labels: Any, count: int) -> Targets:
+    """Labels as classes coded from 0 on, or as attributes; zeros where there are none. ValueError on missing ones."""
+    if labels is None:
+        return Targets(torch.zeros(count, dtype=torch.long), False, None)
+    array = as_array(labels)
+    if array.ndim == 2:
+        if array.dtype != bool:
+            raise ValueError(
+                f"labels of several columns are attributes and must be Boolean, not {array.dtype} of shape "
+                f"{array.shape}: give classes in one column, such as frame['class']"
+            )
+        names = tuple(map(str, labels.columns)) if is_frame(labels) else tuple(map(str, range(array.shape[1])))
+        return Targets(torch.from_numpy(array.copy()), True, names)
+    values = array.tolist()
+    if missing := [i for i, value in enumerate(values) if is_missing(value)]:
+        raise ValueError(f"items {some(missing)} have no label: give every item one, or labels=None")
+    strings = any(isinstance(value, str) for value in values)
+    if not strings and (odd := [value for value in values if not is_whole(value)]):
+        raise ValueError(f"labels are classes, {odd[0]!r} is none: give whole numbers or strings")
+    names, codes = np.unique([str(v) for v in values] if strings else [int(v) for v in values], return_inverse=True)
+    return Targets(torch.from_numpy(codes.astype(np.int64)), True, tuple(names.tolist()))
+
+
+def test_rows(split: Any, targets: Targets, count: int, seed: int) -> np.ndarray:
+    """Which items are for testing, as Boolean `[n]`; a fraction is drawn, of every class alike where there are classes.
+
+    ValueError on an impossible split, or one that leaves fewer than 2 items to train on.
+    """
+    if isinstance(split, Real):
+        rows = _drawn(split.item() if isinstance(split, np.generic) else split, targets, count, seed)
+    else:
+        with about("split"):
+            array = as_array(split)
+        rows = _told(array, count)
+    if (left := int((~rows).sum())) < 2:
+        raise ValueError(
+            f"{left} of {count} items {'is' if left == 1 else 'are'} left to train on: at least 2 are needed"
+        )
+    return rows
+
+
+def _told(array: np.ndarray, count: int) -> np.ndarray:
+    if array.shape != (count,):
+        raise ValueError(f"split has shape {array.shape}: give a fraction, or one entry for each of {count} items")
+    if array.dtype == bool:
+        return array.copy()
+    if odd := sorted({str(value) for value in array.tolist()} - {*SPLITS}):
+        raise ValueError(f"split holds {odd[0]!r}: its entries are 'train' or 'test', or True for test")
+    return np.array([value == "test" for value in array.tolist()], dtype=bool)
+
+
+def _drawn(split: float, targets: Targets, count: int, seed: int) -> np.ndarray:
+    if not 0 < split < 1 or isinstance(split, bool):
+        raise ValueError(f"split {split} is no share of the items for testing: choose one between 0 and 1, such as 0.2")
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(count, generator=generator).numpy()
+    if targets.labelled and targets.labels.dim() == 1:
+        # every class evenly spread over the order: an item stands where its rank within its class says
+        codes = targets.labels.numpy()[order]
+        rank = np.empty(count)
+        for code in np.unique(codes):
+            members = np.flatnonzero(codes == code)
+            rank[members] = (np.arange(len(members)) + 0.5) / len(members)
+        order = order[np.argsort(rank, kind="stable")]
+    rows = np.zeros(count, dtype=bool)
+    rows[order[: max(1, round(split * count))]] = True
+    return rows
+
+
+def fit_encoding(raw: Any, kind: str | None, rows: np.ndarray) -> Encoding:
+    """The encoding of a modality, of the kind that is asked for or guessed, fitted to some of its rows."""
+    if not rows.any():
+        raise ValueError(ABSENT)
+    return encoding_class(kind or guess(raw)).fit(take(raw, rows))
+
+
+def digest_of(
+    encodings: Mapping[str, Encoding],
+    stored: Mapping[str, Tensor],
+    present: np.ndarray,
+    targets: Targets,
+    test: np.ndarray,
+) -> str:
+    """Eight hexadecimal digits of everything that a data set holds."""
+    told = [{key: encoding.to_json() for key, encoding in encodings.items()}, targets.classes, targets.labelled]
+    digest = hashlib.sha256(json.dumps(told).encode())
+    for array in (*(stored[key].numpy() for key in encodings), present, targets.labels.numpy(), test):
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()[:8]

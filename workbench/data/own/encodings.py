@@ -1,0 +1,296 @@
+"""Encodings: how raw arrays become a model's values, and values raw arrays in their users' units again.
+
+Each kind of data is a frozen dataclass that JSON can hold. Whatever it must know of the data (sizes, means, levels) is
+fitted on the training part only. A subclass of `Encoding` with a `kind` of its own is a new kind, wherever it is
+defined. Here are images and text; tables are in `workbench.data.own.tables`.
+
+Values are in the model's units: images float32 in [0, 1], vectors standardised float32, tokens int64.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from workbench.data.own.raw import as_array, is_missing, strings_of
+from workbench.data.text import ALPHABET
+
+ENCODINGS: dict[str, type["Encoding"]] = {}  # by kind
+Present = Bool[Tensor, "n"]
+CHANNELS = (1, 3, 4)  # of images
+ABSENT = "is absent in every item of the training part: leave this modality out"
+
+
+@dataclass(frozen=True)
+class Encoding(ABC):
+    """One kind of data, fitted: raw arrays to values and back.
+
+    Arrays are kept as `stored` says, compactly, and read as `values` at every gather.
+    """
+
+    kind: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if cls.kind:
+            ENCODINGS[cls.kind] = cls
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, raw: Any) -> "Encoding":
+        """The encoding of a training part; ValueError, in one sentence, on what cannot be encoded."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one item's values."""
+
+    @abstractmethod
+    def stored(self, raw: Any) -> tuple[Tensor, Present]:
+        """Raw arrays in the form in which a data set keeps them, and which items have this modality."""
+
+    @abstractmethod
+    def original(self, values: Tensor, present: Present | None = None) -> Any:
+        """Values, or the means that a decoder gives, in the user's units and form; what is not present is missing."""
+
+    def read(self, stored: Tensor) -> Tensor:
+        """What was stored as values."""
+        return stored
+
+    def values(self, raw: Any) -> tuple[Tensor, Present]:
+        """Raw arrays as values `[n, *shape]`, and which items have this modality; ValueError on what does not fit."""
+        stored, present = self.stored(raw)
+        return self.read(stored), present
+
+    @property
+    def alphabet(self) -> int:
+        """Tokens that there are; 0 where values are numbers."""
+        return 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Its kind and fields as JSON values."""
+        return {"kind": self.kind, **asdict(self)}
+
+
+def from_json(content: dict[str, Any]) -> Encoding:
+    """The encoding that `to_json` wrote; ValueError on a kind that nobody defined."""
+    fields = {name: _tuples(value) for name, value in content.items() if name != "kind"}
+    return encoding_class(content["kind"])(**fields)
+
+
+def encoding_class(kind: str) -> type[Encoding]:
+    """The class of a kind; ValueError on an unknown one."""
+    import workbench.data.own.tables  # noqa: F401  (defines kinds)
+
+    if kind not in ENCODINGS:
+        raise ValueError(f"unknown kind {kind!r}: choose one of {', '.join(ENCODINGS)}")
+    return ENCODINGS[kind]
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def tokens_of_means(values: Tensor, dimensions: int = 2) -> np.ndarray:
+    """Tokens `[n, length]` as they are, or the most probable ones of probabilities `[n, length, alphabet]`."""
+    return (values.argmax(-1) if values.dim() > dimensions else values).cpu().numpy()
+
+
+@dataclass(frozen=True)
+class Image(Encoding):
+    """Images of one size: uint8 in 0..255 or floats in [0, 1]; an image of only NaN, or None in a list, is missing."""
+
+    kind: ClassVar[str] = "image"
+    size: tuple[int, int, int]  # channels, height, width
+    layout: str = "CHW"  # HW | CHW | HWC: as they were given
+    dtype: str = "uint8"  # uint8 | float16 | float32 | float64
+
+    @classmethod
+    def fit(cls, raw: Any) -> "Image":
+        """Size, layout and type of images `[n, H, W]`, `[n, C, H, W]` or `[n, H, W, C]` with C in 1, 3, 4."""
+        array, present = _images(raw)
+        if not present.any():
+            raise ValueError(ABSENT)
+        layout = _layout(array.shape[1:])
+        size = _to_channels_first(array[:1], layout).shape[1:]
+        return cls(tuple(map(int, size)), layout, str(array.dtype))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        return self.size
+
+    def stored(self, raw: Any) -> tuple[Tensor, Present]:
+        """Images `[n, C, H, W]`, uint8 where they were given so, else float32."""
+        array, present = _images(raw, self.size)
+        layouts = [name for name in (self.layout, "CHW", "HWC", "HW") if self._fits(array.shape[1:], name)]
+        if not layouts:
+            raise ValueError(
+                f"images of shape {array.shape[1:]} where {self.shape_given} is wanted: resize them, or train anew"
+            )
+        array = _to_channels_first(array, layouts[0])
+        if array.dtype != np.uint8:
+            array = array.astype(np.float32)
+            array[~present] = 0
+        return torch.from_numpy(np.require(array, requirements=["C", "W"])), torch.from_numpy(present)
+
+    @property
+    def shape_given(self) -> tuple[int, ...]:
+        """Shape of one image in the layout that was given."""
+        c, h, w = self.size
+        return {"HW": (h, w), "CHW": (c, h, w), "HWC": (h, w, c)}[self.layout]
+
+    def _fits(self, shape: tuple[int, ...], layout: str) -> bool:
+        c, h, w = self.size
+        return shape == {"HW": (h, w) if c == 1 else None, "CHW": (c, h, w), "HWC": (h, w, c)}[layout]
+
+    def read(self, stored: Tensor) -> Tensor:
+        """Pixels in [0, 1]."""
+        return stored.to(torch.float32) / 255 if stored.dtype == torch.uint8 else stored
+
+    def original(self, values: Tensor, present: Present | None = None) -> np.ndarray:
+        """Images as they were given: layout, type and range."""
+        array = values.detach().cpu().double().numpy().copy()
+        if self.dtype == "uint8":
+            array = np.rint(array.clip(0, 1) * 255)
+        elif present is not None:
+            array[~present.cpu().numpy()] = np.nan
+        array = {"HW": array[:, 0], "CHW": array, "HWC": np.moveaxis(array, 1, -1)}[self.layout]
+        return array.astype(self.dtype)
+
+
+def _images(raw: Any, size: tuple[int, int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """An array of images and which of them are there; None or NaN in a list stands for a missing one."""
+    present = np.ones(len(raw), dtype=bool)
+    if isinstance(raw, list | tuple):
+        present = np.array([not is_missing(value) for value in raw], dtype=bool)
+        there = [value for value in raw if not is_missing(value)]
+        if not there:
+            return np.zeros((len(raw), *(size or (1, 1, 1))), np.uint8), present
+        array = as_array(there)
+        filled = np.zeros((len(raw), *array.shape[1:]), array.dtype)
+        filled[present] = array
+        array = filled
+    else:
+        array = as_array(raw)
+    if 0 in array.shape[1:]:
+        raise ValueError(f"images of shape {array.shape[1:]} have no pixels: leave this modality out")
+    if array.dtype.kind == "f":
+        missing = np.isnan(array).reshape(len(array), -1)
+        present = present & ~missing.all(1)
+        _check_range(array, missing, present)
+    elif array.dtype != np.uint8:
+        raise ValueError(
+            f"images are {array.dtype}: give uint8 in 0..255, or floats in [0, 1], such as x / x.max() over all of them"
+        )
+    return array, present
+
+
+def _check_range(array: np.ndarray, missing: np.ndarray, present: np.ndarray) -> None:
+    if (missing.any(1) & present).any():
+        raise ValueError(
+            "some images have pixels that are NaN and others: fill them, or make all of them NaN if it is missing"
+        )
+    if not present.any():
+        return
+    low, high = np.nanmin(array), np.nanmax(array)
+    if np.isinf([low, high]).any():
+        raise ValueError("some images have pixels that are infinite: fill them, or make all of an image NaN")
+    if low < 0 or high > 1:
+        cure = "divide by 255" if low >= 0 and 1 < high <= 255 else "use (x - low) / (high - low)"
+        raise ValueError(
+            f"images are uint8 or lie in [0, 1], these run from {low:.6g} to {high:.6g}: {cure}, with the same numbers "
+            "for all of them"
+        )
+
+
+def _layout(shape: tuple[int, ...]) -> str:
+    if len(shape) == 2:
+        return "HW"
+    if len(shape) == 3 and shape[0] in CHANNELS:
+        return "CHW"
+    if len(shape) == 3 and shape[2] in CHANNELS:
+        return "HWC"
+    raise ValueError(
+        f"items of shape {shape} are no images: give [n, H, W], [n, C, H, W] or [n, H, W, C], C in 1, 3, 4"
+    )
+
+
+def _to_channels_first(array: np.ndarray, layout: str) -> np.ndarray:
+    return {"HW": lambda: array[:, None], "CHW": lambda: array, "HWC": lambda: np.moveaxis(array, -1, 1)}[layout]()
+
+
+@dataclass(frozen=True)
+class Text(Encoding):
+    """Strings over `workbench.data.text.ALPHABET`, filled at the end to one length; None is a missing string.
+
+    `fill` at the end of a string cannot be told from the filling.
+    """
+
+    kind: ClassVar[str] = "text"
+    length: int
+    fill: str = " "
+
+    @classmethod
+    def fit(cls, raw: Any) -> "Text":
+        """The longest string's length."""
+        strings = strings_of(raw)
+        if all(string is None for string in strings):
+            raise ValueError(ABSENT)
+        return cls(max(1, *(len(string or "") for string in strings)))
+
+    @property
+    def shape(self) -> tuple[int]:
+        """Characters of a string."""
+        return (self.length,)
+
+    @property
+    def alphabet(self) -> int:
+        """Characters that there are."""
+        return len(ALPHABET)
+
+    def stored(self, raw: Any) -> tuple[Tensor, Present]:
+        """Tokens as uint8 `[n, length]`; of a missing string those of an empty one."""
+        strings = strings_of(raw)
+        present = torch.tensor([string is not None for string in strings], dtype=torch.bool)
+        if long := [i for i, string in enumerate(strings) if string is not None and len(string) > self.length]:
+            told = strings[long[0]]
+            raise ValueError(
+                f"string {long[0]} ({_cut(told)!r}) has {len(told)} characters, at most {self.length} were there in "
+                f"training: cut it to {self.length}, or train on it"
+            )
+        filled = np.array([(string or "").ljust(self.length, self.fill) for string in strings], dtype=f"U{self.length}")
+        codes = filled.view(np.uint32).reshape(len(strings), self.length)
+        tokens = _TOKENS[np.minimum(codes, len(_TOKENS) - 1)]
+        if len(odd := np.argwhere(tokens == UNKNOWN)):
+            row, place = map(int, odd[0])
+            raise ValueError(
+                f"string {row} ({_cut(strings[row])!r}) holds {strings[row][place]!r}, which the alphabet lacks: "
+                f"replace it (capitals by lower()) by one of {ALPHABET!r}"
+            )
+        return torch.from_numpy(tokens), present
+
+    def read(self, stored: Tensor) -> Int[Tensor, "n length"]:
+        """Tokens as int64."""
+        return stored.long()
+
+    def original(self, values: Tensor, present: Present | None = None) -> list[str | None]:
+        """Strings without their filling, of tokens or of the most probable characters; None where not present."""
+        characters = np.array(list(ALPHABET))[tokens_of_means(values)]
+        strings = ["".join(row).rstrip(self.fill) for row in characters.tolist()]
+        there = [True] * len(strings) if present is None else present.tolist()
+        return [string if is_there else None for string, is_there in zip(strings, there, strict=True)]
+
+
+UNKNOWN = 255
+_TOKENS = np.full(129, UNKNOWN, dtype=np.uint8)  # by code; the last one stands for all beyond ASCII
+for _character in ALPHABET:
+    _TOKENS[ord(_character)] = ALPHABET.index(_character)
+
+
+def _cut(string: str, most: int = 30) -> str:
+    return string if len(string) <= most else f"{string[:most]}..."

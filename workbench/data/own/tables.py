@@ -1,0 +1,256 @@
+"""Encodings of tables, one row an item: measurements, yes or no, counts, categories.
+
+NaN (None, pandas' NA) is a missing entry; a row of nothing else says that the item lacks the modality.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from workbench.data.own.encodings import ABSENT, Encoding, Present, tokens_of_means
+from workbench.data.own.raw import Layout, Name, as_array, columns_of, is_missing, is_whole, layout_of, numbers
+
+Level = str | int
+LARGEST = float(np.finfo(np.float32).max)  # of values
+
+
+@dataclass(frozen=True)
+class Table(Encoding):
+    """A table of numbers; its form is kept so that it can be given back."""
+
+    size: int
+    columns: tuple[Name, ...] | None
+    flat: bool
+
+    @property
+    def shape(self) -> tuple[int]:
+        """Columns of the table."""
+        return (self.size,)
+
+    @property
+    def layout(self) -> Layout:
+        """The form in which the table was given."""
+        return Layout(self.columns, self.flat)
+
+    def numbers(self, raw: Any) -> np.ndarray:
+        """The entries as float64 `[n, size]`, those of this kind; ValueError on others."""
+        return numbers(raw, self.layout, self.size)
+
+    def stored(self, raw: Any) -> tuple[Float[Tensor, "n size"], Present]:
+        """float32, NaN where an entry is missing."""
+        table = self.numbers(raw)
+        return torch.from_numpy(table.astype(np.float32)), torch.from_numpy(~np.isnan(table).all(1))
+
+    def original(self, values: Tensor, present: Present | None = None) -> Any:
+        """Numbers in the user's units, in the form that was given."""
+        table = values.detach().cpu().double().numpy().copy()
+        if present is not None:
+            table[~present.cpu().numpy()] = np.nan
+        return self.layout.give_back(self.in_units(table))
+
+    def in_units(self, table: np.ndarray) -> np.ndarray:
+        """Values as the user has them."""
+        return table
+
+
+def read_table(raw: Any) -> tuple[Layout, np.ndarray]:
+    """A training part and its form; ValueError, which names the column, on columns without any entry."""
+    layout = layout_of(raw)
+    size = len(layout.columns) if layout.columns else 1 if layout.flat else np.shape(as_array(raw))[1]
+    table = numbers(raw, layout, size)
+    empty = np.isnan(table).all(0)
+    if empty.all():
+        raise ValueError(ABSENT)
+    if empty.any():
+        told = ", ".join(layout.column(k) for k in np.flatnonzero(empty))
+        raise ValueError(f"{told} holds no entry in the training part, only NaN: leave it out")
+    return layout, table
+
+
+@dataclass(frozen=True)
+class Vector(Table):
+    """Measurements: columns standardised by mean and standard deviation of the training part's entries."""
+
+    kind: ClassVar[str] = "vector"
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]  # 1 for a column that never varies
+
+    @classmethod
+    def fit(cls, raw: Any) -> "Vector":
+        """Mean and standard deviation of every column."""
+        from sklearn.preprocessing import StandardScaler  # takes a second to import
+
+        layout, table = read_table(raw)
+        # the square of what is larger would be infinite, and with it all of its column missing
+        check_entries(layout, table, np.abs(table) < 1e150, "too large to be squared", "take a smaller unit")
+        scaler = StandardScaler().fit(table)
+        return cls(table.shape[1], *layout, tuple(scaler.mean_.tolist()), tuple(scaler.scale_.tolist()))
+
+    def numbers(self, raw: Any) -> np.ndarray:
+        """Standardised entries; ValueError on those that are infinite as float32."""
+        table = super().numbers(raw)
+        values = (table - np.array(self.mean)) / np.array(self.scale)
+        wrong, cure = "too far from the training part", "correct it, or put NaN where a value is missing"
+        check_entries(self.layout, table, np.abs(values) < LARGEST, wrong, cure)
+        return values
+
+    def in_units(self, table: np.ndarray) -> np.ndarray:
+        """Standardisation taken back."""
+        return table * np.array(self.scale) + np.array(self.mean)
+
+
+@dataclass(frozen=True)
+class Binary(Table):
+    """Yes or no in every column: True and False, or 1 and 0."""
+
+    kind: ClassVar[str] = "binary"
+    boolean: bool = True  # whether the table was given as such, and not as numbers
+
+    @classmethod
+    def fit(cls, raw: Any) -> "Binary":
+        """The columns."""
+        layout, table = read_table(raw)
+        dtypes = {getattr(column, "dtype", np.dtype(object)).kind for column in columns_of(raw, layout, table.shape[1])}
+        return cls(table.shape[1], *layout, dtypes == {"b"})
+
+    def numbers(self, raw: Any) -> np.ndarray:
+        """Zeros and ones."""
+        table = super().numbers(raw)
+        check_entries(self.layout, table, (table == 0) | (table == 1), "neither 0 nor 1", "take another kind")
+        return table
+
+    def in_units(self, table: np.ndarray) -> np.ndarray:
+        """The likelier of both; as numbers where an entry is missing, which a Boolean cannot say."""
+        missing = np.isnan(table)
+        likelier = table >= 0.5
+        return likelier if self.boolean and not missing.any() else np.where(missing, np.nan, likelier)
+
+
+@dataclass(frozen=True)
+class Counts(Table):
+    """Counts: whole numbers from zero on, as they are."""
+
+    kind: ClassVar[str] = "counts"
+
+    @classmethod
+    def fit(cls, raw: Any) -> "Counts":
+        """The columns."""
+        layout, table = read_table(raw)
+        return cls(table.shape[1], *layout)
+
+    def numbers(self, raw: Any) -> np.ndarray:
+        """Whole numbers."""
+        table = super().numbers(raw)
+        whole = (table >= 0) & (table == np.floor(table)) & (table < 2**24)
+        check_entries(
+            self.layout, table, whole, "no count, which is a whole number from 0 to 2^24", "take kind 'vector'"
+        )
+        return table
+
+
+def check_entries(layout: Layout, table: np.ndarray, right: np.ndarray, wrong: str, cure: str) -> None:
+    """ValueError, which names the first column and its value, where an entry is there and not right."""
+    odd = np.argwhere(~right & ~np.isnan(table))
+    if len(odd):
+        row, k = odd[0]
+        raise ValueError(f"{layout.column(k)} holds {table[row, k]:g} in row {row}, {wrong}: {cure}")
+
+
+@dataclass(frozen=True)
+class Categories(Encoding):
+    """One of several levels in every column, strings or integers: tokens are their places, -1 where one is missing."""
+
+    kind: ClassVar[str] = "categories"
+    levels: tuple[tuple[Level, ...], ...]  # of each column, those of the training part, sorted
+    columns: tuple[Name, ...] | None
+    flat: bool
+
+    @classmethod
+    def fit(cls, raw: Any) -> "Categories":
+        """The levels of every column."""
+        layout = layout_of(raw)
+        size = len(layout.columns) if layout.columns else 1 if layout.flat else np.shape(as_array(raw))[1]
+        levels = []
+        for k, column in enumerate(columns_of(raw, layout, size)):
+            entries, there = _entries(column, layout.column(k))
+            levels.append(tuple(np.unique(entries[there]).tolist()))
+        if not any(levels):
+            raise ValueError(ABSENT)
+        if empty := [layout.column(k) for k, found in enumerate(levels) if not found]:
+            raise ValueError(f"{', '.join(empty)} holds no entry in the training part: leave it out")
+        return cls(tuple(levels), *layout)
+
+    @property
+    def shape(self) -> tuple[int]:
+        """Columns of the table."""
+        return (len(self.levels),)
+
+    @property
+    def layout(self) -> Layout:
+        """The form in which the table was given."""
+        return Layout(self.columns, self.flat)
+
+    @property
+    def alphabet(self) -> int:
+        """Levels of the column that has most of them."""
+        return max(len(levels) for levels in self.levels)
+
+    def stored(self, raw: Any) -> tuple[Int[Tensor, "n columns"], Present]:
+        """Tokens as int32."""
+        columns = columns_of(raw, self.layout, len(self.levels))
+        tokens = np.stack([self._tokens(column, k) for k, column in enumerate(columns)], axis=1)
+        return torch.from_numpy(tokens), torch.from_numpy((tokens >= 0).any(1))
+
+    def _tokens(self, column: Any, k: int) -> np.ndarray:
+        told, levels = self.layout.column(k), np.array(self.levels[k])
+        entries, there = _entries(column, told)
+        tokens = np.full(len(entries), -1, dtype=np.int32)
+        if not there.any():
+            return tokens
+        known = levels.dtype.kind == entries.dtype.kind
+        places = np.searchsorted(levels, entries[there]).clip(max=len(levels) - 1) if known else 0
+        unseen = np.flatnonzero(levels[places] != entries[there]) if known else [0]
+        if len(unseen):
+            row = np.flatnonzero(there)[unseen[0]]
+            raise ValueError(
+                f"{told} holds the level {entries[row].item()!r} in row {row}, which the training part never shows: "
+                f"merge it with one of {', '.join(map(repr, self.levels[k][:10]))}, or make it missing (None); free "
+                "text is of kind 'text'"
+            )
+        tokens[there] = places
+        return tokens
+
+    def read(self, stored: Tensor) -> Int[Tensor, "n columns"]:
+        """Tokens as int64."""
+        return stored.long()
+
+    def original(self, values: Tensor, present: Present | None = None) -> Any:
+        """Levels, of tokens or the most probable ones, in the form that was given; None where one is missing."""
+        table = np.full((len(values), len(self.levels)), None, dtype=object)
+        for k, levels in enumerate(self.levels):
+            # tokens beyond the column's own levels are there for the sake of longer columns
+            own = values[:, k, : len(levels)] if values.dim() == 3 else values[:, k]
+            tokens = tokens_of_means(own, 1)
+            there = tokens >= 0 if present is None else (tokens >= 0) & present.cpu().numpy()
+            table[there, k] = np.array(levels, dtype=object)[tokens[there]]
+        whole = all(isinstance(value, int) for value in table.ravel())
+        return self.layout.give_back(table.astype(np.int64) if whole else table)
+
+
+def _entries(column: Any, told: str) -> tuple[np.ndarray, np.ndarray]:
+    """Entries of a column as strings or int64, and which of them are there; ValueError where they are neither."""
+    values = column.tolist() if hasattr(column, "tolist") else list(column)
+    there = np.array([not is_missing(value) for value in values], dtype=bool)
+    found = [value for value, is_there in zip(values, there, strict=True) if is_there]
+    strings = sum(isinstance(value, str) for value in found)
+    if 0 < strings < len(found):
+        raise ValueError(f"{told} mixes strings and numbers: make all of them strings")
+    if not strings and (odd := [value for value in found if not is_whole(value)]):
+        raise ValueError(f"{told} holds {odd[0]!r}: levels are strings or whole numbers")
+    entries = np.zeros(len(values), dtype=np.array(found, dtype=str).dtype if strings else np.int64)
+    entries[there] = found
+    return entries, there

@@ -1,0 +1,52 @@
+"""Where to compute: devices, their precision and room, and how much of the machine this process may use."""
+
+import os
+import platform
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+ROOM_BYTES, MOST_ROOM = 2**30, 10  # of a GPU's memory for every chunk of items, which takes some tenth of it
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device of a configuration; auto takes CUDA, else MPS, else the CPU. ValueError when it is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    kind = name.split(":")[0]
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(kind, False):
+        raise ValueError(f"device {name!r} is not available here: choose auto or cpu")
+    return torch.device(name)
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """What networks run in: the precision of their training. A judged number moves far less by it than by its error."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def double(x: Tensor) -> Tensor:
+    """A tensor in double precision: on its device, but for Apple's, which has none and hands such work to the CPU."""
+    return x.cpu().double() if x.device.type == "mps" else x.double()
+
+
+def room(device: torch.device | None) -> int:
+    """How many times as much as on a CPU, where it should fit a cache, is worked on at a time: as memory allows."""
+    if device is None or device.type != "cuda":
+        return 1
+    memory = torch.cuda.get_device_properties(device).total_memory
+    return int(min(MOST_ROOM, max(1, memory // ROOM_BYTES)))
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor() -> str:
+    """The processor's name where the system tells it, else its architecture."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,109 @@
+"""What a model makes of a face or a description, as cards: a draw of all modalities on each, and what its judge finds.
+
+Descriptions are too long for the columns of a table; cards stand five in a line, or fewer where the page is narrow.
+"""
+
+from collections.abc import Sequence
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from workbench.data.celeba.attributes import PHRASES
+from workbench.explorers import pictures
+from workbench.explorers.generation import Generated, Item, Wish, generate
+from workbench.explorers.inputs import Input
+from workbench.explorers.inputs_faces import DescriptionInput, FaceInput
+from workbench.explorers.models import Exhibit
+from workbench.explorers.subjects import MOST, counts, recall
+from workbench.modality import Modality
+
+GIVEN_SIDE, SIDE = 96, 128  # pixels of a face: multiples of half its 64
+STYLE = """<style>
+.workbench .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(176px, 1fr)); gap: 10px 12px;
+  list-style: none; margin: 6px 0; padding: 0; max-width: 1060px }
+.workbench .cards li { margin: 0 }
+.workbench .cards .note { text-align: left; font-size: 12px; line-height: 1.35 }
+.workbench .cards img { margin: 2px 0 }
+.workbench .cards .words { margin: 4px 0 0; max-width: none; padding-left: 6px; border-left: 2px solid #888 }
+.workbench .given { display: flex; gap: 14px; align-items: center; margin: 4px 0 }
+.workbench .given img { margin: 0 }
+.workbench .given .words { max-width: 480px; margin: 0 }
+</style>"""
+
+
+def asked_of(inputs: Sequence[Input]) -> tuple[Bool[Tensor, "40"] | None, str]:
+    """The attributes that draws are expected to have, and whose they are: those typed, else those of the face given."""
+    given = [one for one in inputs if one.given.value]
+    for kind, whose in ((DescriptionInput, "of the description"), (FaceInput, "of the face given")):
+        for one in given:
+            if isinstance(one, kind):
+                return one.words(), whose
+    return None, ""
+
+
+def draw_portraits(
+    exhibit: Exhibit,
+    item: Item,
+    wish: Wish,
+    notes: Sequence[str] = (),
+    asked: Bool[Tensor, "40"] | None = None,
+    whose: str = "",
+) -> str:
+    """HTML of what a model makes of a face, a description, both or neither: a card for each draw.
+
+    With attributes `asked` for, each card says which of them the judges find again; errors as those of `generate`.
+    """
+    made = generate(exhibit, item, wish)
+    lines = [] if asked is None else [_tally(m, made, asked, whose) for m in exhibit.model.modalities]
+    cards = "".join(_card(exhibit, made, draw, asked) for draw in range(wish.draws))
+    drawn = f'<ol class="cards" aria-label="draws">{cards}</ol>'
+    return pictures.page(
+        STYLE, *map(pictures.message, notes), _given(exhibit, item), pictures.note(*filter(None, lines)), drawn
+    )
+
+
+def _given(exhibit: Exhibit, item: Item) -> str:
+    cells = [
+        pictures.cell(f"{m.name}, given", item[m.letter], side=GIVEN_SIDE)
+        for m in exhibit.model.modalities
+        if m.letter in item
+    ]
+    return f'<div class="given"><b>given</b>{"".join(cells)}</div>' if cells else ""
+
+
+def _tally(modality: Modality, made: Generated, asked: Bool[Tensor, "40"], whose: str) -> str:
+    """In how many draws the judge finds each of the attributes asked for."""
+    opinions = made.opinions[modality.letter]
+    found = ", ".join(f"{phrase} {count}" for phrase, count in counts(opinions, asked))
+    return f"{modality.name}: of the attributes {whose}, found in so many of {len(opinions)} draws: {found}" * bool(
+        found
+    )
+
+
+def _card(exhibit: Exhibit, made: Generated, draw: int, asked: Bool[Tensor, "40"] | None) -> str:
+    parts = [pictures.note(f"{draw + 1}, from {made.origins[draw]}")]
+    for modality in exhibit.model.modalities:
+        letter = modality.letter
+        x, opinion = made.values[letter][draw], made.opinions[letter][draw]
+        name = f"{modality.name}, draw {draw + 1} from {made.origins[draw]}"
+        picture = pictures.cell(f"{name}, judged {exhibit.subject.verdict(opinion)}", x, side=SIDE)
+        parts.append(picture + pictures.note(*judgement(exhibit, opinion, asked, short=x.dim() != 3)))
+    return f"<li>{''.join(parts)}</li>"
+
+
+def judgement(
+    exhibit: Exhibit, opinion: Float[Tensor, "40"], asked: Bool[Tensor, "40"] | None, short: bool = False
+) -> list[str]:
+    """Lines of what a judge finds: the attributes asked for that it finds, those it does not, and the surest others.
+
+    `short` says of those asked for only how many.
+    """
+    if asked is None:
+        return [f"judged {exhibit.subject.verdict(opinion)}"]
+    yes, no = recall(opinion, asked)
+    if short:
+        return [f"judged: {len(yes)} of {len(yes) + len(no)} found again"]
+    lines = [f"{sign} {', '.join(words)}" for sign, words in (("✓", yes), ("✗", no)) if words]
+    other = [k for k in opinion.argsort(descending=True).tolist() if opinion[k] >= 0.5 and not asked[k]]
+    told = ", ".join(f"{PHRASES[k]} ({opinion[k]:.0%})" for k in other[:MOST])
+    return [*lines, *([f"also: {told}"] if told else [])]

@@ -1,0 +1,154 @@
+"""Faces and descriptions as inputs: test faces by number and attribute, and words that are typed or ticked."""
+
+from typing import Any
+
+import ipywidgets as widgets
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from workbench.data.celeba.attributes import LENGTH, PHRASES, describe, encode, parse
+from workbench.explorers.controls import Counter
+from workbench.explorers.generation import test_item, test_row
+from workbench.explorers.inputs import ImageInput, Input, TextInput, narrow
+from workbench.explorers.models import Exhibit
+from workbench.explorers.subjects import ANY, Kind
+
+FIRST = "attractive, blond hair, no beard, smiling, wavy hair, wearing lipstick, young"
+
+
+class FaceInput(Input):
+    """A test face: the `number`-th of all, or of those with an attribute."""
+
+    def __init__(self, exhibit: Exhibit, letter: str, given: bool = False) -> None:
+        self.kind = face_kinds(exhibit)
+        self.number = widgets.BoundedIntText(0, min=0, max=999_999, description="number", layout=narrow())
+        super().__init__(exhibit, letter, given)
+        self._watch(self.kind, self.number)
+
+    def controls(self) -> list[widgets.Widget]:
+        """Which faces, and which of them."""
+        return [self.kind, self.number]
+
+    def read(self) -> Tensor:
+        """The pixels of the chosen face."""
+        return test_item(self.exhibit, self.kind.value, self.number.value)[self.letter]
+
+    def words(self) -> Bool[Tensor, "40"]:
+        """The attributes of the chosen face, whether it is given or not."""
+        return self.exhibit.data.labels[test_row(self.exhibit, self.kind.value, self.number.value)]
+
+
+class DescriptionInput(Input):
+    """Attributes, typed with commas between them, or ticked; field and ticks follow each other.
+
+    What is typed is brought into the form that descriptions have: in alphabetical order, in lower case, and filled.
+    What cannot be read leaves the last readable words in place, with a problem to tell.
+    """
+
+    def __init__(self, exhibit: Exhibit, letter: str, given: bool = True, words: str = FIRST) -> None:
+        self.text = widgets.Text(
+            words, description="words", placeholder="smiling, young, blond hair", continuous_update=False,
+            layout=narrow("99%"), tooltip="attributes with commas between them; Enter draws",
+        )  # fmt: skip
+        self.ticks = [
+            widgets.Checkbox(False, description=phrase, indent=False, layout=narrow("auto")) for phrase in PHRASES
+        ]
+        grid = widgets.GridBox(
+            self.ticks, layout=widgets.Layout(grid_template_columns="repeat(auto-fill, minmax(165px, 1fr))")
+        )
+        self.choice = widgets.Accordion([grid], titles=("tick attributes",), layout=narrow("99%"))
+        self.nothing = Counter("no words", "take all attributes away")
+        self.copy = Counter("words of the face", "take the words that the chosen test face has")
+        self.face: FaceInput | None = None
+        self._last, self._following = parse(words), False
+        super().__init__(exhibit, letter, given)
+        self.widget.layout = widgets.Layout(width="820px", max_width="100%")  # a description in one line
+        self._tick()
+        self._watch(self.text)
+        for tick in self.ticks:
+            tick.observe(self._ticked, names="value")
+        self.nothing.observe(lambda _: self.put(torch.zeros(len(PHRASES), dtype=torch.bool)), names="clicks")
+        self.copy.observe(lambda _: self.face and self.put(self.face.words()), names="clicks")
+
+    def controls(self) -> list[widgets.Widget]:
+        """The field to type in, and the attributes to tick."""
+        buttons = widgets.HBox([self.nothing, *([self.copy] if self.face else [])])
+        return [self.text, buttons, self.choice]
+
+    def beside(self, face: FaceInput) -> None:
+        """Offer the words of a face, too."""
+        self.face = face
+        self._show()
+
+    def words(self) -> Bool[Tensor, "40"]:
+        """The attributes that are in use: the last that could be read."""
+        return self._last
+
+    def put(self, words: Bool[Tensor, "40"]) -> None:
+        """Type these attributes, in their order."""
+        self.text.value = describe(words)
+
+    def read(self) -> Tensor:
+        """Tokens of the attributes, in the form that the models know."""
+        typed, self.problem, self.remark = self.text.value, "", ""
+        try:
+            self._last = parse(typed)
+        except ValueError as error:
+            said = f"{error}" if str(error).endswith("?") else f"{error}."
+            self.problem = f"{self.letter}: {said} The last readable words are still in use."
+        else:
+            self.remark = self._how_read(typed, describe(self._last))
+        return encode(describe(self._last)).long()
+
+    def _how_read(self, typed: str, written: str) -> str:
+        """What was changed about the words, or is odd about them."""
+        if not written:
+            return f"{self.letter}: no words, a description that is nothing but filling."
+        if len(written) > LENGTH:
+            return f"{self.letter}: {len(written)} characters, of which a description holds {LENGTH}: its end is cut."
+        if typed != written:
+            return f"{self.letter}: read as {written!r}, in the order and form of the descriptions that models know."
+        return ""
+
+    def _changed(self, *changes: Any) -> None:
+        if self._following:
+            return
+        self.read()
+        self._tick()
+        super()._changed(*changes)
+
+    def _tick(self) -> None:
+        """Ticks as the words in use."""
+        self._following = True
+        for tick, there in zip(self.ticks, self._last.tolist(), strict=True):
+            tick.value = there
+        self._following = False
+
+    def _ticked(self, _: object) -> None:
+        if not self._following:
+            self.put(torch.tensor([tick.value for tick in self.ticks]))
+
+
+def face_kinds(exhibit: Exhibit) -> widgets.Dropdown:
+    """All test faces, or those with an attribute, and how many there are; attributes that none has are left out."""
+    labels = exhibit.data.labels
+    there = {kind: len(exhibit.subject.rows(labels, kind)) for kind in exhibit.subject.kinds()}
+    options: list[tuple[str, Kind]] = [(f"{kind} ({count:,})", kind) for kind, count in there.items() if count]
+    return widgets.Dropdown(options=options, value=ANY, description="faces", layout=narrow("260px"))
+
+
+def inputs_of(exhibit: Exhibit) -> list[Input]:
+    """One input for each modality of a model. Of a face, only its description is given at first."""
+    found = [_input(exhibit, letter, shape) for letter, shape in zip(exhibit.letters, exhibit.data.shapes, strict=True)]
+    faces = [one for one in found if isinstance(one, FaceInput)]
+    for one in found:
+        if faces and isinstance(one, DescriptionInput):
+            one.beside(faces[0])
+    return found
+
+
+def _input(exhibit: Exhibit, letter: str, shape: tuple[int, ...]) -> Input:
+    if exhibit.data.labels.dim() == 2:
+        return FaceInput(exhibit, letter) if len(shape) == 3 else DescriptionInput(exhibit, letter)
+    return (ImageInput if len(shape) == 3 else TextInput)(exhibit, letter)

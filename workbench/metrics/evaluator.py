@@ -1,0 +1,310 @@
+"""A trained model on trial: each part of an evaluation is a method that returns its sections of metrics.json.
+
+What depends on the kind of labels, one class or many attributes, is in `workbench.metrics.scores`.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from workbench.config import Config
+from workbench.data.dataset import Batch, MultimodalDataset
+from workbench.data.images import Labels
+from workbench.device import autocast
+from workbench.inference import (
+    EVERY_SUBSET_OF,
+    Encoded,
+    Parts,
+    at_a_time,
+    codes,
+    components,
+    encode_batches,
+    encode_rows,
+    evaluated_subsets,
+    style_codes,
+    subset_posteriors,
+)
+from workbench.metrics.fast_layers import quicken
+from workbench.metrics.generation import Conditional, Panel, judge_conditional, judge_random
+from workbench.metrics.judges import CPU, Classifier, classifiers_of
+from workbench.metrics.latent import marginal_kl, rate
+from workbench.metrics.likelihood import Likelihoods, LogEstimate, log_likelihoods, summary
+from workbench.metrics.quality import prd_ceiling
+from workbench.metrics.representation import DRAWS, PAPER_ITEMS
+from workbench.metrics.scores import Codes, Probed, Score, score_of
+from workbench.model import MultimodalVAE, Network, channels_last
+from workbench.objectives import METHODS
+from workbench.runs.run import Run
+
+LIKELIHOOD_ITEMS = 200  # test items whose log-likelihoods are estimated where there are too many modalities for all
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """Items of a data set in batches, made anew and alike at every visit, so that all are never held at once."""
+
+    data: MultimodalDataset
+    rows: Int[Tensor, "n"]
+    seed: int  # of what a visit draws, such as the places of words
+    count: int | None = None  # of the items to show; None: all
+
+    def __iter__(self) -> Iterator[Batch]:
+        generator, left = torch.Generator(self.rows.device).manual_seed(self.seed), len(self)
+        for rows in self.rows.split(self._at_a_time):
+            if left <= 0:
+                return
+            values, present, labels = self.data.batch(rows, generator)
+            yield Batch(tuple(x[:left] for x in values), present[:, :left], labels[:left])
+            left -= len(rows)
+
+    def __len__(self) -> int:
+        return len(self.rows) if self.count is None else min(self.count, len(self.rows))
+
+    @property
+    def batches(self) -> int:
+        """How many batches there are."""
+        return -(-len(self) // self._at_a_time)
+
+    @property
+    def _at_a_time(self) -> int:
+        return at_a_time(self.data.shapes, self.rows.device)
+
+
+@dataclass
+class Trial:
+    """A model under evaluation: its data, posteriors and noise, a bar that moves, and what each part took."""
+
+    config: Config
+    model: MultimodalVAE
+    train: MultimodalDataset
+    test: MultimodalDataset
+    tests: Items
+    tested: Encoded
+    generator: torch.Generator
+    bar: tqdm
+    progress: bool
+    seconds: dict[str, float] = field(default_factory=dict)
+    by_attribute: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    @contextmanager
+    def of(
+        cls,
+        run: Run,
+        weights: Path | None,
+        limit: int | None,
+        seed: int,
+        progress: bool,
+        parts: Sequence[str],
+        data: tuple[MultimodalDataset, MultimodalDataset] | None = None,
+        device: torch.device = CPU,
+    ) -> Iterator["Trial"]:
+        """A trial of a run's model on its test split, or on the (train, test) that is given, everything on `device`."""
+        # probes are fitted to whole items, also where the model was trained on less: they judge all models alike
+        train, test = data or (run.dataset("train", whole=True), run.dataset("test"))
+        train, test = train.to(device), test.to(device)
+        model = run.model_at(weights) if weights else run.model
+        model = _to_infer(model, device)
+        generator = torch.Generator(device).manual_seed(seed)
+        tests = Items(test, test.first_repeat(limit), seed)
+        hows = len(METHODS[run.config.objective].inference)
+        generated = tests.batches * bool({"coherence", "quality"} & set(parts))
+        total = hows * ("probe" in parts) + hows * ("full_probe" in parts) + generated
+        config = run.config.replace(precision=run.precision)  # what was chosen where it says auto
+        with tqdm(total=total, desc="evaluation", disable=not progress) as bar, autocast(device, config.precision):
+            trial = cls(config, model, train, test, tests, encode_batches(model, tests), generator, bar, progress)
+            bar.total += trial.for_likelihoods.batches * ("likelihood" in parts)
+            yield trial
+
+    @property
+    def device(self) -> torch.device:
+        """Where everything is."""
+        return self.generator.device
+
+    @property
+    def hows(self) -> tuple[str, ...]:
+        """The posteriors of subsets to look at."""
+        return METHODS[self.config.objective].inference
+
+    @property
+    def labels(self) -> Labels:
+        """Classes or attributes of the test items."""
+        return torch.cat([labels for _, labels in self.tested])
+
+    @property
+    def score(self) -> Score:
+        """What is counted."""
+        return score_of(self.test.labels)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What metrics.json says of its score; of attributes also every number one by one, of the parts done so far."""
+        told = self.score.told(self.train, self.labels)
+        return told | {"by_attribute": self.by_attribute} if self.by_attribute else told
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Name a part in the bar and add up its seconds."""
+        self.bar.set_description(f"evaluation: {name}")
+        start = time.perf_counter()
+        yield
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 1)
+
+    def _anew(self) -> torch.Generator:
+        """A generator as the trial's was at first."""
+        return torch.Generator(self.device).manual_seed(self.generator.initial_seed())
+
+    def latents(self) -> dict[str, Any]:
+        """Where the posteriors of all subsets lie, each one and in the aggregate."""
+        found: dict[str, Any] = {"rate": {}, "marginal_kl": {}}
+        with self.part("latent"):
+            for how in self.hows:
+                posteriors = subset_posteriors(self.model, self.tested, how, self.config.prior_weight)
+                same = self._anew()  # noise for every way to infer
+                found["rate"][how] = {name: rate(q, same) for name, q in posteriors.items()}
+                found["marginal_kl"][how] = {name: marginal_kl(q) for name, q in posteriors.items()}
+        return found
+
+    def probes(self) -> dict[str, Any]:
+        """The paper's linear probe on few items, many times."""
+        found: dict[str, Any] = {"linear_probe": {}, "linear_probe_error": {}}
+        rows = torch.randint(len(self.train), (PAPER_ITEMS * DRAWS,), generator=self.generator, device=self.device)
+        with self.part("probe"):
+            fitted = encode_rows(self.model, self.train, rows, self.generator)
+            labels = torch.cat([y for _, y in fitted])
+
+            def few(seen: Codes, new: Codes) -> Probed:
+                return self.score.few(seen, labels, new, self.labels, self._anew())  # the same items every time
+
+            for how, probed in self._probed(few, fitted):
+                found["linear_probe"][how], found["linear_probe_error"][how] = probed.mean, probed.error
+                self._keep("linear_probe", how, probed.by_attribute)
+        return found
+
+    def full_probes(self) -> dict[str, Any]:
+        """Linear probes on the content of all training items, or many, and on their styles."""
+        found: dict[str, Any] = {"linear_probe_full": {}}
+        with self.part("full probe"):
+            fitted = encode_rows(self.model, self.train, self.score.rows(self.train, self.generator), self.generator)
+            labels = torch.cat([y for _, y in fitted])
+            styles = [style_codes(self.model, part) for part in (fitted, self.tested)]
+            of_styles = self.score.many(styles[0], labels, styles[1], self.labels)
+            found["style_probe"] = of_styles.mean
+            self.by_attribute |= {"style_probe": of_styles.by_attribute} if of_styles.by_attribute else {}
+
+            def many(seen: Codes, new: Codes) -> Probed:
+                return self.score.many(seen, labels, new, self.labels)
+
+            for how, probed in self._probed(many, fitted):
+                found["linear_probe_full"][how] = probed.mean
+                self._keep("linear_probe_full", how, probed.by_attribute)
+        return found
+
+    def _probed(self, probe: Callable[[Codes, Codes], Probed], fitted: Encoded) -> Iterator[tuple[str, Probed]]:
+        """Probes of all subsets by each way to infer; a posterior that several ways share is probed once."""
+        known: dict[Parts, Probed] = {}
+        for how in self.hows:
+            names = {",".join(s): components(how, s) for s in evaluated_subsets(self.model.letters)}
+            seen, new = (codes(self.model, x, how, self.config.prior_weight) for x in (fitted, self.tested))
+            fresh = [name for name, parts in names.items() if parts not in known]
+            probed = probe({name: seen[name] for name in fresh}, {name: new[name] for name in fresh})
+            known |= {names[name]: probed.only(name) for name in fresh}
+            yield how, Probed.joined({name: known[parts] for name, parts in names.items()})
+            self.bar.update()
+
+    def _keep(self, section: str, how: str, found: dict[str, Any]) -> None:
+        """Numbers of single attributes, where there are any."""
+        if found:
+            self.by_attribute.setdefault(section, {})[how] = found
+
+    def generations(self, inception: Path | None, with_quality: bool) -> dict[str, Any]:
+        """Coherence, conditional and random, with the classes that were confused, and quality of images."""
+        with self.part("judges"):
+            judges = self._judges()
+            panel = Panel.of(self.model, judges, self.tests, inception, self.device)
+        with self.part("generation"):
+            judged, random = judge_random(self.model, panel, len(self.labels), self.generator, with_quality)
+            conditional = judge_conditional(
+                self.model, self.tested, panel, self.hows, self.generator, self.config.prior_weight, with_quality,
+                self.bar.update,
+            )  # fmt: skip
+        found = self._coherence(panel, conditional) | {"random_coherence": self.score.agreement(judged)}
+        if with_quality:
+            names = {letter: images.extractor.name for letter, images in panel.real.items()}
+            measured = {"features": names, "ceiling": prd_ceiling(), "images": len(self.labels), "random": random}
+            found["quality"] = measured | {"conditional": {how: seen.quality for how, seen in conditional.items()}}
+        return found
+
+    def _judges(self) -> list[Classifier]:
+        """The judges of all modalities; one that is not there yet is trained in float32, as it judges many runs."""
+        splits = self.train.to(CPU), self.test.to(CPU)
+        with autocast(self.device, "float32"):
+            judges = classifiers_of(*splits, self.progress, self.config.judge_width, self.device)
+        for judge in judges:
+            _to_infer(judge.network, self.device)
+        return judges
+
+    def _coherence(self, panel: Panel, conditional: dict[str, Conditional]) -> dict[str, Any]:
+        """The judges' own scores, those of conditional generations, and the tallies behind them."""
+        tallies = {how: seen.tallies for how, seen in conditional.items()}
+        found: dict[str, Any] = {
+            "classifier_accuracy": {letter: judge.accuracy for letter, judge in panel.judges.items()},
+            "coherence": _each(tallies, self.score.number),
+        }
+        if self.labels.dim() == 1:
+            return found | {"confusion": tallies}
+        self.by_attribute |= {"coherence": tallies}
+        self.by_attribute["judges"] = {letter: [*judge.precisions] for letter, judge in panel.judges.items()}
+        return found | {"written": {how: seen.written for how, seen in conditional.items()}}
+
+    @property
+    def for_likelihoods(self) -> Items:
+        """All complete test items, or few where each costs a decoder pass for every draw, subset and modality."""
+        many, present = len(self.model.modalities) > EVERY_SUBSET_OF, self.test.present
+        rows = self.tests.rows if present is None else self.tests.rows[present[self.tests.rows].all(1)]
+        return replace(self.tests, rows=rows, count=LIKELIHOOD_ITEMS if many else self.score.likelihood_items)
+
+    def likelihoods(self, samples: int) -> dict[str, Any]:
+        """Log-likelihoods given the evaluated subsets: joint, conditional and predictive."""
+        weight, parts, items = self.config.prior_weight, [], self.for_likelihoods
+        with self.part("likelihood"):
+            for batch, (q, _) in zip(items, self.tested, strict=False):  # the last batch may have fewer items
+                known = q if batch.size == q.present.shape[1] else None
+                parts.append(log_likelihoods(self.model, batch, self.hows, samples, self.generator, weight, known))
+                self.bar.update()
+        tables: dict[str, Any] = {"samples": samples, "items": len(items), "X": {}, "given": {}, "predictive": {}}
+        for how in self.hows:
+            found = Likelihoods.joined([part[how] for part in parts])
+            tables["X"][how] = _summaries(found.joint)
+            tables["given"][how] = {target: _summaries(row) for target, row in found.conditional.items()}
+            tables["predictive"][how] = {target: _summaries(row) for target, row in found.predictive.items()}
+        return {"log_likelihood": tables}
+
+
+def _to_infer(network: Network, device: torch.device) -> Network:
+    """A network on its device, itself changed to infer as fast as can be."""
+    # this layout of the images in memory makes the decoders some 20 % faster on a CPU, and changes nothing else
+    return channels_last(quicken(network) if device.type == "cpu" else network).to(device)
+
+
+def _each(
+    tallies: dict[str, dict[str, dict[str, list]]], number: Callable[[list], float]
+) -> dict[str, dict[str, dict[str, float]]]:
+    return {
+        how: {target: {given: number(tally) for given, tally in row.items()} for target, row in table.items()}
+        for how, table in tallies.items()
+    }
+
+
+def _summaries(row: dict[str, LogEstimate]) -> dict[str, dict[str, float]]:
+    return {given: summary(estimate) for given, estimate in row.items()}

@@ -1,0 +1,244 @@
+"""Executed notebooks as pages to look at: one HTML file each and an index, readable without a network.
+
+Images are embedded, formulas become MathML (which browsers draw by themselves: no MathJax to download), widgets
+become their last state as plain HTML, and the style is page.css.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from html import escape, unescape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import latex2mathml.exceptions
+import nbformat
+from latex2mathml.converter import convert
+from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbformat import NotebookNode
+from pygments.formatters import HtmlFormatter
+
+from workbench.notebooks.html import stylesheet, write_page
+from workbench.notebooks.rules import WIDGET_VIEW
+from workbench.notebooks.widgets import static_widget
+
+ERROR_MARKER = "papermill-error-cell-tag"
+BAD_TEX = tuple(c for c in vars(latex2mathml.exceptions).values() if isinstance(c, type))
+ABBREVIATIONS = ("Eq", "eq", "Eqs", "Fig", "Def", "Tab", "Sec", "vs", "al", "cf", r"e\.g", r"i\.e")
+NO_END = "".join(rf"(?<!\b{word}\.)" for word in ABBREVIATIONS)
+
+
+class Summary(NamedTuple):
+    """What the index shows of an executed notebook; `title`, `sentence` and `settings` are HTML."""
+
+    path: Path
+    title: str
+    sentence: str
+    settings: str
+    status: str
+    seconds: float | None
+    figure: str
+
+
+class _Renderer(IPythonRenderer):
+    """Markdown with formulas as MathML, and links to other notebooks leading to their pages."""
+
+    def block_math(self, body: str) -> str:
+        return mathml(body, "block")
+
+    def inline_math(self, body: str) -> str:
+        return mathml(body, "inline")
+
+    def latex_environment(self, name: str, body: str) -> str:
+        return mathml(rf"\begin{{{name}}}{body}\end{{{name}}}", "block")
+
+    def inline_html(self, html: str) -> str:
+        """Embed the images of HTML, but leave single tags alone: the embedding would close them."""
+        return super().inline_html(html) if "<img" in html else html
+
+    def block_html(self, html: str) -> str:
+        return super().block_html(html) if "<img" in html else html
+
+    def link(self, text: str, url: str, title: str | None = None) -> str:
+        return super().link(text, re.sub(r"^(?:\./)?(\w+)\.ipynb(?=#|$)", r"\1.html", url), title)
+
+
+class _Exporter(HTMLExporter):
+    """nbconvert's HTML body with `_Renderer` for Markdown."""
+
+    def markdown2html(self, source: str) -> str:  # no template context: attachments are not used in this project
+        return _render(source, self.notebook_folder)
+
+
+def _render(source: str, folder: str = "") -> str:
+    """Markdown to HTML; images are looked up in `folder` and embedded."""
+    renderer = _Renderer(escape=False, embed_images=bool(folder), path=folder, exclude_anchor_links=True)
+    return MarkdownWithMath(renderer=renderer).render(source)
+
+
+def mathml(tex: str, display: str) -> str:
+    """A formula as MathML; what the converter does not understand is shown as TeX."""
+    source = re.sub(r"\\(begin|end)\{(align|gather)ed\}", r"\\\1{\2*}", tex.strip())
+    source = re.sub(r"\\tag\*?\{([^}]*)\}", r"\\qquad (\1)", source)
+    try:
+        formula = re.sub(r' mathvariant="([a-z-]+)">([^<]+)<', _letters, convert(source, display=display))
+        formula = re.sub(
+            r"(<mi>(?:log|ln|exp|max|min|sup|inf)</mi>)(?=<m(?!o))", r'\1<mspace width="0.167em" />', formula
+        )
+    except BAD_TEX:
+        return f'<code class="tex {display}">{escape(tex)}</code>'
+    return f'<div class="formula">{formula}</div>' if display == "block" else formula
+
+
+def _letters(styled: re.Match[str]) -> str:
+    """Letters of a mathematical alphabet (bold, script, ...) as the characters that Unicode has for them.
+
+    Browsers know no `mathvariant` but 'normal'.
+    """
+    variant, letters = styled.groups()
+    if variant == "normal":
+        return styled.group()
+    return f">{''.join(_letter(letter, variant) for letter in unescape(letters))}<"
+
+
+def _letter(letter: str, variant: str) -> str:
+    name = re.sub(r"^(?:LATIN|GREEK) | LETTER", "", unicodedata.name(letter, ""))
+    alphabet = variant.replace("bold-", "bold ").replace("-italic", " italic").upper()
+    for candidate in (f"MATHEMATICAL {alphabet} {name}", f"{alphabet} {name}"):
+        try:
+            return unicodedata.lookup(candidate)
+        except KeyError:  # this alphabet lacks the letter under this name
+            continue
+    return letter
+
+
+def write_pages(out_dir: Path) -> Path:
+    """Write a page beside each executed notebook of `out_dir` and an index of them all; returns the index's path."""
+    paths = sorted(Path(out_dir).glob("*.ipynb"))
+    notebooks = {path: nbformat.read(path, as_version=4) for path in paths}
+    summaries = [summary_of(path, notebook) for path, notebook in notebooks.items()]
+    for place, summary in enumerate(summaries):
+        around = summaries[place - 1] if place else None, summaries[place + 1] if place + 1 < len(summaries) else None
+        _write(summary.path.with_suffix(".html"), summary.title, _notebook_body(notebooks[summary.path], *around))
+    index = Path(out_dir) / "index.html"
+    _write(index, "Notebooks", _index_body(summaries))
+    return index
+
+
+def _write(path: Path, title: str, body: str) -> None:
+    write_page(path, title, body, stylesheet("page.css") + HtmlFormatter(style="default").get_style_defs(".highlight"))
+
+
+def _notebook_body(notebook: NotebookNode, before: Summary | None, after: Summary | None) -> str:
+    folder = str(Path(notebook.metadata.get("papermill", {}).get("input_path", "")).resolve().parent)
+    exporter = _Exporter(template_name="basic")
+    exporter.notebook_folder = folder
+    cells, _ = exporter.from_notebook_node(_static(notebook))
+    steps = [_step(before, "←", ""), '<a href="index.html">All notebooks</a>', _step(after, "", "→")]
+    bar = f"<nav>{''.join(steps)}</nav>"
+    return f"{bar}\n<main>\n{cells}\n</main>\n{bar}"
+
+
+def _step(summary: Summary | None, left: str, right: str) -> str:
+    if summary is None:
+        return "<span></span>"
+    return f'<a href="{summary.path.stem}.html">{left} {summary.title} {right}</a>'
+
+
+def _static(notebook: NotebookNode) -> NotebookNode:
+    """A copy in which nothing needs a kernel, a script or a terminal: plain widgets, formulas and progress."""
+    notebook = nbformat.from_dict(notebook)
+    widgets = notebook.metadata.pop("widgets", {}).get("application/vnd.jupyter.widget-state+json", {})
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream":
+                output.text = re.sub(r"[^\n]*\r(?!\n)", "", output.text)  # a redrawn line: only its last state
+            _make_plain(output.get("data", {}), widgets.get("state", {}))
+    return notebook
+
+
+def _make_plain(data: dict[str, Any], widgets: Mapping[str, Any]) -> None:
+    """Replace the representations of one output that need more than a browser."""
+    data.pop("application/javascript", None)
+    if WIDGET_VIEW in data:
+        shown = static_widget(data.pop(WIDGET_VIEW)["model_id"], widgets)
+        if shown:
+            data["text/html"] = shown
+    elif "text/latex" in data and "text/html" not in data:
+        data["text/html"] = mathml(data["text/latex"].strip("$ \n"), "block")
+
+
+def summary_of(path: Path, notebook: NotebookNode) -> Summary:
+    """Title (first heading), first sentence, parameters, status, run time and first figure of an executed notebook."""
+    written = [c.source for c in notebook.cells if c.cell_type == "markdown" and not _is_marker(c)]
+    heading, _, prose = "\n\n".join(written).partition("\n")
+    if not heading.startswith("# "):
+        heading, prose = f"# {path.stem}", "\n\n".join(written)
+    ran = notebook.metadata.get("papermill", {})
+    settings = ", ".join(f"{name} = {value!r}" for name, value in ran.get("parameters", {}).items())
+    return Summary(
+        path, _inline(heading[2:]), _inline(_first_sentence(prose)), escape(settings),
+        _status(notebook), ran.get("duration"), _first_figure(notebook),
+    )  # fmt: skip
+
+
+def _is_marker(cell: NotebookNode) -> bool:
+    return ERROR_MARKER in cell.metadata.get("tags", [])
+
+
+def _inline(source: str) -> str:
+    """One line of Markdown as HTML without its paragraph and without links (it stands inside one)."""
+    return re.sub(r"^<p>|</p>$|</?a\b[^>]*>", "", _render(source.strip()).strip())
+
+
+def _first_sentence(prose: str) -> str:
+    """The first sentence of the first paragraph of running text."""
+    for block in re.split(r"\n\s*\n", prose.strip()):
+        if block.strip() and not re.match(r"\s*([#|>!$*<-]|```|\d+\.)", block):
+            return re.split(NO_END + r"(?<=[.!?])\s", " ".join(block.split()), maxsplit=1)[0]
+    return ""
+
+
+def _status(notebook: NotebookNode) -> str:
+    """'failed' with an error, 'stopped' when cells were left out (an interruption), else 'done'."""
+    if notebook.metadata.get("papermill", {}).get("exception"):
+        return "failed"
+    left = [c for c in notebook.cells if c.cell_type == "code" and c.source.strip() and c.execution_count is None]
+    return "stopped" if left else "done"
+
+
+def _first_figure(notebook: NotebookNode) -> str:
+    """The first PNG or JPEG among the outputs as a data URL; '' without one."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            for kind in ("image/png", "image/jpeg"):
+                if kind in output.get("data", {}):
+                    return f"data:{kind};base64,{''.join(output.data[kind].split())}"
+    return ""
+
+
+def _index_body(summaries: list[Summary]) -> str:
+    done = sum(summary.status == "done" for summary in summaries)
+    seconds = sum((summary.seconds or 0.0 for summary in summaries), 0.0)
+    told = f"{done} of {len(summaries)} done, {_duration(seconds)} in all"
+    cards = "\n".join(map(_card, summaries))
+    return f'<main class="index">\n<h1>Notebooks</h1>\n<p class="told">{told}</p>\n{cards}\n</main>'
+
+
+def _card(summary: Summary) -> str:
+    picture = f'<img src="{summary.figure}" alt="">' if summary.figure else f"<span>{summary.path.stem[:2]}</span>"
+    state = "" if summary.status == "done" else f'<b class="{summary.status}">{summary.status}</b> '
+    facts = " · ".join(filter(None, [summary.path.stem, _duration(summary.seconds), summary.settings]))
+    return (
+        f'<a class="card" href="{summary.path.stem}.html"><div class="picture">{picture}</div>'
+        f"<div><h2>{summary.title}</h2><p>{summary.sentence}</p>"
+        f'<p class="facts">{state}{facts}</p></div></a>'
+    )
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    whole = round(seconds)
+    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"

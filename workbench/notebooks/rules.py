@@ -1,0 +1,198 @@
+"""The rules of committed notebooks: `problems` finds what breaks them, `scrub` removes what changes by itself."""
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+
+import nbformat
+from nbformat import NotebookNode
+
+from workbench.notebooks.fork import without_magics
+from workbench.notebooks.parameters import declared_in
+from workbench.paths import replacing
+
+CODE_CELLS = (15, 30)
+WORDS = (1000, 2500)
+MEDIAN_LINES = 8
+DEF_LINES = 10
+COMPARED_CELLS = 8
+MAX_BYTES = 500_000
+UNCOMPARED_TAGS = {"nbval-ignore-output", "nbval-skip"}
+MACHINE_PATH = re.compile(
+    r"(?<![\w.~/-])(?:/(?:home|root|tmp|work|Users|var|private|mnt|opt|usr|srv|data|workspace)/[\w.]|[A-Z]:\\\w)"
+)
+KEPT_CELL_METADATA = ("tags", "jupyter")
+KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+LANGUAGE = {"name": "python", "pygments_lexer": "ipython3"}
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+PROGRESS_BAR = re.compile(r"\d%\|.*\[.*\]")  # tqdm's text form
+
+
+def problems(path: Path) -> list[str]:
+    """What keeps a notebook from being committed, one sentence each; empty when all rules hold.
+
+    A notebook in a folder called `solutions` must only be executed, in order and without errors, and be portable.
+    """
+    path = Path(path)
+    notebook = nbformat.read(path, as_version=4)
+    rules: list[Callable[[NotebookNode], Iterator[str]]] = [_executed, _no_errors, _no_machine_paths]
+    if path.parent.name != "solutions":
+        rules += [_parameters, _cell_counts, _short_functions, _prose, _compared, _exercises]
+    found = [problem for rule in rules for problem in rule(notebook)]
+    if path.stat().st_size >= MAX_BYTES:
+        found.append(f"the file has {path.stat().st_size:,} bytes: keep it under {MAX_BYTES:,} (figures at dpi <= 80)")
+    if path.parent.name != "solutions" and not (path.parent / "solutions" / path.name).is_file():
+        found.append(f"its exercises have no solutions: write solutions/{path.name}")
+    return found
+
+
+def _code(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def _executed(notebook: NotebookNode) -> Iterator[str]:
+    counts = [cell.execution_count for cell in _code(notebook)]
+    if None in counts:
+        yield f"{counts.count(None)} code cells are not executed (or empty): restart the kernel and run all cells"
+    elif counts != list(range(1, len(counts) + 1)):
+        yield "the code cells were not executed in order 1..n: restart the kernel and run all cells"
+
+
+def _no_errors(notebook: NotebookNode) -> Iterator[str]:
+    for cell in _code(notebook):
+        for output in cell.outputs:
+            if output.output_type == "error":
+                yield f"cell [{cell.execution_count}] holds an error: {output.ename}"
+
+
+def _no_machine_paths(notebook: NotebookNode) -> Iterator[str]:
+    for cell in _code(notebook):
+        for text in map(text_of, cell.outputs):
+            if found := MACHINE_PATH.search(text):
+                shown = text[found.start() :].split()[0]
+                yield f"the output of cell [{cell.execution_count}] holds a path of one machine: {shown}"
+                break
+
+
+def text_of(output: NotebookNode) -> str:
+    """All text of an output: stream, traceback, and every textual representation of a display."""
+    if output.output_type == "stream":
+        return output.text
+    if output.output_type == "error":
+        return "\n".join(output.traceback)
+    return "\n".join(
+        v for k, v in output.data.items() if isinstance(v, str) and not k.startswith(("image/p", "image/j"))
+    )
+
+
+def _parameters(notebook: NotebookNode) -> Iterator[str]:
+    try:
+        declared = declared_in(notebook, "the notebook")
+    except ValueError as error:
+        yield str(error)
+        return
+    for name, parameter in declared.items():
+        if not parameter.comment:
+            yield f"parameter {name!r} has no comment on its line"
+        if parameter.type == "None":
+            yield f"parameter {name!r} has no type: annotate it, such as {name}: int | None = None"
+
+
+def _cell_counts(notebook: NotebookNode) -> Iterator[str]:
+    lines = [len(cell.source.splitlines()) for cell in _code(notebook)]
+    low, high = CODE_CELLS
+    if not low <= len(lines) <= high:
+        yield f"{len(lines)} code cells: keep them between {low} and {high}"
+    if lines and median(lines) > MEDIAN_LINES:
+        yield f"the median code cell has {median(lines):g} lines: at most {MEDIAN_LINES}"
+
+
+def _short_functions(notebook: NotebookNode) -> Iterator[str]:
+    for cell in _code(notebook):
+        try:
+            tree = ast.parse(without_magics(cell.source))
+        except SyntaxError as error:
+            yield f"cell [{cell.execution_count}] is not Python: {error.msg}"
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                length = node.end_lineno - node.lineno + 1
+                if length > DEF_LINES:
+                    yield f"{node.name} has {length} lines: move it to the package (at most {DEF_LINES} lines here)"
+
+
+def _prose(notebook: NotebookNode) -> Iterator[str]:
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    text = re.sub(r"```.*?```|\$\$.*?\$\$|\$[^$\n]+\$|\]\([^)]*\)", " ", text, flags=re.DOTALL)
+    count = len(re.findall(r"[^\W\d_][\w'’-]*", text))
+    low, high = WORDS
+    if not low <= count <= high:
+        yield f"{count} words of prose: keep them between {low:,} and {high:,}"
+
+
+def _compared(notebook: NotebookNode) -> Iterator[str]:
+    count = sum(_is_compared(cell) for cell in _code(notebook))
+    if count < COMPARED_CELLS:
+        yield f"nbval compares only {count} cells with textual output: at least {COMPARED_CELLS}"
+    for cell in _code(notebook):
+        if not _is_exempt(cell) and cell.source.rstrip().endswith(";"):  # nbval runs cells without history
+            yield f"cell [{cell.execution_count}] ends in ';', which nbval ignores: assign to _ or call plt.show()"
+
+
+def _is_compared(cell: NotebookNode) -> bool:
+    """Whether nbval can fail on the cell: it is not exempt, and its outputs are more than pictures."""
+    texts = [text_of(output).strip() for output in cell.outputs if output.output_type != "error"]
+    return not _is_exempt(cell) and any(text and not re.fullmatch(r"<Figure size .*>", text) for text in texts)
+
+
+def _is_exempt(cell: NotebookNode) -> bool:
+    tagged = UNCOMPARED_TAGS & set(cell.metadata.get("tags", []))
+    return bool(tagged or re.search(r"#\s*NBVAL_(IGNORE_OUTPUT|SKIP)", cell.source))
+
+
+def _exercises(notebook: NotebookNode) -> Iterator[str]:
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    if not re.search(r"^#+ .*exercise", prose, flags=re.IGNORECASE | re.MULTILINE):
+        yield "it has no exercises: end with a heading 'Exercises' and two or three of them"
+
+
+def scrub(path: Path) -> bool:
+    """Rewrite a notebook without volatile metadata; outputs and execution counts stay. True if the file changed.
+
+    Removed: timing, papermill's and editors' metadata, versions, widget state and views (they name models of a kernel
+    that is gone; their text stays, but for progress bars). Cell ids become their positions, so that the same cells
+    give the same file.
+    """
+    path = Path(path)
+    before = path.read_text(encoding="utf-8")
+    notebook = nbformat.reads(before, as_version=4)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNELSPEC, "language_info": LANGUAGE})
+    for number, cell in enumerate(notebook.cells, start=1):
+        _scrub_cell(cell, f"cell-{number:02d}")
+    after = nbformat.writes(notebook).rstrip("\n") + "\n"
+    if after == before:
+        return False
+    with replacing(path) as temporary:
+        temporary.write_text(after, encoding="utf-8")
+    return True
+
+
+def _is_progress(output: NotebookNode) -> bool:
+    """Whether an output is the view of a progress bar: without its widget only a stale "0%" would be left."""
+    data = output.get("data", {})
+    return WIDGET_VIEW in data and PROGRESS_BAR.search(data.get("text/plain", "")) is not None
+
+
+def _scrub_cell(cell: NotebookNode, name: str) -> None:
+    cell.id = name
+    cell.metadata = nbformat.from_dict({k: cell.metadata[k] for k in KEPT_CELL_METADATA if cell.metadata.get(k)})
+    if "outputs" in cell:
+        cell.outputs = [output for output in cell.outputs if not _is_progress(output)]
+    for output in cell.get("outputs", []):
+        if "metadata" in output:
+            output.metadata = nbformat.from_dict({k: v for k, v in output.metadata.items() if k.startswith("image/")})
+        if WIDGET_VIEW in output.get("data", {}) and len(output.data) > 1:
+            del output.data[WIDGET_VIEW]

@@ -1,0 +1,43 @@
+"""Tensors and plain mappings in, a Figure out; imports no wing."""
+
+from workbench.plotting.base import (
+    CELL,
+    DIGIT_COLOURS,
+    DPI,
+    WORDS_CELL,
+    accuracy_bars,
+    class_coherence,
+    code_scatter,
+    coherence_map,
+    confusion_maps,
+    is_description,
+    item_grid,
+    lines_over_steps,
+    log_lines,
+    panel,
+    share_maps,
+    text_of,
+    training_curves,
+    wrapped,
+)
+
+__all__ = [
+    "CELL",
+    "DIGIT_COLOURS",
+    "DPI",
+    "WORDS_CELL",
+    "accuracy_bars",
+    "class_coherence",
+    "code_scatter",
+    "coherence_map",
+    "confusion_maps",
+    "is_description",
+    "item_grid",
+    "lines_over_steps",
+    "log_lines",
+    "panel",
+    "share_maps",
+    "text_of",
+    "training_curves",
+    "wrapped",
+]

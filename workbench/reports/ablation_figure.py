@@ -1,0 +1,70 @@
+"""The picture of an ablation: a panel for each aspect, a line for each subset or path, seeds as bands."""
+
+from typing import TYPE_CHECKING
+
+import seaborn as sns
+from IPython.display import Markdown
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from workbench.plotting.base import panel
+from workbench.reports.ablations import Ablation, Panel, curves, own, series
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = 2
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+COLOURS = [*sns.color_palette("colorblind", 6), (0.15, 0.15, 0.15), *sns.color_palette("colorblind")[7:]]
+NEAR_CHANCE = 0.3  # a line of chance far below all others would only flatten them
+
+
+def own_sweep(ablation: Ablation, preset: str) -> list[Figure | Markdown]:
+    """The curves of one's own sweep, each after its name; where there is none at this preset, the command for it."""
+    shown: list[Figure | Markdown] = []
+    for name, group in series(own(ablation, preset), ablation).items():
+        heading = Markdown(f"**{name or 'one curve'}**: {len(group)} runs")
+        shown += [heading, ablation_figure(curves(group, ablation), ablation)]
+    return shown or [Markdown(f"There is none yet. Make one with: `{ablation.command} --preset {preset}`")]
+
+
+def ablation_figure(frame: "pd.DataFrame", ablation: Ablation) -> Figure:
+    """`frame` as `ablations.curves` makes it: means over seeds, with bands of two standard errors.
+
+    A single seed has no band. A dotted line marks the paper's choice. Panels without a number are left out; ValueError
+    when all are.
+    """
+    shown = [chosen for chosen in ablation.panels if (frame["panel"] == chosen.title).any()]
+    if not shown:
+        raise ValueError(f"these runs have nothing to show of {ablation.name}: evaluate them with `workbench evaluate`")
+    columns = min(COLUMNS, len(shown))
+    figure, axes = panel(-(-len(shown) // columns), columns, 4.9, 2.75)
+    for ax, chosen in zip(axes.flat, shown, strict=False):
+        _draw(ax, frame[frame["panel"] == chosen.title], chosen, ablation)
+    for ax in axes.flat[len(shown) :]:
+        ax.axis("off")
+    return figure
+
+
+def _draw(ax: Axes, curves: "pd.DataFrame", chosen: Panel, ablation: Ablation) -> None:
+    lines, values = [*curves["line"].unique()], sorted(curves["x"].unique())
+    colours = [COLOURS[i % len(COLOURS)] for i in range(len(lines))]
+    looks = {"hue": "line", "style": "line", "hue_order": lines, "style_order": lines, "palette": colours}
+    band = {"errorbar": ("se", 2), "err_kws": {"alpha": 0.18, "linewidth": 0}}
+    markers = {line: MARKERS[i % len(MARKERS)] for i, line in enumerate(lines)}
+    sns.lineplot(curves, x="x", y="value", ax=ax, markers=markers, linewidth=1.4, markersize=5.5, **looks, **band)
+    if ablation.log and values[0] > 0:
+        ax.set_xscale("log")
+    ax.set_xticks(values, [f"{x:g}" for x in values])
+    ax.minorticks_off()
+    ax.axvline(ablation.papers, color="0.5", linewidth=0.9, linestyle=":", zorder=0)
+    if chosen.chance is not None and curves["value"].min() < chosen.chance + NEAR_CHANCE:
+        ax.axhline(chosen.chance, color="0.5", linewidth=0.9, linestyle="--", zorder=0)
+        at = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
+        ax.annotate("chance", (1, chosen.chance), fontsize=8, color="0.35", **at)
+    ax.set_title(chosen.title, fontsize=10)
+    ax.set_xlabel(ablation.label, fontsize=9)
+    ax.set_ylabel(chosen.ylabel, fontsize=9)
+    ax.tick_params(labelsize=8)
+    ax.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1), handlelength=2.6, labelspacing=0.35)
+    sns.despine(ax=ax)

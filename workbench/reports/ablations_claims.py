@@ -1,0 +1,190 @@
+"""What the paper says about its ablations in words, put to the test on finished runs: `findings`, then `table`.
+
+Verdicts follow the rule of `workbench.reports.claims`. A claim about a direction compares along a straight line: the
+change from the smallest to the largest value of the setting, by least squares through all values. A claim of stability
+compares the paper's value with the one whose mean is furthest from its own. Nothing but the text is claimed: the
+figures themselves are pictures, whose numbers the paper does not print.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from workbench.reports import report
+from workbench.reports.ablations import ABLATIONS, BETA, PRIOR_WEIGHT, SUBSPACE_SIZE, Ablation, entrants, series
+from workbench.reports.claims import METRICS, UNTESTED, Finding, decide
+from workbench.reports.claims_list import EQUAL, Claim
+from workbench.reports.contrasts import ANY, CONDITIONAL, PRIOR, Contrast, Numbers, Pick
+from workbench.reports.estimates import cells_of, estimate, means
+from workbench.runs.run import Run
+
+AGREE = Pick("count of random generations that all agree", lambda columns: [c for c in columns if c == "all agree"])
+HEADING = ["claim", "where in the paper", "our difference ± standard error", "effect size", "seeds", "verdict"]
+
+
+# Comparisons between settings, whose numbers go by the setting's value as text
+
+
+def _common(numbers: Numbers, pick: Pick) -> list[str]:
+    """Columns that are meant and that every setting has."""
+    first, *others = numbers.values()
+    return pick.of([column for column in first if all(column in row for row in others)])
+
+
+class OfSettings:
+    """A comparison of settings of one method."""
+
+    methods: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trend(OfSettings):
+    """By how much the mean over columns rises from the smallest setting to the largest, along a straight line.
+
+    `sign` -1: by how much it falls. `above` leaves out settings up to there. `scale` is applied to settings first.
+    """
+
+    sign: int = 1
+    above: float = -math.inf
+    scale: Callable[[float], float] = float
+
+    def __call__(self, numbers: Numbers, pick: Pick) -> Contrast:
+        numbers = {key: row for key, row in numbers.items() if float(key) > self.above}
+        if len(numbers) < 2 or not (columns := _common(numbers, pick)):
+            return {}
+        places = {key: self.scale(float(key)) for key in numbers}
+        centre, reach = fmean(places.values()), max(places.values()) - min(places.values())
+        spread = sum((x - centre) ** 2 for x in places.values())
+        slopes = {key: self.sign * reach * (x - centre) / spread for key, x in places.items()}
+        return {(key, c): slope / len(columns) for key, slope in slopes.items() for c in columns}
+
+
+@dataclass(frozen=True)
+class Furthest(OfSettings):
+    """The setting whose mean over columns is furthest from the reference's, minus the reference."""
+
+    reference: float
+
+    def __call__(self, numbers: Numbers, pick: Pick) -> Contrast:
+        own = f"{self.reference:g}"
+        if own not in numbers or len(numbers) < 2 or not (columns := _common(numbers, pick)):
+            return {}
+        mean = {key: fmean(row[column] for column in columns) for key, row in numbers.items()}
+        far = max((key for key in mean if key != own), key=lambda key: abs(mean[key] - mean[own]))
+        return {(key, c): sign / len(columns) for key, sign in ((far, 1), (own, -1)) for c in columns}
+
+
+@dataclass(frozen=True)
+class Dip(OfSettings):
+    """The mean of the nearest settings below and above a range minus the mean of the settings inside."""
+
+    low: float
+    high: float
+
+    def __call__(self, numbers: Numbers, pick: Pick) -> Contrast:
+        inside = [key for key in numbers if self.low <= float(key) <= self.high]
+        below = max((key for key in numbers if float(key) < self.low), key=float, default="")
+        above = min((key for key in numbers if float(key) > self.high), key=float, default="")
+        if not (inside and below and above and (columns := _common(numbers, pick))):
+            return {}
+        weights = {below: 0.5, above: 0.5} | dict.fromkeys(inside, -1 / len(inside))
+        return {(key, c): weight / len(columns) for key, weight in weights.items() for c in columns}
+
+
+# The claims
+
+_COHERENT, _RANDOM, _GOOD = ("coherence", CONDITIONAL), ("random_coherence", AGREE), ("quality", CONDITIONAL)
+_GOOD_RANDOM, _PROBE, _STYLE = ("quality", PRIOR), ("linear_probe", ANY), ("style_probe", ANY)
+_FALLS, _RISES = Trend(-1, above=0.0), Trend()
+_WEIGHT, _AROUND, _BETA = Furthest(PRIOR_WEIGHT.papers), Dip(0.35, 0.45), Furthest(BETA.papers)
+_SIZE_AT, _WEIGHT_AT, _BETA_AT = SUBSPACE_SIZE.where, PRIOR_WEIGHT.where, BETA.where
+
+# fmt: off
+CLAIMS: dict[str, tuple[Claim, ...]] = {
+    SUBSPACE_SIZE.name: (
+        Claim("size-probe", _SIZE_AT, *_PROBE, Furthest(0.0),
+              "Subspaces have a minor effect on the probes: mean over subsets, the size furthest from none", EQUAL),
+        Claim("size-coherence", _SIZE_AT, *_COHERENT, _FALLS,
+              "Conditional coherence falls with the size of the subspaces: mean over paths, sizes above zero"),
+        Claim("size-random-coherence", _SIZE_AT, *_RANDOM, _FALLS,
+              "Random coherence falls with the size of the subspaces: all modalities agree, sizes above zero"),
+        Claim("size-quality", _SIZE_AT, *_GOOD, _RISES,
+              "Images generated from other modalities get better with the size of the subspaces: mean over paths"),
+        Claim("size-random-quality", _SIZE_AT, *_GOOD_RANDOM, _RISES,
+              "Images generated at random get better with the size of the subspaces: mean over modalities"),
+        Claim("size-leak", "section C.2.5, as a guess", *_STYLE, Trend(above=0.0),
+              "Subspaces encode shared information, larger ones more: probe of styles, mean over modalities"),
+    ),
+    PRIOR_WEIGHT.name: (
+        Claim("weight-probe", _WEIGHT_AT, *_PROBE, _WEIGHT,
+              "The weight of p(z) leaves the probes constant: mean over subsets, the weight furthest from 0.25", EQUAL),
+        Claim("weight-quality", _WEIGHT_AT, *_GOOD, _WEIGHT,
+              "The weight of p(z) leaves the quality of images from other modalities constant: mean over paths", EQUAL),
+        Claim("weight-random-quality", _WEIGHT_AT, *_GOOD_RANDOM, _WEIGHT,
+              "The weight of p(z) leaves the quality of random images constant: mean over modalities", EQUAL),
+        Claim("weight-dip", _WEIGHT_AT, *_COHERENT, _AROUND,
+              "Conditional coherence drops at weights around 0.4, below those on either side: mean over paths"),
+        Claim("weight-random-dip", _WEIGHT_AT, *_RANDOM, _AROUND,
+              "Random coherence drops at weights around 0.4, below those on either side: all modalities agree"),
+        Claim("weight-random-trend", "section 4.2, as a question", *_GOOD_RANDOM, _RISES,
+              "The dynamic prior affects random images: more weight of p(z) makes them better, mean over modalities"),
+    ),
+    BETA.name: (
+        Claim("beta-probe", _BETA_AT, *_PROBE, _BETA,
+              "The probes are stable: mean over subsets, the β furthest from 5", EQUAL),
+        Claim("beta-coherence", _BETA_AT, *_COHERENT, _BETA,
+              "Conditional coherence is stable: mean over paths, the β furthest from 5", EQUAL),
+        Claim("beta-random-coherence", _BETA_AT, *_RANDOM, _BETA,
+              "Random coherence is stable: all modalities agree, the β furthest from 5", EQUAL),
+        Claim("beta-quality", _BETA_AT, *_GOOD, _BETA,
+              "The quality of images from other modalities is stable: mean over paths, the β furthest from 5", EQUAL),
+        Claim("beta-random-quality", _BETA_AT, *_GOOD_RANDOM, _BETA,
+              "The quality of random images is stable: mean over modalities, the β furthest from 5", EQUAL),
+    ),
+}
+# fmt: on
+
+
+def findings(runs: Sequence[Run], ablation: Ablation) -> list[Finding]:
+    """What the runs of an ablation say to every claim about it; ValueError as `ablations.entrants`."""
+    groups = {f"{x:g}": group for x, group in entrants(runs, ablation).items()}
+    steps = report.differing([entrant.settings for group in groups.values() for entrant in group]).get("steps", ())
+    unfair = [f"unequal steps: {', '.join(f'{n:,}' for n in steps)}"] if steps else []
+    found = []
+    for claim in CLAIMS[ablation.name]:
+        cells = {key: row for key, group in groups.items() if (row := cells_of(claim.table, group))}
+        contrast = claim.contrast({key: means(seeds) for key, seeds in cells.items()}) if cells else {}
+        data, paper = runs[0].config.data, math.nan
+        if not contrast:
+            found.append(Finding(claim, data, paper, UNTESTED, notes=(_lacking(claim, cells, ablation),)))
+            continue
+        difference, error, effect, seeds, paired = estimate(contrast, cells)
+        notes = [*(["one seed"] if seeds == 1 else []), *([] if paired else ["no seed in common"]), *unfair]
+        if isinstance(claim.compare, Furthest):
+            notes.insert(0, f"furthest: {ablation.field} {next(iter(contrast))[0]}")
+        verdict = decide(claim.kind, difference, error, METRICS[claim.table])
+        found.append(Finding(claim, data, paper, verdict, difference, error, effect, seeds, tuple(notes)))
+    return found
+
+
+def all_findings(runs: Sequence[Run]) -> list[Finding]:
+    """What the curves among some runs, of whichever ablations, say to the claims: each named with its curve."""
+    return [
+        replace(f, claim=replace(f.claim, name=", ".join(filter(None, (f.claim.name, name)))))
+        for ablation in ABLATIONS.values()
+        for name, group in series(runs, ablation).items()
+        for f in findings(group, ablation)
+    ]
+
+
+def _lacking(claim: Claim, cells: dict, ablation: Ablation) -> str:
+    """What keeps a claim from being tested, in words."""
+    if not cells:
+        return f"these runs have no {claim.table.replace('_', ' ')}"
+    return f"not enough values of {ablation.field} ({', '.join(cells)}) with a {claim.pick.words}"
+
+
+def table(found: Sequence[Finding]) -> report.Rows:
+    """Rows for `report.markdown`, a heading first."""
+    return [HEADING, *([*row[:2], *row[3:]] for row in (finding.row() for finding in found))]

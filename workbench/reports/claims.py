@@ -1,0 +1,239 @@
+"""The paper's ordinal claims put to the test on finished runs: `findings`, then `table`, `frame` or `markdown`.
+
+A claim is a difference that supports it when positive. It is supported when the difference is above the margin and
+above 2 standard errors, not supported when it is below minus the margin and below minus 2 standard errors, else
+undecided. A claim that two numbers are equal is supported when the difference, give or take 2 standard errors, lies
+within the margin of equality, and not supported when it lies outside; for a claim that one is not below the other,
+only the lower side counts. Margins: 0.01 of accuracies, 0.02 of average precision, 5 nats; of equality 0.02, 0.04 and
+10 nats. The difference is the mean over seeds, paired by seed where all methods share some. Its standard error comes
+from the spread over seeds or from the errors inside the runs, whichever is larger, and shrinks with the number of
+seeds from three on: two say little about a spread. One seed has the errors inside its run alone (over draws of a
+probe or of importance samples, else that of a share of the test items), and decides little. The effect size is the
+difference over its standard deviation over seeds.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from workbench.data.sources import describe, is_known
+from workbench.reports import report
+from workbench.reports.claims_attributes import ATTRIBUTE_CLAIMS
+from workbench.reports.claims_list import CLAIMS, EQUAL, GREATER, NOT_BELOW, Claim, spelt
+from workbench.reports.contrasts import value
+from workbench.reports.estimates import Cells, Entrants, cells_of, entrants_of, estimate, means, mixed, unequal
+from workbench.reports.specs import SPECS
+from workbench.reports.tables_readers import of_attributes
+from workbench.runs.run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["CLAIMS", "Claim", "Finding", "decide", "findings", "frame", "markdown", "table"]
+
+RULE = " ".join((__doc__ or "").partition("\n\n")[2].split())
+SUPPORTED, CONTRADICTED, UNDECIDED, UNTESTED = "supported", "not supported", "undecided", "not tested"
+
+
+class Metric(NamedTuple):
+    """What differences of one kind of number are measured with."""
+
+    unit: str
+    margin: float  # a difference within it is of no account
+    equality: float  # numbers that differ by less are called equal
+    digits: int
+
+
+ACCURACY = Metric("accuracy", margin=0.01, equality=0.02, digits=3)
+PRECISION = Metric("average precision", margin=0.02, equality=0.04, digits=3)
+ATTRIBUTES = Metric("mean average precision", margin=0.02, equality=0.04, digits=3)
+NATS = Metric("nats", margin=5.0, equality=10.0, digits=1)
+METRICS = {"quality": PRECISION, "log_likelihood": NATS, "attributes": ATTRIBUTES}
+METRICS |= dict.fromkeys(("linear_probe", "coherence", "random_coherence", "style_probe"), ACCURACY)
+PROBES = ("linear_probe", "linear_probe_full")  # the paper's on 256 items, and the one on all items
+HEADING = ["claim", "where in the paper", "paper's difference", "our difference ± standard error"]
+HEADING += ["effect size", "seeds", "verdict"]
+
+
+def decide(kind: str, difference: float, error: float, metric: Metric) -> str:
+    """Supported, not supported or undecided, by the rule above; undecided when the error is NaN."""
+    low, high = difference - 2 * error, difference + 2 * error
+    margin, equality = metric.margin, metric.equality
+    yes, no = {
+        GREATER: (difference > margin and low > 0, difference < -margin and high < 0),
+        EQUAL: (-equality < low and high < equality, low > equality or high < -equality),
+        NOT_BELOW: (low > -equality, high < -equality),
+    }[kind]
+    return SUPPORTED if yes else CONTRADICTED if no else UNDECIDED
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What runs on one data set say to a claim: a difference that supports it when positive, in the metric's unit.
+
+    NaN: `error` where nothing is known of it, `effect` below two seeds, all of them where the claim was not tested.
+    """
+
+    claim: Claim
+    data: str
+    paper: float  # the same difference in the paper's own table, NaN where it prints none
+    verdict: str
+    difference: float = math.nan
+    error: float = math.nan  # standard error
+    effect: float = math.nan  # difference / standard deviation over seeds
+    seeds: int = 0
+    notes: tuple[str, ...] = ()  # what the verdict must not be read without, or what is missing
+
+    @property
+    def metric(self) -> Metric:
+        """Unit and margins of the difference."""
+        return METRICS[self.claim.table]
+
+    @property
+    def tested(self) -> bool:
+        """Whether there were the runs for it."""
+        return self.verdict != UNTESTED
+
+    @property
+    def paper_verdict(self) -> str:
+        """What the paper's own table says to the claim, by the margins alone: it has no errors."""
+        return decide(self.claim.kind, self.paper, 0.0, self.metric)
+
+    @property
+    def papers(self) -> str:
+        """The paper's difference, "" where it prints none; what its table says to it where that is not "supported"."""
+        if math.isnan(self.paper):
+            return ""
+        return self._number(self.paper) + ("" if self.paper_verdict == SUPPORTED else f" ({self.paper_verdict})")
+
+    @property
+    def ours(self) -> str:
+        """Our difference and its standard error, as far as they are there."""
+        after = "" if math.isnan(self.error) else f" ± {self.error:.{self.metric.digits}f}"
+        return "" if math.isnan(self.difference) else self._number(self.difference, after)
+
+    def row(self) -> list[str]:
+        """The finding as a table shows it, below `HEADING`."""
+        effect = "" if math.isnan(self.effect) else f"{self.effect:+.1f}"
+        words = self.verdict + (f" ({'; '.join(self.notes)})" if self.notes else "")
+        return [self.claim.statement, self.claim.where, self.papers, self.ours, effect, str(self.seeds or ""), words]
+
+    def _number(self, difference: float, after: str = "") -> str:
+        rounded = round(difference, self.metric.digits) + 0.0  # no minus before a zero
+        return f"{rounded:+.{self.metric.digits}f}{after}{' nats' if self.metric is NATS else ''}"
+
+
+def claims_on(runs: Sequence[Run]) -> Sequence[Claim]:
+    """The claims that runs on one data set are put to: those about attributes where labels are attributes."""
+    return ATTRIBUTE_CLAIMS if any(of_attributes(run.metrics) for run in runs) else CLAIMS
+
+
+def paper_data(runs: Sequence[Run]) -> str:
+    """What the paper's differences beside runs on one data set were measured on."""
+    return SPECS[claims_on(runs)[0].table].source.title
+
+
+def findings(runs: Sequence[Run], claims: Sequence[Claim] | None = None, probe: str = "linear_probe") -> list[Finding]:
+    """What complete runs on one data set say to claims (None: all that there are on such data).
+
+    ValueError without runs or on several data sets.
+
+    `probe` "linear_probe_full" judges representations by the probe on all training items instead of the paper's on 256.
+    """
+    if probe not in PROBES:
+        raise ValueError(f"unknown probe {probe!r}: choose one of {', '.join(PROBES)}")
+    data = sorted({run.config.data for run in runs})
+    if len(data) != 1:
+        what = f"runs on {', '.join(data)} do not share a comparison" if data else "there is no run to test claims on"
+        raise ValueError(f"{what}: give those of one data set")
+    entrants, claims = entrants_of(runs), claims_on(runs) if claims is None else claims
+    return [_finding(claim, data[0], entrants, probe if claim.table in PROBES else claim.table) for claim in claims]
+
+
+def _finding(claim: Claim, data: str, entrants: Entrants, source: str) -> Finding:
+    """The finding of one claim, whose numbers are read from the table `source`."""
+    printed = {key: SPECS[claim.table].paper[key] for key in claim.methods}
+    paper = value(claim.contrast(printed), printed)
+    cells = {key: cells_of(source, entrants.get(key, [])) for key in claim.methods}
+    missing = _missing(claim, source, entrants, cells)
+    contrast = {} if missing else claim.contrast({key: means(seeds) for key, seeds in cells.items()})
+    if not contrast:
+        return Finding(claim, data, paper, UNTESTED, notes=(missing or f"these runs have no {claim.pick.words}",))
+    difference, error, effect, seeds, paired = estimate(contrast, cells)
+    notes = [*(["one seed"] if seeds == 1 else []), *([] if paired else ["no seed in common"])]
+    notes += unequal({key: entrants[key] for key, _ in contrast})
+    verdict = decide(claim.kind, difference, error, METRICS[claim.table])
+    return Finding(claim, data, paper, verdict, difference, error, effect, seeds, tuple(notes))
+
+
+def _missing(claim: Claim, source: str, entrants: Entrants, cells: Cells) -> str:
+    """What keeps a claim from being tested, in words; "" when nothing does."""
+    if absent := [spelt(key) for key in claim.methods if key not in entrants]:
+        return f"no run of {', '.join(absent)}"
+    if apart := [words for key in claim.methods if (words := mixed(key, entrants[key]))]:
+        return apart[0]
+    without = [spelt(key) for key in claim.methods if not cells[key]]
+    return f"no {source.replace('_', ' ')} of {', '.join(without)}" if without else ""
+
+
+def table(found: Sequence[Finding]) -> report.Rows:
+    """Rows for `report.markdown`, a heading first."""
+    return [HEADING, *(finding.row() for finding in found)]
+
+
+def side_by_side(found: Mapping[str, Sequence[Finding]]) -> report.Rows:
+    """Rows for `report.markdown`: the same claims on several data sets, a column for each, without those not tested."""
+    rows = [["name", "claim", "where in the paper", "paper's difference", *found]]
+    for several in zip(*found.values(), strict=True):
+        if any(finding.tested for finding in several):
+            claim = several[0].claim
+            rows.append([claim.name, claim.statement, claim.where, several[0].papers, *map(_cell, several)])
+    return rows
+
+
+def _cell(finding: Finding) -> str:
+    """Verdict, difference, and in a word each what it must not be read without."""
+    if not finding.tested:
+        return UNTESTED
+    notes = dict.fromkeys("unequal scale" if note.startswith("unequal") else note for note in finding.notes)
+    return f"{finding.verdict}: {finding.ours}" + (f" ({', '.join(notes)})" if notes else "")
+
+
+def frame(found: Sequence[Finding]) -> "pd.DataFrame":
+    """One row per finding, unrounded, by the claim's name."""
+    import pandas as pd
+
+    columns = {
+        "claim": [f.claim.name for f in found],
+        "statement": [f.claim.statement for f in found],
+        "where": [f.claim.where for f in found],
+        "table": [f.claim.table for f in found],
+        "kind": [f.claim.kind for f in found],
+        **{name: [getattr(f, name) for f in found] for name in ("data", "paper", "paper_verdict")},
+        **{name: [getattr(f, name) for f in found] for name in ("difference", "error", "effect", "seeds", "verdict")},
+        "notes": ["; ".join(f.notes) for f in found],
+    }
+    return pd.DataFrame(columns).set_index("claim")
+
+
+def markdown(runs: Sequence[Run], claims: Sequence[Claim] | None = None, probe: str = "linear_probe") -> str:
+    """The findings of each data set as Markdown, below the rule and a heading that says what is real in the data.
+
+    Where there are several data sets with the same claims, a table of verdicts side by side ends it.
+    """
+    sections, found, on = [RULE], {}, {}
+    for data in sorted({run.config.data for run in runs}):
+        real = [f"Data: {describe(data)}."] if is_known(data) else []
+        chosen = [run for run in runs if run.config.data == data]
+        found[data] = findings(chosen, claims, probe)
+        on.setdefault(paper_data(chosen), {})[data] = found[data]
+        beside = f"The paper's differences are those of {paper_data(chosen)}."
+        sections += [f"## Claims on {data}", *real, beside, report.markdown(table(found[data]))]
+    sections += [
+        part
+        for group in on.values()
+        if len(group) > 1
+        for part in ("## Side by side", report.markdown(side_by_side(group)))
+    ]
+    return "\n\n".join(sections)

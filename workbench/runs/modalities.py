@@ -1,0 +1,114 @@
+"""modalities.json of a run folder: what its model's modalities are, so that the model is made again without data.
+
+    {"data": "hospital-3fa9c1d2", "own": true, "labelled": true, "classes": ["benign", "malignant"],
+     "modalities": [{"name": "labs", "letter": "L", "shape": [30], "encoding": {"kind": "vector", ...},
+                     "likelihood": {"name": "normal"}, "weight": 1.0, "style_weight": 1.0, "networks": "by kind"}]}
+
+`networks` of one's own are their import paths, ["package.module:Encoder", "package.module:Decoder"], or null where they
+cannot be imported again: then whoever loads the run must give them.
+"""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial, reduce
+from importlib import import_module
+from typing import Any
+
+from workbench import likelihoods
+from workbench.data.dataset import MultimodalDataset
+from workbench.data.own import encodings
+from workbench.modality import BY_KIND, BY_SHAPE, OWN, Modality, Pair, by_shape
+from workbench.networks.by_kind import networks_by_kind
+
+NAME = "modalities.json"
+
+
+def to_json(dataset: MultimodalDataset, modalities: Sequence[Modality]) -> dict[str, Any]:
+    """What modalities.json holds of a data set and the modalities of a model; ValueError on what it cannot hold."""
+    told = {"data": dataset.name, "own": dataset.own, "labelled": dataset.labelled, "classes": dataset.classes}
+    return told | {"modalities": [_modality_to_json(modality) for modality in modalities]}
+
+
+def _modality_to_json(modality: Modality) -> dict[str, Any]:
+    if modality.encoding is None:
+        raise ValueError(f"modality {modality.name!r} has no encoding: make it by workbench.modality.modalities_of")
+    own = modality.networks == OWN
+    return {
+        "name": modality.name,
+        "letter": modality.letter,
+        "shape": list(modality.shape),
+        "encoding": modality.encoding.to_json(),
+        "likelihood": likelihoods.to_json(modality.likelihood),
+        "weight": modality.weight,
+        "style_weight": modality.style_weight,
+        "networks": import_paths(modality) if own else modality.networks,
+    }
+
+
+def import_paths(modality: Modality) -> list[str] | None:
+    """Where a modality's encoder and decoder can be imported from, None where one of them cannot."""
+    paths = [import_path(make) for make in (modality.make_encoder, modality.make_decoder)]
+    return None if None in paths else paths
+
+
+def import_path(make: Callable) -> str | None:
+    """Module and name of a class or function, None where importing that gives something else, or may elsewhere."""
+    module, name = getattr(make, "__module__", None), getattr(make, "__qualname__", None)
+    if module in (None, "__main__") or name is None or module not in sys.modules:
+        return None
+    return f"{module}:{name}" if _found(sys.modules[module], name) is make else None
+
+
+def _found(module: Any, name: str) -> Any:
+    return reduce(lambda at, part: getattr(at, part, None), name.split("."), module)
+
+
+def read(
+    content: dict[str, Any], width: float = 1.0, networks: Mapping[str, Pair] | None = None
+) -> tuple[Modality, ...]:
+    """The modalities that `to_json` kept; `networks` by name take the place of what was kept.
+
+    `width` is that of the configuration. Raises ValueError on networks that must be given and are not, or cannot be
+    imported.
+    """
+    networks = networks or {}
+    names = [kept["name"] for kept in content["modalities"]]
+    if unknown := [name for name in networks if name not in names]:
+        raise ValueError(
+            f"networks names {unknown[0]!r}, which is no modality of this run: they are {', '.join(names)}"
+        )
+    return tuple(_modality_from_json(kept, width, networks.get(kept["name"])) for kept in content["modalities"])
+
+
+def _modality_from_json(kept: dict[str, Any], width: float, given: Pair | None) -> Modality:
+    encoding, likelihood = encodings.from_json(kept["encoding"]), likelihoods.from_json(kept["likelihood"])
+    name, shape, source = kept["name"], tuple(kept["shape"]), kept["networks"]
+    if given is not None:
+        source, (encoder, decoder) = OWN, given
+    elif source == BY_KIND:
+        found = networks_by_kind(name, encoding, likelihood)
+        encoder, decoder = found.encoder, found.decoder
+    elif source == BY_SHAPE:
+        found = by_shape(name, shape)
+        sized = {"width": width} if found.scalable else {}
+        encoder, decoder = partial(found.encoder, **sized), partial(found.decoder, **sized)
+    else:
+        (encoder, decoder), source = _imported(name, source), OWN
+    weights = kept["weight"], kept["style_weight"]
+    return Modality(name, kept["letter"], shape, encoder, decoder, likelihood, *weights, encoding, source)
+
+
+def _imported(name: str, paths: list[str] | None) -> Pair:
+    cure = f"give them: Run.load(folder, networks={{{name!r}: (Encoder, Decoder)}})"
+    if paths is None:
+        raise ValueError(f"the networks of {name!r} were defined where they cannot be imported from: {cure}")
+    found = []
+    for path in paths:
+        module, _, qualified = path.partition(":")
+        try:
+            found.append(_found(import_module(module), qualified))
+        except ImportError:
+            found.append(None)
+        if found[-1] is None:
+            raise ValueError(f"{path}, a network of {name!r}, cannot be imported here: {cure}")
+    return tuple(found)

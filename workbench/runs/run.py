@@ -1,0 +1,284 @@
+"""Run folders: what a training leaves on disk, and how it is found and read back.
+
+    config.json          the configuration, the version of the code and the machine, how steps were taken
+    modalities.json      what the modalities are: how raw arrays are read, likelihoods, weights, networks
+    history.csv          the loss and its terms over the steps
+    model.safetensors    the weights at the end
+    checkpoint.json      where to resume: names checkpoint-STEP.safetensors
+    snapshots/STEP.safetensors   copies of the weights on the way, when asked for
+    metrics.json         written last: a run is complete when it exists
+    run.ipynb, execution.json    of a run in a sweep: its executed notebook, and when and where it was executed
+
+Every file is written beside itself and renamed, so a reader never sees half of one. A writer holds the folder's lock
+(`sole_writer`, a hidden file beside the folder), so that no two processes ever write into one folder.
+"""
+
+import csv
+import json
+import math
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from workbench import paths
+from workbench.config import Config, digest
+from workbench.data.dataset import MultimodalDataset
+from workbench.data.missing import as_configured
+from workbench.data.sources import load_dataset
+from workbench.distributions import FAMILIES
+from workbench.modality import Modality, Pair, modalities_of
+from workbench.model import MultimodalVAE
+from workbench.runs import modalities as modality_file
+from workbench.runs.versions import code_version, judges_version, provenance
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder.
+
+    `networks` holds pairs (encoder, decoder) by the name of a modality, where its own cannot be imported again.
+    """
+
+    folder: Path
+    networks: Mapping[str, Pair] | None = field(default=None, compare=False, repr=False, kw_only=True)
+
+    @classmethod
+    def load(cls, folder: str | Path, networks: Mapping[str, modality_file.Pair] | None = None) -> "Run":
+        """The run in a folder whose training has reached its end: `Run.load(folder).model` needs no data.
+
+        `networks` holds pairs (encoder, decoder) by the name of a modality, where they were a user's own and cannot be
+        imported again. Raises FileNotFoundError where there is no trained run, ValueError on networks that are missing.
+        """
+        run = cls(Path(folder).expanduser(), networks=networks)
+        if not (run.folder / "config.json").is_file():
+            raise FileNotFoundError(f"{run.folder} is no run folder: it holds no config.json")
+        run.check_trained(run.folder / "model.safetensors")
+        if (run.folder / modality_file.NAME).is_file():
+            _ = run.modalities  # whatever is missing is said here, and not where the model is asked for
+        return run
+
+    @property
+    def config(self) -> Config:
+        """The configuration it was started with; FileNotFoundError where there is none."""
+        return Config(**self.read("config.json")["config"])
+
+    @property
+    def precision(self) -> str:
+        """The precision of its training steps: the configuration's, or what was chosen where that says auto."""
+        return self.read("config.json").get("speed", {}).get("precision", self.config.precision)
+
+    @property
+    def complete(self) -> bool:
+        """Whether it was trained and evaluated."""
+        return (self.folder / "metrics.json").is_file()
+
+    @property
+    def trained(self) -> bool:
+        """Whether its training reached the end."""
+        return (self.folder / "model.safetensors").is_file()
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Its evaluation."""
+        return self.read("metrics.json")
+
+    def history(self) -> dict[str, list[float]]:
+        """Columns of history.csv: step, total and the terms; none where it was not kept."""
+        if not (self.folder / "history.csv").is_file():
+            return {}
+        with open(self.folder / "history.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {}
+
+    def snapshots(self) -> dict[int, Path]:
+        """Weights kept on the way, by step, in order."""
+        return {int(path.stem): path for path in sorted((self.folder / "snapshots").glob("*.safetensors"))}
+
+    @property
+    def own_data(self) -> bool:
+        """Whether it was trained on a user's arrays, which no name finds again."""
+        return (self.folder / modality_file.NAME).is_file() and self.read(modality_file.NAME)["own"]
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """Those of its model, as they were kept, or made from its data by a version that kept none.
+
+        Raises ValueError on networks of a user's that must be given and are not.
+        """
+        config = self.config
+        if (self.folder / modality_file.NAME).is_file():
+            return modality_file.read(self.read(modality_file.NAME), config.width, self.networks)
+        return modalities_of(self.dataset(), config.width, config.text_weight)
+
+    def dataset(self, split: str = "test", whole: bool = False) -> MultimodalDataset:
+        """A split of its data: of the training split what it was trained on, or all, also what it was to go without.
+
+        ValueError where it was trained on a user's arrays.
+        """
+        config = self.config
+        if self.own_data:
+            raise ValueError(
+                f"the run in {self.folder} was trained on arrays ({config.data}), which it does not keep: give them, "
+                "as in evaluate(run, data=MultimodalDataset.from_arrays(...))"
+            )
+        data = load_dataset(config.data, split, root=config.data_root or None, repeats=config.repeats)
+        return as_configured(data, config) if split == "train" and not whole else data
+
+    @property
+    def model(self) -> MultimodalVAE:
+        """The trained model in evaluation mode, read anew at every access; no data is needed."""
+        return self.model_at(self.folder / "model.safetensors")
+
+    def model_at(self, weights: Path) -> MultimodalVAE:
+        """The model in evaluation mode with these weights, such as one of `snapshots`.
+
+        Raises FileNotFoundError where there are none, ValueError on weights of other networks.
+        """
+        self.check_trained(weights)
+        model = model_of(self.config, self.modalities)
+        try:
+            model.load_state_dict(safetensors.torch.load_file(weights))
+        except RuntimeError as error:
+            told = str(error).strip().splitlines()[-1].strip()
+            raise ValueError(f"{weights} holds the weights of other networks than these: {told}") from None
+        return model.eval()
+
+    def check_trained(self, weights: Path) -> None:
+        """FileNotFoundError where weights have not been written yet."""
+        if not weights.is_file():
+            raise FileNotFoundError(f"{weights} is missing: the run in {self.folder} has not finished its training")
+
+    def read(self, name: str) -> dict[str, Any]:
+        """A JSON file of the folder."""
+        return json.loads((self.folder / name).read_text())
+
+    def write(self, name: str, content: dict[str, Any]) -> None:
+        """Write a JSON file of the folder, whole or not at all. Numbers that are not finite become null."""
+        with paths.replacing(self.folder / name) as temporary:
+            temporary.write_text(json.dumps(_finite(content), indent=1) + "\n")
+
+
+def build_model(config: Config, dataset: MultimodalDataset) -> MultimodalVAE:
+    """The untrained model of a configuration and a data set's own modalities, initialised from its seed."""
+    return model_of(config, modalities_of(dataset, config.width, config.text_weight))
+
+
+def model_of(config: Config, modalities: Sequence[Modality]) -> MultimodalVAE:
+    """The untrained model of a configuration and modalities, initialised from its seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return MultimodalVAE(modalities, config.content_dim, config.style_dim, FAMILIES[config.posterior])
+
+
+def run_folder(config: Config, parent: Path | None = None, modalities: dict[str, Any] | None = None) -> Path:
+    """The folder of a configuration: outputs/PRESET/runs/OBJECTIVE-DATA-KEY, or below another parent.
+
+    `modalities`, as modalities.json holds them, are a part of the name where they were chosen by hand.
+    """
+    style = "-ms" if config.style_dim else ""
+    name = f"{config.objective}{style}-{config.data}-{config.key()}"
+    name += f"-{digest(modalities)}" if modalities else ""
+    return (parent or paths.outputs_dir() / config.preset / "runs") / name
+
+
+@contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Be the only process that writes into a run folder; waits for another one to end, with a line on stderr.
+
+    Temporary files that are there when nobody else writes were left by killed processes: they go.
+    """
+    with paths.locked(folder, f"waiting: another process is at work in {folder}"):
+        for left in folder.rglob(".*.part"):
+            left.unlink()
+        yield
+
+
+def start(config: Config, folder: Path, command: str | None = None, modalities: dict[str, Any] | None = None) -> Run:
+    """Make or open the run folder of a configuration; ValueError when it holds a different one, or other modalities.
+
+    `command` is what somebody typed to have it trained, `modalities` what modalities.json is to hold.
+    """
+    run = Run(folder)
+    origin = {"key": config.key(), "command": command, **provenance()}
+    if (folder / "config.json").is_file():
+        if run.config.key() != config.key():
+            raise ValueError(f"{folder} holds a run with another configuration: choose another folder or remove it")
+        kept = run.read(modality_file.NAME) if (folder / modality_file.NAME).is_file() else None
+        if kept and modalities and kept != json.loads(json.dumps(modalities)):
+            raise ValueError(f"{folder} holds a run with other modalities: choose another folder or remove it")
+        origin = run.read("config.json")  # a resumed run may move to another device, but stays the code's that began it
+    run.write("config.json", {**origin, "config": config.to_json()})
+    if modalities:
+        run.write(modality_file.NAME, modalities)
+    return run
+
+
+def find_runs(parent: Path, evaluated: bool = True) -> Iterator[Run]:
+    """Complete runs anywhere below a folder, in order of their names; `evaluated` False: all trained ones."""
+    for path in sorted(parent.rglob("metrics.json" if evaluated else "model.safetensors")):
+        hidden = any(part.startswith(".") for part in path.relative_to(parent).parts)
+        if (path.parent / "config.json").is_file() and not hidden:
+            yield Run(path.parent)
+
+
+def is_current(run: Run, config: Config, parts: Sequence[str] = (), limit: int | None = 0) -> bool:
+    """Whether a run is complete, has this configuration, and was trained and judged by this version of the code.
+
+    `parts` of the evaluation must be among those that were evaluated, on at least `limit` test items (None: on all).
+    """
+    if not (run.complete and is_trained(run, config)):
+        return False
+    found = run.metrics["evaluated_with"]
+    return found["judges"] == judges_version() and set(parts) <= {*found["parts"]} and _at_most(limit, found["limit"])
+
+
+def _at_most(limit: int | None, other: int | None) -> bool:
+    """Whether one limit of items is no higher than another; None is no limit."""
+    return other is None or (limit is not None and limit <= other)
+
+
+def is_trained(run: Run, config: Config) -> bool:
+    """Whether a run's training reached the end with this configuration and this version of the code."""
+    if not run.trained:
+        return False
+    stored = run.read("config.json")
+    return stored["key"] == config.key() and stored["code"] == code_version()
+
+
+def make_way(run: Run, config: Config) -> None:
+    """Set aside what another version of the code trained or began with this configuration, if there is any."""
+    stored = run.read("config.json") if (run.folder / "config.json").is_file() else {}
+    if stored.get("key") == config.key() and stored["code"] != code_version():
+        set_aside(run)
+
+
+def set_aside(run: Run) -> Path:
+    """Rename the folder of a run that another version of the code made, hidden beside its place; returns the new one.
+
+    It takes the place of an older copy of the same configuration and code; `find_runs` passes over it.
+    """
+    kept = run.folder.with_name(f".{run.folder.name}-{run.read('config.json')['code']}")
+    shutil.rmtree(kept, ignore_errors=True)  # the same configuration and code, set aside before
+    return run.folder.rename(kept)
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    """Write a model's weights as safetensors, whole or not at all."""
+    with paths.replacing(path) as temporary:
+        weights = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+        safetensors.torch.save_file(weights, temporary)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,132 @@
+"""Small trained models that come with the project, so that sliders move without a training first.
+
+`workbench ship RUN ...` writes them to `data/models/METHOD`, those of faces to `data/models/faces/METHOD`: config.json
+of the run, weights and, beside the methods, judges. Matrices and
+kernels are kept in 8 bits with one scale for each row, a quarter of their size; the coherences in metrics.json are
+those of the weights as they are kept.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor, int8, nn
+
+from workbench.data.dataset import MultimodalDataset
+from workbench.data.sources import PORTRAITS, load_dataset, parse_name
+from workbench.evaluation import evaluate
+from workbench.metrics.judges import Classifier, classifiers_of, note_of, with_note
+from workbench.model import MultimodalVAE
+from workbench.networks.classifiers import make_classifier
+from workbench.paths import project_root, replacing
+from workbench.runs.run import Run, build_model
+
+SCALE = ".scale"  # what is added to a tensor's name for the scales of its rows
+WEIGHTS = "weights.safetensors"
+TEST_ITEMS = 2000  # behind the coherences that are kept with a model
+EMBEDDED = {"mnist": "uci", "svhn": "plain"}  # sources that have to be downloaded, and what the project has instead
+DIGITS, FACES = "", "faces"  # kinds of models, by the folder that holds them
+
+
+def models_dir(kind: str = DIGITS) -> Path:
+    """Folder of the models of a kind that come with the project."""
+    return project_root() / "data" / "models" / kind
+
+
+def kind_of(name: str) -> str:
+    """Where models of a data set are kept: those of digits in the folder itself, of faces in one within it."""
+    return FACES if name in PORTRAITS else DIGITS
+
+
+def pack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict with every matrix or kernel as int8 and, under its name and `.scale`, the scales of its rows.
+
+    Vectors and counters stay as they are. An entry is off by at most half a scale, 1 / 254 of its row's largest.
+    """
+    packed: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if tensor.dim() < 2:
+            packed[name] = tensor.contiguous()
+            continue
+        scale = tensor.flatten(1).abs().amax(1).clamp(min=1e-12) / 127
+        packed[name] = (tensor / _as_rows(scale, tensor)).round().to(int8)
+        packed[name + SCALE] = scale
+    return packed
+
+
+def unpack(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict that `pack` was given, but for the rounding."""
+    return {
+        name: tensor * _as_rows(packed[name + SCALE], tensor) if name + SCALE in packed else tensor
+        for name, tensor in packed.items()
+        if not name.endswith(SCALE)
+    }
+
+
+def _as_rows(scale: Tensor, tensor: Tensor) -> Tensor:
+    return scale.view(-1, *[1] * (tensor.dim() - 1))
+
+
+def ship(run: Run, parent: Path | None = None) -> Path:
+    """Write a trained run's model and the judges of its data below `data/models`; returns the model's folder.
+
+    metrics.json there holds the coherences of the packed weights on TEST_ITEMS test items.
+    """
+    parent = parent or models_dir(kind_of(run.config.data))
+    shipped = Run(parent / run.config.objective)
+    _save(pack(run.model.state_dict()), shipped.folder / WEIGHTS)
+    for judge in classifiers_of(run.dataset("train"), run.dataset("test"), width=run.config.judge_width):
+        _save(pack(judge.network.state_dict()), _judge_file(parent, judge.source), note_of(judge))
+    shipped.write("config.json", run.read("config.json"))
+    with TemporaryDirectory() as scratch:
+        unpacked = Path(scratch) / WEIGHTS
+        safetensors.torch.save_file(unpack(safetensors.torch.load_file(shipped.folder / WEIGHTS)), unpacked)
+        shipped.write("metrics.json", evaluate(shipped, unpacked, TEST_ITEMS, parts=["coherence"]))
+    return shipped.folder
+
+
+def shipped_runs(kind: str = DIGITS) -> list[Run]:
+    """Folders of the models that come with the project: config.json, metrics.json and packed weights, no history."""
+    return [Run(path.parent) for path in sorted(models_dir(kind).glob(f"*/{WEIGHTS}"))]
+
+
+def shipped_model(run: Run, data: MultimodalDataset) -> MultimodalVAE:
+    """The model of such a folder, in evaluation mode; `data` says its modalities: what `embedded` gives."""
+    return _unpacked(build_model(run.config, data), run.folder / WEIGHTS)
+
+
+def shipped_judges(name: str, data: MultimodalDataset, width: float = 1.0) -> list[Classifier]:
+    """The judges of the sources in a data set's name; FileNotFoundError when one does not come with the project."""
+    paths = [_judge_file(models_dir(kind_of(name)), source) for source in parse_name(name)]
+    networks = [make_classifier(shape, width) for shape in data.shapes]
+    return [_judge(*which) for which in zip(paths, parse_name(name), networks, strict=True)]
+
+
+def embedded(name: str, split: str = "test") -> MultimodalDataset:
+    """The data set of that name, with sources that need no download in place of those that do."""
+    return load_dataset("-".join(EMBEDDED.get(source, source) for source in name.split("-")), split)
+
+
+def _judge(path: Path, source: str, network: nn.Module) -> Classifier:
+    with safetensors.safe_open(path, "pt") as file:
+        note = file.metadata()
+    return with_note(_unpacked(network, path), source, note)
+
+
+def _judge_file(parent: Path, source: str) -> Path:
+    return parent / "judges" / f"{source}.safetensors"
+
+
+def _save(tensors: Mapping[str, Tensor], path: Path, note: dict[str, str] | None = None) -> None:
+    """Write a file whole or not at all."""
+    with replacing(path) as temporary:
+        safetensors.torch.save_file(dict(tensors), temporary, metadata=note)
+
+
+def _unpacked(network: nn.Module, path: Path) -> Any:
+    """An untrained network with the weights of a packed file, in evaluation mode."""
+    network.load_state_dict(unpack(safetensors.torch.load_file(path)))
+    return network.eval()

@@ -1,0 +1,1 @@
+"""Questions beyond the paper, one notebook each; imported by notebooks and tests alone."""

@@ -1,0 +1,141 @@
+"""Pictures of tables: what columns share, imputations beside the truth, estimates with errors, items made up."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from workbench.plotting.base import panel
+from workbench.studies.imputation import intervals
+
+MARKERS = ("o", "s", "^", "D", "v", "P")
+PALETTE = sns.color_palette("colorblind")
+Estimates = Mapping[str, tuple[float, float]]  # a mean and its standard error, by series
+
+
+def correlation_map(tables: Mapping[str, np.ndarray], names: Sequence[str]) -> Figure:
+    """Correlations of the columns `[n, len(names)]` of every table with those of all tables, as a map.
+
+    Each table has the same columns. White lines part the tables; an item whose entry is NaN is left out of that pair.
+    """
+    table = pd.DataFrame(np.hstack([*tables.values()])).corr()
+    count, size = len(tables), len(names)
+    figure, axes = panel(1, 1, 6.6, 5.6)
+    ax = axes[0, 0]
+    shown = ax.imshow(table, cmap="RdBu_r", vmin=-1, vmax=1)
+    for edge in range(1, count):
+        for line in (ax.axhline, ax.axvline):
+            line(edge * size - 0.5, color="white", linewidth=3)
+    ax.set_yticks(range(count * size), [*names] * count, fontsize=7)
+    ax.set_xticks([(k + 0.5) * size - 0.5 for k in range(count)], tables, fontsize=9)
+    for k, name in enumerate(tables):
+        ax.text(1.01, 1 - (k + 0.5) / count, name, rotation=-90, va="center", transform=ax.transAxes, fontsize=9)
+    ax.tick_params(length=0)
+    sns.despine(ax=ax, left=True, bottom=True)
+    bar = figure.colorbar(shown, ax=ax, shrink=0.6, pad=0.06)
+    bar.set_label("correlation", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+    return figure
+
+
+def imputed_items(
+    draws: np.ndarray, truth: np.ndarray, mean: np.ndarray, deviation: np.ndarray, names: Sequence[str]
+) -> Figure:
+    """Draws `[draws, items, columns]` as intervals of 50 and 95 %, and the truth as dots: a panel for each item.
+
+    In standard deviations from the mean of each column.
+    """
+    half, most = (intervals((draws - mean) / deviation, [level])[0] for level in (0.5, 0.95))
+    dots, place = (np.asarray(truth) - mean) / deviation, np.arange(len(names))
+    figure, axes = panel(1, draws.shape[1], 2.7, 0.22 * len(names) + 0.9)
+    for item, ax in enumerate(axes[0]):
+        for (low, high), width, label in ((most, 2, "95 %"), (half, 6, "50 %")):
+            ax.hlines(place, low[item], high[item], color=PALETTE[0], linewidth=width, alpha=0.55, label=label)
+        ax.plot(dots[item], place, "o", color="black", markersize=4, label="truth")
+        ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
+        ax.set_ylim(len(names) - 0.5, -0.5)
+        ax.set_yticks(place, names if item == 0 else [], fontsize=8)
+        _plain(ax, "standard deviations")
+    axes[0, -1].legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def estimates(panels: Mapping[str, Mapping[str, Estimates]], width: float = 2.9) -> Figure:
+    """`panels[title][row][series]` is a mean and its standard error: bars are two of them, titles stand below the axes.
+
+    All panels have the same rows. An error that is NaN has no bar.
+    """
+    rows = [*next(iter(panels.values()))]
+    series = list(dict.fromkeys(name for found in panels.values() for row in found.values() for name in row))
+    figure, axes = panel(1, len(panels), width, 0.26 * len(rows) + 0.8)
+    for (title, found), ax in zip(panels.items(), axes[0], strict=True):
+        for i, name in enumerate(series):
+            shift = (i - (len(series) - 1) / 2) * 0.25
+            y, x, error = np.array([(k + shift, *found[row][name]) for k, row in enumerate(rows)]).T
+            style = dict(fmt=MARKERS[i], markersize=4.5, linewidth=1.3, color=PALETTE[i])
+            ax.errorbar(x, y, xerr=2 * np.nan_to_num(error), label=name, **style)
+        ax.set_ylim(len(rows) - 0.5, -0.5)
+        ax.set_yticks(range(len(rows)), rows if ax is axes[0, 0] else [], fontsize=9)
+        ax.grid(axis="x", color="0.9", linewidth=0.6)
+        ax.set_axisbelow(True)
+        _plain(ax, title)
+    if len(series) > 1:
+        axes[0, -1].legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def calibration(curves: Mapping[str, Mapping[float, tuple[float, float]]]) -> Figure:
+    """Share of true values in intervals over what the intervals promise: below the diagonal they are too sure.
+
+    `curves[method][level]` is a mean and its standard error; bars are two of them.
+    """
+    figure, axes = panel(1, 1, 3.6, 3.2)
+    ax = axes[0, 0]
+    ax.plot([0, 1], [0, 1], color="0.5", linewidth=0.9, linestyle="--", label="as promised")
+    for i, (name, found) in enumerate(curves.items()):
+        level, (share, error) = [*found], np.array([*found.values()]).T
+        x = np.array(level) + 0.008 * (i - (len(curves) - 1) / 2)  # bars side by side
+        style = dict(fmt=f"-{MARKERS[i]}", markersize=4.5, linewidth=1.1, color=PALETTE[i])
+        ax.errorbar(x, share, yerr=2 * np.nan_to_num(error), label=name, **style)
+    ax.set(xlim=(0.4, 1), ylim=(0.2, 1.02))
+    ax.set_xticks(level, [f"{x:.0%}" for x in level])
+    ax.set_yticks(ticks := [0.2, 0.4, 0.6, 0.8, 1.0], [f"{x:.0%}" for x in ticks])
+    ax.set_ylabel("held", fontsize=9)
+    ax.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    _plain(ax, "promised by the interval")
+    return figure
+
+
+def made_up(real: Mapping[str, np.ndarray], made: Mapping[str, np.ndarray], pairs: Sequence[tuple[str, str]]) -> Figure:
+    """Columns of real items and made-up ones by name: a panel for each pair of columns, then all correlations.
+
+    The last panel has a dot for every pair of columns: its correlation among the made-up items over that of the real.
+    """
+    figure, axes = panel(1, len(pairs) + 1, 2.6, 2.6)
+    for (a, b), ax in zip(pairs, axes[0], strict=False):
+        for name, found, colour, marker in (("real", real, "0.45", "o"), ("made up", made, PALETTE[1], "x")):
+            ax.scatter(found[a], found[b], s=9, marker=marker, linewidths=0.8, color=colour, alpha=0.6, label=name)
+        ax.set_ylabel(b, fontsize=8)
+        _plain(ax, a)
+    axes[0, 0].legend(fontsize=8, frameon=False, handletextpad=0.1, borderpad=0)
+    ax = axes[0, -1]
+    ax.plot([-1, 1], [-1, 1], color="0.5", linewidth=0.9, linestyle="--")
+    ax.plot(*(correlations(found) for found in (real, made)), ".", markersize=3, color=PALETTE[0], alpha=0.6)
+    ax.set_ylabel("made up", fontsize=8)
+    _plain(ax, "correlation, real")
+    return figure
+
+
+def correlations(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Those of all pairs of columns, in the order of the upper triangle."""
+    table = np.corrcoef(np.stack([*columns.values()]))
+    return table[np.triu_indices(len(columns), 1)]
+
+
+def _plain(ax: Axes, xlabel: str) -> None:
+    ax.set_xlabel(xlabel, fontsize=9)
+    ax.tick_params(labelsize=8)
+    sns.despine(ax=ax)

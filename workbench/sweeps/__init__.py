@@ -1,0 +1,1 @@
+"""Many runs of notebook 04."""

@@ -1,0 +1,133 @@
+"""A sweep to look at: a table that is drawn again and again on a terminal, else a line for every change."""
+
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from workbench.sweeps.plan import Job
+from workbench.sweeps.run import State
+
+COLOURS = {"queued": "dim", "running": "bold", "done": "green", "failed": "bold red"}
+FIRST = ("running", "failed", "queued", "done")  # what is shown where not all jobs fit
+AROUND = 5  # lines of a terminal that are not jobs: title, headings, totals
+REFRESH = 0.5  # seconds
+
+
+class Display:
+    """Shows the states of a sweep's jobs: a context, so that the terminal is left in order."""
+
+    def __init__(self, title: str, jobs: Sequence[Job], console: Console | None = None) -> None:
+        self.title, self.jobs = title, jobs
+        self.console = console or Console(file=sys.stdout)
+        self.live = Live(console=self.console, auto_refresh=False, vertical_overflow="visible")
+        self.statuses: dict[int, str] = {}
+        self.shown = 0.0
+
+    def __enter__(self) -> "Display":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.live.stop()
+
+    def show(self, states: Sequence[State], slots: int | float = 1) -> None:
+        """Show how the jobs stand, so many (`slots`) at a time: all, twice a second, or on no terminal what changed.
+
+        Jobs are queued before they are shown for the first time.
+        """
+        changed = [i for i, state in enumerate(states) if state.status != self.statuses.get(i, "queued")]
+        if self.console.is_terminal:
+            if changed or time.monotonic() - self.shown > REFRESH:
+                self._draw(states, slots)
+        else:
+            heading = [] if self.statuses else [self.title]
+            self._print([*heading, *(line(self.jobs[i], states[i], i, len(states)) for i in changed)])
+        self.statuses = {i: state.status for i, state in enumerate(states)}
+
+    def _draw(self, states: Sequence[State], slots: int | float) -> None:
+        self.live.start()  # not before: until then the terminal shows what else there is to see
+        self.shown = time.monotonic()
+        room = max(1, self.console.height - AROUND)
+        self.live.update(table(self.title, self.jobs, states, slots, room), refresh=True)
+
+    def list_all(self, states: Sequence[State]) -> None:
+        """Print every job and how it stands, a line each."""
+        lines = [line(job, states[i], i, len(states)) for i, job in enumerate(self.jobs)]
+        self._print([self.title, *lines])
+
+    def _print(self, lines: Sequence[str]) -> None:
+        for text in lines:
+            self.console.print(Text(text), soft_wrap=True)
+
+
+def line(job: Job, state: State, index: int, count: int) -> str:
+    """A job and its state as one line of a log, without what would be different in a moment."""
+    more = tell(state) if state.status != "running" else ""
+    return f"[{index + 1}/{count}] {state.status:7}  {job.label}  {more}".rstrip()
+
+
+def table(title: str, jobs: Sequence[Job], states: Sequence[State], slots: int | float, room: int) -> Table:
+    """All jobs and their states with totals below, or as many jobs as there is room for."""
+    chosen = sorted(sorted(range(len(jobs)), key=lambda i: FIRST.index(states[i].status))[:room])
+    shown = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, show_header=False)
+    shown.caption, shown.caption_justify = Text(totals(states, slots)), "left"
+    for i in chosen:
+        status = Text(states[i].status, COLOURS[states[i].status])
+        shown.add_row(str(i + 1), Text(jobs[i].label), status, Text(tell(states[i])))
+    left = Counter(states[i].status for i in range(len(jobs)) if i not in chosen)
+    if left:
+        shown.add_row("", "... and " + ", ".join(f"{count} {status}" for status, count in left.items()))
+    return shown
+
+
+def totals(states: Sequence[State], slots: int | float) -> str:
+    """How many jobs stand how, and about how long the sweep still takes."""
+    counts = Counter(state.status for state in states)
+    text = ", ".join(
+        f"{counts[status]} {status}" for status in ("queued", "running", "done", "failed") if counts[status]
+    )
+    left = time_left(states, slots)
+    return text if left is None else f"{text}; about {duration(left)} left"
+
+
+def time_left(states: Sequence[State], slots: int | float) -> float | None:
+    """Seconds until all jobs have ended, guessed from those that have; None where there is nothing to guess from.
+
+    Where none has ended yet, from the running ones' shares of their trainings. An engine with a queue of its own
+    (infinite `slots`) goes on with as many at a time as it has running now.
+    """
+    running = [state for state in states if state.status == "running"]
+    queued = sum(state.status == "queued" for state in states)
+    if not running and not queued:
+        return None
+    took = [s.seconds for s in states if s.fresh and s.status == "done"]
+    took = took or [s.seconds / s.share for s in running if s.share > 0]
+    if not took:
+        return None
+    each = sum(took) / len(took)
+    work = queued * each + sum(max(0.0, each - state.seconds) for state in running)
+    return work / max(1, min(slots, queued + len(running)) if math.isfinite(slots) else len(running))
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: 45 s, 12 min, 3 h 05 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min"
+
+
+def tell(state: State) -> str:
+    """What there is to say about a job beyond its status."""
+    if state.status == "failed":
+        return state.error
+    if state.status == "queued":
+        return ""
+    when = duration(state.seconds) if state.fresh else "it was there"
+    return f"{state.detail}, {when}" if state.detail else when

@@ -1,0 +1,48 @@
+"""The random numbers of a training: the order of an epoch and the noise of a step, kept to resume from.
+
+With several processes the order is drawn alike in all, noise in each for itself, from the run's seed and the number of
+the process. In one process a single generator draws order and noise in turn. Dropout is noise, too (`stepping`).
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workbench.training.processes import World
+
+
+class Generators:
+    """The generators of one process of a training, on its device."""
+
+    def __init__(self, seed: int, device: torch.device, world: World) -> None:
+        self.world = world
+        self.order = self.noise = torch.Generator(device).manual_seed(seed)
+        if world.size > 1:
+            self.noise = torch.Generator(device).manual_seed(own_seed(seed, world.rank))
+
+    def states(self) -> dict[str, Tensor]:
+        """All their states by name, for a checkpoint; with several processes those of all, which must all ask."""
+        own = self.noise.get_state()
+        if self.world.size == 1:
+            return {"generator": own}
+        return {"generator": self.world.gathered(own), "order": self.order.get_state()}
+
+    def restore(self, states: dict[str, Tensor]) -> None:
+        """Go to where a checkpoint's states stand; ValueError when another number of processes wrote it."""
+        noise = states["generator"]
+        several = noise.dim() == 2
+        wrote = len(noise) if several else 1
+        if wrote != self.world.size:
+            raise ValueError(
+                f"a training cannot go on with another number of processes ({wrote} before, {self.world.size} now), "
+                "which would draw other noise: resume it with as many, or remove its run folder to start anew"
+            )
+        if several:
+            self.order.set_state(states["order"])
+            noise = noise[self.world.rank].clone()  # a generator misreads a view that begins elsewhere: torch 2.13
+        self.noise.set_state(noise)
+
+
+def own_seed(seed: int, rank: int) -> int:
+    """Seed of the noise of one of several processes, unrelated to the others' and to `seed`."""
+    return int(np.random.SeedSequence([seed % 2**64, rank]).generate_state(1, np.uint64)[0])

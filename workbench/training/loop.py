@@ -1,0 +1,266 @@
+"""fit(): the training loop, its history, checkpoints, resume and progress bar. It knows nothing of the model inside.
+
+The loop never waits for the device: losses are collected on it and read once every LOG_EVERY steps, where they are
+checked, shown and written to history.csv.
+"""
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from workbench import paths
+from workbench.config import Config
+from workbench.data.dataset import MultimodalDataset
+from workbench.data.missing import as_configured
+from workbench.data.own.array_storage import ArrayStorage
+from workbench.data.sources import load_dataset
+from workbench.device import pick_device
+from workbench.errors import WorkbenchError
+from workbench.modality import BY_SHAPE, OWN, Modality, Pair, modalities_of
+from workbench.model import MultimodalVAE, channels_last
+from workbench.networks.check import check_networks
+from workbench.objectives import METHODS, Loss, method
+from workbench.runs import modalities as modality_file
+from workbench.runs import run as runs
+from workbench.runs.run import Run
+from workbench.training import checkpoint, speed
+from workbench.training.generators import Generators
+from workbench.training.processes import ALONE, World, joined
+from workbench.training.step import Speed, Step
+
+LOG_EVERY = 50  # steps between two rows of history.csv
+
+
+class TrainingDiverged(WorkbenchError):
+    """A loss became NaN or infinite; the message names the step, the term and the last good checkpoint."""
+
+
+def fit(
+    config: Config,
+    folder: str | Path | None = None,
+    data: MultimodalDataset | None = None,
+    progress: bool = True,
+    command: str | None = None,
+    modalities: Sequence[Modality] | None = None,
+) -> Run:
+    """Train a configuration in its run folder, from its last checkpoint when there is one, and return the run.
+
+    A training that already reached its end is returned as it is; one that another process is at is waited for. `data`
+    None loads the configuration's training split; either way `training_items`, `incomplete` and `incomplete_items` say
+    what of it is used. `modalities` None are those of the data, with the defaults of `modalities_of`; `command` is kept
+    as what was typed. Processes that torchrun started train together. Raises ValueError on an unknown objective or
+    device, on data that is not the configuration's and on networks whose shapes do not fit, TrainingDiverged on a loss
+    that is not finite.
+    """
+    method(config.objective)
+    device = pick_device(config.device)
+    check_data(config, data, modalities)
+    chosen = None if modalities is None else modality_file.to_json(data, modalities)
+    folder = Path(folder).expanduser() if folder else runs.run_folder(config, modalities=chosen)
+    with joined() as world:
+        device = world.place(device)
+        if data is None and not world.of_first(lambda: Run(folder).trained):
+            data = load_dataset(config.data, "train", root=config.data_root or None, repeats=config.repeats)
+        if data is not None:  # what cannot be trained is refused before anything is written
+            data = as_configured(data, config)
+            method(config.objective, len(data.storages))
+            data.steps_per_epoch(config.batch_size)
+            world.check_batch(config.batch_size)
+            modalities = modalities or modalities_of(data, config.width, config.text_weight)
+            for modality, storage in zip(modalities, data.storages, strict=True):
+                if modality.networks != BY_SHAPE:
+                    gaps = isinstance(storage, ArrayStorage) and storage.gaps
+                    check_networks(modality, config.latent_dim, gaps)
+            chosen = modality_file.to_json(data, modalities)
+        with world.only_first(lambda: runs.sole_writer(folder)):
+            run = world.of_first(lambda: runs.start(config, folder, command, chosen))
+            if not world.of_first(lambda: run.trained):
+                Trainer(config, run, data, device, world, modalities).train(progress)
+    return replace(run, networks=own_networks(modalities or ()))
+
+
+def check_data(config: Config, data: MultimodalDataset | None, modalities: Sequence[Modality] | None) -> None:
+    """ValueError on data or modalities that do not belong to a configuration, or to each other."""
+    if data is None and modalities is not None:
+        raise ValueError(
+            "modalities are those of a data set: give it, too, as in fit(config, data=train, modalities=...)"
+        )
+    if data is None:
+        return
+    if config.data != data.name:
+        raise ValueError(
+            f"the configuration is for the data {config.data!r}, but {data.name!r} is given: make it by "
+            f"Config.make(data={data.name!r}), or data=train.name"
+        )
+    names = data.modalities if modalities is None else tuple(modality.name for modality in modalities)
+    if names != data.modalities:
+        raise ValueError(
+            f"the modalities are {', '.join(names)}, those of the data {', '.join(data.modalities)}: make them by "
+            "modalities_of(data)"
+        )
+    if modalities is not None and any(m.encoding != e for m, e in zip(modalities, data.encodings, strict=True)):
+        raise ValueError("the modalities were made of other data: make them by modalities_of(data)")
+
+
+def own_networks(modalities: Sequence[Modality]) -> dict[str, Pair]:
+    """Encoders and decoders that a user gave, by the name of the modality."""
+    return {m.name: (m.make_encoder, m.make_decoder) for m in modalities if m.networks == OWN}
+
+
+class Trainer:
+    """The state of one training: model, optimiser, batches, generators and how many steps are done.
+
+    With several processes each has its own, of which model, optimiser and steps are alike; the first one writes.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        run: Run,
+        data: MultimodalDataset,
+        device: torch.device,
+        world: World = ALONE,
+        modalities: Sequence[Modality] | None = None,
+    ) -> None:
+        self.config, self.run, self.device, self.world = config, run, device, world
+        self.total = config.total_steps(data.steps_per_epoch(config.batch_size))
+        modalities = modalities or modalities_of(data, config.width, config.text_weight)
+        model: MultimodalVAE = runs.model_of(config, modalities)
+        # convolutions are faster so, as measured on a CPU; nothing else changes
+        self.model = channels_last(model.to(device)).train()
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), lr=config.learning_rate, fused=device.type in ("cpu", "cuda")
+        )
+        self.generators = Generators(config.seed, device, world)
+        self.generator, share = self.generators.noise, (world.rank, world.size)
+        self.batches = data.batches(config.batch_size, device, self.generator, self.generators.order, share)
+        self.history = History(run.folder / "history.csv")
+        self.done = self.resume()
+        self.evaluate = Step(self.model, config.objective, self.choose_speed(), world)
+
+    def choose_speed(self) -> Speed:
+        """How steps are taken: measured by the first process, before any of them waits for the others in a step."""
+        config, left = self.config.at_step(self.done, self.total), self.total - self.done
+        if self.world.size > 1 and config.compiled == "auto":
+            config = config.replace(compiled="off")  # not tried with gradients that are averaged: only when asked for
+        return self.world.of_first(lambda: speed.choose(config, self.run, self.model, self.batches, left))
+
+    def resume(self) -> int:
+        """Go to the last checkpoint, where there is one; returns the steps done."""
+        kept = self.world.of_first(lambda: checkpoint.read(self.run.folder))
+        if kept:
+            self.generators.restore(kept.restore(self.model, self.optimizer))
+            self.batches.restore(kept.state["batches"])
+        done = kept.state["step"] if kept else 0
+        self.world.of_first(lambda: self.history.cut(done))
+        return done
+
+    def train(self, progress: bool = True) -> None:
+        """Take the steps that are left, then write the weights and drop the checkpoint."""
+        label = METHODS[self.config.objective].label
+        pending: list[Loss] = []
+        hidden = not (progress and self.world.first)
+        with tqdm(total=self.total, initial=self.done, desc=label, unit="step", disable=hidden) as bar:
+            while self.done < self.total:
+                pending.append(self.step())
+                if self.done % LOG_EVERY == 0 or self.done == self.total or self.due(self.config.checkpoint_every):
+                    bar.set_postfix(self.log(pending), refresh=False)
+                    bar.update(len(pending))
+                    pending = []
+                if self.done == self.total or self.due(self.config.checkpoint_every):
+                    self.check_weights()
+                if self.due(self.config.checkpoint_every):
+                    self.save_checkpoint()
+                if self.due(self.config.snapshot_every):
+                    self.save_weights(self.run.folder / "snapshots" / f"{self.done:07d}.safetensors")
+        self.save_weights(self.run.folder / "model.safetensors")
+        self.world.of_first(lambda: checkpoint.remove(self.run.folder))
+
+    def step(self) -> Loss:
+        """One optimiser step on the next batch; its loss stays on the device."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.evaluate(next(self.batches), self.config.at_step(self.done, self.total), self.generator)
+        self.optimizer.step()
+        self.done += 1
+        return loss
+
+    def due(self, every: int) -> bool:
+        """Whether something that happens every so many steps happens now."""
+        return every > 0 and self.done % every == 0
+
+    def log(self, losses: list[Loss]) -> dict[str, str]:
+        """Check and record the losses of the last steps; returns their means for the progress bar."""
+        names = list(losses[0].terms)
+        values = torch.stack([torch.stack([loss.terms[name] for name in names]) for loss in losses]).double().cpu()
+        values = self.world.mean(values)
+        self.check(names, values)
+        means = dict(zip(names, values.mean(0).tolist(), strict=True))
+        self.world.of_first(lambda: self.history.append(self.done, means))
+        return {name: f"{mean:.4g}" for name, mean in means.items()}
+
+    def check(self, names: list[str], values: Tensor) -> None:
+        """Raise TrainingDiverged, naming step and term, when one of the values is not finite."""
+        bad = (~torch.isfinite(values)).nonzero()
+        if len(bad) == 0:
+            return
+        row = bad[0, 0]
+        terms = [names[i] for i in bad[bad[:, 0] == row, 1].tolist()]
+        # the total is only the messenger when one of its terms is to blame
+        culprit = next((name for name in terms if name != "total"), terms[0])
+        value = values[row, names.index(culprit)].item()
+        raise self.diverged(f"{culprit} is {value}", self.done - len(values) + int(row) + 1)
+
+    def check_weights(self) -> None:
+        """Raise TrainingDiverged when the last step made a weight that is not finite, before it is kept."""
+        for name, weight in self.model.named_parameters():
+            if not torch.isfinite(weight).all():
+                raise self.diverged(f"weight {name} is not finite", self.done)
+
+    def diverged(self, what: str, step: int) -> TrainingDiverged:
+        """The error that says what went wrong when, and what is left."""
+        kept = self.run.folder / "checkpoint.json"
+        cure = f"the last good checkpoint is kept in {kept}" if kept.is_file() else "no checkpoint had been written yet"
+        return TrainingDiverged(f"{what} at step {step} of {self.total}; {cure}; try a smaller learning_rate")
+
+    def save_checkpoint(self) -> None:
+        """Keep everything the next step depends on."""
+        state, generators = {"batches": self.batches.state()}, self.generators.states()
+        self.world.of_first(
+            lambda: checkpoint.save(self.run.folder, self.done, self.model, self.optimizer, generators, state)
+        )
+
+    def save_weights(self, path: Path) -> None:
+        """Keep the weights."""
+        self.world.of_first(lambda: runs.save_weights(self.model, path))
+
+
+class History:
+    """history.csv: the mean loss and terms of each stretch of steps, one row a stretch."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, step: int, means: dict[str, float]) -> None:
+        """Add a row, and the header before the first."""
+        new = not self.path.is_file() or self.path.stat().st_size == 0
+        with open(self.path, "a", newline="") as file:
+            writer = csv.writer(file)
+            if new:
+                writer.writerow(["step", *means])
+            writer.writerow([step, *(f"{value:.6g}" if math.isfinite(value) else "nan" for value in means.values())])
+
+    def cut(self, step: int) -> None:
+        """Drop the rows after a step: what a resumed training will write again."""
+        if not self.path.is_file():
+            return
+        with open(self.path, newline="") as file:
+            rows = list(csv.reader(file))
+        kept = [row for n, row in enumerate(rows) if n == 0 or int(row[0]) <= step]
+        with paths.replacing(self.path) as temporary, open(temporary, "w", newline="") as file:
+            csv.writer(file).writerows(kept)

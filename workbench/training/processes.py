@@ -1,0 +1,182 @@
+"""Several processes at one training, started by torchrun: which one this is, what they say to each other, who writes.
+
+    torchrun --nproc-per-node 4 -m workbench train --preset paper -p data=celeba
+
+Each process takes its share of every batch, and gradients are averaged (DistributedDataParallel). Only the first one
+touches the run folder; the others learn from it what they need. Without torchrun there is one process, and everything
+here returns what it is given.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from workbench.device import cores
+from workbench.losses import Loss
+from workbench.training.batchnorm import over_all_shares
+
+T = TypeVar("T")
+TOLD = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun sets
+A_WEEK = timedelta(days=7)  # how long a word of the first process is waited for: it may wait for a lock, or evaluate
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of a training, as one of them sees them; by default it is the only one."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that reads, writes and shows."""
+        return self.rank == 0
+
+    @property
+    def program(self) -> list[str]:
+        """What to type before the arguments of `workbench` to start as many processes."""
+        if self.size == 1:
+            return ["workbench"]
+        each = int(os.environ["LOCAL_WORLD_SIZE"])
+        return ["torchrun", f"--nnodes={self.size // each}", f"--nproc-per-node={each}", "-m", "workbench"]
+
+    def of_first(self, make: Callable[[], T]) -> T:
+        """What `make` returns in the first process, alone called, in all of them; what it raises, all raise."""
+        if self.size == 1:
+            return make()
+        said: list[Any] = [None, None]
+        if self.first:
+            try:
+                said[0] = make()
+            except Exception as error:
+                said[1] = error
+        dist.broadcast_object_list(said, src=0)
+        if said[1] is not None:
+            raise said[1]
+        return said[0]
+
+    def only_first(self, make: Callable[[], AbstractContextManager[None]]) -> AbstractContextManager[None]:
+        """A context that `make` makes in the first process, and that is empty in the others."""
+        return make() if self.first else nullcontext()
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean over all processes of a tensor on the CPU; where one has NaN, all get it."""
+        if self.size > 1:
+            dist.all_reduce(values)
+            values /= self.size
+        return values
+
+    def gathered(self, value: Tensor) -> Tensor:
+        """Tensors of one shape on the CPU, stacked in the order of the processes `[size, ...]`."""
+        parts = [torch.empty_like(value) for _ in range(self.size)]
+        dist.all_gather(parts, value)
+        return torch.stack(parts)
+
+    def check_batch(self, batch_size: int) -> None:
+        """ValueError when a batch cannot be divided equally."""
+        if batch_size % self.size:
+            raise ValueError(
+                f"batch_size {batch_size} cannot be divided equally among {self.size} processes: choose a multiple of "
+                f"{self.size}, such as {-(-batch_size // self.size) * self.size}, or another number of processes"
+            )
+
+    def place(self, device: torch.device) -> torch.device:
+        """The device of this process: with several, its own GPU of its machine. ValueError where there is none."""
+        if self.size == 1 or device.type == "cpu":
+            return device
+        if device.type != "cuda" or device.index is not None:
+            raise ValueError(f"device {device} is one for all {self.size} processes: choose cuda, a GPU each, or cpu")
+        local, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if local >= count:
+            raise ValueError(
+                f"there are {os.environ['LOCAL_WORLD_SIZE']} processes for {count} GPUs of this machine: start "
+                f"torchrun with --nproc-per-node {count}, or train on the CPU by -p device=cpu"
+            )
+        torch.cuda.set_device(local)
+        return torch.device("cuda", local)
+
+    def averaging(self, model: nn.Module) -> Callable[..., Loss]:
+        """How to evaluate objectives: called as `(objective, *rest)` it returns `objective(model, *rest)`.
+
+        With several processes, backward() of this loss averages the gradients over them, and batch normalisation takes
+        its statistics over all shares: the model's layers are exchanged in place, its weights stay the same.
+        """
+        if self.size == 1:
+            return lambda objective, *rest: objective(model, *rest)
+        on_gpu = next(model.parameters()).is_cuda
+        group = dist.new_group(backend="nccl" if on_gpu and dist.is_nccl_available() else "gloo")
+        # a graph that stays as it is: weights that an objective leaves out are found in the first step, and then known
+        averaged = DistributedDataParallel(
+            _Evaluated(over_all_shares(model, group)),
+            process_group=group,
+            gradient_as_bucket_view=True,
+            static_graph=True,
+        )
+        return lambda objective, *rest: Loss(*averaged(objective, *rest))
+
+    @contextmanager
+    def threads_of_all(self) -> Iterator[None]:
+        """Let the first process use the threads of all on its machine, while they wait for it."""
+        before = torch.get_num_threads()
+        if self.size > 1 and self.first:
+            torch.set_num_threads(max(before, min(cores(), before * int(os.environ["LOCAL_WORLD_SIZE"]))))
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+ALONE = World()
+
+
+class _Evaluated(nn.Module):
+    """An objective as the forward pass of a module, which is what DistributedDataParallel averages gradients of."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, objective: Callable[..., Loss], *rest: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        """Total and terms of the objective, in containers that DistributedDataParallel looks into."""
+        loss = objective(self.model, *rest)
+        return loss.total, loss.terms
+
+
+@contextmanager
+def joined() -> Iterator[World]:
+    """Be one of the processes that torchrun started, from the first such block to the end of it; else be alone.
+
+    ConnectionError when one of them ends before its time.
+    """
+    if dist.is_available() and dist.is_initialized():  # by a block around this one
+        yield World(dist.get_rank(), dist.get_world_size())
+        return
+    if any(name not in os.environ for name in TOLD) or int(os.environ["WORLD_SIZE"]) == 1:
+        yield World()
+        return
+    # words go through the CPU whatever the device, and may be waited for long; gradients have a group of their own
+    dist.init_process_group("gloo", timeout=A_WEEK)
+    try:
+        yield World(dist.get_rank(), dist.get_world_size())
+    except RuntimeError as error:
+        if not _is_of_group(error):
+            raise
+        raise ConnectionError(
+            "the processes of this training cannot reach each other, perhaps because one has ended: see what it said "
+            f"({str(error).splitlines()[0]})"
+        ) from error
+    # not after an error: the others may be in the middle of something, and the end of the process ends the group
+    dist.destroy_process_group()
+
+
+def _is_of_group(error: RuntimeError) -> bool:
+    """Whether an error tells of processes that cannot reach each other; gloo's own are plain RuntimeErrors."""
+    return isinstance(error, dist.DistError) or (type(error) is RuntimeError and "gloo" in str(error))

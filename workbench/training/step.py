@@ -1,0 +1,95 @@
+"""A training step's loss and gradient, taken fast: in half precision, compiled, in parts of a batch that fit a cache.
+
+None of it changes what is computed beyond rounding: a compiled objective draws the noise of the eager one, and parts
+are taken of those objectives alone whose items do not meet.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+
+from workbench.config import IMPORTANCE_SAMPLED, Config
+from workbench.data.dataset import Batch
+from workbench.importance import items_at_a_time
+from workbench.losses import Loss
+from workbench.model import MultimodalVAE
+from workbench.objectives import METHODS
+from workbench.training.processes import ALONE, World
+
+Evaluate = Callable[..., Loss]  # called like `workbench.objectives.Objective`
+
+
+class Speed(NamedTuple):
+    """How the steps of a training are taken."""
+
+    precision: str = "float32"  # float32 | bfloat16 (autocast)
+    compiled: bool = False
+
+    @property
+    def label(self) -> str:
+        """In words: "bfloat16", "bfloat16, compiled"."""
+        return f"{self.precision}, compiled" if self.compiled else self.precision
+
+
+class Step:
+    """Evaluates the objective of a configuration and adds its gradient to that of the model's weights."""
+
+    def __init__(self, model: MultimodalVAE, objective: str, speed: Speed, world: World = ALONE) -> None:
+        self.speed = speed
+        self.objective = METHODS[objective].objective
+        if speed.compiled:
+            self.objective = compiled(self.objective, model)
+        self.evaluate = world.averaging(model)
+
+    def __call__(self, batch: Batch, config: Config, generator: torch.Generator) -> Loss:
+        """The loss of a batch, after its gradient was added; nothing of it needs a gradient any more."""
+        parts = batch.split(_items(config, batch))
+        losses = [self._part(part, config, generator, len(parts)) for part in parts]
+        # means are copies, also of a single part: what a CUDA graph returned is overwritten when it is replayed
+        terms = {name: torch.stack([loss.terms[name] for loss in losses]).mean() for name in losses[0].terms}
+        return Loss(terms["total"], terms)
+
+    def _part(self, part: Batch, config: Config, generator: torch.Generator, parts: int) -> Loss:
+        half = self.speed.precision == "bfloat16"
+        autocast = torch.autocast(part.labels.device.type, torch.bfloat16, enabled=half)
+        with as_default(generator) as source, autocast:
+            loss = self.evaluate(self.objective, part, config, source)
+        (loss.total / parts).backward()
+        return loss
+
+
+def _items(config: Config, batch: Batch) -> int:
+    """How many items of a batch are taken at a time: all of them, or those whose importance samples fit."""
+    if config.objective not in IMPORTANCE_SAMPLED:
+        return batch.size
+    return items_at_a_time(batch.size, config.importance_samples * len(batch.values), batch.labels.device)
+
+
+def compiled(objective: Evaluate, model: MultimodalVAE) -> Evaluate:
+    """An objective through torch.compile, on CUDA into CUDA graphs, with the noise that it would draw without."""
+    on_cuda = next(model.parameters()).is_cuda
+    options = {"fallback_random": True} | ({"triton.cudagraphs": True} if on_cuda else {})
+    return torch.compile(objective, dynamic=False, options=options)
+
+
+@contextmanager
+def as_default(generator: torch.Generator) -> Iterator[torch.Generator | None]:
+    """Inside, the default generator of the device draws what `generator` would; afterwards both go on from there.
+
+    Dropout knows no other than the default generator, and torch.compile cannot trace one. Yields what objectives are to
+    be given: None for the default, or on devices whose default cannot be had the generator itself.
+    """
+    device = generator.device
+    if device.type not in ("cpu", "cuda"):
+        yield generator
+        return
+    default = torch.cuda.default_generators[device.index or 0] if device.type == "cuda" else torch.default_generator
+    before = default.get_state()
+    default.set_state(generator.get_state())
+    try:
+        yield None
+    finally:
+        generator.set_state(default.get_state())
+        default.set_state(before)
