@@ -8,12 +8,12 @@ from workbench import evaluation, inference, paths
 from workbench.config import Config
 from workbench.data.dataset import Batch
 from workbench.distributions import stratified_choice
-from workbench.evaluation import asleep, evaluate_into
+from workbench.evaluation import collapsed_modalities, evaluate_into
 from workbench.fusion import subsets
 from workbench.inference import codes, component_choice, components, subset_posterior
 from workbench.metrics import judges, kmeans, quality, regression, scores
 from workbench.metrics.coherence import conditional_coherence
-from workbench.metrics.generation import Panel, judge_conditional
+from workbench.metrics.generation import Judges, judge_conditional
 from workbench.metrics.judges import Classifier
 from workbench.model import MultimodalVAE
 from workbench.reports import results
@@ -59,9 +59,9 @@ def test_an_evaluated_run_has_every_number(little):
     for table in ("linear_probe", "linear_probe_error", "linear_probe_full"):
         assert metrics[table].keys() == {"dynamic_prior", "mixture"}
         assert all(row.keys() == ALL for row in metrics[table].values())
-    for how, row in metrics["marginal_kl"].items():
-        assert row.keys() == metrics["rate"][how].keys() == ALL
-        assert all(0 <= x <= metrics["rate"][how][name] + 0.5 for name, x in row.items()), "never above the rate"
+    for fusion, row in metrics["marginal_kl"].items():
+        assert row.keys() == metrics["rate"][fusion].keys() == ALL
+        assert all(0 <= x <= metrics["rate"][fusion][name] + 0.5 for name, x in row.items()), "never above the rate"
     for table in metrics["coherence"].values():
         assert table.keys() == {"M", "S", "T"} and all(row.keys() == ALL for row in table.values())
     numbers = [x for table in metrics["linear_probe"].values() for x in table.values()]
@@ -158,7 +158,7 @@ def test_a_run_is_evaluated_again_for_what_it_lacks_and_never_loses_what_it_has(
     monkeypatch.setattr(evaluation, "evaluate", counted)
 
     def complete(*parts: str, limit: int) -> Run:
-        return evaluation.complete_run(config, progress=False, parts=parts, limit=limit)
+        return evaluation.train_and_evaluate(config, progress=False, parts=parts, limit=limit)
 
     run = complete("probe", "latent", limit=30)
     assert "rate" in run.metrics and "coherence" not in run.metrics and run.metrics["test_items"] == 30
@@ -171,7 +171,7 @@ def test_a_run_is_evaluated_again_for_what_it_lacks_and_never_loses_what_it_has(
     assert evaluations[1:] == [(("latent", "probe", "coherence"), 30), (("latent", "probe", "coherence"), 40)]
     stored = run.metrics["evaluated_with"]
     assert stored["parts"] == ["latent", "probe", "coherence"] and stored["limit"] == 40
-    run = evaluation.complete_run(config, progress=False)
+    run = evaluation.train_and_evaluate(config, progress=False)
     assert evaluations[3:] == [(evaluation.PARTS, 10_000)] and run.metrics["log_likelihood"]["items"] == 120
     assert (run.folder / "model.safetensors").read_bytes() == weights, "it was trained once"
 
@@ -188,7 +188,7 @@ def test_an_unknown_part_is_refused(little):
     ):
         evaluation.evaluate(trained(), parts=["speed"])
     with pytest.raises(ValueError, match="unknown part 'speed'"):
-        evaluation.complete_run(Config(data="uci-text", device="cpu"), parts=["speed"], progress=False)
+        evaluation.train_and_evaluate(Config(data="uci-text", device="cpu"), parts=["speed"], progress=False)
     assert len([*find_runs(paths.outputs_dir(), evaluated=False)]) == 1, "refused before it was trained"
 
 
@@ -220,17 +220,17 @@ def test_a_single_modality_can_be_evaluated(little):
 # ------------------------------------------------------------------------------------------------------ its parts
 
 
-@pytest.mark.parametrize("how", ["product", "mixture", "dynamic_prior"])
-def test_codes_are_means_of_physically_smaller_models(how):
+@pytest.mark.parametrize("fusion", ["product", "mixture", "dynamic_prior"])
+def test_codes_are_means_of_physically_smaller_models(fusion):
     model, batch = tiny_model(3), tiny_batch(3, items=12)
-    found = codes(model, [(model.encode(batch), batch.labels)], how, prior_weight=None)
+    found = codes(model, [(model.encode(batch), batch.labels)], fusion, prior_weight=None)
     assert {*found} == {"A", "B", "C", "A,B", "A,C", "B,C", "A,B,C"}
     for name, code in found.items():
         keep = ["ABC".index(letter) for letter in name.split(",")]
         small = fewer_modalities(model, keep)
         part = Batch(tuple(batch.values[m] for m in keep), batch.present[keep], batch.labels)
-        posterior = small.infer(part, how="mixture" if how == "dynamic_prior" and len(keep) == 1 else how)
-        expected = posterior.select().mean if how == "mixture" or hasattr(posterior, "select") else posterior.mean
+        posterior = small.infer(part, fusion="mixture" if fusion == "dynamic_prior" and len(keep) == 1 else fusion)
+        expected = posterior.select().mean if fusion == "mixture" or hasattr(posterior, "select") else posterior.mean
         torch.testing.assert_close(code, expected)
 
 
@@ -256,7 +256,7 @@ def test_conditional_coherence_by_loop():
     model, batch = tiny_model(3, 2, 1), tiny_batch(3, items=20)
     labels = batch.labels % 2
     encoded = [(model.encode(batch), labels)]
-    panel = Panel(dict.fromkeys("ABC", Classifier(Threshold(), "none", 1.0)), {})
+    panel = Judges(dict.fromkeys("ABC", Classifier(Threshold(), "none", 1.0)), {})
     ours = judge_conditional(model, encoded, panel, ["dynamic_prior", "mixture"], seeded(3))
     generator = seeded(3)
     alone = {name: model.generate(model.infer(batch, name).select(), generator=generator) for name in "ABC"}
@@ -268,24 +268,27 @@ def test_conditional_coherence_by_loop():
         whose = [subset[int((r + 0.5) / 20 * len(subset))] for r in range(20)]
         for m, letter in enumerate("ABC"):
             mixed = [alone[name][m][r] for r, name in enumerate(whose)]
-            for how, shown in (("mixture", mixed), ("dynamic_prior", joint[subset][m] if len(subset) > 1 else mixed)):
+            for fusion, shown in (
+                ("mixture", mixed),
+                ("dynamic_prior", joint[subset][m] if len(subset) > 1 else mixed),
+            ):
                 said = [int(item.flatten()[0] > 0.3) for item in shown]
                 expected = sum(a == b for a, b in zip(said, labels.tolist(), strict=True)) / 20
-                assert conditional_coherence(ours[how].tallies[letter][",".join(subset)]) == pytest.approx(expected)
+                assert conditional_coherence(ours[fusion].tallies[letter][",".join(subset)]) == pytest.approx(expected)
 
 
 def test_no_more_is_generated_than_there_are_posteriors(monkeypatch):
     """The joint of four modalities mixes 15 products, more than there are subsets in a selection."""
     monkeypatch.setattr(inference, "EVERY_SUBSET_OF", 3)
     model, batch = tiny_model(4, 2), tiny_batch(4, items=8)
-    panel, generated = Panel(dict.fromkeys("ABCD", Classifier(Threshold(), "none", 1.0)), {}), []
+    panel, generated = Judges(dict.fromkeys("ABCD", Classifier(Threshold(), "none", 1.0)), {}), []
     generate = MultimodalVAE.generate
     monkeypatch.setattr(MultimodalVAE, "generate", lambda *a, **k: generated.append(1) or generate(*a, **k))
     encoded = [(model.encode(batch), batch.labels % 2)]
     chosen = inference.evaluated_subsets("ABCD")
-    for how, count in (("mixture_of_products", len(chosen)), ("mixture", 4), ("product", len(chosen))):
+    for fusion, count in (("mixture_of_products", len(chosen)), ("mixture", 4), ("product", len(chosen))):
         generated.clear()
-        found = judge_conditional(model, encoded, panel, [how], seeded())[how]
+        found = judge_conditional(model, encoded, panel, [fusion], seeded())[fusion]
         assert len(generated) == count < 15
         assert [*found.tallies["A"]] == [",".join(subset) for subset in chosen]
         assert all(torch.tensor(tally).sum() == 8 for row in found.tallies.values() for tally in row.values())
@@ -293,13 +296,13 @@ def test_no_more_is_generated_than_there_are_posteriors(monkeypatch):
 
 def test_asleep():
     probes = {"M": 0.97, "S": 0.12, "T": 0.2, "M,S": 0.1}
-    assert asleep({"linear_probe_full": {"mixture": probes}}) == ["S", "T"]
-    assert asleep({"linear_probe_full": {"mixture": {"M": 0.26, "S": 0.99}}}) == []
-    assert asleep({"linear_probe": {"mixture": probes}}) == ["S", "T"], (
+    assert collapsed_modalities({"linear_probe_full": {"mixture": probes}}) == ["S", "T"]
+    assert collapsed_modalities({"linear_probe_full": {"mixture": {"M": 0.26, "S": 0.99}}}) == []
+    assert collapsed_modalities({"linear_probe": {"mixture": probes}}) == ["S", "T"], (
         "the probe on few items where it is all there is"
     )
     with pytest.raises(ValueError, match="no probe was evaluated: ask for the part 'probe' or 'full_probe'"):
-        asleep({"coherence": {}})
+        collapsed_modalities({"coherence": {}})
 
 
 def test_an_encoder_that_says_nothing_is_asleep(little):
@@ -309,4 +312,4 @@ def test_an_encoder_that_says_nothing_is_asleep(little):
     torch.nn.init.zeros_(model.heads[1].layers[0].weight)
     path = run.folder / "collapsed.safetensors"
     save_weights(model, path)
-    assert "S" in asleep(evaluation.evaluate(run, path, limit=60, progress=False))
+    assert "S" in collapsed_modalities(evaluation.evaluate(run, path, limit=60, progress=False))

@@ -10,7 +10,7 @@ from made_faces import faces_dataset, replace_faces
 from workbench import inference
 from workbench.config import Config
 from workbench.data.celeba.attributes import ATTRIBUTES
-from workbench.evaluation import asleep, evaluate, evaluate_into
+from workbench.evaluation import collapsed_modalities, evaluate, evaluate_into
 from workbench.metrics import judges as classifiers
 from workbench.metrics import quality
 from workbench.metrics.attributes import average_precision
@@ -120,15 +120,15 @@ def test_an_evaluated_run_has_every_number(little):
     torch.testing.assert_close(torch.tensor(metrics["base_rate"]).double(), labels.double().mean(0))
     by_attribute = metrics["by_attribute"]
     for section in ("linear_probe", "linear_probe_full"):
-        for how in ("dynamic_prior", "mixture"):
-            assert metrics[section][how].keys() == by_attribute[section][how].keys() == ALL
-            for name, row in by_attribute[section][how].items():
+        for fusion in ("dynamic_prior", "mixture"):
+            assert metrics[section][fusion].keys() == by_attribute[section][fusion].keys() == ALL
+            for name, row in by_attribute[section][fusion].items():
                 assert len(row) == len(ATTRIBUTES)
-                assert metrics[section][how][name] == pytest.approx(sum(row) / len(row))
-    for how, table in metrics["coherence"].items():
+                assert metrics[section][fusion][name] == pytest.approx(sum(row) / len(row))
+    for fusion, table in metrics["coherence"].items():
         for target, row in table.items():
             for subset, x in row.items():
-                each = by_attribute["coherence"][how][target][subset]
+                each = by_attribute["coherence"][fusion][target][subset]
                 assert x == pytest.approx(sum(each) / len(each)) and 0 < x <= 1
     assert by_attribute["judges"].keys() == metrics["classifier_accuracy"].keys() == {"I", "T"}
     assert metrics["written"]["mixture"].keys() == {"T"} and metrics["written"]["mixture"]["T"].keys() == ALL
@@ -165,15 +165,17 @@ def test_an_encoder_that_says_nothing_is_asleep(little):
     path = run.folder / "collapsed.safetensors"
     save_weights(model, path)
     metrics = evaluate(run, path, progress=False, parts=["full_probe"])
-    assert "I" in asleep(metrics)
+    assert "I" in collapsed_modalities(metrics)
     there = [rate for rate in metrics["base_rate"] if rate > 0]
     assert metrics["linear_probe_full"]["mixture"]["I"] == pytest.approx(sum(there) / len(there))
 
 
 def test_asleep_by_the_base_rate():
     probes = {"linear_probe": {"mixture": {"I": 0.24, "T": 0.31, "I,T": 0.2}}}
-    assert asleep(probes | {"base_rate": [0.2, 0.3, 0.0]}) == ["I"], "an attribute that nobody has does not count"
-    assert asleep(probes | {"base_rate": [0.5, 0.3]}) == ["I", "T"]
+    assert collapsed_modalities(probes | {"base_rate": [0.2, 0.3, 0.0]}) == ["I"], (
+        "an attribute that nobody has does not count"
+    )
+    assert collapsed_modalities(probes | {"base_rate": [0.5, 0.3]}) == ["I", "T"]
 
 
 # --------------------------------------------------------------------------------------------------- its items

@@ -12,7 +12,7 @@ from workbench.config import Config
 from workbench.device import double
 from workbench.evaluation import evaluate
 from workbench.metrics import quality
-from workbench.metrics.fast_layers import Doubled, FromOnePosition, ToOnePosition, quicken
+from workbench.metrics.fast_layers import Doubled, FromOnePosition, ToOnePosition, fuse_for_inference
 from workbench.metrics.features import ClassifierFeatures
 from workbench.metrics.judges import Classifier
 from workbench.metrics.quality import reference
@@ -29,7 +29,7 @@ def test_quicker_layers_give_what_the_decoder_gives(shape):
     torch.manual_seed(0)
     sized = {"width": 0.1} if NETWORKS[shape].scalable else {}
     plain, codes = NETWORKS[shape].decoder(6, **sized).eval(), torch.randn(5, 6, generator=seeded())
-    quick = quicken(copy.deepcopy(plain))
+    quick = fuse_for_inference(copy.deepcopy(plain))
     with torch.no_grad():
         torch.testing.assert_close(quick(codes), plain(codes), atol=1e-5, rtol=1e-4)
     kinds = [type(m) for m in quick.modules() if isinstance(m, FromOnePosition | Doubled)]
@@ -46,7 +46,7 @@ def test_both_kinds_of_layers_at_any_size(size):
         (nn.ConvTranspose2d(7, 3, 4, stride=2, padding=1, bias=False), Doubled),
         (nn.ConvTranspose2d(7, 3, 4, stride=2, padding=1), Doubled),
     ):
-        (quick,) = quicken(nn.Sequential(copy.deepcopy(layer)))
+        (quick,) = fuse_for_inference(nn.Sequential(copy.deepcopy(layer)))
         assert isinstance(quick, kind)
         torch.testing.assert_close(quick(x), layer(x), atol=1e-5, rtol=1e-4)
 
@@ -57,7 +57,7 @@ def test_quicker_layers_give_what_the_encoder_gives(shape):
     sized = {"width": 0.1} if NETWORKS[shape].scalable else {}
     plain = NETWORKS[shape].encoder(**sized).eval()
     shown = torch.randint(71, (5, *shape)) if len(shape) == 1 else torch.rand(5, *shape, generator=seeded())
-    quick = quicken(copy.deepcopy(plain))
+    quick = fuse_for_inference(copy.deepcopy(plain))
     with torch.no_grad():
         torch.testing.assert_close(quick(shown), plain(shown), atol=1e-5, rtol=1e-4)
     if shape in ((3, 32, 32), (8,)):
@@ -70,7 +70,7 @@ def test_convolutions_to_one_position_at_any_size(size):
     x = torch.randn(2, 7, *size, generator=seeded())
     for layer in (nn.Conv2d(7, 5, (4, 3), stride=(3, 2)), nn.Conv2d(7, 5, (4, 3), stride=(3, 2), bias=False)):
         for shown in (x, x.contiguous(memory_format=torch.channels_last)):
-            (quick,) = quicken(nn.Sequential(copy.deepcopy(layer)))
+            (quick,) = fuse_for_inference(nn.Sequential(copy.deepcopy(layer)))
             torch.testing.assert_close(quick(shown), layer(shown), atol=1e-5, rtol=1e-4)
 
 
@@ -89,10 +89,10 @@ def test_only_what_nobody_else_has_is_rectified_in_place():
         nn.Sequential(nn.Linear(4, 4), nn.Identity(), nn.ReLU()),
         Skips(nn.Linear(4, 4), nn.ReLU()),
     ):
-        quick, given = quicken(copy.deepcopy(network)), x.clone()
+        quick, given = fuse_for_inference(copy.deepcopy(network)), x.clone()
         torch.testing.assert_close(quick(given), network(x))
         assert torch.equal(given, x)
-    (_, relu) = quicken(nn.Sequential(nn.Linear(4, 4), nn.ReLU()))
+    (_, relu) = fuse_for_inference(nn.Sequential(nn.Linear(4, 4), nn.ReLU()))
     assert relu.inplace
 
 
@@ -109,7 +109,7 @@ def test_only_what_nobody_else_has_is_rectified_in_place():
     ],
 )
 def test_other_layers_stay(layer):
-    (kept,) = quicken(nn.Sequential(layer))
+    (kept,) = fuse_for_inference(nn.Sequential(layer))
     assert kept is layer
 
 
@@ -185,10 +185,10 @@ def test_half_precision_moves_numbers_by_noise_alone(root_with_judges, monkeypat
     one = evaluate(run, limit=60, progress=False, parts=["latent", "likelihood"])
     monkeypatch.setattr(Run, "precision", "bfloat16")
     half = evaluate(run, limit=60, progress=False, parts=["latent", "likelihood"])
-    for how, row in one["log_likelihood"]["X"].items():
+    for fusion, row in one["log_likelihood"]["X"].items():
         for name, found in row.items():
-            assert half["log_likelihood"]["X"][how][name]["nats"] == pytest.approx(found["nats"], abs=3)
-            assert half["rate"][how][name] == pytest.approx(one["rate"][how][name], rel=0.05, abs=0.02)
+            assert half["log_likelihood"]["X"][fusion][name]["nats"] == pytest.approx(found["nats"], abs=3)
+            assert half["rate"][fusion][name] == pytest.approx(one["rate"][fusion][name], rel=0.05, abs=0.02)
 
 
 def test_an_evaluation_is_timed_in_turns(monkeypatch, tmp_path):
@@ -253,11 +253,11 @@ def test_on_cuda_as_on_the_cpu(root_with_judges, monkeypatch, changes):
     run = trained(**changes)
     on_cpu, on_cuda = (evaluate(run, progress=False, device=name) for name in ("cpu", "cuda"))
     assert on_cuda.keys() == on_cpu.keys()
-    for how, row in on_cpu["log_likelihood"]["X"].items():
+    for fusion, row in on_cpu["log_likelihood"]["X"].items():
         for name, found in row.items():
-            there = on_cuda["log_likelihood"]["X"][how][name]
+            there = on_cuda["log_likelihood"]["X"][fusion][name]
             error = 6 * (found["standard_error"] ** 2 + there["standard_error"] ** 2) ** 0.5 + 1
             assert there["nats"] == pytest.approx(found["nats"], abs=error)
-    for how, row in on_cpu["linear_probe_full"].items():
+    for fusion, row in on_cpu["linear_probe_full"].items():
         for name, accuracy in row.items():
-            assert on_cuda["linear_probe_full"][how][name] == pytest.approx(accuracy, abs=0.15)
+            assert on_cuda["linear_probe_full"][fusion][name] == pytest.approx(accuracy, abs=0.15)

@@ -97,13 +97,13 @@ def test_nothing_present_gives_the_prior():
         assert (fused.mean == 0).all() and (fused.logvar == 0).all()
 
 
-@pytest.mark.parametrize("how", sorted(FUSIONS))
+@pytest.mark.parametrize("fusion", sorted(FUSIONS))
 @pytest.mark.parametrize("keep", [[0], [2], [0, 1], [0, 2], [1, 2], [0, 1, 2]])
-def test_a_masked_subset_is_physically_fewer_experts(how, keep):
+def test_a_masked_subset_is_physically_fewer_experts(fusion, keep):
     experts = random_gaussian(3, 6, 2)
     mask = torch.tensor([m in keep for m in range(3)])[:, None].expand(3, 6).contiguous()
-    masked = fuse(how, experts, mask)
-    small = fuse(how, fewer(experts, keep), torch.ones(len(keep), 6, dtype=torch.bool))
+    masked = fuse(fusion, experts, mask)
+    small = fuse(fusion, fewer(experts, keep), torch.ones(len(keep), 6, dtype=torch.bool))
     if isinstance(masked, Mixture):
         z = random_gaussian(5, 6, 2, seed=3).mean
         torch.testing.assert_close(masked.log_prob(z), small.log_prob(z))
@@ -111,12 +111,12 @@ def test_a_masked_subset_is_physically_fewer_experts(how, keep):
     torch.testing.assert_close((masked.mean, masked.logvar), (small.mean, small.logvar))
 
 
-@pytest.mark.parametrize("how", sorted(FUSIONS))
-def test_a_mixed_batch_is_its_items_one_by_one(how):
+@pytest.mark.parametrize("fusion", sorted(FUSIONS))
+def test_a_mixed_batch_is_its_items_one_by_one(fusion):
     experts = random_gaussian(3, 8, 2)
-    fused = fuse(how, experts, PRESENT)
+    fused = fuse(fusion, experts, PRESENT)
     for b in range(1, 8):
-        alone = fuse(how, experts[:, b : b + 1], PRESENT[:, b : b + 1])
+        alone = fuse(fusion, experts[:, b : b + 1], PRESENT[:, b : b + 1])
         if isinstance(fused, Mixture):
             torch.testing.assert_close(fused.mean()[b], alone.mean()[0])
         else:
@@ -202,6 +202,6 @@ def test_laplace_posteriors_mix_and_nothing_else():
     gaussian = random_gaussian(3, 8, 2)
     experts = Laplace(gaussian.mean, gaussian.logvar)
     assert isinstance(fuse("mixture", experts, PRESENT).components, Laplace)
-    for how in set(FUSIONS) - {"mixture"}:
-        with pytest.raises(ValueError, match=f"the fusion '{how}' needs Gaussian posteriors: choose 'mixture'"):
-            fuse(how, experts, PRESENT)
+    for fusion in set(FUSIONS) - {"mixture"}:
+        with pytest.raises(ValueError, match=f"the fusion '{fusion}' needs Gaussian posteriors: choose 'mixture'"):
+            fuse(fusion, experts, PRESENT)

@@ -228,6 +228,6 @@ def test_laplace_posteriors_train_and_generate(objective):
     assert not torch.isclose(loss.total, objective(gaussian, batch, CONFIG, seeded()).total)
     assert isinstance(model.infer(batch, ["A"]).select(), Laplace) and isinstance(model.prior(torch.ones(2)), Laplace)
     with pytest.raises(ValueError, match="the fusion 'product' needs Gaussian posteriors: choose 'mixture'"):
-        model.infer(batch, how="product")
+        model.infer(batch, fusion="product")
     model.generate(4, generator=seeded())
     assert isinstance(gaussian.prior(torch.ones(2)), Gaussian)

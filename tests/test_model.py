@@ -188,11 +188,11 @@ def test_any_number_of_modalities(count, style):
     assert len(model.generate(q.content[0], generator=seeded())) == count
 
 
-@pytest.mark.parametrize("how", ["product", "mixture", "dynamic_prior"])
+@pytest.mark.parametrize("fusion", ["product", "mixture", "dynamic_prior"])
 @pytest.mark.parametrize("style", [0, 2])
-def test_absent_values_never_influence_anything(how, style):
+def test_absent_values_never_influence_anything(fusion, style):
     model, batch = tiny_model(3, 2, style), tiny_batch(3, items=9, missing=True)
-    clean, dirty = (model.infer(b, how=how) for b in (batch, spoiled(batch)))
+    clean, dirty = (model.infer(b, fusion=fusion) for b in (batch, spoiled(batch)))
     if isinstance(clean, Mixture):
         clean, dirty = clean.select(), dirty.select()
     somebody = batch.present.any(0)
@@ -200,14 +200,14 @@ def test_absent_values_never_influence_anything(how, style):
     assert torch.isfinite(dirty.mean).all() and torch.isfinite(dirty.logvar).all()
 
 
-@pytest.mark.parametrize("how", ["product", "mixture", "dynamic_prior"])
+@pytest.mark.parametrize("fusion", ["product", "mixture", "dynamic_prior"])
 @pytest.mark.parametrize("keep", [[0], [1], [2], [0, 2], [1, 2], [0, 1, 2]])
-def test_infer_from_a_subset_is_a_smaller_model(how, keep):
+def test_infer_from_a_subset_is_a_smaller_model(fusion, keep):
     model, batch = tiny_model(3), tiny_batch(3)
     small = fewer_modalities(model, keep)
     part = Batch(tuple(batch.values[m] for m in keep), batch.present[keep], batch.labels)
     given = [model.letters[m] for m in keep]
-    ours, theirs = model.infer(batch, given, how), small.infer(part, how=how)
+    ours, theirs = model.infer(batch, given, fusion), small.infer(part, fusion=fusion)
     if isinstance(ours, Mixture):
         ours, theirs = ours.select(), theirs.select()
     torch.testing.assert_close((ours.mean, ours.logvar), (theirs.mean, theirs.logvar))
@@ -218,7 +218,7 @@ def test_infer_takes_letters_names_and_posteriors():
     by_letter, by_name = model.infer(batch, ["A", "C"], "product"), model.infer(batch, ["a", "c"], "product")
     encoded = model.infer(model.encode(batch), ("C", "A"), "product")
     assert torch.equal(by_letter.mean, by_name.mean) and torch.equal(by_letter.mean, encoded.mean)
-    everything = model.infer(batch, how="product")
+    everything = model.infer(batch, fusion="product")
     assert torch.equal(everything.mean, model.infer(batch, "ABC", "product").mean)
     assert not torch.equal(everything.mean, by_letter.mean)
     nothing = model.infer(batch, [], "product")
@@ -238,7 +238,7 @@ def test_unknown_names():
     with pytest.raises(ValueError, match="unknown modality 'X': this model has A, B"):
         model.infer(batch, ["A", "X"])
     with pytest.raises(ValueError, match="unknown fusion 'sum'"):
-        model.infer(batch, how="sum")
+        model.infer(batch, fusion="sum")
 
 
 # -------------------------------------------------------------------------------------------------------- generation

@@ -19,7 +19,7 @@ from workbench.objectives import METHODS, method
 OBJECTIVES = sorted(METHODS)
 SAMPLED = ("mmvae_dreg", "mmvae_iwae")
 CLOSED = [name for name in OBJECTIVES if name not in SAMPLED]  # those whose divergences are closed forms
-CONFIG = Config(beta=2.5, beta_style=1.7, importance_samples=3, total_correlation=0.7)
+CONFIG = Config(beta=2.5, beta_style=1.7, importance_samples=3, mvtcae_alpha=0.7)
 
 
 def normal(mean: torch.Tensor, logvar: torch.Tensor) -> td.Distribution:
@@ -169,7 +169,7 @@ class ByHand:
 
     def mvtcae(self) -> torch.Tensor:
         content_noise, style_noise = self.noise(self.items, self.model.content_dim), self.styles()
-        alpha, total = self.config.total_correlation, torch.zeros((), dtype=torch.float64)
+        alpha, total = self.config.mvtcae_alpha, torch.zeros((), dtype=torch.float64)
         for b, there in enumerate(self.there):
             experts = [self.posteriors[m][b][0] for m in there]
             joint = fuse(experts, [1.0] * len(experts))

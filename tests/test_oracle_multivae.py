@@ -26,7 +26,7 @@ adapters = pytest.importorskip("workbench.studies.speed_multivae")  # what is te
 MoPoE, as_multivae = adapters.MoPoE, adapters.as_multivae
 
 STYLE_WEIGHT = 2.5
-CONFIG = Config(beta=2.5, beta_style=1.7, total_correlation=0.7)
+CONFIG = Config(beta=2.5, beta_style=1.7, mvtcae_alpha=0.7)
 RTOL = 1e-9
 # multivae adds 1e-8 to the variances in MVTCAE's product, and MoPoE's weights of incomplete items are float32 there
 LOOSE = 1e-6
@@ -258,7 +258,7 @@ def other_style_beta(model: MultimodalVAE, config: Config) -> Config:
 
 def other_correlation(model: MultimodalVAE, config: Config) -> Config:
     """Another alpha."""
-    return config.replace(total_correlation=config.total_correlation + 0.005)
+    return config.replace(mvtcae_alpha=config.mvtcae_alpha + 0.005)
 
 
 def fewer_samples(model: MultimodalVAE, config: Config) -> Config:

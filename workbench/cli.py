@@ -24,7 +24,7 @@ Root = Annotated[Path | None, typer.Option(help="Folder of the data (else WORKBE
 @app.command()
 def run(
     notebooks: Annotated[list[str] | None, typer.Argument(help="Numbers or names; none: all, in order.")] = None,
-    preset: Annotated[str, typer.Option(help="quick or paper")] = "quick",
+    preset: Annotated[str, typer.Option(help="quick, reduced or paper")] = "quick",
     out: Annotated[Path | None, typer.Option(help="Folder of the executed notebooks.")] = None,
     settings: Settings = None,
 ) -> None:
@@ -86,7 +86,7 @@ def sweep(
 
 @app.command()
 def train(
-    preset: Annotated[str, typer.Option(help="quick or paper")] = "quick",
+    preset: Annotated[str, typer.Option(help="quick, reduced or paper")] = "quick",
     out: Annotated[Path | None, typer.Option(help="Run folder (else outputs/PRESET/runs/...).")] = None,
     judge: Annotated[bool, typer.Option("--evaluate/--no-evaluate", help="Evaluate at the end.")] = True,
     settings: Settings = None,
@@ -96,14 +96,14 @@ def train(
     Under torchrun, by all its processes: torchrun --nproc-per-node 4 -m workbench train ...
     """
     from workbench.config import Config
-    from workbench.evaluation import complete_run
+    from workbench.evaluation import train_and_evaluate
     from workbench.training.loop import fit
     from workbench.training.processes import joined
 
     config = Config.make(preset, **_parse(settings))
     with joined() as world:
         command = shlex.join([*world.program, *sys.argv[1:]])
-        run = complete_run(config, out, command) if judge else fit(config, out, command=command)
+        run = train_and_evaluate(config, out, command) if judge else fit(config, out, command=command)
         if world.first:
             print(f"{'Complete' if judge else 'Trained, to be evaluated by `workbench evaluate`'}: {run.folder}")
 
@@ -148,7 +148,7 @@ def latents(
     given: Annotated[
         list[str] | None, typer.Option(help="A modality, by letter or name; several times. None: all.")
     ] = None,
-    how: Annotated[str | None, typer.Option(help="How they are fused (else as the method does it).")] = None,
+    fusion: Annotated[str | None, typer.Option(help="How they are fused (else as the method does it).")] = None,
 ) -> None:
     """Write what a run makes of every item to a table: content, styles, labels, and what was there."""
     from workbench.interop.latents import latents as table_of
@@ -156,7 +156,7 @@ def latents(
     from workbench.runs.run import Run
 
     run = Run.load(folder)
-    print(f"Written: {write(table_of(run, run.dataset(split), given, how), out)}")
+    print(f"Written: {write(table_of(run, run.dataset(split), given, fusion), out)}")
 
 
 @app.command()

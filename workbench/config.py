@@ -4,33 +4,44 @@ import dataclasses
 import difflib
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+# Fields by the names that older runs have for them, and what they are called now.
+RENAMED = {
+    "training_items": "train_size",
+    "incomplete": "missing_rate",
+    "incomplete_items": "missing_policy",
+    "total_correlation": "mvtcae_alpha",
+}
 # Fields that say where and how to run, not what is computed: they do not enter the identity of a run.
 WHERE = ("preset", "data_root", "device", "compiled", "checkpoint_every")
 PRECISIONS = ("float32", "bfloat16")
 COMPILED = ("auto", "on", "off")
 DYNAMIC_PRIORS = ("geometric", "arithmetic", "none")
 POSTERIORS = ("gaussian", "laplace")
-INCOMPLETE_ITEMS = ("used", "dropped")
+MISSING_POLICIES = ("used", "dropped")
 IMPORTANCE_SAMPLED = ("mmvae_iwae", "mmvae_dreg")  # objectives that need no closed form of any divergence
 
 POSITIVE = ("batch_size", "repeats", "learning_rate", "checkpoint_every", "content_first_factor", "importance_samples")
 POSITIVE += ("width", "judge_width")
 
-# Appendix C.2.2 of the paper; the quick preset is the smallest training here in which no modality stays at chance.
+# quick is the smallest training here in which no modality stays at chance, reduced what two cores do in an hour (real
+# handwriting, rendered house numbers), paper Appendix C.2.2.
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": dict(data="uci-plain-text", batch_size=32, steps=2000, epochs=0.0, content_first=0.75),
+    "reduced": dict(data="mnist-plain-text", batch_size=256, steps=1000, content_first=0.75, precision="bfloat16"),
     "paper": dict(data="mnist-svhn-text", batch_size=256, steps=0, epochs=50.0, content_first=0.0, precision="auto"),
 }
 # What a preset changes when there are modality-specific subspaces (MS).
-STYLE_PRESETS: dict[str, dict[str, Any]] = {"quick": {}, "paper": dict(epochs=100.0)}
+STYLE_PRESETS: dict[str, dict[str, Any]] = {"paper": dict(epochs=100.0)}
 # What a preset changes for faces and their descriptions: Appendix C.3.2, the prior's weight from the authors' scripts.
 FACES = ("celeba", "faces")
 _C_3_2: dict[str, Any] = dict(latent_dim=64, style_dim=32, beta=2.5, beta_style=2.0, prior_weight=0.3)
 FACES_PRESETS: dict[str, dict[str, Any]] = {
     "quick": _C_3_2 | dict(width=0.125, judge_width=0.125, batch_size=32, steps=200),
+    "reduced": _C_3_2 | dict(width=0.125, judge_width=0.25, batch_size=64, steps=2500),
     "paper": _C_3_2 | dict(epochs=100.0),
 }
 
@@ -42,13 +53,13 @@ class Config:
     Raises ValueError, in one sentence, on a value or combination that cannot be trained.
     """
 
-    preset: str = "quick"  # where the defaults came from: quick | paper
+    preset: str = "quick"  # where the defaults came from: quick | reduced | paper
     data: str = "uci-plain-text"  # sources by name: handwriting-street-text, polydigits-M, celeba or faces
     data_root: str = ""  # folder of downloaded data; empty: WORKBENCH_DATA, else data/
     repeats: int = 20  # random pairings per item of a class
-    training_items: int = 0  # items of the training split that are used, with all their pairings; 0: all
-    incomplete: float = 0.0  # share of the training items that lack modalities, at random; test items lack none
-    incomplete_items: str = "used"  # what becomes of training items that lack modalities: used | dropped
+    train_size: int = 0  # items of the training split that are used, with all their pairings; 0: all
+    missing_rate: float = 0.0  # share of the training items that lack modalities, at random; test items lack none
+    missing_policy: str = "used"  # what becomes of training items that lack modalities: used | dropped
     objective: str = "mmjsd"  # mmjsd | mmvae | mvae | mmvae_iwae | mmvae_dreg | mopoe | mvtcae
     latent_dim: int = 20  # dimensions of content and one style together
     style_dim: int = 0  # dimensions of each modality-specific subspace; 0: a shared space only
@@ -56,7 +67,7 @@ class Config:
     prior_weight: float | None = None  # weight of p(z) in the dynamic prior; None: 1 / (M + 1)
     importance_samples: int = 30  # draws from each posterior in mmvae_iwae and mmvae_dreg: the paper's I
     posterior: str = "gaussian"  # family of posteriors and prior: gaussian | laplace (mmvae_iwae and mmvae_dreg only)
-    total_correlation: float = 0.9  # alpha of mvtcae: 1 relates its posterior to the experts only, 0 to p(z) only
+    mvtcae_alpha: float = 0.9  # alpha of mvtcae: 1 relates its posterior to the experts only, 0 to p(z) only
     width: float = 1.0  # factor of the channels in the networks of faces and descriptions
     judge_width: float = 1.0  # the same for the classifiers that judge them
     text_weight: float | None = None  # weight of the text's log-likelihood; None: the ratio of the modalities' sizes
@@ -81,7 +92,7 @@ class Config:
             _check_type(field, value)
             if isinstance(value, int) and field.type in (float, float | None):
                 object.__setattr__(self, field.name, float(value))  # 5 and 5.0 are one configuration
-        _require(self.preset in PRESETS, f"unknown preset {self.preset!r}: choose one of {sorted(PRESETS)}")
+        _require(self.preset in PRESETS, f"unknown preset {self.preset!r}: choose one of {', '.join(PRESETS)}")
         known = (*PRECISIONS, "auto")
         _require(self.precision in known, f"unknown precision {self.precision!r}: choose one of {known}")
         _require(self.compiled in COMPILED, f"unknown compiled {self.compiled!r}: choose one of {COMPILED}")
@@ -104,9 +115,7 @@ class Config:
             f"posterior {self.posterior!r} is a choice of {' and '.join(IMPORTANCE_SAMPLED)}: {self.objective} needs "
             "divergences of Gaussians in closed form",
         )
-        _require(
-            0 <= self.total_correlation <= 1, f"total_correlation {self.total_correlation} is a share: choose 0 to 1"
-        )
+        _require(0 <= self.mvtcae_alpha <= 1, f"mvtcae_alpha {self.mvtcae_alpha} is a share: choose 0 to 1")
         weight = self.prior_weight
         _require(weight is None or 0 <= weight < 1, f"prior_weight {weight} must lie in [0, 1)")
         text = self.text_weight
@@ -115,14 +124,14 @@ class Config:
         for name in POSITIVE:
             _require(getattr(self, name) > 0, f"{name} {getattr(self, name)} must be positive")
         _require(
-            0 <= self.incomplete < 1,
-            f"incomplete {self.incomplete} is a share that leaves complete items: choose [0, 1)",
+            0 <= self.missing_rate < 1,
+            f"missing_rate {self.missing_rate} is a share that leaves complete items: choose [0, 1)",
         )
         _require(
-            self.incomplete_items in INCOMPLETE_ITEMS,
-            f"unknown incomplete_items {self.incomplete_items!r}: choose one of {INCOMPLETE_ITEMS}",
+            self.missing_policy in MISSING_POLICIES,
+            f"unknown missing_policy {self.missing_policy!r}: choose one of {MISSING_POLICIES}",
         )
-        for name in ("beta", "beta_style", "steps", "epochs", "snapshot_every", "training_items"):
+        for name in ("beta", "beta_style", "steps", "epochs", "snapshot_every", "train_size"):
             _require(getattr(self, name) >= 0, f"{name} {getattr(self, name)} must not be negative")
         _require(self.steps > 0 or self.epochs > 0, "nothing to train: give steps or epochs")
 
@@ -133,12 +142,12 @@ class Config:
         Raises ValueError on an unknown preset or field, with the nearest known name.
         """
         if preset not in PRESETS:
-            raise ValueError(f"unknown preset {preset!r}: choose one of {sorted(PRESETS)}")
+            raise ValueError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
         _check_names(changes)
         changes = {name: value for name, value in changes.items() if value is not None}
         if "epochs" in changes and "steps" not in changes:
             changes["steps"] = 0  # asking for epochs means that they count
-        styled = STYLE_PRESETS[preset] if changes.get("style_dim") else {}
+        styled = STYLE_PRESETS.get(preset, {}) if changes.get("style_dim") else {}
         faces = FACES_PRESETS[preset] if str(changes.get("data")).partition("-")[0] in FACES else {}
         return cls(**{"preset": preset, **PRESETS[preset], **styled, **faces, **changes})
 
@@ -164,14 +173,19 @@ class Config:
         first = self.style_dim > 0 and step < self.content_first * total
         return self.replace(beta_style=self.beta_style * self.content_first_factor) if first else self
 
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Config":
+        """The configuration that `to_json` made, by this version or by one that had other names for some fields."""
+        return cls(**{RENAMED.get(name, name): value for name, value in values.items()})
+
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON values."""
         return dataclasses.asdict(self)
 
     def key(self) -> str:
         """Twelve hexadecimal digits of everything but where to run: configurations that share it compute the same."""
-        what = {name: value for name, value in self.to_json().items() if name not in WHERE}
-        return digest(what)
+        first = {now: name for name, now in RENAMED.items()}  # the names that older runs were digested under
+        return digest({first.get(name, name): x for name, x in self.to_json().items() if name not in WHERE})
 
 
 def digest(values: dict[str, Any]) -> str:
@@ -186,6 +200,8 @@ def field_names() -> list[str]:
 
 def _check_names(changes: dict[str, Any]) -> None:
     for name in changes:
+        if name in RENAMED:
+            raise ValueError(f"the configuration field {name!r} is called {RENAMED[name]!r} now")
         if name not in field_names():
             near = difflib.get_close_matches(name, field_names(), n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"the fields are {', '.join(field_names())}"

@@ -12,8 +12,8 @@ from typing import Any
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
 from workbench.device import pick_device
-from workbench.metrics.evaluator import Trial
-from workbench.runs.run import Run, is_current, make_way, run_folder, sole_writer
+from workbench.metrics.evaluator import Evaluator
+from workbench.runs.run import Run, archive_stale, is_current, run_folder, sole_writer
 from workbench.runs.versions import judges_version, provenance
 from workbench.training.loop import fit
 from workbench.training.processes import joined
@@ -29,7 +29,7 @@ CHANCE_MARGIN = 0.15  # a probe below chance plus this says that a modality has 
 BASE_MARGIN = 0.05  # the same of mean average precision, above the mean base rate of the attributes
 
 
-def complete_run(
+def train_and_evaluate(
     config: Config,
     folder: Path | None = None,
     command: str | None = None,
@@ -51,16 +51,16 @@ def complete_run(
         limit or ITEMS,
     )
     with joined() as world:
-        if world.of_first(lambda: is_current(run, config, parts, limit)):
+        if world.on_main(lambda: is_current(run, config, parts, limit)):
             return run
-        with world.only_first(lambda: sole_writer(run.folder)):
+        with world.main_only(lambda: sole_writer(run.folder)):
             # another process may have made it while this one waited
-            if world.of_first(lambda: is_current(run, config, parts, limit)):
+            if world.on_main(lambda: is_current(run, config, parts, limit)):
                 return run
-            world.of_first(lambda: make_way(run, config))
+            world.on_main(lambda: archive_stale(run, config))
             run = fit(config, run.folder, progress=progress, command=command)
             with world.threads_of_all():
-                world.of_first(lambda: evaluate_into(run, progress, **_also(run, parts, limit)))
+                world.on_main(lambda: evaluate_into(run, progress, **_also(run, parts, limit)))
     return run
 
 
@@ -152,7 +152,7 @@ def evaluate(
     the data does not allow, or a device that is not there.
     """
     parts, place = parts_of(run, parts, data), pick_device(device or run.config.device)
-    with Trial.of(run, weights, limit, seed, progress, parts, data, place) as trial:
+    with Evaluator.of(run, weights, limit, seed, progress, parts, data, place) as trial:
         metrics: dict[str, Any] = {"data": trial.config.data, "test_items": len(trial.labels)}
         if "latent" in parts:
             metrics |= trial.latents()
@@ -167,7 +167,7 @@ def evaluate(
         return metrics | trial.told | {"seconds": trial.seconds}
 
 
-def asleep(metrics: dict[str, Any], classes: int = 10) -> list[str]:
+def collapsed_modalities(metrics: dict[str, Any], classes: int = 10) -> list[str]:
     """Letters of the modalities whose probe is still at chance: their encoders have learnt nothing of the labels.
 
     The full probe tells, else the one on few items; ValueError where neither was evaluated.

@@ -80,14 +80,14 @@ def mixture_of_products(experts: Gaussian, present: Bool[Tensor, "M batch"]) -> 
     return Mixture(product_alone(experts.unsqueeze(1), masks), mixture_weights(there, experts.mean.dtype))
 
 
-def takes(how: str, modalities: int) -> bool:
+def takes(fusion: str, modalities: int) -> bool:
     """Whether a fusion can take so many modalities."""
-    return how != "mixture_of_products" or modalities <= MOST_IN_PRODUCTS
+    return fusion != "mixture_of_products" or modalities <= MOST_IN_PRODUCTS
 
 
-def check_count(how: str, modalities: int) -> None:
+def check_count(fusion: str, modalities: int) -> None:
     """Raise ValueError when a fusion cannot take so many modalities."""
-    if not takes(how, modalities):
+    if not takes(fusion, modalities):
         raise ValueError(
             f"a mixture of the products of all subsets (mopoe) would have 2^{modalities} - 1 = {2**modalities - 1:,} "
             f"components: take at most {MOST_IN_PRODUCTS} modalities, or another objective"
@@ -111,20 +111,20 @@ def dynamic_prior(experts: Gaussian, present: Bool[Tensor, "M batch"], prior_wei
 
 
 def fuse(
-    how: str, experts: Diagonal, present: Bool[Tensor, "M batch"], prior_weight: float | None = None
+    fusion: str, experts: Diagonal, present: Bool[Tensor, "M batch"], prior_weight: float | None = None
 ) -> Diagonal | Mixture:
-    """The posterior of the present modalities; `how` is one of FUSIONS.
+    """The posterior of the present modalities; `fusion` is one of FUSIONS.
 
     Raises ValueError on an unknown name, and on any but a mixture of posteriors that are no Gaussians. `prior_weight`
     matters to the dynamic prior alone.
     """
-    if how not in FUSIONS:
-        raise ValueError(f"unknown fusion {how!r}: choose one of {sorted(FUSIONS)}")
-    if how != "mixture" and not isinstance(experts, Gaussian):
-        raise ValueError(f"the fusion {how!r} needs Gaussian posteriors: choose 'mixture'")
-    if how == "dynamic_prior":
+    if fusion not in FUSIONS:
+        raise ValueError(f"unknown fusion {fusion!r}: choose one of {sorted(FUSIONS)}")
+    if fusion != "mixture" and not isinstance(experts, Gaussian):
+        raise ValueError(f"the fusion {fusion!r} needs Gaussian posteriors: choose 'mixture'")
+    if fusion == "dynamic_prior":
         return dynamic_prior(experts, present, prior_weight)
-    return FUSIONS[how](experts, present)
+    return FUSIONS[fusion](experts, present)
 
 
 FUSIONS = {

@@ -47,28 +47,28 @@ def evaluated_subsets(members: Sequence[Any]) -> list[tuple[Any, ...]]:
     return [tuple(members[m] for m in places) for places in sorted(chosen, key=lambda places: (len(places), places))]
 
 
-def components(how: str, subset: Sequence[Any]) -> Parts:
+def components(fusion: str, subset: Sequence[Any]) -> Parts:
     """What the posterior of a subset is a mixture of, with equal weights: one component where it is no mixture.
 
     The dynamic prior of a single modality is its own posterior: the prior in it serves to relate several.
     """
-    if how == "mixture":
+    if fusion == "mixture":
         return tuple((ALONE, (m,)) for m in subset)
-    if how == "mixture_of_products":
+    if fusion == "mixture_of_products":
         return tuple((ALONE, members) for members in subsets(subset))
-    return ((ALONE if how == "dynamic_prior" and len(subset) == 1 else how, tuple(subset)),)
+    return ((ALONE if fusion == "dynamic_prior" and len(subset) == 1 else fusion, tuple(subset)),)
 
 
 def component_posterior(
     model: MultimodalVAE, q: Posteriors, part: Component, prior_weight: float | None = None
 ) -> Diagonal:
     """The distribution of a component, for each item."""
-    how, members = part
-    if how == ALONE and len(members) == 1:
+    fusion, members = part
+    if fusion == ALONE and len(members) == 1:
         m = model.letters.index(members[0])  # whatever its family; who lacks it has the prior
         there = q.present[m].unsqueeze(-1)
         return model.family(q.content.mean[m].where(there, 0.0), q.content.logvar[m].where(there, 0.0))
-    return model.infer(q, members, how, prior_weight)
+    return model.infer(q, members, fusion, prior_weight)
 
 
 def component_choice(model: MultimodalVAE, q: Posteriors, parts: Sequence[Component]) -> Int[Tensor, "n"]:
@@ -82,13 +82,13 @@ def component_choice(model: MultimodalVAE, q: Posteriors, parts: Sequence[Compon
 
 
 def subset_posterior(
-    model: MultimodalVAE, q: Posteriors, subset: Sequence[str], how: str, prior_weight: float | None = None
+    model: MultimodalVAE, q: Posteriors, subset: Sequence[str], fusion: str, prior_weight: float | None = None
 ) -> Diagonal:
     """The distribution that an item's content is drawn from given a subset.
 
     A mixture means one of its components, the batch split evenly.
     """
-    return parts_posterior(model, q, components(how, subset), prior_weight)
+    return parts_posterior(model, q, components(fusion, subset), prior_weight)
 
 
 def parts_posterior(
@@ -120,7 +120,7 @@ def encode_batches(model: MultimodalVAE, batches: Iterable[Batch]) -> Encoded:
 
 
 def subset_posteriors(
-    model: MultimodalVAE, encoded: Encoded, how: str, prior_weight: float | None = None
+    model: MultimodalVAE, encoded: Encoded, fusion: str, prior_weight: float | None = None
 ) -> dict[str, Diagonal]:
     """Content posteriors `[n, content]` of every evaluated subset, by name such as "M,S".
 
@@ -128,14 +128,14 @@ def subset_posteriors(
     """
     found = {}
     for subset in evaluated_subsets(model.letters):
-        parts = [subset_posterior(model, q, subset, how, prior_weight) for q, _ in encoded]
+        parts = [subset_posterior(model, q, subset, fusion, prior_weight) for q, _ in encoded]
         found[",".join(subset)] = model.family(torch.cat([p.mean for p in parts]), torch.cat([p.logvar for p in parts]))
     return found
 
 
-def codes(model: MultimodalVAE, encoded: Encoded, how: str, prior_weight: float | None = None) -> dict[str, Tensor]:
+def codes(model: MultimodalVAE, encoded: Encoded, fusion: str, prior_weight: float | None = None) -> dict[str, Tensor]:
     """Means of the posteriors that `subset_posteriors` gives."""
-    return {name: q.mean for name, q in subset_posteriors(model, encoded, how, prior_weight).items()}
+    return {name: q.mean for name, q in subset_posteriors(model, encoded, fusion, prior_weight).items()}
 
 
 def style_codes(model: MultimodalVAE, encoded: Encoded) -> dict[str, Tensor]:

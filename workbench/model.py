@@ -107,18 +107,18 @@ class MultimodalVAE(nn.Module):
         self,
         batch: Batch | Posteriors | Mapping[str, Any],
         given: Sequence[str] | None = None,
-        how: str = "mixture",
+        fusion: str = "mixture",
         prior_weight: float | None = None,
     ) -> Diagonal | Mixture:
         """The content posterior given a subset of the modalities, for any pattern of missing ones.
 
-        `batch` may be raw arrays by name (`batch_of`). `given` holds letters or names (None: all); `how` is one of
+        `batch` may be raw arrays by name (`batch_of`). `given` holds letters or names (None: all); `fusion` is one of
         `fusion.FUSIONS`. Modalities that an item lacks are left out of its posterior. Raises ValueError on an unknown
         modality or fusion.
         """
         posteriors = batch if isinstance(batch, Posteriors) else self.encode(batch)
         present = posteriors.present & self.mask(given, posteriors.present)
-        return fuse(how, posteriors.content, present, prior_weight)
+        return fuse(fusion, posteriors.content, present, prior_weight)
 
     def mask(self, given: Sequence[str] | None, present: Bool[Tensor, "M batch"]) -> Bool[Tensor, "M 1"]:
         """Which modalities `given` names, as a column that broadcasts over a batch."""

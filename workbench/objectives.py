@@ -115,12 +115,12 @@ def mopoe(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.G
 
 
 def mvtcae(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.Generator | None = None) -> Loss:
-    """Total correlation of M modalities (MVTCAE, Hwang et al. 2021, equation 13), alpha = `total_correlation`.
+    """Total correlation of M modalities (MVTCAE, Hwang et al. 2021, equation 13), alpha = `mvtcae_alpha`.
 
     With q the product of the experts: (M - alpha) / M of the reconstruction, and of the divergence
     (alpha / M) sum_m KL(q || q_m) + (1 - alpha) KL(q || p). M counts the modalities that an item has.
     """
-    q, alpha = model.encode(batch), config.total_correlation
+    q, alpha = model.encode(batch), config.mvtcae_alpha
     joint = product_alone(q.content, q.present)
     count = q.present.sum(0).clamp(min=1)
     to_experts = masked(kl(joint, q.content), q.present).sum(0) / count

@@ -277,8 +277,8 @@ def test_the_first_items_come_with_their_pairings():
 
 def test_what_a_configuration_leaves():
     data = hospital(100)
-    config = Config(training_items=40, incomplete=0.75, seed=3)
-    used, dropped = (as_configured(data, config.replace(incomplete_items=what)) for what in ("used", "dropped"))
+    config = Config(train_size=40, missing_rate=0.75, seed=3)
+    used, dropped = (as_configured(data, config.replace(missing_policy=what)) for what in ("used", "dropped"))
     assert (len(used), len(dropped)) == (40, 10)
     assert torch.equal(used.present, at_random(first_items(data, 40), 0.75, 3).present)
     assert dropped.pairs.tolist() == used.pairs[used.present.all(1)].tolist()

@@ -9,7 +9,7 @@ from helpers import images
 
 from workbench.explorers import generation, pictures
 from workbench.explorers.conditional import StyleSliders, draw_conditional, explore_conditional
-from workbench.explorers.generation import Wish, generate, posterior, style_effects
+from workbench.explorers.generation import GenerationSettings, generate, posterior, style_effects
 from workbench.explorers.models import exhibits
 
 
@@ -31,7 +31,9 @@ def explorer(models):
 def test_text_alone_generates_the_digit_that_it_names(mmjsd):
     judged = {letter: [] for letter in mmjsd.letters}
     for digit in range(10):
-        made = generate(mmjsd, {"T": generation.test_item(mmjsd, digit)["T"]}, Wish("mixture", draws=10, seed=digit))
+        made = generate(
+            mmjsd, {"T": generation.test_item(mmjsd, digit)["T"]}, GenerationSettings("mixture", draws=10, seed=digit)
+        )
         for letter in judged:
             judged[letter] += (made.opinions[letter].argmax(-1) == digit).tolist()
     assert all(statistics.fmean(hits) >= 0.9 for hits in judged.values()), {
@@ -56,9 +58,12 @@ def test_nothing_given_is_the_prior(mmjsd):
 
 def test_temperature_scales_the_spread_of_the_contents(mmjsd):
     item = {"T": generation.test_item(mmjsd, 8)["T"]}
-    cold = generate(mmjsd, item, Wish(temperature=0.0, draws=4)).values["M"]
+    cold = generate(mmjsd, item, GenerationSettings(temperature=0.0, draws=4)).values["M"]
     assert torch.equal(cold, cold[:1].expand_as(cold))
-    spreads = [generate(mmjsd, item, Wish(temperature=t, draws=40)).values["M"].std(0).mean() for t in (0.5, 1.0, 1.5)]
+    spreads = [
+        generate(mmjsd, item, GenerationSettings(temperature=t, draws=40)).values["M"].std(0).mean()
+        for t in (0.5, 1.0, 1.5)
+    ]
     assert spreads[0] < spreads[1] < spreads[2]
 
 
@@ -70,7 +75,7 @@ def test_the_first_style_slider_changes_most(mmjsd):
 
 
 def test_the_page_shows_the_pixels_that_were_generated_and_says_them_in_words(mmjsd):
-    item, wish = generation.test_item(mmjsd, 6), Wish("dynamic_prior", draws=2)
+    item, wish = generation.test_item(mmjsd, 6), GenerationSettings("dynamic_prior", draws=2)
     made, html = generate(mmjsd, item, wish), draw_conditional(mmjsd, item, wish)
     found = images(html)  # in each row what is given, then two draws; the text has no pictures
     assert len(found) == 6
@@ -94,7 +99,7 @@ def test_every_control_redraws(explorer):
         lambda: setattr(handwriting.number, "value", 7),
         lambda: setattr(text.text, "value", "nine"),
         lambda: setattr(street.given, "value", False),
-        lambda: setattr(explorer.how, "value", "mixture"),
+        lambda: setattr(explorer.fusion, "value", "mixture"),
         lambda: setattr(explorer.temperature, "value", 0.3),
         lambda: setattr(explorer.styles[0].sliders[0], "value", 2.0),
         lambda: setattr(explorer.styles[2].sliders[0], "value", -2.0),
@@ -105,7 +110,7 @@ def test_every_control_redraws(explorer):
     ):
         change()
         assert touched(), change
-    assert explorer.exhibit.name == "MMVAE (MS)" and explorer.how.value == "mixture"
+    assert explorer.exhibit.name == "MMVAE (MS)" and explorer.fusion.value == "mixture"
 
 
 def test_a_modality_switched_off_is_not_given(explorer):
@@ -165,9 +170,9 @@ def test_a_posterior_that_a_model_cannot_have_is_told(models):
     assert laplace.model.family is Laplace
     explorer = explore_conditional([laplace])
     assert not explorer.output.value.count('alert"')
-    explorer.how.value = "product"
+    explorer.fusion.value = "product"
     assert "needs Gaussian posteriors" in explorer.output.value
-    explorer.how.value = "mixture"
+    explorer.fusion.value = "mixture"
     assert len(images(explorer.output.value)) == 14
 
 

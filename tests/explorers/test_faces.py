@@ -13,7 +13,7 @@ from workbench.data.celeba.attributes import PHRASES, describe, encode, parse
 from workbench.explorers import generation, grids, latent_drawing, objectives
 from workbench.explorers.conditional import explore_conditional
 from workbench.explorers.faces import draw_portraits, judgement
-from workbench.explorers.generation import Wish, generate
+from workbench.explorers.generation import GenerationSettings, generate
 from workbench.explorers.grids import Plan
 from workbench.explorers.inputs_faces import DescriptionInput, FaceInput
 from workbench.explorers.latent import explore_latent
@@ -125,7 +125,7 @@ def test_an_attribute_that_no_face_has_is_refused_in_words(exhibit):
 
 def test_a_description_gives_ten_faces_in_random_styles(explorer, exhibit):
     html = explorer.output.value
-    assert explorer.wish == Wish("dynamic_prior", draws=10, style_seed=0) and not explorer.styles
+    assert explorer.wish == GenerationSettings("dynamic_prior", draws=10, style_seed=0) and not explorer.styles
     item = {"T": encode(explorer.inputs[1].text.value).long()}
     made = generate(exhibit, item, explorer.wish)
     expected = (made.values["I"].clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
@@ -135,7 +135,7 @@ def test_a_description_gives_ten_faces_in_random_styles(explorer, exhibit):
 
 
 def test_each_draw_has_a_style_of_its_own(exhibit):
-    wish = Wish("mixture", temperature=0.0, draws=3, style_seed=5)
+    wish = GenerationSettings("mixture", temperature=0.0, draws=3, style_seed=5)
     made = generate(exhibit, {"T": encode("smiling").long()}, wish)
     styles = generation.from_prior(exhibit, 2, 3, 32, seed=5)
     q, _ = generation.posterior(exhibit, {"T": encode("smiling").long()}, "mixture", 3)
@@ -155,7 +155,7 @@ def test_generated_descriptions_are_words_without_filling_or_bars(explorer, exhi
 
 
 def test_what_the_judge_finds_again_is_counted_over_the_draws(exhibit):
-    item, wish = {"T": encode("smiling, young").long()}, Wish(draws=4, style_seed=1)
+    item, wish = {"T": encode("smiling, young").long()}, GenerationSettings(draws=4, style_seed=1)
     made, asked = generate(exhibit, item, wish), parse("smiling, young")
     html = draw_portraits(exhibit, item, wish, [], asked, "of the description")
     found = made.opinions["I"][:, asked].ge(0.5).sum(0).tolist()
@@ -186,7 +186,7 @@ def test_every_control_of_the_conditional_explorer_redraws(explorer):
             lambda: setattr(face.number, "value", 1),
             explorer.restyle.click,
             explorer.resample.click,
-            lambda: setattr(explorer.how, "value", "mixture"),
+            lambda: setattr(explorer.fusion, "value", "mixture"),
             lambda: setattr(explorer.mode, "value", "set"),
             lambda: setattr(explorer.styles[0].sliders[0], "value", 2.0),
             explorer.restyle.click,
@@ -278,8 +278,8 @@ def test_the_map_is_coloured_by_an_attribute(exhibit):
 
 def test_the_latent_explorer_offers_what_its_model_can_be_coloured_by(models):
     box = explore_latent(models, items=30)
-    which, how, *_, picture, strip, _ = box.children
-    colour = how.children[0]
+    which, fusion, *_, picture, strip, _ = box.children
+    colour = fusion.children[0]
     assert colour.options == (*PHRASES, "modality") and colour.value == "male"
     before = picture.children[0].points["colour"]
     colour.value = "young"

@@ -10,22 +10,22 @@ from workbench.config import Config
 from workbench.data.dataset import Batch
 from workbench.explorers import generation, grids
 from workbench.explorers.grids import Plan
-from workbench.explorers.models import Exhibit, exhibits
+from workbench.explorers.models import ExploredModel, exhibits
 from workbench.inference import subset_posterior
 from workbench.runs.run import build_model
 from workbench.runs.shipped import embedded, shipped_judges
 
 
 @pytest.fixture(scope="module")
-def models() -> list[Exhibit]:
+def models() -> list[ExploredModel]:
     return exhibits()
 
 
 @pytest.fixture(scope="module")
-def without_styles() -> Exhibit:
+def without_styles() -> ExploredModel:
     """An untrained model with a shared space only."""
     config, data = Config.make("quick", style_dim=0), embedded("uci-plain-text")
-    return Exhibit(
+    return ExploredModel(
         "plain mmJSD", config, build_model(config, data).eval(), tuple(shipped_judges("mnist-plain-text", data)), data
     )
 
@@ -60,12 +60,16 @@ def test_contents_are_drawn_from_the_posteriors_of_their_items(models):
     """Temperature 0: the mean of the package's own posterior, of a mixture that of one of its components."""
     items = [{letter: generation.test_item(models[0], k)[letter] for letter in "MS"} for k in (2, 6)]
     batch = [torch.stack([item[letter] for item in items]) for letter in "MS"]
-    for exhibit, how in zip(models, ("dynamic_prior", "mixture", "product"), strict=True):
+    for exhibit, fusion in zip(models, ("dynamic_prior", "mixture", "product"), strict=True):
         values = (*batch, torch.zeros(2, 8, dtype=torch.long))
         present = torch.tensor([[True, True], [True, True], [False, False]])
         with torch.no_grad():
             q = exhibit.model.encode(Batch(values, present, torch.tensor([2, 6])))
-            fused = q.content.mean[:2] if how == "mixture" else subset_posterior(exhibit.model, q, "MS", how).mean[None]
+            fused = (
+                q.content.mean[:2]
+                if fusion == "mixture"
+                else subset_posterior(exhibit.model, q, "MS", fusion).mean[None]
+            )
         seen = set()
         for seed in range(12):
             found = grids.inferred_contents(exhibit, items, temperature=0.0, seed=seed)

@@ -28,7 +28,7 @@ from workbench.explorers.latent_map import (
     with_joint,
 )
 from workbench.explorers.map import Map
-from workbench.explorers.models import Exhibit
+from workbench.explorers.models import ExploredModel
 from workbench.metrics.judges import Classifier
 from workbench.networks.classifiers import CLASSIFIERS
 from workbench.runs.run import build_model
@@ -37,7 +37,7 @@ ITEMS = 30
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def make_exhibit(name: str, **changes) -> Exhibit:
+def make_exhibit(name: str, **changes) -> ExploredModel:
     """Untrained networks and judges on a few real digits, with encoders that react to what they see."""
     config = Config.make("quick", **{"data": "uci-plain-text", "style_dim": 4, **changes})
     data, judges = load_dataset(config.data, "test"), []
@@ -49,11 +49,11 @@ def make_exhibit(name: str, **changes) -> Exhibit:
     with torch.no_grad():
         for heads in model.heads:
             heads.layers[0].weight *= 20
-    return Exhibit(name, config, model, tuple(judges), data)
+    return ExploredModel(name, config, model, tuple(judges), data)
 
 
 @pytest.fixture
-def exhibit(tiny_root) -> Exhibit:
+def exhibit(tiny_root) -> ExploredModel:
     return make_exhibit("one", objective="mmjsd")
 
 
@@ -123,9 +123,9 @@ def test_the_ellipse_of_a_mixture_is_the_covariance_of_its_draws():
 # --- the map ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["mixture", "dynamic_prior", "product"])
-def test_points_are_means_of_each_items_posteriors(exhibit, how):
-    chart = latent_map(exhibit, how, ITEMS)
+@pytest.mark.parametrize("fusion", ["mixture", "dynamic_prior", "product"])
+def test_points_are_means_of_each_items_posteriors(exhibit, fusion):
+    chart = latent_map(exhibit, fusion, ITEMS)
     assert chart.contents.shape == (4, ITEMS, exhibit.model.content_dim) and chart.points == 4 * ITEMS
     for item in (0, 7):
         values = {letter: x[item] for letter, x in zip("MST", chart.batch.values, strict=True)}
@@ -133,7 +133,7 @@ def test_points_are_means_of_each_items_posteriors(exhibit, how):
         means = torch.stack([q.mean[0] for q in alone])
         precisions = torch.stack([*(torch.exp(-q.logvar[0]) for q in alone), torch.ones_like(means[0])])
         joint = (precisions[:3] * means).sum(0) / precisions.sum(0)  # equal weights, with p(c)
-        expected = torch.stack([*means, means.mean(0) if how == "mixture" else joint])
+        expected = torch.stack([*means, means.mean(0) if fusion == "mixture" else joint])
         torch.testing.assert_close(chart.contents[:, item], expected, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(chart.plane.centre.float(), chart.contents[:3].mean((0, 1)), atol=1e-5, rtol=1e-5)
 
@@ -320,10 +320,10 @@ def test_the_figure_of_other_places_has_no_axes_and_no_ellipses(exhibit):
 class Opened:
     """The parts of an explorer by name."""
 
-    def __init__(self, exhibits: list[Exhibit], items: int = ITEMS) -> None:
-        which, how, self.note, picture, self.strip, _ = explore_latent(exhibits, items).children
+    def __init__(self, exhibits: list[ExploredModel], items: int = ITEMS) -> None:
+        which, fusion, self.note, picture, self.strip, _ = explore_latent(exhibits, items).children
         self.model, self.joint, self.projection = which.children
-        self.colour, _, self.groups, self.ellipses = how.children
+        self.colour, _, self.groups, self.ellipses = fusion.children
         self.map, self.side = picture.children
 
 

@@ -8,25 +8,27 @@ import torch
 from helpers import controls_of
 
 from workbench.explorers import generation, objectives
-from workbench.explorers.generation import Wish
-from workbench.explorers.models import Exhibit, exhibits
+from workbench.explorers.generation import GenerationSettings
+from workbench.explorers.models import ExploredModel, exhibits
 from workbench.explorers.subjects import Digits
 from workbench.inference import subset_posterior
 
 
 @pytest.fixture(scope="module")
-def models() -> list[Exhibit]:
+def models() -> list[ExploredModel]:
     return exhibits()
 
 
-def item_of(exhibit: Exhibit, digit: int, letters: str, number: int = 0) -> dict:
+def item_of(exhibit: ExploredModel, digit: int, letters: str, number: int = 0) -> dict:
     return {letter: x for letter, x in generation.test_item(exhibit, digit, number).items() if letter in letters}
 
 
 def test_given_text_handwriting_is_of_the_class_that_was_written(models):
     judged = torch.cat(
         [
-            objectives.compare(models[:1], item_of(models[0], digit, "T"), Wish(draws=8))[0].opinions["M"].argmax(-1)
+            objectives.compare(models[:1], item_of(models[0], digit, "T"), GenerationSettings(draws=8))[0]
+            .opinions["M"]
+            .argmax(-1)
             == digit
             for digit in range(10)
         ]
@@ -41,11 +43,11 @@ def test_each_model_is_fused_by_its_own_method_unless_told_otherwise(models):
     rows = torch.tensor([int((models[0].data.labels == 4).nonzero()[0])] * 3)
     batch = models[0].data.batch(rows, torch.Generator().manual_seed(0))
     item = {"M": batch.values[0][0], "S": batch.values[1][0]}
-    for own, hows in ((True, ["dynamic_prior", "mixture", "product"]), (False, ["product"] * 3)):
-        found = objectives.compare(models, item, Wish("product", 0.0, draws=3), own)
-        for model, how, generated in zip(models, hows, found, strict=True):
+    for own, fusions in ((True, ["dynamic_prior", "mixture", "product"]), (False, ["product"] * 3)):
+        found = objectives.compare(models, item, GenerationSettings("product", 0.0, draws=3), own)
+        for model, fusion, generated in zip(models, fusions, found, strict=True):
             with torch.no_grad():
-                mean = subset_posterior(model.model, model.model.encode(batch), ["M", "S"], how).mean
+                mean = subset_posterior(model.model, model.model.encode(batch), ["M", "S"], fusion).mean
             expected = model.model.generate(mean, torch.zeros(3, 3, model.model.style_dim))
             for letter, x in zip(model.letters, expected, strict=True):
                 torch.testing.assert_close(generated.values[letter], x, atol=1e-5, rtol=1e-4)
@@ -88,7 +90,7 @@ def test_the_figure_shows_every_subset_for_every_model(models):
     images = figure.axes[0].images
     assert len(images) == 3 * 8
     torch.testing.assert_close(torch.tensor(images[8].get_array()), item["S"].permute(1, 2, 0))
-    text_alone = objectives.compare(models, {"T": item["T"]}, Wish(temperature=0.0, draws=1))
+    text_alone = objectives.compare(models, {"T": item["T"]}, GenerationSettings(temperature=0.0, draws=1))
     for place, generated in enumerate(text_alone):
         drawn = torch.tensor(images[8 * place + 7].get_array())
         torch.testing.assert_close(drawn, generated.values["S"][0].permute(1, 2, 0), atol=1e-5, rtol=1e-4)
@@ -119,7 +121,14 @@ def test_every_control_redraws_what_it_says(models):
     found = controls_of(objectives.explore_objectives(models))
     picture, seen = found["picture"], []
 
-    def expect(letters: str, digit: int, number: int = 0, wish: Wish = objectives.WISH, own: bool = True, shown=models):
+    def expect(
+        letters: str,
+        digit: int,
+        number: int = 0,
+        wish: GenerationSettings = objectives.WISH,
+        own: bool = True,
+        shown=models,
+    ):
         item = item_of(models[0], digit, letters, number)
         assert picture.value == objectives.draw_objectives(shown, item, digit, wish, own)
         assert picture.value not in seen
@@ -133,13 +142,13 @@ def test_every_control_redraws_what_it_says(models):
     found["next example"].click()
     expect("MT", 8, 1)
     found["temperature"].value = 0.5
-    expect("MT", 8, 1, Wish(temperature=0.5, draws=4))
+    expect("MT", 8, 1, GenerationSettings(temperature=0.5, draws=4))
     found["resample contents"].click()
-    expect("MT", 8, 1, Wish(temperature=0.5, draws=4, seed=1))
+    expect("MT", 8, 1, GenerationSettings(temperature=0.5, draws=4, seed=1))
     found["posterior"].value = "product"
-    expect("MT", 8, 1, Wish("product", 0.5, draws=4, seed=1), False)
+    expect("MT", 8, 1, GenerationSettings("product", 0.5, draws=4, seed=1), False)
     found["models"].value = (0, 2)
-    expect("MT", 8, 1, Wish("product", 0.5, draws=4, seed=1), False, [models[0], models[2]])
+    expect("MT", 8, 1, GenerationSettings("product", 0.5, draws=4, seed=1), False, [models[0], models[2]])
     found["models"].value = ()
     assert "no model to explore" in picture.value
     found["models"].value = (0, 2)

@@ -113,18 +113,18 @@ def test_decoders_say_the_same(which, name, size, taken):
         assert 50 < expected.mean() < 200, "in the units of the table, which are far from zero"
 
 
-@pytest.mark.parametrize("how", FUSIONS)
+@pytest.mark.parametrize("fusion", FUSIONS)
 @pytest.mark.parametrize("given", [None, ["ct", "report"], ["labs"]])
 @torch.no_grad()
-def test_posteriors_are_fused_in_numpy(how, given, taken):
+def test_posteriors_are_fused_in_numpy(fusion, given, taken):
     model, raw, found = taken[0]["kinds"]
     told = json.loads((taken[1] / "kinds" / "model.json").read_text())
     mean, logvar = (np.stack([found[f"{name} {what} 5"] for name in model.names]) for what in ("mean", "logvar"))
     q = model.encode(raw)
     present = (q.present & model.mask(given, q.present)).numpy()
     some = present.any(0)
-    posterior = model.infer(q, given, how, told["fusion"]["prior_weight"])
-    parts = fused(how, *(x[:, some].astype(np.float64) for x in (mean, logvar)), present[:, some], 0.3)
+    posterior = model.infer(q, given, fusion, told["fusion"]["prior_weight"])
+    parts = fused(fusion, *(x[:, some].astype(np.float64) for x in (mean, logvar)), present[:, some], 0.3)
     if isinstance(posterior, Mixture):
         weights, q = posterior.weights.numpy()[:, some], posterior.components
         assert np.allclose([weight for weight, *_ in parts], weights, atol=1e-6)

@@ -41,7 +41,7 @@ def test_each_item_has_its_row(trained):
     assert len(table) == len(data.test) and table["label"].tolist() == LEVELS[data.test.labels].tolist()
     for n, row in table.iterrows():
         alone = type(batch)(tuple(x[n : n + 1] for x in batch.values), batch.present[:, n : n + 1], batch.labels[:1])
-        q, posteriors = model.infer(alone, how="dynamic_prior"), model.encode(alone)
+        q, posteriors = model.infer(alone, fusion="dynamic_prior"), model.encode(alone)
         assert np.allclose(row.filter(like="content_mean").astype(float), q.mean[0], atol=1e-6)
         assert np.allclose(row.filter(like="content_logvar").astype(float), q.logvar[0], atol=1e-6)
         for m, name in enumerate(model.names):
@@ -55,9 +55,9 @@ def test_each_item_has_its_row(trained):
 def test_frames_keep_their_index(trained):
     run, _ = trained
     labs = arrays(seed=3)["labs"].iloc[5:9].set_index(pandas.Index(["p7", "p1", "p3", "p9"], name="patient"))
-    table = latents(run.model, {"labs": labs, "report": ["case 1", None, "case 2", "case 3"]}, how="product")
+    table = latents(run.model, {"labs": labs, "report": ["case 1", None, "case 2", "case 3"]}, fusion="product")
     assert table.index.tolist() == ["p7", "p1", "p3", "p9"] and "label" not in table
-    expected = run.model.infer({"labs": labs.iloc[[1]]}, how="product").mean[0]
+    expected = run.model.infer({"labs": labs.iloc[[1]]}, fusion="product").mean[0]
     assert np.allclose(table.loc["p1"].filter(like="content_mean").astype(float), expected, atol=1e-6)
     with pytest.raises(ValueError, match="indexed differently"):
         latents(run.model, {"labs": labs, "signs": pandas.DataFrame(np.zeros((4, 2)))})
@@ -73,8 +73,8 @@ def test_given_some(trained):
     assert np.allclose(table.drop(4).filter(like="content_mean"), q.mean, atol=1e-6)
     assert table.loc[4].filter(like="content").isna().all() and table.loc[4, "present_report"]
     assert not [name for name in table if name.startswith("report_style")]
-    told = latents(run, {"labs": labs.drop(4)}, ["L"], how="dynamic_prior")
-    expected = run.model.infer({"labs": labs.drop(4)}, how="dynamic_prior").mean
+    told = latents(run, {"labs": labs.drop(4)}, ["L"], fusion="dynamic_prior")
+    expected = run.model.infer({"labs": labs.drop(4)}, fusion="dynamic_prior").mean
     assert np.allclose(told.filter(like="content_mean"), expected, atol=1e-6)
     with pytest.raises(ValueError, match="unknown modality 'mri'"):
         latents(run, {"labs": labs}, ["mri"])
@@ -98,7 +98,7 @@ def test_moments_of_a_mixture():
 def test_a_mixture_is_the_default_of_its_methods(tmp_path):
     run, data = fitted(tmp_path / "run", "mmvae")
     table = latents(run, data.test)
-    posterior = run.model.infer(data.test.batch(torch.arange(len(data.test)), torch.Generator()), how="mixture")
+    posterior = run.model.infer(data.test.batch(torch.arange(len(data.test)), torch.Generator()), fusion="mixture")
     assert np.allclose(table.filter(like="content_mean"), posterior.mean().detach(), atol=1e-6)
     pandas.testing.assert_frame_equal(latents(run.model, data.test), table)
 

@@ -77,7 +77,7 @@ def test_three_lines_of_any_script(tmp_path):
         elsewhere,
     )
     assert not done.returncode, done.stderr
-    expected = run.model.infer({"labs": frame}, how="dynamic_prior").mean
+    expected = run.model.infer({"labs": frame}, fusion="dynamic_prior").mean
     assert torch.allclose(torch.tensor(eval(done.stdout)), expected, atol=1e-6)
     assert [path.name for path in elsewhere.iterdir()] == ["new.csv"], "nothing is left where it was read"
 

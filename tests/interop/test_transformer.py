@@ -59,7 +59,7 @@ def test_codes_are_those_of_the_model(objective, tmp_path):
     assert made.history_["total"] == run.history()["total"]
     X[:5, :4], X[5:9, 4:], X[3, 5] = np.nan, np.nan, np.nan
     arrays = {name: X[:, columns] for name, columns in GROUPS.items()}
-    posterior = run.model.infer(arrays, how=METHODS[objective].inference[0])
+    posterior = run.model.infer(arrays, fusion=METHODS[objective].inference[0])
     expected = posterior.mean() if callable(posterior.mean) else posterior.mean
     assert np.allclose(made.transform(X), expected.detach(), atol=1e-4) and expected.shape == (120, 2)
 

@@ -66,15 +66,15 @@ def test_codes_of_the_prior_have_no_marginal_kl_and_two_clusters_have():
     assert marginal_kl(same) == pytest.approx(0, abs=1e-12) and rate(same, seeded()) == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("how", ["product", "mixture", "dynamic_prior", "mixture_of_products"])
-def test_posteriors_of_subsets_span_all_items(how):
+@pytest.mark.parametrize("fusion", ["product", "mixture", "dynamic_prior", "mixture_of_products"])
+def test_posteriors_of_subsets_span_all_items(fusion):
     model, batches = tiny_model(), [tiny_batch(items=9), tiny_batch(items=6, seed=1)]
-    found = subset_posteriors(model, encode_batches(model, batches), how)
+    found = subset_posteriors(model, encode_batches(model, batches), fusion)
     assert [*found] == ["A", "B", "C", "A,B", "A,C", "B,C", "A,B,C"]
     assert {q.mean.shape for q in found.values()} == {q.logvar.shape for q in found.values()} == {(15, 2)}
     second, _ = encode_batches(model, batches[1:])[0]
     for name, q in found.items():
-        expected = subset_posterior(model, second, name.split(","), how)
+        expected = subset_posterior(model, second, name.split(","), fusion)
         assert torch.equal(q.mean[9:], expected.mean) and torch.equal(q.logvar[9:], expected.logvar)
-    means = codes(model, encode_batches(model, batches), how)
+    means = codes(model, encode_batches(model, batches), fusion)
     assert all(torch.equal(q.mean, means[name]) for name, q in found.items())

@@ -143,15 +143,15 @@ def linear_model(style: int) -> tuple[MultimodalVAE, LinearGaussian]:
     return model, LinearGaussian(tuple(column), tuple(biases), tuple(logvars))
 
 
-@pytest.mark.parametrize("how", ["mixture", "product", "dynamic_prior", "mixture_of_products", "product_alone"])
+@pytest.mark.parametrize("fusion", ["mixture", "product", "dynamic_prior", "mixture_of_products", "product_alone"])
 @pytest.mark.parametrize("style", [0, 1])
-def test_every_estimate_is_exact_in_a_linear_gaussian_model(how, style):
+def test_every_estimate_is_exact_in_a_linear_gaussian_model(fusion, style):
     """Within three standard errors of the closed form on average, and within five everywhere."""
     model, exact = linear_model(style)
     items = 12
     _, values = exact.sample(items, seeded(3))
     batch = Batch(values, torch.ones(3, items, dtype=torch.bool), torch.zeros(items, dtype=torch.long))
-    found = log_likelihoods(model, batch, [how], 3000, seeded(4))[how]
+    found = log_likelihoods(model, batch, [fusion], 3000, seeded(4))[fusion]
 
     def evidence(members):
         return exact.log_evidence(values, torch.tensor([[m in members] for m in range(3)]).expand(3, items))
@@ -227,10 +227,10 @@ def test_a_model_that_knows_its_posterior_needs_one_draw():
 
 def test_draws_are_as_many_as_asked_for():
     model, batch = tiny_model(3, 2), tiny_batch(3, items=4)
-    for how, counts in (("mixture", [1, 1, 1, 2, 2, 2, 3]), ("mixture_of_products", [1, 1, 1, 3, 3, 3, 7])):
-        assert [len(components(how, subset)) for subset in subsets("ABC")] == counts
+    for fusion, counts in (("mixture", [1, 1, 1, 2, 2, 2, 3]), ("mixture_of_products", [1, 1, 1, 3, 3, 3, 7])):
+        assert [len(components(fusion, subset)) for subset in subsets("ABC")] == counts
         for samples in (1, 12):
-            for estimate in log_likelihoods(model, batch, [how], samples, seeded())[how].joint.values():
+            for estimate in log_likelihoods(model, batch, [fusion], samples, seeded())[fusion].joint.values():
                 assert (estimate.effective_samples <= samples + 7).all()
     assert components("product", "AB") == (("product", ("A", "B")),)
     assert components("dynamic_prior", "C") == components("mixture", "C") == (("product_alone", ("C",)),)

@@ -37,7 +37,7 @@ def recipes(monkeypatch, tiny_root):
 
 def trained(tmp_path, **changes) -> evaluation.Run:
     config = Config.make("quick", steps=3, batch_size=16, device="cpu", repeats=1, **changes)
-    return evaluation.complete_run(config, tmp_path / "run", progress=False)
+    return evaluation.train_and_evaluate(config, tmp_path / "run", progress=False)
 
 
 def test_every_recipe_is_found(recipes):

@@ -293,7 +293,8 @@ def test_a_dip_in_runs_is_found(tmp_path):
         lost = 0.2 if run.config.prior_weight == 0.4 else 0.0
         table = run.metrics["coherence"]
         less = {
-            how: {t: {s: x - lost for s, x in row.items()} for t, row in found.items()} for how, found in table.items()
+            fusion: {t: {s: x - lost for s, x in row.items()} for t, row in found.items()}
+            for fusion, found in table.items()
         }
         run.write("metrics.json", run.metrics | {"coherence": less})
     dip = verdicts(runs, PRIOR_WEIGHT)["weight-dip"]

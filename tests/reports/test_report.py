@@ -15,15 +15,15 @@ def finished(folder, data="uci-plain-text", objective="mmvae", posteriors=("mixt
     """A run folder whose metrics are all different, so that a table that mixes them up is found out."""
     run = start(Config.make("quick", data=data, objective=objective, **changes), folder)
     (folder / "history.csv").write_text("step,total\n" + "\n".join(f"{n},{n / 7:.4f}" for n in range(50, 2001, 50)))
-    accuracies = {how: {s: (7 * k + n) / 100 for n, s in enumerate(SUBSETS)} for k, how in enumerate(posteriors)}
+    accuracies = {fusion: {s: (7 * k + n) / 100 for n, s in enumerate(SUBSETS)} for k, fusion in enumerate(posteriors)}
     coherence = {t: {s: (10 * i + n) / 100 for n, s in enumerate(SUBSETS)} for i, t in enumerate("MST")}
     run.write(
         "metrics.json",
         {
             "classifier_accuracy": {"M": 0.949, "S": 1.0, "T": 1.0},
             "linear_probe": accuracies,
-            "linear_probe_full": {how: {s: v + 0.5 for s, v in row.items()} for how, row in accuracies.items()},
-            "coherence": {how: coherence for how in posteriors},
+            "linear_probe_full": {fusion: {s: v + 0.5 for s, v in row.items()} for fusion, row in accuracies.items()},
+            "coherence": {fusion: coherence for fusion in posteriors},
             "random_coherence": {"all_agree": 0.24, "agreement_pattern": 0.59},
         },
     )

@@ -25,17 +25,17 @@ def on_faces(folder, objective="mmjsd", shift=0.0, data="faces", **changes) -> R
     found, each = {}, {}
     for name, start_at in (("linear_probe", 0.4), ("linear_probe_full", 0.5)):
         each[name] = {
-            how: {s: row(start_at + i / 20 + k / 100 + shift) for i, s in enumerate(SUBSETS)}
-            for k, how in enumerate(HOWS[objective])
+            fusion: {s: row(start_at + i / 20 + k / 100 + shift) for i, s in enumerate(SUBSETS)}
+            for k, fusion in enumerate(HOWS[objective])
         }
-        found[name] = {how: {s: mean(x) for s, x in table.items()} for how, table in each[name].items()}
+        found[name] = {fusion: {s: mean(x) for s, x in table.items()} for fusion, table in each[name].items()}
     each["coherence"] = {
-        how: {t: {s: row(0.3 + i / 20 + k / 50 + shift) for i, s in enumerate(SUBSETS)} for k, t in enumerate("IT")}
-        for how in HOWS[objective]
+        fusion: {t: {s: row(0.3 + i / 20 + k / 50 + shift) for i, s in enumerate(SUBSETS)} for k, t in enumerate("IT")}
+        for fusion in HOWS[objective]
     }
     found["coherence"] = {
-        how: {t: {s: mean(x) for s, x in r.items()} for t, r in table.items()}
-        for how, table in each["coherence"].items()
+        fusion: {t: {s: mean(x) for s, x in r.items()} for t, r in table.items()}
+        for fusion, table in each["coherence"].items()
     }
     each["judges"] = {"I": row(0.8), "T": row(0.9)}
     read = {"precision": None, "recall": 0.125, "average_precision": 0.25}
@@ -45,9 +45,9 @@ def on_faces(folder, objective="mmjsd", shift=0.0, data="faces", **changes) -> R
         | {
             "data": data, "score": "average precision", "test_items": 1000, "train_items": train_items,
             "base_rate": [0.0, *row(0.2)[1:]], "style_probe": {"I": 0.22, "T": 0.21},
-            "linear_probe_error": {how: dict.fromkeys(SUBSETS, 0.004) for how in HOWS[objective]},
+            "linear_probe_error": {fusion: dict.fromkeys(SUBSETS, 0.004) for fusion in HOWS[objective]},
             "classifier_accuracy": {k: mean(x) for k, x in each["judges"].items()},
-            "written": {how: {"T": dict.fromkeys(SUBSETS, read)} for how in HOWS[objective]},
+            "written": {fusion: {"T": dict.fromkeys(SUBSETS, read)} for fusion in HOWS[objective]},
             "random_coherence": {"all_agree": 0.0, "attributes_agree": 0.75, "by_chance": 0.625},
             "by_attribute": each,
         },

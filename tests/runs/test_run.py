@@ -261,13 +261,13 @@ def test_weights_of_other_code_are_never_passed_off_as_current(evaluated, tiny_r
         if evaluated:
             evaluate_into(run, False, evaluation.PARTS, evaluation.ITEMS)
             evaluations.clear()
-    run = evaluation.complete_run(TINY, progress=False)
+    run = evaluation.train_and_evaluate(TINY, progress=False)
     assert (run.folder / "model.safetensors").read_bytes() == fresh
     assert json.loads((run.folder / "config.json").read_text())["code"] == code_version()
     assert len(evaluations) == 1 and is_current(run, TINY)
-    evaluation.complete_run(TINY, progress=False)
+    evaluation.train_and_evaluate(TINY, progress=False)
     assert len(evaluations) == 1, "what is current is not made again"
     monkeypatch.setattr("workbench.runs.run.judges_version", lambda: "other judges")
-    evaluation.complete_run(TINY, progress=False)
+    evaluation.train_and_evaluate(TINY, progress=False)
     assert len(evaluations) == 2, "other judges evaluate again"
     assert (run.folder / "model.safetensors").read_bytes() == fresh, "but do not train again"

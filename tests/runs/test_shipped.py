@@ -113,8 +113,12 @@ def test_eight_bits_cost_no_coherence():
     by_key = {run["key"]: run for run in reference["runs"]}
     for run in shipped_runs():
         original = by_key[run.read("config.json")["key"]]["metrics"]["coherence"]
-        for how, targets in run.metrics["coherence"].items():
+        for fusion, targets in run.metrics["coherence"].items():
             for target, row in targets.items():
                 for given_, accuracy in row.items():
                     # 2,000 items: a standard error of at most 0.011
-                    assert accuracy == pytest.approx(original[how][target][given_], abs=0.04), (how, target, given_)
+                    assert accuracy == pytest.approx(original[fusion][target][given_], abs=0.04), (
+                        fusion,
+                        target,
+                        given_,
+                    )

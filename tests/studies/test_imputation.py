@@ -72,7 +72,7 @@ def laboratory(style_dim: int = 0) -> tuple[MultimodalVAE, LinearGaussian]:
 def test_draws_have_the_mean_and_covariance_of_the_exact_conditional(given, style_dim):
     model, exact = laboratory(style_dim)
     arrays = {name: table[:4] for name, table in tables(60).items() if name in given}
-    draws = imputation.impute(model, arrays, "c", 20_000, seeded(2), how="product")
+    draws = imputation.impute(model, arrays, "c", 20_000, seeded(2), fusion="product")
     assert draws.shape == (20_000, 4, 3)
     encodings = {m.name: m.encoding for m in model.modalities}
     x = [encodings[name].values(tables(60)[name][:4])[0].double() for name in "abc"]
@@ -118,9 +118,9 @@ def test_items_that_lack_one_of_the_given_modalities_use_the_others():
     arrays = {name: table[:6].copy() for name, table in tables(60).items()}
     holes = {"a": arrays["a"].copy(), "b": arrays["b"].copy()}
     holes["b"][2] = np.nan
-    some = imputation.impute(model, holes, "c", 4000, seeded(4), how="product")
-    alone = imputation.impute(model, {"a": arrays["a"]}, "c", 4000, seeded(5), how="product")
-    both = imputation.impute(model, {"a": arrays["a"], "b": arrays["b"]}, "c", 4000, seeded(6), how="product")
+    some = imputation.impute(model, holes, "c", 4000, seeded(4), fusion="product")
+    alone = imputation.impute(model, {"a": arrays["a"]}, "c", 4000, seeded(5), fusion="product")
+    both = imputation.impute(model, {"a": arrays["a"], "b": arrays["b"]}, "c", 4000, seeded(6), fusion="product")
     close = dict(atol=4 * 1.5 * SCALE / math.sqrt(4000))
     np.testing.assert_allclose(some[:, 2].mean(0), alone[:, 2].mean(0), **close)
     np.testing.assert_allclose(some[:, 3].mean(0), both[:, 3].mean(0), **close)
@@ -139,7 +139,7 @@ def test_draws_of_a_mixture_come_from_its_components_by_weight():
 def test_the_dynamic_prior_of_a_single_modality_is_its_own_posterior():
     model, _ = laboratory()
     given = {"a": tables(60)["a"][:5]}
-    alone = [imputation.impute(model, given, "c", 2000, seeded(7), how) for how in ("dynamic_prior", "mixture")]
+    alone = [imputation.impute(model, given, "c", 2000, seeded(7), fusion) for fusion in ("dynamic_prior", "mixture")]
     assert np.array_equal(*alone)
 
 

@@ -11,7 +11,7 @@ from workbench.studies.incomplete import Outcome, markdown, means, outcomes
 
 
 def test_numbers_are_those_of_the_paths_that_were_not_given(tmp_path):
-    run = finished(tmp_path / "run", seed=3, steps=60, training_items=500, incomplete=0.75, incomplete_items="dropped")
+    run = finished(tmp_path / "run", seed=3, steps=60, train_size=500, missing_rate=0.75, missing_policy="dropped")
     (row,) = outcomes([run])
     metrics = run.metrics
     coherence = metrics["coherence"]["dynamic_prior"]

@@ -117,10 +117,10 @@ def evaluated(objective: str, parts: tuple[str, ...] = PARTS, **changes) -> Run:
 @pytest.mark.parametrize("objective", objectives.METHODS)
 def test_every_objective_is_trained_and_evaluated(little, objective):
     run = evaluated(objective)
-    metrics, hows = run.metrics, objectives.METHODS[objective].inference
+    metrics, fusions = run.metrics, objectives.METHODS[objective].inference
     letters = {*"ABCDE"}
     for section in ("rate", "marginal_kl", "linear_probe", "linear_probe_error", "linear_probe_full"):
-        assert metrics[section].keys() == {*hows} and all(row.keys() == NAMES for row in metrics[section].values())
+        assert metrics[section].keys() == {*fusions} and all(row.keys() == NAMES for row in metrics[section].values())
     for section in ("coherence", "confusion"):
         assert all(found.keys() == letters for found in metrics[section].values())
         assert all(row.keys() == NAMES for found in metrics[section].values() for row in found.values())

@@ -101,9 +101,9 @@ def finished(folder, objective: str, count: int, seed: int, **changes) -> Run:
     first, *others = METHODS[objective].inference
     coherence = {x: {name: 0.1 * sizes[name] + 0.01 * m for name in names} for m, x in enumerate(letters)}
     metrics = {
-        "linear_probe_full": {first: {name: 0.1 * sizes[name] for name in names}} | {how: {} for how in others},
+        "linear_probe_full": {first: {name: 0.1 * sizes[name] for name in names}} | {fusion: {} for fusion in others},
         "linear_probe": {first: dict.fromkeys(names, 0.0)},
-        "coherence": {first: coherence} | {how: {} for how in others},
+        "coherence": {first: coherence} | {fusion: {} for fusion in others},
     }
     run.write("metrics.json", metrics)
     return run

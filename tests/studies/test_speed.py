@@ -13,7 +13,7 @@ from workbench.config import Config
 from workbench.distributions import Gaussian
 from workbench.objectives import METHODS
 from workbench.studies import speed, speed_against, speed_plots, speed_profile, speed_results
-from workbench.studies.speed import Contender, Limits, Timing, best_of_rounds, speeds, sweeps, variants
+from workbench.studies.speed import Candidate, Limits, Timing, best_of_rounds, speeds, sweeps, variants
 from workbench.studies.speed_against import Comparison, against, configurations
 from workbench.studies.speed_profile import PARTS, REST, profiles
 from workbench.studies.speed_results import Results, Wanted, measure, read, tables, write
@@ -45,8 +45,8 @@ class Worker:
         self.log.append(self.name)
         self.clock.now += self.seconds.pop(0) if len(self.seconds) > 1 else self.seconds[0]
 
-    def contender(self) -> Contender:
-        return Contender(self.step, lambda: None)
+    def contender(self) -> Candidate:
+        return Candidate(self.step, lambda: None)
 
 
 # --------------------------------------------------------------------------------------------------------------- rounds
@@ -72,7 +72,7 @@ def test_the_time_of_a_round_is_its_steps_and_the_waiting():
         ends = max(ends, clock.now) + 1.0
 
     ends = 0.0
-    assert best_of_rounds([Contender(step, wait)], Timing(rounds=2, steps=3, clock=clock)) == [1.0]
+    assert best_of_rounds([Candidate(step, wait)], Timing(rounds=2, steps=3, clock=clock)) == [1.0]
 
 
 @pytest.mark.parametrize(("together", "quick"), [(False, 5), (True, 2)])
@@ -241,8 +241,8 @@ def test_every_part_is_charged_what_it_takes(tiny_root, monkeypatch):
 
 def made_results() -> Results:
     """Results as if they had been measured."""
-    row = speed.Pace("mmJSD", "mmjsd", "uci-text", 0, "float32", 64, 3, 1, 12.5, 800.0, 34_000_000, 0.4, "cpu")
-    rows = [row._replace(style_dim=style, precision=how) for style in (0, 4) for how in ("float32", "bfloat16")]
+    row = speed.StepCost("mmJSD", "mmjsd", "uci-text", 0, "float32", 64, 3, 1, 12.5, 800.0, 34_000_000, 0.4, "cpu")
+    rows = [row._replace(style_dim=style, precision=kind) for style in (0, 4) for kind in ("float32", "bfloat16")]
     ratio = Comparison("MVAE", "mvae", "MVAE, k=0", "uci-text", "float32", 64, 3, 1, 0.1, 0.25, 2.5, "cpu")
     parts = dict.fromkeys(PARTS, 0.01)
     part = speed_profile.Profile("after", "mmJSD", "mmjsd", "float32", 64, "cpu", 0.07, 0.08, parts, 0.02)

@@ -29,7 +29,7 @@ from workbench.losses import Loss
 from workbench.modality import NETWORKS
 from workbench.objectives import METHODS
 from workbench.training import loop
-from workbench.training.processes import World, joined
+from workbench.training.processes import Processes, joined
 
 MAIN = Config(
     data="uci-text", repeats=2, batch_size=16, steps=45, style_dim=2, checkpoint_every=20, device="cpu", compiled="off"
@@ -109,7 +109,7 @@ def interrupt() -> None:
     raise KeyboardInterrupt
 
 
-def taught(folder: Path, world: World) -> tuple[dict, dict]:
+def taught(folder: Path, world: Processes) -> tuple[dict, dict]:
     """Train in many ways; returns numbers and tensors that this process saw."""
     seen, tensors, data = {}, {}, load_dataset(MAIN.data, "train", repeats=MAIN.repeats)
     seen["rows"], gather = [], MultimodalDataset.batch

@@ -49,7 +49,7 @@ def images(encoding, raw):
     }[encoding["layout"]]().astype(np.float32)
 
 
-def fused(how, mean, logvar, present, prior_weight):
+def fused(fusion, mean, logvar, present, prior_weight):
     """Components (weight [n], mean, variance [n, d]) of the posterior of what is given, as model.json says."""
     count, precisions = len(mean), np.exp(-logvar)
 
@@ -58,9 +58,9 @@ def fused(how, mean, logvar, present, prior_weight):
         return (weights[..., None] * precisions * mean).sum(0) / precision, 1 / precision
 
     there, one = present.astype(float), np.ones(present.shape[1])
-    if how == "mixture":
+    if fusion == "mixture":
         return [(there[m] / there.sum(0), mean[m], np.exp(logvar[m])) for m in range(count)]
-    if how == "mixture_of_products":
+    if fusion == "mixture_of_products":
         found = []
         for size in range(1, count + 1):
             for subset in combinations(range(count), size):
@@ -68,11 +68,11 @@ def fused(how, mean, logvar, present, prior_weight):
                 whole = (present | ~inside).all(0).astype(float)
                 found.append((whole / (2 ** there.sum(0) - 1), *product(there * inside, 1 - whole)))
         return found
-    if how == "dynamic_prior":
+    if fusion == "dynamic_prior":
         weights = there * (1 - prior_weight) / count
         total = weights.sum(0) + prior_weight
         return [(one, *product(weights / total, prior_weight / total))]
-    return [(one, *product(there, {"product": one, "product_alone": 0 * one}[how]))]
+    return [(one, *product(there, {"product": one, "product_alone": 0 * one}[fusion]))]
 
 
 def main(folder, arrays, results):

@@ -7,7 +7,7 @@ from workbench.config import Config
 from workbench.data.celeba.attributes import PHRASES, DescriptionStorage
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.images import ImageStorage
-from workbench.explorers.models import Exhibit
+from workbench.explorers.models import ExploredModel
 from workbench.metrics.judges import Classifier
 from workbench.plotting.base import text_of
 from workbench.runs.run import build_model
@@ -53,7 +53,7 @@ def portraits(name: str = "faces", labels: Tensor | None = None) -> MultimodalDa
     return MultimodalDataset(name, "test", storages, torch.stack([rows, rows], 1), labels)
 
 
-def exhibit(objective: str = "mmjsd", data: MultimodalDataset | None = None, **changes) -> Exhibit:
+def exhibit(objective: str = "mmjsd", data: MultimodalDataset | None = None, **changes) -> ExploredModel:
     """An untrained model of few channels whose contents and styles depend much on what it sees."""
     data = data or portraits()
     config = Config.make("quick", data="faces", objective=objective, width=0.03, **changes)
@@ -62,4 +62,4 @@ def exhibit(objective: str = "mmjsd", data: MultimodalDataset | None = None, **c
         for heads in model.heads:
             heads.layers[0].weight *= 20
     judges = Classifier(PixelReader(), "faces", 1.0), Classifier(WordReader(), "description", 1.0)
-    return Exhibit(f"{objective} (MS)", config, model, judges, data)
+    return ExploredModel(f"{objective} (MS)", config, model, judges, data)

@@ -16,43 +16,47 @@ def finished(folder, objective="mmjsd", seed=0, letters="MST", shift=0.0, metric
     config = {"data": OTHER, "steps": 4380} | changes
     run = start(Config.make("paper", objective=objective, seed=seed, **config), folder)
     (folder / "history.csv").write_text(f"step,total\n50,2\n{run.config.steps},1\n")
-    hows = ("dynamic_prior", "mixture") if objective == "mmjsd" else ("mixture",)
-    found = every_section(letters, hows, shift, styles=letters if run.config.style_dim else "")
+    fusions = ("dynamic_prior", "mixture") if objective == "mmjsd" else ("mixture",)
+    found = every_section(letters, fusions, shift, styles=letters if run.config.style_dim else "")
     run.write("metrics.json", found if metrics is None else metrics(found))
     return run
 
 
-def every_section(letters, hows, shift, styles):
+def every_section(letters, fusions, shift, styles):
     """metrics.json of an evaluation whose numbers are all different."""
     names = [",".join(subset) for subset in subsets(letters)]
-    accuracies = {how: {s: 0.5 + i / 100 + k / 10 + shift for i, s in enumerate(names)} for k, how in enumerate(hows)}
+    accuracies = {
+        fusion: {s: 0.5 + i / 100 + k / 10 + shift for i, s in enumerate(names)} for k, fusion in enumerate(fusions)
+    }
     images = letters.replace("T", "")
     paths = {t: {s: 0.3 + (10 * i + n) / 100 + shift for n, s in enumerate(names)} for i, t in enumerate(letters)}
     score = {t: {s: dict(zip(SCORES, (x, 0.9, 0.8, 10 * x), strict=True)) for s, x in paths[t].items()} for t in images}
     nats = {s: {"nats": -1900.4 - 10 * n, "standard_error": 3.0, "effective_samples": 2} for n, s in enumerate(names)}
     return {
-        "rate": {how: {s: 20.5 + i for i, s in enumerate(names)} for how in hows},
-        "marginal_kl": {how: {s: 2.5 + i for i, s in enumerate(names)} for how in hows},
+        "rate": {fusion: {s: 20.5 + i for i, s in enumerate(names)} for fusion in fusions},
+        "marginal_kl": {fusion: {s: 2.5 + i for i, s in enumerate(names)} for fusion in fusions},
         "classifier_accuracy": {letter: 0.9811 if letter == "M" else 1.0 for letter in letters},
         "linear_probe": accuracies,
-        "linear_probe_error": {how: {s: 0.008 for s in row} for how, row in accuracies.items()},
-        "linear_probe_full": {how: {s: x / 2 for s, x in row.items()} for how, row in accuracies.items()},
+        "linear_probe_error": {fusion: {s: 0.008 for s in row} for fusion, row in accuracies.items()},
+        "linear_probe_full": {fusion: {s: x / 2 for s, x in row.items()} for fusion, row in accuracies.items()},
         "style_probe": {letter: 0.11 for letter in styles},
-        "coherence": {how: paths for how in hows},
+        "coherence": {fusion: paths for fusion in fusions},
         "random_coherence": {"all_agree": 0.24, "agreement_pattern": 0.59},
         "quality": {
             "features": {t: f"judge of {t} (128 features)" for t in images},
             "ceiling": 0.72,
             "images": 10000,
             "random": {t: dict.fromkeys(SCORES, 0.004) for t in images},
-            "conditional": {how: score for how in hows},
+            "conditional": {fusion: score for fusion in fusions},
         },
         "log_likelihood": {
             "samples": 12,
             "items": 10000,
-            "X": {how: nats for how in hows},
-            "given": {how: {t: {s: x for s, x in nats.items() if t not in s} for t in letters} for how in hows},
-            "predictive": {how: dict.fromkeys(letters, nats) for how in hows},
+            "X": {fusion: nats for fusion in fusions},
+            "given": {
+                fusion: {t: {s: x for s, x in nats.items() if t not in s} for t in letters} for fusion in fusions
+            },
+            "predictive": {fusion: dict.fromkeys(letters, nats) for fusion in fusions},
         },
     }
 
@@ -86,21 +90,21 @@ class Changing:
         return min(1.0, max(0.0, made))
 
     def __call__(self, found):
-        letters, hows = found["classifier_accuracy"], [*found["linear_probe"]]
-        names = [*found["linear_probe"][hows[0]]]
+        letters, fusions = found["classifier_accuracy"], [*found["linear_probe"]]
+        names = [*found["linear_probe"][fusions[0]]]
         level = {name: 0.96 - 0.12 * (name == "S") + 0.01 * name.count(",") for name in names}
         coherent = {t: {s: self.share("coherence", level[s] - 0.1) for s in names} for t in letters}
         good = {t: {s: self.scores("quality", 0.2) for s in names if t not in s} for t in "MS"}
         nats = {s: 12 + self.slopes["nats"] * self.along + len(s) / 5 for s in names}
         return found | {
-            "linear_probe": {how: {s: self.share("probe", level[s]) for s in names} for how in hows},
-            "rate": dict.fromkeys(hows, nats),
-            "marginal_kl": {how: {s: x / 3 for s, x in nats.items()} for how in hows},
+            "linear_probe": {fusion: {s: self.share("probe", level[s]) for s in names} for fusion in fusions},
+            "rate": dict.fromkeys(fusions, nats),
+            "marginal_kl": {fusion: {s: x / 3 for s, x in nats.items()} for fusion in fusions},
             "style_probe": {t: self.share("style", 0.2) for t in letters} if self.styles else {},
-            "coherence": dict.fromkeys(hows, coherent),
+            "coherence": dict.fromkeys(fusions, coherent),
             "random_coherence": {"all_agree": self.share("coherence", 0.4), "agreement_pattern": 0.7},
             "quality": found["quality"]
-            | {"random": {t: self.scores("quality", 0.1) for t in "MS"}, "conditional": dict.fromkeys(hows, good)},
+            | {"random": {t: self.scores("quality", 0.1) for t in "MS"}, "conditional": dict.fromkeys(fusions, good)},
         }
 
     def scores(self, what: str, start: float) -> dict[str, float]:

@@ -85,7 +85,7 @@ def test_blocks_win_over_the_file_and_presets_over_what_is_beside_them(tmp_path)
         *itertools.product((3.0, 4.0), (0, 1), (4,), (20,)),
     ]
     assert [job.label for job in reduced.jobs[-2:]] == ["special, beta=4 seed=0", "special, beta=4 seed=1"]
-    assert {job.config.preset for job in reduced.jobs} == {"paper"}
+    assert {job.config.preset for job in reduced.jobs} == {"reduced"}
     assert {job.parts for job in reduced.jobs} == {("latent",)}
     assert [job.folder.parent for job in reduced.jobs[7:9]] == [
         Path("runs/plain").resolve(),

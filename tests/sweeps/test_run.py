@@ -171,7 +171,7 @@ def test_a_job_is_done_when_everything_that_was_asked_for_is_there(tiny, undistu
 
 def test_epochs_are_those_of_the_items_that_are_used(tiny, tmp_path):
     """Of 200 items in two pairings, batches of 16: all of them, and the half that is complete, twice."""
-    fields = {"training_items": 200, "incomplete_items": "dropped", "incomplete": [0.0, 0.5]}
+    fields = {"train_size": 200, "missing_policy": "dropped", "missing_rate": [0.0, 0.5]}
     plan = small(tiny, tmp_path, steps=0, epochs=2.0, **fields)
     assert [*sweep.prepare(plan.jobs, judges=False).values()] == [2 * 25, 2 * 12]
 

@@ -132,12 +132,12 @@ def test_a_step_in_half_precision_is_near_one_in_full(objective, data):
 
 # ------------------------------------------------------------------------------------------- the configuration's fields
 
-PARTLY = SMALL.replace(steps=2, training_items=200, incomplete=0.5, seed=4)
+PARTLY = SMALL.replace(steps=2, train_size=200, missing_rate=0.5, seed=4)
 
 
 @pytest.mark.parametrize("what", ["used", "dropped"])
 def test_a_run_trains_on_what_its_configuration_leaves(what, tiny_root, tmp_path, monkeypatch):
-    config, seen = PARTLY.replace(incomplete_items=what), []
+    config, seen = PARTLY.replace(missing_policy=what), []
     trainer = loop.Trainer.__init__
     monkeypatch.setattr(
         loop.Trainer,
@@ -169,7 +169,7 @@ def test_probes_are_fitted_to_whole_items(root_with_judges, tmp_path, monkeypatc
 
 
 def test_too_few_complete_items_are_refused_before_anything_is_written(tiny_root, tmp_path):
-    config = PARTLY.replace(incomplete=0.99, incomplete_items="dropped")
+    config = PARTLY.replace(missing_rate=0.99, missing_policy="dropped")
     with pytest.raises(ValueError, match=r"batch size 12 does not fit uci-plain-text \(train\), which has 2 rows"):
         loop.fit(config, tmp_path / "run", progress=False)
     assert not Run(tmp_path / "run").trained and not (tmp_path / "run").exists()

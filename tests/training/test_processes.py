@@ -28,7 +28,7 @@ from workbench.runs.run import Run
 from workbench.training import loop, processes
 from workbench.training.generators import Generators, own_seed
 from workbench.training.loop import fit
-from workbench.training.processes import ALONE, World, joined
+from workbench.training.processes import SINGLE, Processes, joined
 
 WORKER = str(Path(worker.__file__))
 PATIENCE = 500  # seconds: they take about ten; a hang is one even on a busy machine
@@ -186,10 +186,10 @@ def test_two_shares_make_up_the_batch_of_one_process_at_every_step(taught, data,
 
 
 def test_one_process_has_one_generator_and_two_have_their_own():
-    alone, cpu = Generators(5, torch.device("cpu"), ALONE), torch.device("cpu")
+    alone, cpu = Generators(5, torch.device("cpu"), SINGLE), torch.device("cpu")
     assert alone.noise is alone.order and alone.noise.initial_seed() == 5
     before = torch.get_rng_state()
-    two = [Generators(5, cpu, World(rank, 2)) for rank in (0, 1)]
+    two = [Generators(5, cpu, Processes(rank, 2)) for rank in (0, 1)]
     assert torch.equal(torch.get_rng_state(), before)
     assert [g.order.initial_seed() for g in two] == [5, 5]
     seeds = [own_seed(5, rank) for rank in (0, 1, 2)] + [own_seed(6, 0)]
@@ -203,7 +203,7 @@ def test_without_torchrun_nothing_is_shared(monkeypatch):
         if size:
             monkeypatch.setenv("WORLD_SIZE", size)
         with joined() as world:
-            assert world == ALONE == World(0, 1) and world.first and world.program == ["workbench"]
+            assert world == SINGLE == Processes(0, 1) and world.first and world.program == ["workbench"]
 
 
 def test_the_first_process_evaluates_with_the_threads_of_all(monkeypatch):
@@ -211,7 +211,7 @@ def test_the_first_process_evaluates_with_the_threads_of_all(monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    for world, threads in ((World(0, 2), 3), (World(1, 2), 1), (ALONE, 1)):
+    for world, threads in ((Processes(0, 2), 3), (Processes(1, 2), 1), (SINGLE, 1)):
         with world.threads_of_all():
             assert torch.get_num_threads() == threads
         assert torch.get_num_threads() == 1
@@ -340,12 +340,12 @@ def test_each_process_takes_a_gpu_of_its_own(monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
     for local in ("0", "1"):
         monkeypatch.setenv("LOCAL_RANK", local)
-        assert World(4, 6).place(torch.device("cuda")) == torch.device("cuda", int(local))
+        assert Processes(4, 6).place(torch.device("cuda")) == torch.device("cuda", int(local))
     assert taken == [0, 1]
     monkeypatch.setenv("LOCAL_RANK", "2")
     with pytest.raises(ValueError, match="there are 3 processes for 2 GPUs of this machine: start torchrun with"):
-        World(4, 6).place(torch.device("cuda"))
+        Processes(4, 6).place(torch.device("cuda"))
     with pytest.raises(ValueError, match="device cuda:0 is one for all 6 processes: choose cuda"):
-        World(4, 6).place(torch.device("cuda:0"))
+        Processes(4, 6).place(torch.device("cuda:0"))
     for device in ("cpu", "mps", "cuda", "cuda:1"):
-        assert ALONE.place(torch.device(device)) == torch.device(device)
+        assert SINGLE.place(torch.device(device)) == torch.device(device)

@@ -129,17 +129,17 @@ def first_items(dataset: MultimodalDataset, count: int) -> MultimodalDataset:
 
 
 def as_configured(dataset: MultimodalDataset, config: Config) -> MultimodalDataset:
-    """What a configuration leaves of a training split: `training_items`, then `incomplete` and `incomplete_items`.
+    """What a configuration leaves of a training split: `train_size`, then `incomplete` and `missing_policy`.
 
     Patterns are drawn by the configuration's seed. ValueError where too little is left, and for items that have nothing
     to begin with, with their indices.
     """
     _refuse_empty(dataset, _present(dataset).any(1), "have no modality")
-    if config.training_items:
-        dataset = first_items(dataset, config.training_items)
-    if config.incomplete:
-        dataset = at_random(dataset, config.incomplete, config.seed)
-    return complete_only(dataset) if config.incomplete_items == "dropped" else dataset
+    if config.train_size:
+        dataset = first_items(dataset, config.train_size)
+    if config.missing_rate:
+        dataset = at_random(dataset, config.missing_rate, config.seed)
+    return complete_only(dataset) if config.missing_policy == "dropped" else dataset
 
 
 def _items(dataset: MultimodalDataset) -> tuple[Int[Tensor, "N"], int]:

@@ -8,11 +8,11 @@ from workbench.explorers.conditional import draw_conditional, explore_conditiona
 from workbench.explorers.divergences import densities, draw_divergences, explore_divergences, to_png
 from workbench.explorers.grids import Plan, explore_grid, style_content_grid
 from workbench.explorers.latent import draw_latent_map, explore_latent
-from workbench.explorers.models import Exhibit, exhibits, shipped_exhibits
+from workbench.explorers.models import ExploredModel, exhibits, shipped_exhibits
 from workbench.explorers.objectives import draw_objectives, explore_objectives, objective_grid
 
 __all__ = [
-    "Exhibit",
+    "ExploredModel",
     "Plan",
     "densities",
     "draw_conditional",

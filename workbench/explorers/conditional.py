@@ -12,10 +12,18 @@ from torch import Tensor
 from workbench.explorers import controls, pictures
 from workbench.explorers.controls import explorer, in_turn
 from workbench.explorers.faces import asked_of, draw_portraits
-from workbench.explorers.generation import MANY, POSTERIORS, Item, Wish, generate, own_posterior, style_effects
+from workbench.explorers.generation import (
+    MANY,
+    POSTERIORS,
+    GenerationSettings,
+    Item,
+    generate,
+    own_posterior,
+    style_effects,
+)
 from workbench.explorers.inputs import Input, item_of
 from workbench.explorers.inputs_faces import inputs_of
-from workbench.explorers.models import Exhibit
+from workbench.explorers.models import ExploredModel
 from workbench.explorers.names import named
 from workbench.explorers.subjects import Faces
 
@@ -25,7 +33,7 @@ DRAWS = 10  # of faces, each in a random style
 GIVEN_SIDE = 56  # pixels of what is given: smaller than what is generated
 
 
-def draw_conditional(exhibit: Exhibit, item: Item, wish: Wish, notes: Sequence[str] = ()) -> str:
+def draw_conditional(exhibit: ExploredModel, item: Item, wish: GenerationSettings, notes: Sequence[str] = ()) -> str:
     """HTML of what a model makes of an item: a row a modality, what is given at the left, `wish.draws` to its right."""
     made = generate(exhibit, item, wish)
     rows = []
@@ -50,7 +58,7 @@ class StyleSliders:
     Which dimensions these are takes a moment to measure. The others stay at the prior's mean, or where they were set.
     """
 
-    def __init__(self, exhibit: Exhibit, letter: str) -> None:
+    def __init__(self, exhibit: ExploredModel, letter: str) -> None:
         effects = style_effects(exhibit, letter)
         self.letter, self.size = letter, len(effects)
         self.order = sorted(range(self.size), key=lambda dim: -effects[dim])
@@ -88,10 +96,10 @@ class StyleSliders:
 class ConditionalExplorer(widgets.VBox):
     """Given any modalities of one model: everything it generates, redrawn at each touch."""
 
-    def __init__(self, exhibits: Sequence[Exhibit]) -> None:
+    def __init__(self, exhibits: Sequence[ExploredModel]) -> None:
         self.exhibits, self.turn, self._held = list(exhibits), RLock(), False
         self.choice = widgets.Dropdown(options=[(e.name, k) for k, e in enumerate(exhibits)], description="model")
-        self.how = controls.choice("posterior", list(POSTERIORS.items()), 120)
+        self.fusion = controls.choice("posterior", list(POSTERIORS.items()), 120)
         self.temperature = controls.temperature()
         self.resample = controls.resample("contents")
         self.restyle = controls.Counter("random styles", "one style for each modality, from p(s)", "refresh")
@@ -104,7 +112,7 @@ class ConditionalExplorer(widgets.VBox):
         self.add_class("workbench-conditional")
         self.choice.observe(self.enter, names="value")
         self.mode.observe(self._new_mode, names="value")
-        for control in (self.how, self.temperature):
+        for control in (self.fusion, self.temperature):
             control.observe(self.redraw, names="value")
         self.resample.observe(self.redraw, names="clicks")
         self.restyle.observe(self._randomise, names="clicks")
@@ -113,7 +121,7 @@ class ConditionalExplorer(widgets.VBox):
         self.enter()
 
     @property
-    def exhibit(self) -> Exhibit:
+    def exhibit(self) -> ExploredModel:
         """The model that is shown."""
         return self.exhibits[self.choice.value]
 
@@ -124,7 +132,7 @@ class ConditionalExplorer(widgets.VBox):
         self.styles = [] if self.at_random else self._sliders()
         own = own_posterior(self.exhibit)
         with self._at_once():
-            self.how.value = own if own in POSTERIORS.values() else "mixture"
+            self.fusion.value = own if own in POSTERIORS.values() else "mixture"
             self._lay_out()
 
     @property
@@ -181,12 +189,12 @@ class ConditionalExplorer(widgets.VBox):
             self.output.value = pictures.page(pictures.message(str(error)))
 
     @property
-    def wish(self) -> Wish:
+    def wish(self) -> GenerationSettings:
         """What the controls ask for."""
         styles = {group.letter: group.values for group in self.styles}
-        draws = DRAWS if isinstance(self.exhibit.subject, Faces) else Wish.draws
+        draws = DRAWS if isinstance(self.exhibit.subject, Faces) else GenerationSettings.draws
         drawn = self.restyle.clicks if self.at_random else None
-        return Wish(self.how.value, self.temperature.value, styles, draws, self.resample.clicks, drawn)
+        return GenerationSettings(self.fusion.value, self.temperature.value, styles, draws, self.resample.clicks, drawn)
 
     def _lay_out(self) -> None:
         columns = [widgets.VBox(group.sliders) for group in self.styles if group.size]
@@ -196,7 +204,7 @@ class ConditionalExplorer(widgets.VBox):
         self.children = [
             controls.row(self.choice, self.begin, widgets.HTML(note)),
             controls.row(*(one.widget for one in self.inputs), align="flex-start"),
-            controls.row(self.how, self.temperature, self.resample),
+            controls.row(self.fusion, self.temperature, self.resample),
             *([controls.row(*buttons), controls.row(*columns)] if columns or many else []),
             self.output,
         ]
@@ -227,6 +235,6 @@ class ConditionalExplorer(widgets.VBox):
 
 
 @explorer
-def explore_conditional(exhibits: Sequence[Exhibit]) -> widgets.VBox:
+def explore_conditional(exhibits: Sequence[ExploredModel]) -> widgets.VBox:
     """The conditional explorer of one or more models."""
     return ConditionalExplorer(exhibits)

@@ -10,7 +10,7 @@ import ipywidgets as widgets
 import traitlets
 
 from workbench.data.images import DataError
-from workbench.explorers.models import NO_MODEL, Exhibit, exhibits
+from workbench.explorers.models import NO_MODEL, ExploredModel, exhibits
 from workbench.explorers.pictures import message, page
 
 
@@ -93,7 +93,7 @@ def resample(what: str) -> Counter:
     return Counter(f"resample {what}", f"draw other {what}", "refresh")
 
 
-def given(exhibit: Exhibit) -> dict[str, widgets.Checkbox]:
+def given(exhibit: ExploredModel) -> dict[str, widgets.Checkbox]:
     """One box for each modality, by its letter: ticked where the model is given it."""
     boxes = {}
     for modality in exhibit.model.modalities:
@@ -103,7 +103,7 @@ def given(exhibit: Exhibit) -> dict[str, widgets.Checkbox]:
     return boxes
 
 
-def models(exhibits: Sequence[Exhibit], chosen: Sequence[int]) -> widgets.SelectMultiple:
+def models(exhibits: Sequence[ExploredModel], chosen: Sequence[int]) -> widgets.SelectMultiple:
     """Which of the models are shown, by their places."""
     names = [(exhibit.name, place) for place, exhibit in enumerate(exhibits)]
     found = widgets.SelectMultiple(options=names, value=[*chosen], description="models", rows=min(len(names), 5))
@@ -129,7 +129,7 @@ def explorer(lay_out: Callable[..., widgets.VBox]) -> Callable[..., widgets.VBox
     """
 
     @functools.wraps(lay_out)
-    def shown(models: Sequence[Exhibit] | str | Path | None = None, *options: Any, **named: Any) -> widgets.VBox:
+    def shown(models: Sequence[ExploredModel] | str | Path | None = None, *options: Any, **named: Any) -> widgets.VBox:
         try:
             found = exhibits(models) if models is None or isinstance(models, str | Path) else list(models)
             if not found:

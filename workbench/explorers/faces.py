@@ -10,10 +10,10 @@ from torch import Tensor
 
 from workbench.data.celeba.attributes import PHRASES
 from workbench.explorers import pictures
-from workbench.explorers.generation import Generated, Item, Wish, generate
+from workbench.explorers.generation import Generated, GenerationSettings, Item, generate
 from workbench.explorers.inputs import Input
 from workbench.explorers.inputs_faces import DescriptionInput, FaceInput
-from workbench.explorers.models import Exhibit
+from workbench.explorers.models import ExploredModel
 from workbench.explorers.subjects import MOST, counts, recall
 from workbench.modality import Modality
 
@@ -42,9 +42,9 @@ def asked_of(inputs: Sequence[Input]) -> tuple[Bool[Tensor, "40"] | None, str]:
 
 
 def draw_portraits(
-    exhibit: Exhibit,
+    exhibit: ExploredModel,
     item: Item,
-    wish: Wish,
+    wish: GenerationSettings,
     notes: Sequence[str] = (),
     asked: Bool[Tensor, "40"] | None = None,
     whose: str = "",
@@ -62,7 +62,7 @@ def draw_portraits(
     )
 
 
-def _given(exhibit: Exhibit, item: Item) -> str:
+def _given(exhibit: ExploredModel, item: Item) -> str:
     cells = [
         pictures.cell(f"{m.name}, given", item[m.letter], side=GIVEN_SIDE)
         for m in exhibit.model.modalities
@@ -80,7 +80,7 @@ def _tally(modality: Modality, made: Generated, asked: Bool[Tensor, "40"], whose
     )
 
 
-def _card(exhibit: Exhibit, made: Generated, draw: int, asked: Bool[Tensor, "40"] | None) -> str:
+def _card(exhibit: ExploredModel, made: Generated, draw: int, asked: Bool[Tensor, "40"] | None) -> str:
     parts = [pictures.note(f"{draw + 1}, from {made.origins[draw]}")]
     for modality in exhibit.model.modalities:
         letter = modality.letter
@@ -92,7 +92,7 @@ def _card(exhibit: Exhibit, made: Generated, draw: int, asked: Bool[Tensor, "40"
 
 
 def judgement(
-    exhibit: Exhibit, opinion: Float[Tensor, "40"], asked: Bool[Tensor, "40"] | None, short: bool = False
+    exhibit: ExploredModel, opinion: Float[Tensor, "40"], asked: Bool[Tensor, "40"] | None, short: bool = False
 ) -> list[str]:
     """Lines of what a judge finds: the attributes asked for that it finds, those it does not, and the surest others.
 

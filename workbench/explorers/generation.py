@@ -13,7 +13,7 @@ from torch import Tensor
 
 from workbench.data.dataset import Batch
 from workbench.distributions import Diagonal, stratified_choice
-from workbench.explorers.models import Exhibit
+from workbench.explorers.models import ExploredModel
 from workbench.explorers.subjects import Kind
 from workbench.fusion import mixture_weights
 from workbench.inference import subset_posterior
@@ -28,16 +28,16 @@ FEW = 8
 Item = Mapping[str, Tensor]
 
 
-def own_posterior(exhibit: Exhibit) -> str:
+def own_posterior(exhibit: ExploredModel) -> str:
     """The fusion that a model's method infers with, the paper's first: one of `fusion.FUSIONS`."""
     return METHODS[exhibit.config.objective].inference[0]
 
 
 @dataclass(frozen=True)
-class Wish:
+class GenerationSettings:
     """How to generate."""
 
-    how: str = "mixture"  # one of `fusion.FUSIONS`
+    fusion: str = "mixture"  # one of `fusion.FUSIONS`
     temperature: float = 1.0  # of the content: 0 is the posterior's mean, 1 its own spread
     styles: Mapping[str, Sequence[float]] = field(default_factory=dict)  # by letter; others are at the prior's mean
     draws: int = 6
@@ -55,12 +55,12 @@ class Generated:
 
 
 @torch.no_grad()
-def generate(exhibit: Exhibit, item: Item, wish: Wish) -> Generated:
+def generate(exhibit: ExploredModel, item: Item, wish: GenerationSettings) -> Generated:
     """All modalities, given some: `wish.draws` contents from the item's posterior, decoded with the styles wished.
 
     Nothing given means p(c). ValueError for a modality or a fusion that there is not.
     """
-    q, origins = posterior(exhibit, item, wish.how, wish.draws)
+    q, origins = posterior(exhibit, item, wish.fusion, wish.draws)
     content = at_temperature(q, wish.temperature, torch.Generator().manual_seed(wish.seed))
     return decode(exhibit, content, wish.styles, origins, wish.style_seed)
 
@@ -70,14 +70,14 @@ def at_temperature(q: Diagonal, temperature: float, generator: torch.Generator) 
     return q.mean + temperature * (q.rsample(generator) - q.mean)
 
 
-def from_prior(exhibit: Exhibit, *shape: int, seed: int = 0) -> Tensor:
+def from_prior(exhibit: ExploredModel, *shape: int, seed: int = 0) -> Tensor:
     """Codes from the prior, contents or styles, in the shape given."""
     return exhibit.model.prior(torch.zeros(shape)).rsample(torch.Generator().manual_seed(seed))
 
 
 @torch.no_grad()
 def decode(
-    exhibit: Exhibit,
+    exhibit: ExploredModel,
     content: Float[Tensor, "draws content"],
     styles: Mapping[str, Sequence[float]],
     origins: Sequence[str] = (),
@@ -95,7 +95,7 @@ def decode(
 
 
 @torch.no_grad()
-def posterior(exhibit: Exhibit, item: Item, how: str, draws: int = 1) -> tuple[Diagonal, list[str]]:
+def posterior(exhibit: ExploredModel, item: Item, fusion: str, draws: int = 1) -> tuple[Diagonal, list[str]]:
     """The distribution that each draw's content comes from `[draws, content]`, and whose posterior that is.
 
     The draws of a mixture are split among its components evenly, in the order of the modalities.
@@ -104,19 +104,19 @@ def posterior(exhibit: Exhibit, item: Item, how: str, draws: int = 1) -> tuple[D
     encoded = encode(exhibit, item, draws)
     if not given:
         return exhibit.model.prior(encoded.content.mean[0]), ["p(c)"] * draws
-    q = subset_posterior(exhibit.model, encoded, given, how, exhibit.config.prior_weight)
-    if how != "mixture":
+    q = subset_posterior(exhibit.model, encoded, given, fusion, exhibit.config.prior_weight)
+    if fusion != "mixture":
         return q, [",".join(given)] * draws
     return q, [exhibit.letters[m] for m in stratified_choice(mixture_weights(encoded.present)).tolist()]
 
 
-def encode(exhibit: Exhibit, item: Item, copies: int = 1) -> Posteriors:
+def encode(exhibit: ExploredModel, item: Item, copies: int = 1) -> Posteriors:
     """Unimodal posteriors of one item, `copies` times; those of modalities that are not given are marked absent."""
     return encode_items(exhibit, [item] * copies)
 
 
 @torch.no_grad()
-def encode_items(exhibit: Exhibit, items: Sequence[Item]) -> Posteriors:
+def encode_items(exhibit: ExploredModel, items: Sequence[Item]) -> Posteriors:
     """Unimodal posteriors of several items, each of which may lack other modalities."""
     for letter in {letter for item in items for letter in item}:
         exhibit.index(letter)  # an unknown one is refused
@@ -132,7 +132,7 @@ def _nothing(shape: tuple[int, ...]) -> Tensor:
 
 
 @torch.no_grad()
-def style_effects(exhibit: Exhibit, letter: str) -> list[float]:
+def style_effects(exhibit: ExploredModel, letter: str) -> list[float]:
     """How much each style dimension of a modality changes what is generated, in its order.
 
     The mean absolute change of a pixel, or of a character's probability, between REACH standard deviations below and
@@ -151,7 +151,7 @@ def style_effects(exhibit: Exhibit, letter: str) -> list[float]:
     return effects
 
 
-def test_row(exhibit: Exhibit, kind: Kind, number: int = 0) -> int:
+def test_row(exhibit: ExploredModel, kind: Kind, number: int = 0) -> int:
     """The row of the `number`-th test item of a kind, its place in the data set; beyond the last they begin again.
 
     ValueError when there is no such item.
@@ -162,7 +162,7 @@ def test_row(exhibit: Exhibit, kind: Kind, number: int = 0) -> int:
     return int(rows[number % len(rows)])
 
 
-def test_item(exhibit: Exhibit, kind: Kind, number: int = 0) -> dict[str, Tensor]:
+def test_item(exhibit: ExploredModel, kind: Kind, number: int = 0) -> dict[str, Tensor]:
     """The `number`-th test item of a kind, a class or an attribute, in all modalities; errors as `test_row`'s."""
     row = torch.tensor([test_row(exhibit, kind, number)])
     values = exhibit.data.batch(row, torch.Generator().manual_seed(number)).values

@@ -16,7 +16,7 @@ from torch import Tensor
 from workbench.explorers import controls, pictures
 from workbench.explorers.controls import explorer
 from workbench.explorers.generation import Item, at_temperature, encode_items, from_prior, own_posterior, test_item
-from workbench.explorers.models import Exhibit, comparable
+from workbench.explorers.models import ExploredModel, comparable
 from workbench.explorers.names import named
 from workbench.explorers.subjects import Faces, Kind
 from workbench.inference import subset_posterior
@@ -65,7 +65,7 @@ class Grid:
 
 @torch.no_grad()
 def style_content(
-    exhibit: Exhibit,
+    exhibit: ExploredModel,
     letter: str,
     contents: Float[Tensor, "columns content"],
     styles: Float[Tensor, "rows style"],
@@ -77,20 +77,20 @@ def style_content(
     return model.modalities[m].likelihood.mean(output).unflatten(0, (len(styles), len(contents)))
 
 
-def random_styles(exhibit: Exhibit, rows: int, seed: int = 0) -> Float[Tensor, "rows style"]:
+def random_styles(exhibit: ExploredModel, rows: int, seed: int = 0) -> Float[Tensor, "rows style"]:
     """Styles from the prior; a single one, of no dimensions, of a model that has none."""
     rows = rows if exhibit.model.style_dim else 1
     return from_prior(exhibit, rows, exhibit.model.style_dim, seed=seed)
 
 
-def random_contents(exhibit: Exhibit, columns: int = CLASSES, seed: int = 0) -> Float[Tensor, "columns content"]:
+def random_contents(exhibit: ExploredModel, columns: int = CLASSES, seed: int = 0) -> Float[Tensor, "columns content"]:
     """Contents from the prior p(c)."""
     return from_prior(exhibit, columns, exhibit.model.content_dim, seed=seed)
 
 
 @torch.no_grad()
 def inferred_contents(
-    exhibit: Exhibit, items: Sequence[Item], temperature: float = 1.0, seed: int = 0
+    exhibit: ExploredModel, items: Sequence[Item], temperature: float = 1.0, seed: int = 0
 ) -> Float[Tensor, "columns content"]:
     """One content for each item, drawn from its posterior under the method's own fusion; all have the same letters.
 
@@ -99,14 +99,14 @@ def inferred_contents(
     given, generator = list(items[0]), torch.Generator().manual_seed(seed)
     encoded, copies = encode_items(exhibit, items), len(given) * [*range(len(items))]
     content, style, present = encoded.content[:, copies], encoded.style[:, copies], encoded.present[:, copies]
-    how, weight = own_posterior(exhibit), exhibit.config.prior_weight
+    fusion, weight = own_posterior(exhibit), exhibit.config.prior_weight
     # a mixture of as many components as copies: all items from the first, then all from the second, and so on
-    q = subset_posterior(exhibit.model, Posteriors(content, style, present), given, how, weight)
+    q = subset_posterior(exhibit.model, Posteriors(content, style, present), given, fusion, weight)
     q = q[torch.randint(len(given), (len(items),), generator=generator) * len(items) + torch.arange(len(items))]
     return at_temperature(q, temperature, generator)
 
 
-def kinds_of(exhibit: Exhibit) -> list[Kind]:
+def kinds_of(exhibit: ExploredModel) -> list[Kind]:
     """The columns: the ten classes, or attributes that there are test faces with; ValueError where there are none."""
     kinds = exhibit.subject.columns(exhibit.data.labels)
     if not kinds:
@@ -114,7 +114,7 @@ def kinds_of(exhibit: Exhibit) -> list[Kind]:
     return kinds
 
 
-def items_of(exhibit: Exhibit, plan: Plan) -> list[Item]:
+def items_of(exhibit: ExploredModel, plan: Plan) -> list[Item]:
     """A test item of each kind, what the plan gives of it; none when contents come from p(c).
 
     ValueError for a modality that the model does not have.
@@ -126,7 +126,7 @@ def items_of(exhibit: Exhibit, plan: Plan) -> list[Item]:
 
 
 @torch.no_grad()
-def fill(exhibit: Exhibit, plan: Plan) -> Grid:
+def fill(exhibit: ExploredModel, plan: Plan) -> Grid:
     """The grid of a plan; a single row of a model without styles. ValueError for a modality that there is not."""
     items, subject = items_of(exhibit, plan), exhibit.subject
     if items:
@@ -142,7 +142,7 @@ def fill(exhibit: Exhibit, plan: Plan) -> Grid:
     return Grid(values, opinions, found, asked, kinds)
 
 
-def draw_grids(exhibits: Sequence[Exhibit], plan: Plan) -> str:
+def draw_grids(exhibits: Sequence[ExploredModel], plan: Plan) -> str:
     """What is given, if anything, and one grid for each model as HTML tables; errors as those of `fill`."""
     alike = comparable(exhibits)
     without = [exhibit.name for exhibit in alike if exhibit.model.style_dim == 0]
@@ -160,7 +160,7 @@ def _without_styles(names: Sequence[str]) -> str:
     return f"{', '.join(names)}: trained without styles (style_dim 0), so every row would be the same and there is one"
 
 
-def _inputs(exhibit: Exhibit, plan: Plan) -> str:
+def _inputs(exhibit: ExploredModel, plan: Plan) -> str:
     """The test items that contents are inferred from."""
     items, kinds, rows = items_of(exhibit, plan), kinds_of(exhibit), []
     for letter in plan.given:
@@ -173,11 +173,11 @@ def _inputs(exhibit: Exhibit, plan: Plan) -> str:
     return pictures.table([str(kind) for kind in kinds], rows, f"Given: {exhibit.subject.each}")
 
 
-def _side(exhibit: Exhibit) -> int:
+def _side(exhibit: ExploredModel) -> int:
     return round(SIDE * exhibit.subject.scale)
 
 
-def _table(exhibit: Exhibit, plan: Plan) -> str:
+def _table(exhibit: ExploredModel, plan: Plan) -> str:
     grid, given, rows = fill(exhibit, plan), bool(plan.given), []
     for row in range(len(grid.values)):
         name = f"style {row + 1}" if exhibit.model.style_dim else "no style"
@@ -187,12 +187,12 @@ def _table(exhibit: Exhibit, plan: Plan) -> str:
     return pictures.table(headings(exhibit, grid), rows, f"{exhibit.name}: {score}")
 
 
-def headings(exhibit: Exhibit, grid: Grid) -> list[str]:
+def headings(exhibit: ExploredModel, grid: Grid) -> list[str]:
     """Over the columns: the kind of the test item, or the number of the random content."""
     return [str(kind) for kind in grid.kinds] or [f"c{column}" for column in range(1, len(grid.asked) + 1)]
 
 
-def _cell(exhibit: Exhibit, name: str, grid: Grid, row: int, column: int) -> str:
+def _cell(exhibit: ExploredModel, name: str, grid: Grid, row: int, column: int) -> str:
     of = f"{exhibit.subject.of(grid.kinds[column])}, " if grid.kinds else ""
     name = f"{of}content {column + 1}, {name}"
     said = exhibit.subject.short(grid.opinions[row, column], grid.asked[column])
@@ -201,7 +201,7 @@ def _cell(exhibit: Exhibit, name: str, grid: Grid, row: int, column: int) -> str
     return picture + pictures.note(said)
 
 
-def style_content_grid(exhibits: Sequence[Exhibit], plan: Plan) -> Figure:
+def style_content_grid(exhibits: Sequence[ExploredModel], plan: Plan) -> Figure:
     """The grids of a plan as a figure, one model below the other; errors as those of `fill`."""
     alike = comparable(exhibits)
     items, names = [], []
@@ -214,7 +214,7 @@ def style_content_grid(exhibits: Sequence[Exhibit], plan: Plan) -> Figure:
 
 
 @explorer
-def explore_grid(exhibits: Sequence[Exhibit]) -> widgets.VBox:
+def explore_grid(exhibits: Sequence[ExploredModel]) -> widgets.VBox:
     """Styles by contents: choose the models, the modality, where the contents come from, and draw others."""
     exhibits = comparable(exhibits)
     picture = widgets.HTML()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from workbench.data.text import WORDS, encode
 from workbench.explorers.generation import test_item
-from workbench.explorers.models import Exhibit
+from workbench.explorers.models import ExploredModel
 from workbench.explorers.pad import Pad
 
 DRAWABLE = (1, 28, 28)
@@ -23,7 +23,7 @@ class Input:
     `value` is None while the modality is switched off, or on but without a drawing.
     """
 
-    def __init__(self, exhibit: Exhibit, letter: str, given: bool = True) -> None:
+    def __init__(self, exhibit: ExploredModel, letter: str, given: bool = True) -> None:
         name = exhibit.model.modalities[exhibit.index(letter)].name
         self.exhibit, self.letter = exhibit, letter
         self.problem = self.remark = ""
@@ -65,7 +65,7 @@ class Input:
 class ImageInput(Input):
     """An image: the test items of a class, one after the other, or a drawing where the modality is handwriting."""
 
-    def __init__(self, exhibit: Exhibit, letter: str, given: bool = True, digit: int = 3) -> None:
+    def __init__(self, exhibit: ExploredModel, letter: str, given: bool = True, digit: int = 3) -> None:
         self.digit = widgets.Dropdown(options=list(range(10)), value=digit, description="class", layout=narrow())
         self.number = widgets.BoundedIntText(0, min=0, max=9999, description="example", layout=narrow())
         self.pad = Pad()
@@ -95,7 +95,7 @@ class ImageInput(Input):
 class TextInput(Input):
     """A text, typed. What cannot be read leaves the last readable text in place, with a problem to tell."""
 
-    def __init__(self, exhibit: Exhibit, letter: str, given: bool = True, word: str = "three") -> None:
+    def __init__(self, exhibit: ExploredModel, letter: str, given: bool = True, word: str = "three") -> None:
         self.text = widgets.Text(word, description="word", placeholder="zero ... nine", layout=narrow("220px"))
         self._last = encode(word)
         super().__init__(exhibit, letter, given)

@@ -11,7 +11,7 @@ from workbench.data.celeba.attributes import LENGTH, PHRASES, describe, encode, 
 from workbench.explorers.controls import Counter
 from workbench.explorers.generation import test_item, test_row
 from workbench.explorers.inputs import ImageInput, Input, TextInput, narrow
-from workbench.explorers.models import Exhibit
+from workbench.explorers.models import ExploredModel
 from workbench.explorers.subjects import ANY, Kind
 
 FIRST = "attractive, blond hair, no beard, smiling, wavy hair, wearing lipstick, young"
@@ -20,7 +20,7 @@ FIRST = "attractive, blond hair, no beard, smiling, wavy hair, wearing lipstick,
 class FaceInput(Input):
     """A test face: the `number`-th of all, or of those with an attribute."""
 
-    def __init__(self, exhibit: Exhibit, letter: str, given: bool = False) -> None:
+    def __init__(self, exhibit: ExploredModel, letter: str, given: bool = False) -> None:
         self.kind = face_kinds(exhibit)
         self.number = widgets.BoundedIntText(0, min=0, max=999_999, description="number", layout=narrow())
         super().__init__(exhibit, letter, given)
@@ -46,7 +46,7 @@ class DescriptionInput(Input):
     What cannot be read leaves the last readable words in place, with a problem to tell.
     """
 
-    def __init__(self, exhibit: Exhibit, letter: str, given: bool = True, words: str = FIRST) -> None:
+    def __init__(self, exhibit: ExploredModel, letter: str, given: bool = True, words: str = FIRST) -> None:
         self.text = widgets.Text(
             words, description="words", placeholder="smiling, young, blond hair", continuous_update=False,
             layout=narrow("99%"), tooltip="attributes with commas between them; Enter draws",
@@ -130,7 +130,7 @@ class DescriptionInput(Input):
             self.put(torch.tensor([tick.value for tick in self.ticks]))
 
 
-def face_kinds(exhibit: Exhibit) -> widgets.Dropdown:
+def face_kinds(exhibit: ExploredModel) -> widgets.Dropdown:
     """All test faces, or those with an attribute, and how many there are; attributes that none has are left out."""
     labels = exhibit.data.labels
     there = {kind: len(exhibit.subject.rows(labels, kind)) for kind in exhibit.subject.kinds()}
@@ -138,7 +138,7 @@ def face_kinds(exhibit: Exhibit) -> widgets.Dropdown:
     return widgets.Dropdown(options=options, value=ANY, description="faces", layout=narrow("260px"))
 
 
-def inputs_of(exhibit: Exhibit) -> list[Input]:
+def inputs_of(exhibit: ExploredModel) -> list[Input]:
     """One input for each modality of a model. Of a face, only its description is given at first."""
     found = [_input(exhibit, letter, shape) for letter, shape in zip(exhibit.letters, exhibit.data.shapes, strict=True)]
     faces = [one for one in found if isinstance(one, FaceInput)]
@@ -148,7 +148,7 @@ def inputs_of(exhibit: Exhibit) -> list[Input]:
     return found
 
 
-def _input(exhibit: Exhibit, letter: str, shape: tuple[int, ...]) -> Input:
+def _input(exhibit: ExploredModel, letter: str, shape: tuple[int, ...]) -> Input:
     if exhibit.data.labels.dim() == 2:
         return FaceInput(exhibit, letter) if len(shape) == 3 else DescriptionInput(exhibit, letter)
     return (ImageInput if len(shape) == 3 else TextInput)(exhibit, letter)

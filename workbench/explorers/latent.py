@@ -32,7 +32,7 @@ from workbench.explorers.latent_map import (
     with_joint,
 )
 from workbench.explorers.map import NONE, Map
-from workbench.explorers.models import Exhibit
+from workbench.explorers.models import ExploredModel
 from workbench.explorers.names import named
 from workbench.explorers.pictures import message, page
 
@@ -52,7 +52,7 @@ OF_MIXTURE = (
 
 
 @explorer
-def explore_latent(exhibits: Sequence[Exhibit], items: int = ITEMS) -> widgets.VBox:
+def explore_latent(exhibits: Sequence[ExploredModel], items: int = ITEMS) -> widgets.VBox:
     """A map of `items` test items for each model: points to hover over, two to choose, ellipses, the line between."""
     return _Explorer(exhibits, items).box
 
@@ -60,7 +60,7 @@ def explore_latent(exhibits: Sequence[Exhibit], items: int = ITEMS) -> widgets.V
 class _Explorer:
     """Collects the values of the controls and asks the pure functions again; encoded items are kept per model."""
 
-    def __init__(self, exhibits: Sequence[Exhibit], items: int) -> None:
+    def __init__(self, exhibits: Sequence[ExploredModel], items: int) -> None:
         self.exhibits, self.items, self.turn = exhibits, items, RLock()
         self.charts: dict[int, LatentMap] = {}
         self.neighbours: dict[tuple[int, str], Tensor] = {}  # places by t-SNE, which take seconds
@@ -79,8 +79,8 @@ class _Explorer:
             [self.colour, heading, self.groups, self.ellipses],
             [self.map, self.side],
         ]
-        which, how, picture = (widgets.HBox(row, layout=widgets.Layout(flex_flow="row wrap")) for row in rows)
-        return named(widgets.VBox([which, how, self.note, picture, self.strip]))
+        which, fusion, picture = (widgets.HBox(row, layout=widgets.Layout(flex_flow="row wrap")) for row in rows)
+        return named(widgets.VBox([which, fusion, self.note, picture, self.strip]))
 
     def _make_controls(self) -> None:
         names = [(exhibit.name, k) for k, exhibit in enumerate(self.exhibits)]
@@ -108,8 +108,8 @@ class _Explorer:
         self._offer_colours(self.exhibits[number])
         try:
             if number not in self.charts:
-                how = next(iter(joint_choices(self.exhibits[number]).values()))
-                self.charts[number] = latent_map(self.exhibits[number], how, self.items)
+                fusion = next(iter(joint_choices(self.exhibits[number]).values()))
+                self.charts[number] = latent_map(self.exhibits[number], fusion, self.items)
         except ValueError as error:
             self._say_why(error)
             return
@@ -131,7 +131,7 @@ class _Explorer:
         chart = self.chart
         self.joint.unobserve(self._new_joint, names="value")
         self.joint.options = list(joint_choices(chart.exhibit).items())
-        self.joint.value = chart.how
+        self.joint.value = chart.fusion
         self.joint.observe(self._new_joint, names="value")
         if before is None or before.groups != chart.groups:
             self.groups.children = [_switch(name, name != JOINT) for name in chart.groups]
@@ -140,7 +140,7 @@ class _Explorer:
         if before is None or before.groups != chart.groups or before.items != chart.items:
             self._choose_first()
 
-    def _offer_colours(self, exhibit: Exhibit) -> None:
+    def _offer_colours(self, exhibit: ExploredModel) -> None:
         """What points of a model's map can be coloured by; what was chosen stays where it can be."""
         offered = colours(exhibit)
         if tuple(self.colour.options) == offered:
@@ -196,7 +196,7 @@ class _Explorer:
         """Where the points are in the projection chosen; t-SNE is computed when it is first asked for."""
         if self.projection.value == PCA:
             return self.chart.positions().flatten(0, 1)
-        key = self.model.value, self.chart.how
+        key = self.model.value, self.chart.fusion
         if key not in self.neighbours:
             self.note.value = page(
                 f'<p role="status">computing t-SNE of {self.chart.points} points: some seconds …</p>'
@@ -244,7 +244,7 @@ class _Explorer:
             self.strip.value = line_page(self.chart, self.map.a, self.map.b)
 
     def _say(self) -> None:
-        mixed = f" {OF_MIXTURE}" if self.chart.how == "mixture" else ""
+        mixed = f" {OF_MIXTURE}" if self.chart.fusion == "mixture" else ""
         about = f"{self.chart.exhibit.note}; {self.chart.items} test items. Each point is the mean of a posterior of c."
         self.note.value = page(f'<p class="note">{escape(about + mixed)} {escape(NOTES[self.projection.value])}</p>')
 

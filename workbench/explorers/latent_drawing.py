@@ -14,7 +14,7 @@ from torch import Tensor
 from workbench.data.celeba.attributes import PHRASES
 from workbench.explorers.generation import decode
 from workbench.explorers.latent_map import JOINT, STEPS, LatentMap, interpolate, item_ellipses
-from workbench.explorers.models import Exhibit
+from workbench.explorers.models import ExploredModel
 from workbench.explorers.pictures import cell, page, table
 from workbench.explorers.subjects import Faces
 from workbench.plotting.base import panel
@@ -29,12 +29,12 @@ WITH = "1"  # the mark of faces that have an attribute; that of others is 0
 PICTURE, THUMB = 72, 48  # pixels of a picture beside the map, and of one on the line below it
 
 
-def colours(exhibit: Exhibit) -> tuple[str, ...]:
+def colours(exhibit: ExploredModel) -> tuple[str, ...]:
     """What the points of its map can be coloured by: their class, or any attribute of faces; or their modality."""
     return (*PHRASES, MODALITY) if isinstance(exhibit.subject, Faces) else (CLASS, MODALITY)
 
 
-def first_colour(exhibit: Exhibit) -> str:
+def first_colour(exhibit: ExploredModel) -> str:
     """What points are coloured by at first."""
     return FIRST if isinstance(exhibit.subject, Faces) else CLASS
 
@@ -91,7 +91,7 @@ def axis_names(chart: LatentMap) -> list[str]:
 def ellipse_lines(chart: LatentMap, item: int) -> list[dict[str, Any]]:
     """An item's ellipses at one and two standard deviations, as `Map` draws them."""
     found, lines = item_ellipses(chart, item), []
-    if chart.how == "dynamic_prior":
+    if chart.fusion == "dynamic_prior":
         del found["dynamic prior"]  # which is the joint
     for name, ellipse in found.items():
         x, y = ellipse.centre

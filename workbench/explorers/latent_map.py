@@ -17,7 +17,7 @@ from torch import Tensor
 from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.distributions import Diagonal, Gaussian, Mixture
 from workbench.explorers.generation import POSTERIORS, own_posterior
-from workbench.explorers.models import Exhibit
+from workbench.explorers.models import ExploredModel
 from workbench.fusion import dynamic_prior, fuse
 from workbench.model import Posteriors
 
@@ -103,10 +103,10 @@ class LatentMap:
     Points are numbered group after group: point g * n + i is item i inferred from group g.
     """
 
-    exhibit: Exhibit
+    exhibit: ExploredModel
     batch: Batch
     q: Posteriors
-    how: str  # the joint's fusion, one of `fusion.FUSIONS`
+    fusion: str  # the joint's fusion, one of `fusion.FUSIONS`
     contents: Float[Tensor, "groups n content"]  # means: of each modality in order, and last of the joint
     plane: Plane
 
@@ -153,26 +153,26 @@ class LatentMap:
 
 
 @torch.no_grad()
-def latent_map(exhibit: Exhibit, how: str = "mixture", items: int = ITEMS, seed: int = 0) -> LatentMap:
+def latent_map(exhibit: ExploredModel, fusion: str = "mixture", items: int = ITEMS, seed: int = 0) -> LatentMap:
     """Encode test items, as many of each class, and lay the plane through their unimodal means.
 
     ValueError for an unknown fusion, or one that the model's posteriors do not allow.
     """
     batch = exhibit.data.batch(balanced_rows(exhibit.data, items, seed), torch.Generator().manual_seed(seed))
     q = exhibit.model.encode(batch)
-    return _arranged(exhibit, batch, q, how, Plane.fit(q.content.mean.flatten(0, 1)))
+    return _arranged(exhibit, batch, q, fusion, Plane.fit(q.content.mean.flatten(0, 1)))
 
 
-def with_joint(chart: LatentMap, how: str) -> LatentMap:
+def with_joint(chart: LatentMap, fusion: str) -> LatentMap:
     """The same map with another joint posterior; the other points stay where they are."""
-    return _arranged(chart.exhibit, chart.batch, chart.q, how, chart.plane)
+    return _arranged(chart.exhibit, chart.batch, chart.q, fusion, chart.plane)
 
 
 @torch.no_grad()
-def _arranged(exhibit: Exhibit, batch: Batch, q: Posteriors, how: str, plane: Plane) -> LatentMap:
-    joint = fuse(how, q.content, q.present, exhibit.config.prior_weight)
+def _arranged(exhibit: ExploredModel, batch: Batch, q: Posteriors, fusion: str, plane: Plane) -> LatentMap:
+    joint = fuse(fusion, q.content, q.present, exhibit.config.prior_weight)
     mean = joint.mean() if isinstance(joint, Mixture) else joint.mean
-    return LatentMap(exhibit, batch, q, how, torch.cat([q.content.mean, mean.unsqueeze(0)]), plane)
+    return LatentMap(exhibit, batch, q, fusion, torch.cat([q.content.mean, mean.unsqueeze(0)]), plane)
 
 
 def balanced_rows(data: MultimodalDataset, items: int, seed: int = 0) -> Int[Tensor, "rows"]:
@@ -201,7 +201,7 @@ def _check_count(items: int, fewest: int, what: str) -> None:
         raise ValueError(f"{items} items are too few for {what}: ask for {fewest} at least")
 
 
-def joint_choices(exhibit: Exhibit) -> dict[str, str]:
+def joint_choices(exhibit: ExploredModel) -> dict[str, str]:
     """Fusions for the joint, as shown and as in `fusion`: the method's own first; Laplaces allow the mixture alone."""
     if not issubclass(exhibit.model.family, Gaussian):
         return {"mixture": POSTERIORS["mixture"]}
@@ -219,7 +219,7 @@ def item_ellipses(chart: LatentMap, item: int) -> dict[str, Ellipse]:
     experts, present = chart.q.content[:, one], chart.q.present[:, one]
     weight = chart.exhibit.config.prior_weight
     found = {letter: plane.shadow(experts[m, 0]) for m, letter in enumerate(chart.exhibit.letters)}
-    joint = fuse(chart.how, experts, present, weight)
+    joint = fuse(chart.fusion, experts, present, weight)
     found[JOINT] = plane.mixture_shadow(joint) if isinstance(joint, Mixture) else plane.shadow(joint[0])
     if isinstance(experts, Gaussian):
         found["dynamic prior"] = plane.shadow(dynamic_prior(experts, present, weight)[0])

@@ -17,7 +17,7 @@ NO_MODEL = "no model to explore: train one with `workbench train`"
 
 
 @dataclass(frozen=True, eq=False)
-class Exhibit:
+class ExploredModel:
     """A model to be explored; `judges` and `data` are in the order of its modalities."""
 
     name: str  # mmJSD (MS)
@@ -46,22 +46,22 @@ class Exhibit:
     @property
     def note(self) -> str:
         """One sentence: which model, trained on what, and where the test items come from."""
-        how = f"{self.name}, {self.config.data}, {self.config.steps:,} steps of {self.config.batch_size}"
+        fusion = f"{self.name}, {self.config.data}, {self.config.steps:,} steps of {self.config.batch_size}"
         items = "" if self.data.name == self.config.data else f"; test items are {self.data.name}"
-        return how + (", comes with the project in 8 bits" if self.shipped else "") + items
+        return fusion + (", comes with the project in 8 bits" if self.shipped else "") + items
 
 
-def exhibit(run: Run) -> Exhibit:
+def exhibit(run: Run) -> ExploredModel:
     """A trained run as an exhibit, its judges read from the cache or trained first.
 
     FileNotFoundError when its training has not finished, DataError when its data are not there.
     """
     test = run.dataset("test")
     judges = classifiers_of(run.dataset("train"), test, width=run.config.judge_width)
-    return Exhibit(label_of(run.config), run.config, run.model, tuple(judges), test)
+    return ExploredModel(label_of(run.config), run.config, run.model, tuple(judges), test)
 
 
-def shipped_exhibits(kind: str = DIGITS) -> list[Exhibit]:
+def shipped_exhibits(kind: str = DIGITS) -> list[ExploredModel]:
     """The models of a kind that come with the project, mmJSD first; test items are drawn from what is embedded."""
     runs = sorted(shipped_runs(kind), key=lambda run: (run.config.objective != "mmjsd", run.config.objective))
     widths = {run.config.data: run.config.judge_width for run in runs}
@@ -71,12 +71,12 @@ def shipped_exhibits(kind: str = DIGITS) -> list[Exhibit]:
     for run in runs:
         name, data = label_of(run.config), run.config.data
         found.append(
-            Exhibit(name, run.config, shipped_model(run, items[data]), judges[data], items[data], shipped=True)
+            ExploredModel(name, run.config, shipped_model(run, items[data]), judges[data], items[data], shipped=True)
         )
     return found
 
 
-def exhibits(folder: str | Path | None = None) -> list[Exhibit]:
+def exhibits(folder: str | Path | None = None) -> list[ExploredModel]:
     """Exhibits of all trained runs below a folder, or (None) of the models that come with the project.
 
     ValueError, with the cure, when there is no trained run below the folder.
@@ -92,7 +92,7 @@ def exhibits(folder: str | Path | None = None) -> list[Exhibit]:
     return [exhibit(run) for run in runs]
 
 
-def comparable(exhibits: Sequence[Exhibit]) -> list[Exhibit]:
+def comparable(exhibits: Sequence[ExploredModel]) -> list[ExploredModel]:
     """Exhibits that can be shown side by side, each by a name of its own: those that share one are numbered.
 
     ValueError, with the cure, when there is none, or when their modalities or test items differ.

@@ -18,42 +18,44 @@ from workbench.explorers.controls import explorer
 from workbench.explorers.generation import (
     POSTERIORS,
     Generated,
+    GenerationSettings,
     Item,
-    Wish,
     generate,
     own_posterior,
     test_item,
     test_row,
 )
 from workbench.explorers.inputs_faces import face_kinds
-from workbench.explorers.models import Exhibit, comparable
+from workbench.explorers.models import ExploredModel, comparable
 from workbench.explorers.names import named
 from workbench.explorers.subjects import Digits, Faces, subject_by
 from workbench.fusion import subsets
 from workbench.modality import Modality
 from workbench.plotting.base import item_grid
 
-WISH = Wish(draws=4)
-MEANS = Wish(temperature=0.0)
+WISH = GenerationSettings(draws=4)
+MEANS = GenerationSettings(temperature=0.0)
 SMALL = 56  # pixels of a picture, so that three models with four draws each go beside each other
 WORD = 78  # pixels of a string
 OWN = "each method's own"
 
 
-def compare(exhibits: Sequence[Exhibit], item: Item, wish: Wish = WISH, own: bool = True) -> list[Generated]:
-    """What each model generates given an item, in their order; `own`: by its method's posterior, not by `wish.how`.
+def compare(
+    exhibits: Sequence[ExploredModel], item: Item, wish: GenerationSettings = WISH, own: bool = True
+) -> list[Generated]:
+    """What each model generates given an item, in their order; `own`: by its method's posterior, not by `wish.fusion`.
 
     ValueError for models that cannot be compared, for a modality or a fusion that a model does not have.
     """
     alike = comparable(exhibits)
     return [
-        generate(exhibit, item, replace(wish, how=how))
-        for exhibit, how in zip(alike, _posteriors(alike, wish, own), strict=True)
+        generate(exhibit, item, replace(wish, fusion=fusion))
+        for exhibit, fusion in zip(alike, _posteriors(alike, wish, own), strict=True)
     ]
 
 
-def _posteriors(exhibits: Sequence[Exhibit], wish: Wish, own: bool) -> list[str]:
-    return [own_posterior(exhibit) if own else wish.how for exhibit in exhibits]
+def _posteriors(exhibits: Sequence[ExploredModel], wish: GenerationSettings, own: bool) -> list[str]:
+    return [own_posterior(exhibit) if own else wish.fusion for exhibit in exhibits]
 
 
 def agreement(generated: Generated, label: int | Tensor) -> tuple[int, int]:
@@ -74,7 +76,11 @@ def _found(generated: Generated) -> Bool[Tensor, "M draws K"]:
 
 
 def draw_objectives(
-    exhibits: Sequence[Exhibit], item: Item, label: int | Tensor, wish: Wish = WISH, own: bool = True
+    exhibits: Sequence[ExploredModel],
+    item: Item,
+    label: int | Tensor,
+    wish: GenerationSettings = WISH,
+    own: bool = True,
 ) -> str:
     """A table as HTML: for each modality the input and what each model draws, then how often that is as it should be.
 
@@ -92,7 +98,9 @@ def draw_objectives(
     return pictures.page(table, pictures.note(*(e.note for e in alike)))
 
 
-def _score(exhibit: Exhibit, generated: Sequence[Generated], item: Item, label: int | Tensor) -> tuple[str, list[str]]:
+def _score(
+    exhibit: ExploredModel, generated: Sequence[Generated], item: Item, label: int | Tensor
+) -> tuple[str, list[str]]:
     """The last row: coherence with the input, or, where nothing is given, among the modalities."""
     subject = exhibit.subject
     if not item:
@@ -101,13 +109,13 @@ def _score(exhibit: Exhibit, generated: Sequence[Generated], item: Item, label: 
     return "in all", [subject.name(torch.as_tensor(label)), *said]
 
 
-def _input(exhibit: Exhibit, modality: Modality, item: Item) -> str:
+def _input(exhibit: ExploredModel, modality: Modality, item: Item) -> str:
     if modality.letter not in item:
         return '<span style="white-space: nowrap">not given</span>'
     return pictures.cell(f"input: {modality.name}", item[modality.letter], side=round(SMALL * exhibit.subject.scale))
 
 
-def _draws(exhibit: Exhibit, modality: Modality, generated: Generated) -> str:
+def _draws(exhibit: ExploredModel, modality: Modality, generated: Generated) -> str:
     """A cell of the table: all draws of one modality, in pairs that stay together where the page is narrow."""
     values, opinions = generated.values[modality.letter], generated.opinions[modality.letter]
     side = round(SMALL * exhibit.subject.scale)
@@ -123,20 +131,20 @@ def _draws(exhibit: Exhibit, modality: Modality, generated: Generated) -> str:
     return f'<div style="max-width: {4 * side + 24}px; margin: 0 auto">{drawn}</div>'
 
 
-def _in_words(how: str) -> str:
-    return {fusion: name for name, fusion in POSTERIORS.items()}.get(how, how.replace("_", " "))
+def _in_words(fusion: str) -> str:
+    return {fusion: name for name, fusion in POSTERIORS.items()}.get(fusion, fusion.replace("_", " "))
 
 
-def _listed(item: Item, exhibit: Exhibit) -> str:
+def _listed(item: Item, exhibit: ExploredModel) -> str:
     names = [modality.name for modality in exhibit.model.modalities if modality.letter in item]
     return ", ".join(names) if names else "nothing, so that contents are drawn from p(c)"
 
 
 def objective_grid(
-    exhibits: Sequence[Exhibit],
+    exhibits: Sequence[ExploredModel],
     item: Item,
     letters: Sequence[str] = (),
-    wish: Wish = MEANS,
+    wish: GenerationSettings = MEANS,
     own: bool = True,
 ) -> Figure:
     """What each model generates given every subset of an item's modalities, all at once; the input is in front.
@@ -168,7 +176,7 @@ def _only(item: Item, subset: Sequence[str]) -> Item:
 
 
 @explorer
-def explore_objectives(exhibits: Sequence[Exhibit]) -> widgets.VBox:
+def explore_objectives(exhibits: Sequence[ExploredModel]) -> widgets.VBox:
     """One input, every model: choose its class or attribute, and which of its modalities are given."""
     exhibits = comparable(exhibits)
     picture = widgets.HTML()
@@ -184,7 +192,7 @@ def explore_objectives(exhibits: Sequence[Exhibit]) -> widgets.VBox:
         label = first.data.labels[test_row(first, kind.value, following.clicks)]
         item = {letter: x for letter, x in whole.items() if given[letter].value}
         own = fusion.value == "own"
-        wish = Wish("" if own else fusion.value, warmth.value, draws=WISH.draws, seed=again.clicks)
+        wish = GenerationSettings("" if own else fusion.value, warmth.value, draws=WISH.draws, seed=again.clicks)
         try:
             chosen = [exhibits[place] for place in shown.value]
             picture.value = draw_objectives(chosen, item, label, wish, own)

@@ -190,7 +190,7 @@ def _told(model: MultimodalVAE, run: Run | None) -> dict[str, Any]:
 def _fusion(config: Config, count: int) -> dict[str, Any]:
     """Posteriors of subsets of the method, its own first, with their formulas."""
     weight = 1 / (count + 1) if config.prior_weight is None else config.prior_weight
-    inference = {how: FORMULAS[how] for how in METHODS[config.objective].inference}
+    inference = {fusion: FORMULAS[fusion] for fusion in METHODS[config.objective].inference}
     return {"objective": config.objective, "inference": inference, "prior_weight": weight}
 
 

@@ -37,7 +37,7 @@ class Reading(NamedTuple):
     """How a posterior is read off a model: given what, fused how."""
 
     given: Sequence[str]
-    how: str
+    fusion: str
     prior_weight: float | None
 
 
@@ -45,18 +45,18 @@ def latents(
     run_or_model: Run | MultimodalVAE,
     data: Any,
     given: Sequence[str] | None = None,
-    how: str | None = None,
+    fusion: str | None = None,
 ) -> "pandas.DataFrame":
     """The latents of each item of a MultimodalDataset, or of raw arrays by the name of their modality, as a DataFrame.
 
-    `given` holds names or letters (None: all); `how` is one of `fusion.FUSIONS` (None: the run's method's own, as its
-    evaluation has it; a mixture for a model alone). An index of frames is kept; of a built-in data set each paired item
+    `given` holds names or letters (None: all); `fusion` is one of `fusion.FUSIONS` (None: the run's method's own, as
+    its evaluation has it; a mixture for a model alone). An index of frames is kept; of a built-in data set each paired item
     is there once. Content is NaN where an item has none of what is given. Raises ValueError on data that the model was
     not made for, and where pandas is missing.
     """
     pandas = _pandas()
     model = run_or_model.model if isinstance(run_or_model, Run) else run_or_model
-    reading = _reading(run_or_model, model, given, how)
+    reading = _reading(run_or_model, model, given, fusion)
     if isinstance(data, MultimodalDataset):
         check_encodings(model, data)
         batches, index, labels = _batches(data), None, data
@@ -83,20 +83,20 @@ def check_encodings(model: MultimodalVAE, data: MultimodalDataset) -> None:
 
 
 def _reading(
-    source: Run | MultimodalVAE, model: MultimodalVAE, given: Sequence[str] | None, how: str | None
+    source: Run | MultimodalVAE, model: MultimodalVAE, given: Sequence[str] | None, fusion: str | None
 ) -> Reading:
     places = sorted({model.place(name) for name in model.names if given is None} | {*map(model.place, given or ())})
     if not places:
         raise ValueError(f"nothing is given: name some of {', '.join(model.names)}")
     names = [model.names[m] for m in places]
     if not isinstance(source, Run):
-        return Reading(names, how or "mixture", None)
+        return Reading(names, fusion or "mixture", None)
     config = source.config
-    if how is None:
-        how = METHODS[config.objective].inference[0]
+    if fusion is None:
+        fusion = METHODS[config.objective].inference[0]
         # as in the evaluation: the prior in it serves to relate several
-        how = "mixture" if how == "dynamic_prior" and len(names) == 1 else how
-    return Reading(names, how, config.prior_weight)
+        fusion = "mixture" if fusion == "dynamic_prior" and len(names) == 1 else fusion
+    return Reading(names, fusion, config.prior_weight)
 
 
 def _batches(data: MultimodalDataset) -> Iterator[Batch]:
@@ -113,7 +113,7 @@ def _columns(model: MultimodalVAE, batch: Batch, reading: Reading, data: Multimo
     some = (batch.present & model.mask(reading.given, batch.present)).any(0)
     columns = _label_columns(data, batch.labels) if data is not None and data.labelled else {}
     columns |= {f"present_{name}": there.cpu().numpy() for name, there in zip(model.names, batch.present, strict=True)}
-    mean, logvar = moments(model.infer(q, reading.given, reading.how, reading.prior_weight))
+    mean, logvar = moments(model.infer(q, reading.given, reading.fusion, reading.prior_weight))
     columns |= _numbered("content", mean, logvar, some)
     for name in reading.given:
         m = model.place(name)

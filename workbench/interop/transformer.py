@@ -158,10 +158,10 @@ class MultimodalTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         values, present = zip(*read, strict=True)
         labels = torch.zeros(len(X), dtype=torch.long)
         batch = Batch(tuple(x.double() for x in values), torch.stack(present), labels)
-        how = METHODS[self.objective].inference[0]
+        fusion = METHODS[self.objective].inference[0]
         # as in an evaluation: the dynamic prior relates several modalities
-        how = "mixture" if how == "dynamic_prior" and len(model.modalities) == 1 else how
-        posterior = model.infer(batch, how=how)
+        fusion = "mixture" if fusion == "dynamic_prior" and len(model.modalities) == 1 else fusion
+        posterior = model.infer(batch, fusion=fusion)
         return (posterior.mean() if isinstance(posterior, Mixture) else posterior.mean).numpy()
 
     @torch.no_grad()

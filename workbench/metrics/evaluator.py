@@ -32,8 +32,8 @@ from workbench.inference import (
     style_codes,
     subset_posteriors,
 )
-from workbench.metrics.fast_layers import quicken
-from workbench.metrics.generation import Conditional, Panel, judge_conditional, judge_random
+from workbench.metrics.fast_layers import fuse_for_inference
+from workbench.metrics.generation import Conditional, Judges, judge_conditional, judge_random
 from workbench.metrics.judges import CPU, Classifier, classifiers_of
 from workbench.metrics.latent import marginal_kl, rate
 from workbench.metrics.likelihood import Likelihoods, LogEstimate, log_likelihoods, summary
@@ -79,7 +79,7 @@ class Items:
 
 
 @dataclass
-class Trial:
+class Evaluator:
     """A model under evaluation: its data, posteriors and noise, a bar that moves, and what each part took."""
 
     config: Config
@@ -115,9 +115,9 @@ class Trial:
         model = _to_infer(model, device)
         generator = torch.Generator(device).manual_seed(seed)
         tests = Items(test, test.first_repeat(limit), seed)
-        hows = len(METHODS[run.config.objective].inference)
+        fusions = len(METHODS[run.config.objective].inference)
         generated = tests.batches * bool({"coherence", "quality"} & set(parts))
-        total = hows * ("probe" in parts) + hows * ("full_probe" in parts) + generated
+        total = fusions * ("probe" in parts) + fusions * ("full_probe" in parts) + generated
         config = run.config.replace(precision=run.precision)  # what was chosen where it says auto
         with tqdm(total=total, desc="evaluation", disable=not progress) as bar, autocast(device, config.precision):
             trial = cls(config, model, train, test, tests, encode_batches(model, tests), generator, bar, progress)
@@ -130,7 +130,7 @@ class Trial:
         return self.generator.device
 
     @property
-    def hows(self) -> tuple[str, ...]:
+    def fusions(self) -> tuple[str, ...]:
         """The posteriors of subsets to look at."""
         return METHODS[self.config.objective].inference
 
@@ -168,11 +168,11 @@ class Trial:
         """Where the posteriors of all subsets lie, each one and in the aggregate."""
         found: dict[str, Any] = {"rate": {}, "marginal_kl": {}}
         with self.part("latent"):
-            for how in self.hows:
-                posteriors = subset_posteriors(self.model, self.tested, how, self.config.prior_weight)
+            for fusion in self.fusions:
+                posteriors = subset_posteriors(self.model, self.tested, fusion, self.config.prior_weight)
                 same = self._anew()  # noise for every way to infer
-                found["rate"][how] = {name: rate(q, same) for name, q in posteriors.items()}
-                found["marginal_kl"][how] = {name: marginal_kl(q) for name, q in posteriors.items()}
+                found["rate"][fusion] = {name: rate(q, same) for name, q in posteriors.items()}
+                found["marginal_kl"][fusion] = {name: marginal_kl(q) for name, q in posteriors.items()}
         return found
 
     def probes(self) -> dict[str, Any]:
@@ -186,9 +186,9 @@ class Trial:
             def few(seen: Codes, new: Codes) -> Probed:
                 return self.score.few(seen, labels, new, self.labels, self._anew())  # the same items every time
 
-            for how, probed in self._probed(few, fitted):
-                found["linear_probe"][how], found["linear_probe_error"][how] = probed.mean, probed.error
-                self._keep("linear_probe", how, probed.by_attribute)
+            for fusion, probed in self._probed(few, fitted):
+                found["linear_probe"][fusion], found["linear_probe_error"][fusion] = probed.mean, probed.error
+                self._keep("linear_probe", fusion, probed.by_attribute)
         return found
 
     def full_probes(self) -> dict[str, Any]:
@@ -205,44 +205,46 @@ class Trial:
             def many(seen: Codes, new: Codes) -> Probed:
                 return self.score.many(seen, labels, new, self.labels)
 
-            for how, probed in self._probed(many, fitted):
-                found["linear_probe_full"][how] = probed.mean
-                self._keep("linear_probe_full", how, probed.by_attribute)
+            for fusion, probed in self._probed(many, fitted):
+                found["linear_probe_full"][fusion] = probed.mean
+                self._keep("linear_probe_full", fusion, probed.by_attribute)
         return found
 
     def _probed(self, probe: Callable[[Codes, Codes], Probed], fitted: Encoded) -> Iterator[tuple[str, Probed]]:
         """Probes of all subsets by each way to infer; a posterior that several ways share is probed once."""
         known: dict[Parts, Probed] = {}
-        for how in self.hows:
-            names = {",".join(s): components(how, s) for s in evaluated_subsets(self.model.letters)}
-            seen, new = (codes(self.model, x, how, self.config.prior_weight) for x in (fitted, self.tested))
+        for fusion in self.fusions:
+            names = {",".join(s): components(fusion, s) for s in evaluated_subsets(self.model.letters)}
+            seen, new = (codes(self.model, x, fusion, self.config.prior_weight) for x in (fitted, self.tested))
             fresh = [name for name, parts in names.items() if parts not in known]
             probed = probe({name: seen[name] for name in fresh}, {name: new[name] for name in fresh})
             known |= {names[name]: probed.only(name) for name in fresh}
-            yield how, Probed.joined({name: known[parts] for name, parts in names.items()})
+            yield fusion, Probed.joined({name: known[parts] for name, parts in names.items()})
             self.bar.update()
 
-    def _keep(self, section: str, how: str, found: dict[str, Any]) -> None:
+    def _keep(self, section: str, fusion: str, found: dict[str, Any]) -> None:
         """Numbers of single attributes, where there are any."""
         if found:
-            self.by_attribute.setdefault(section, {})[how] = found
+            self.by_attribute.setdefault(section, {})[fusion] = found
 
     def generations(self, inception: Path | None, with_quality: bool) -> dict[str, Any]:
         """Coherence, conditional and random, with the classes that were confused, and quality of images."""
         with self.part("judges"):
             judges = self._judges()
-            panel = Panel.of(self.model, judges, self.tests, inception, self.device)
+            panel = Judges.of(self.model, judges, self.tests, inception, self.device)
         with self.part("generation"):
             judged, random = judge_random(self.model, panel, len(self.labels), self.generator, with_quality)
             conditional = judge_conditional(
-                self.model, self.tested, panel, self.hows, self.generator, self.config.prior_weight, with_quality,
+                self.model, self.tested, panel, self.fusions, self.generator, self.config.prior_weight, with_quality,
                 self.bar.update,
             )  # fmt: skip
         found = self._coherence(panel, conditional) | {"random_coherence": self.score.agreement(judged)}
         if with_quality:
             names = {letter: images.extractor.name for letter, images in panel.real.items()}
             measured = {"features": names, "ceiling": prd_ceiling(), "images": len(self.labels), "random": random}
-            found["quality"] = measured | {"conditional": {how: seen.quality for how, seen in conditional.items()}}
+            found["quality"] = measured | {
+                "conditional": {fusion: seen.quality for fusion, seen in conditional.items()}
+            }
         return found
 
     def _judges(self) -> list[Classifier]:
@@ -254,9 +256,9 @@ class Trial:
             _to_infer(judge.network, self.device)
         return judges
 
-    def _coherence(self, panel: Panel, conditional: dict[str, Conditional]) -> dict[str, Any]:
+    def _coherence(self, panel: Judges, conditional: dict[str, Conditional]) -> dict[str, Any]:
         """The judges' own scores, those of conditional generations, and the tallies behind them."""
-        tallies = {how: seen.tallies for how, seen in conditional.items()}
+        tallies = {fusion: seen.tallies for fusion, seen in conditional.items()}
         found: dict[str, Any] = {
             "classifier_accuracy": {letter: judge.accuracy for letter, judge in panel.judges.items()},
             "coherence": _each(tallies, self.score.number),
@@ -265,7 +267,7 @@ class Trial:
             return found | {"confusion": tallies}
         self.by_attribute |= {"coherence": tallies}
         self.by_attribute["judges"] = {letter: [*judge.precisions] for letter, judge in panel.judges.items()}
-        return found | {"written": {how: seen.written for how, seen in conditional.items()}}
+        return found | {"written": {fusion: seen.written for fusion, seen in conditional.items()}}
 
     @property
     def for_likelihoods(self) -> Items:
@@ -280,29 +282,29 @@ class Trial:
         with self.part("likelihood"):
             for batch, (q, _) in zip(items, self.tested, strict=False):  # the last batch may have fewer items
                 known = q if batch.size == q.present.shape[1] else None
-                parts.append(log_likelihoods(self.model, batch, self.hows, samples, self.generator, weight, known))
+                parts.append(log_likelihoods(self.model, batch, self.fusions, samples, self.generator, weight, known))
                 self.bar.update()
         tables: dict[str, Any] = {"samples": samples, "items": len(items), "X": {}, "given": {}, "predictive": {}}
-        for how in self.hows:
-            found = Likelihoods.joined([part[how] for part in parts])
-            tables["X"][how] = _summaries(found.joint)
-            tables["given"][how] = {target: _summaries(row) for target, row in found.conditional.items()}
-            tables["predictive"][how] = {target: _summaries(row) for target, row in found.predictive.items()}
+        for fusion in self.fusions:
+            found = Likelihoods.joined([part[fusion] for part in parts])
+            tables["X"][fusion] = _summaries(found.joint)
+            tables["given"][fusion] = {target: _summaries(row) for target, row in found.conditional.items()}
+            tables["predictive"][fusion] = {target: _summaries(row) for target, row in found.predictive.items()}
         return {"log_likelihood": tables}
 
 
 def _to_infer(network: Network, device: torch.device) -> Network:
     """A network on its device, itself changed to infer as fast as can be."""
     # this layout of the images in memory makes the decoders some 20 % faster on a CPU, and changes nothing else
-    return channels_last(quicken(network) if device.type == "cpu" else network).to(device)
+    return channels_last(fuse_for_inference(network) if device.type == "cpu" else network).to(device)
 
 
 def _each(
     tallies: dict[str, dict[str, dict[str, list]]], number: Callable[[list], float]
 ) -> dict[str, dict[str, dict[str, float]]]:
     return {
-        how: {target: {given: number(tally) for given, tally in row.items()} for target, row in table.items()}
-        for how, table in tallies.items()
+        fusion: {target: {given: number(tally) for given, tally in row.items()} for target, row in table.items()}
+        for fusion, table in tallies.items()
     }
 
 

@@ -82,14 +82,14 @@ class Doubled(nn.Module):
 
 
 @torch.no_grad()
-def quicken(network: nn.Module) -> nn.Module:
+def fuse_for_inference(network: nn.Module) -> nn.Module:
     """Put such layers in the place of those that they do the work of, in the network itself; returns it."""
     if type(network) is nn.Sequential:  # another class may use again what a layer has made
         for before, layer in pairwise(network):
             if type(layer) is nn.ReLU and isinstance(before, MAKERS):
                 layer.inplace = True
     for name, layer in network.named_children():
-        setattr(network, name, _quicker(layer) or quicken(layer))
+        setattr(network, name, _quicker(layer) or fuse_for_inference(layer))
     return network
 
 

@@ -42,7 +42,7 @@ Scores = dict[str, float]  # by name
 
 
 @dataclass(frozen=True)
-class Panel:
+class Judges:
     """The judge of every modality, by letter, and what an extractor sees in the real images of image modalities."""
 
     judges: dict[str, Classifier]
@@ -70,7 +70,7 @@ class Panel:
 
     def look(self, generated: Sequence[Tensor], images_of: Container[str]) -> "Seen":
         """See generations of all modalities, with features of the images of some."""
-        seen = Seen({}, {}, {})
+        seen = Judged({}, {}, {})
         for (letter, judge), x in zip(self.judges.items(), generated, strict=True):
             seen.judged[letter] = judge.read(x)
             if letter in images_of:
@@ -85,7 +85,7 @@ def _images(tests: Iterable[Batch], m: int) -> Iterator[Tensor]:
     return (batch.values[m] for batch in tests)
 
 
-class Seen(NamedTuple):
+class Judged(NamedTuple):
     """What the panel sees in a batch of generations, by letter: judges' findings, features of images, texts' words."""
 
     judged: dict[str, Tensor]
@@ -93,10 +93,10 @@ class Seen(NamedTuple):
     written: dict[str, Tensor]
 
 
-class Look:
+class JudgedSet:
     """What the panel sees in one set of generations: what judges find, and features of the images asked for."""
 
-    def __init__(self, panel: Panel, images_of: Sequence[str] = ()) -> None:
+    def __init__(self, panel: Judges, images_of: Sequence[str] = ()) -> None:
         self.panel = panel
         self.images = {letter: FeatureSet(panel.real[letter].extractor) for letter in images_of}
         self._judged: dict[str, list[Tensor]] = {letter: [] for letter in panel.judges}
@@ -106,7 +106,7 @@ class Look:
         """One more batch of generations of all modalities."""
         self.take([self.panel.look(generated, self.images)])
 
-    def take(self, seen: Sequence[Seen], chosen: Tensor | None = None) -> None:
+    def take(self, seen: Sequence[Judged], chosen: Tensor | None = None) -> None:
         """One more batch, of each item what was seen in the chosen one of several generations."""
         for kept, kind in ((self._judged, "judged"), (self._written, "written")):
             for letter in getattr(seen[0], kind):
@@ -148,8 +148,8 @@ def _pick(parts: Sequence[Tensor], chosen: Tensor | None) -> Tensor:
 def judge_conditional(
     model: MultimodalVAE,
     encoded: Encoded,
-    panel: Panel,
-    hows: Sequence[str],
+    panel: Judges,
+    fusions: Sequence[str],
     generator: torch.Generator,
     prior_weight: float | None = None,
     with_quality: bool = True,
@@ -160,24 +160,28 @@ def judge_conditional(
     Quality is that of the images of modalities that were not given; with more than 4 modalities only where all others
     were, since a set of images takes a third of a second. `tick` is called after every batch.
     """
-    looks: dict[Parts, Look] = {}
+    looks: dict[Parts, JudgedSet] = {}
     for subset in evaluated_subsets(model.letters):
         telling = with_quality and (len(model.letters) <= EVERY_SUBSET_OF or len(subset) == len(model.letters) - 1)
         images_of = [letter for letter in panel.real if telling and letter not in subset]
-        looks |= {parts: Look(panel, images_of) for how in hows if (parts := components(how, subset)) not in looks}
+        looks |= {
+            parts: JudgedSet(panel, images_of)
+            for fusion in fusions
+            if (parts := components(fusion, subset)) not in looks
+        }
     for q, _ in encoded:
         _generate(model, q, panel, looks, generator, prior_weight)
         tick()
     labels = torch.cat([y for _, y in encoded])
     summaries = {parts: _summary(look, labels) for parts, look in looks.items()}
-    return {how: _by_target(model, summaries, how) for how in hows}
+    return {fusion: _by_target(model, summaries, fusion) for fusion in fusions}
 
 
 def _generate(
     model: MultimodalVAE,
     q: Posteriors,
-    panel: Panel,
-    looks: dict[Parts, Look],
+    panel: Judges,
+    looks: dict[Parts, JudgedSet],
     generator: torch.Generator,
     prior_weight: float | None,
 ) -> None:
@@ -185,7 +189,7 @@ def _generate(
 
     Where components outnumber posteriors, as of products of many modalities, each mixture is generated from by itself.
     """
-    seen: dict[Component, Seen] = {}
+    seen: dict[Component, Judged] = {}
     if len({part for parts in looks for part in parts}) > len(looks):
         for parts in (parts for parts in looks if len(parts) > 1):
             looks[parts].at(model.generate(parts_posterior(model, q, parts, prior_weight), generator=generator))
@@ -206,7 +210,7 @@ class Summary(NamedTuple):
     written: dict[str, Scores]
 
 
-def _summary(look: Look, labels: Tensor) -> Summary:
+def _summary(look: JudgedSet, labels: Tensor) -> Summary:
     score = score_of(labels)
     return Summary(
         {letter: score.tally(judged, labels) for letter, judged in look.judged.items()},
@@ -215,9 +219,9 @@ def _summary(look: Look, labels: Tensor) -> Summary:
     )
 
 
-def _by_target(model: MultimodalVAE, summaries: dict[Parts, Summary], how: str) -> Conditional:
+def _by_target(model: MultimodalVAE, summaries: dict[Parts, Summary], fusion: str) -> Conditional:
     """The summaries of one way to infer, by target and given subset; written where there is something to read."""
-    names = {",".join(subset): summaries[components(how, subset)] for subset in evaluated_subsets(model.letters)}
+    names = {",".join(subset): summaries[components(fusion, subset)] for subset in evaluated_subsets(model.letters)}
 
     def table(kind: str) -> dict[str, dict[str, Any]]:
         there = [letter for letter in model.letters if any(letter in getattr(s, kind) for s in names.values())]
@@ -231,10 +235,10 @@ def _by_target(model: MultimodalVAE, summaries: dict[Parts, Summary], how: str) 
 
 @torch.no_grad()
 def judge_random(
-    model: MultimodalVAE, panel: Panel, items: int, generator: torch.Generator, with_quality: bool = True
+    model: MultimodalVAE, panel: Judges, items: int, generator: torch.Generator, with_quality: bool = True
 ) -> tuple[list[Tensor], dict[str, Scores]]:
     """What judges find in random generations, and the quality of as many of their images as there are real ones."""
-    look = Look(panel, list(panel.real) if with_quality else [])
+    look = JudgedSet(panel, list(panel.real) if with_quality else [])
     chunk = at_a_time([modality.shape for modality in model.modalities], generator.device)
     for start in range(0, items, chunk):
         look.at(model.generate(min(chunk, items - start), generator=generator))

@@ -134,7 +134,7 @@ def _joined(parts: Sequence[dict[str, LogEstimate]]) -> dict[str, LogEstimate]:
 def log_likelihoods(
     model: MultimodalVAE,
     batch: Batch,
-    hows: Sequence[str],
+    fusions: Sequence[str],
     samples: int = 12,
     generator: torch.Generator | None = None,
     prior_weight: float | None = None,
@@ -148,17 +148,17 @@ def log_likelihoods(
     """
     if not batch.present.all():
         raise ValueError("log-likelihoods given subsets need items that have all modalities: leave the others out")
-    pool = Pool(model, batch, hows, samples, generator, prior_weight, q)
-    return {how: _estimates(pool, how) for how in hows}
+    pool = Pool(model, batch, fusions, samples, generator, prior_weight, q)
+    return {fusion: _estimates(pool, fusion) for fusion in fusions}
 
 
-def _estimates(pool: "Pool", how: str) -> Likelihoods:
+def _estimates(pool: "Pool", fusion: str) -> Likelihoods:
     """All estimates of one fusion."""
     letters = pool.model.letters
     found = Likelihoods({}, {j: {} for j in letters}, {j: {} for j in letters})
     for subset in evaluated_subsets(letters):
         name, rest = ",".join(subset), [j for j, letter in enumerate(letters) if letter not in subset]
-        weights, log_p, log_given = pool.read(how, subset)
+        weights, log_p, log_given = pool.read(fusion, subset)
         found.joint[name] = log_mean_exp(log_given + sum(log_p[j] for j in rest), weights)
         for j, letter in enumerate(letters):
             found.predictive[letter][name] = log_mean_exp(log_p[j], weights)
@@ -174,7 +174,7 @@ class Pool:
         self,
         model: MultimodalVAE,
         batch: Batch,
-        hows: Sequence[str],
+        fusions: Sequence[str],
         samples: int,
         generator: torch.Generator | None = None,
         prior_weight: float | None = None,
@@ -187,7 +187,7 @@ class Pool:
             x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x for x in self.batch.values
         ]
         given = evaluated_subsets(model.letters)
-        self.plan = {(how, subset): components(how, subset) for how in hows for subset in given}
+        self.plan = {(fusion, subset): components(fusion, subset) for fusion in fusions for subset in given}
         self.posterior: dict[Component, Diagonal] = {}
         self.draws: dict[Component, Tensor] = {}
         self.decoded: dict[tuple[Component, int, bool], tuple[Tensor, Tensor]] = {}
@@ -203,12 +203,12 @@ class Pool:
         """Draws from each component of a subset's posterior."""
         return -(-self.samples // len(self.plan[key]))
 
-    def read(self, how: str, subset: Subset) -> tuple[Tensor, list[Tensor], Tensor]:
+    def read(self, fusion: str, subset: Subset) -> tuple[Tensor, list[Tensor], Tensor]:
         """Weights of the components, ln p(x_j | z, s_j) of all j, and ln of p(x_K, z, s_K) / q(z, s_K | x_K).
 
         The weights are `[C, batch]`, the others `[draws, C, batch]`.
         """
-        parts, n = self.plan[how, subset], self.draws_for((how, subset))
+        parts, n = self.plan[fusion, subset], self.draws_for((fusion, subset))
         posteriors = type(self.q.content).stack([self.posterior[part] for part in parts])
         weights = posteriors.mean.new_full(posteriors.mean.shape[:2], 1 / len(parts))
         z = torch.stack([self.draws[part][:n] for part in parts], dim=1)

@@ -17,10 +17,10 @@ WHERE = {"I": "image (I)", "T": "text (T)", "I,T": "joint (I,T)"}
 WHERE |= {"T → I": "image from text (T → I)", "I → T": "text from image (I → T)"}
 
 
-def attribute_rows(metrics: Mapping[str, Any], section: str, how: str | None = None) -> dict[str, list[float]]:
+def attribute_rows(metrics: Mapping[str, Any], section: str, fusion: str | None = None) -> dict[str, list[float]]:
     """Average precisions by panel, of one section of metrics of attributes; NaN where an attribute has none.
 
-    Panels are subsets (of a probe), or paths such as "I → T" (of generated samples, never from themselves). `how` is
+    Panels are subsets (of a probe), or paths such as "I → T" (of generated samples, never from themselves). `fusion` is
     a posterior of subsets, None the paper's. ValueError where metrics lack it or the section.
     """
     tables = (metrics.get("by_attribute") or {}).get(section)
@@ -29,9 +29,9 @@ def attribute_rows(metrics: Mapping[str, Any], section: str, how: str | None = N
             f"no {section.replace('_', ' ')} of single attributes in these metrics: evaluate a run on faces or celeba, "
             "with the part 'probe' or 'coherence'"
         )
-    if how and how not in tables:
-        raise ValueError(f"unknown posterior {how!r}: choose one of {', '.join(tables)}")
-    found = tables[how or next(iter(tables))]
+    if fusion and fusion not in tables:
+        raise ValueError(f"unknown posterior {fusion!r}: choose one of {', '.join(tables)}")
+    found = tables[fusion or next(iter(tables))]
     if section == GENERATED:
         found = {f"{given} → {target}": row for target, rows in found.items() for given, row in rows.items()
                  if target not in given.split(",")}  # fmt: skip
@@ -41,7 +41,7 @@ def attribute_rows(metrics: Mapping[str, Any], section: str, how: str | None = N
 def plot_attribute_bars(
     metrics_by_label: Mapping[str, Mapping[str, Any]],
     section: str = PROBES,
-    how: str | None = None,
+    fusion: str | None = None,
     order: Sequence[str] | None = None,
 ) -> Figure:
     """Average precision of each attribute as in Figures 8 and 9: a panel for each subset or path, a bar a method.
@@ -52,7 +52,7 @@ def plot_attribute_bars(
     """
     if not metrics_by_label:
         raise ValueError("no metrics to show: give those of one method at least")
-    rows = {label: attribute_rows(metrics, section, how) for label, metrics in metrics_by_label.items()}
+    rows = {label: attribute_rows(metrics, section, fusion) for label, metrics in metrics_by_label.items()}
     base = np.array(next(iter(metrics_by_label.values()))["base_rate"])
     places = _places(base, order)
     names = [name for name in next(iter(rows.values())) if all(name in found for found in rows.values())]

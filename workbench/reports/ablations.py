@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.paths import outputs_dir, project_root
 from workbench.reports import report, results
 from workbench.reports.contrasts import CONDITIONAL, PRIOR, Pick
-from workbench.reports.estimates import Entrant, settings_of
+from workbench.reports.estimates import RunNumbers, settings_of
 from workbench.reports.specs import SPECS, Metrics
 from workbench.runs.run import Run, find_runs
 
@@ -148,7 +148,7 @@ def own(ablation: Ablation, preset: str) -> list[Run]:
     return [*find_runs(outputs_dir() / preset / "sweeps" / ablation.name)]
 
 
-def entrants(runs: Sequence[Run], ablation: Ablation) -> dict[float, list[Entrant]]:
+def entrants(runs: Sequence[Run], ablation: Ablation) -> dict[float, list[RunNumbers]]:
     """Runs by the value of the field, in order; a configuration that comes twice counts once.
 
     ValueError without runs, on several data sets, or when they differ in more than the field, the seed and their steps.
@@ -158,9 +158,9 @@ def entrants(runs: Sequence[Run], ablation: Ablation) -> dict[float, list[Entran
     if apart := _apart(runs, ablation):
         what = ", ".join(f"{field} {' and '.join(map(str, values))}" for field, values in apart.items())
         raise ValueError(f"the runs differ in more than {ablation.field}: {what}; give those of one setting")
-    found: dict[float, dict[int, Entrant]] = {}
+    found: dict[float, dict[int, RunNumbers]] = {}
     for run in runs:
-        entrant = Entrant(run.config.seed, settings_of(run), run.metrics)
+        entrant = RunNumbers(run.config.seed, settings_of(run), run.metrics)
         found.setdefault(ablation.setting(run), {}).setdefault(run.config.seed, entrant)
     return {x: [*found[x].values()] for x in sorted(found)}
 
@@ -222,8 +222,8 @@ def _lines(panel: Panel, metrics: Metrics, posterior: str | None, probe: str) ->
 def _row(table: str, metrics: Metrics, posterior: str | None) -> Row:
     """The numbers of a table at one posterior, the first where the table has no such posterior."""
     numbers = SPECS[table].read(metrics)
-    how = posterior if posterior in numbers else next(iter(numbers), "")
-    return {column: x for column, x in numbers.get(how, {}).items() if x is not None}
+    fusion = posterior if posterior in numbers else next(iter(numbers), "")
+    return {column: x for column, x in numbers.get(fusion, {}).items() if x is not None}
 
 
 def summary(found: "pd.DataFrame") -> "pd.DataFrame":

@@ -15,11 +15,11 @@ from workbench.reports.specs import SPECS, Metrics
 from workbench.runs.run import Run
 
 # Fields that make a method what it is, and fields that are of no account in a shared space.
-OF_METHODS = {"objective", "dynamic_prior", "prior_weight", "importance_samples", "posterior", "total_correlation"}
+OF_METHODS = {"objective", "dynamic_prior", "prior_weight", "importance_samples", "posterior", "mvtcae_alpha"}
 OF_STYLES = {"style_dim", "beta_style", "content_first", "content_first_factor"}
 
 
-class Entrant(NamedTuple):
+class RunNumbers(NamedTuple):
     """What a comparison needs of one run."""
 
     seed: int
@@ -38,7 +38,7 @@ class Cell(NamedTuple):
         return Cell(weight * self.value, weight**2 * self.variance)
 
 
-Entrants = dict[str, list[Entrant]]  # method's key in `published` -> runs
+Entrants = dict[str, list[RunNumbers]]  # method's key in `published` -> runs
 Cells = dict[str, dict[int, dict[str, Cell]]]  # method's key -> seed -> column
 
 
@@ -56,7 +56,9 @@ def entrants_of(runs: Sequence[Run]) -> Entrants:
     """Runs by their method; a configuration that comes twice counts once."""
     entrants: Entrants = {}
     for run in {run.config.key(): run for run in runs}.values():
-        entrants.setdefault(report.paper_key(run), []).append(Entrant(run.config.seed, settings_of(run), run.metrics))
+        entrants.setdefault(report.paper_key(run), []).append(
+            RunNumbers(run.config.seed, settings_of(run), run.metrics)
+        )
     return entrants
 
 
@@ -70,14 +72,14 @@ def settings_of(run: Run) -> dict[str, Any]:
 # What must be said of a comparison
 
 
-def mixed(key: str, entrants: Sequence[Entrant]) -> str:
+def mixed(key: str, entrants: Sequence[RunNumbers]) -> str:
     """In words, the settings in which runs of one method differ: they must not be averaged; "" where they agree."""
     differing = report.differing([entrant.settings for entrant in entrants])
     what = ", ".join(f"{field} {' and '.join(map(_number, values))}" for field, values in differing.items())
     return f"runs of {spelt(key)} with {what}: give those of one setting" if what else ""
 
 
-def unequal(methods: Mapping[str, Sequence[Entrant]]) -> list[str]:
+def unequal(methods: Mapping[str, Sequence[RunNumbers]]) -> list[str]:
     """What makes a comparison of methods unfair, such as "unequal steps: MMVAE 4,380, mmJSD 8,760"."""
     settings = {spelt(key): entrants[0].settings for key, entrants in methods.items()}
     fields = [field for field in report.differing([*settings.values()]) if field not in OF_METHODS]
@@ -92,14 +94,14 @@ def _number(x: Any) -> str:
 # From metrics to numbers with errors
 
 
-def cells_of(table: str, entrants: Sequence[Entrant]) -> dict[int, dict[str, Cell]]:
+def cells_of(table: str, entrants: Sequence[RunNumbers]) -> dict[int, dict[str, Cell]]:
     """Numbers of a table at the posterior that the paper shows, by seed; seeds without such numbers are left out."""
     found = {}
     for seed, _, metrics in entrants:
         numbers, errors = SPECS[table].read(metrics), SPECS[table].error(metrics)
-        how = next(iter(numbers), "")
-        row = {column: x for column, x in numbers.get(how, {}).items() if x is not None}
-        known = errors.get(how, {})
+        fusion = next(iter(numbers), "")
+        row = {column: x for column, x in numbers.get(fusion, {}).items() if x is not None}
+        known = errors.get(fusion, {})
         if row:
             found[seed] = {c: Cell(x, _variance(table, x, known.get(c), metrics)) for c, x in row.items()}
     return found

@@ -145,7 +145,7 @@ class Recorded(Run):
 
     @property
     def config(self) -> Config:
-        return Config(**self.entry["config"])
+        return Config.from_json(self.entry["config"])
 
     def read(self, name: str) -> dict[str, Any]:
         """config.json or metrics.json, as it was in the run's folder."""

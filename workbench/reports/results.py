@@ -64,9 +64,9 @@ def numbers(metrics: Metrics, section: str) -> Iterator[Number]:
 
 def _of_subsets(section: str, metrics: Metrics, found: Mapping[str, Any]) -> Iterator[Number]:
     errors = metrics.get(f"{section}_error") or {}
-    for how, row in found.items():
+    for fusion, row in found.items():
         for given, x in row.items():
-            yield Number(section, how, given, "", x, (errors.get(how) or {}).get(given))
+            yield Number(section, fusion, given, "", x, (errors.get(fusion) or {}).get(given))
 
 
 def _of_modalities(section: str, metrics: Metrics, found: Mapping[str, Any]) -> Iterator[Number]:
@@ -78,29 +78,29 @@ def _of_random(section: str, metrics: Metrics, found: Mapping[str, Any]) -> Iter
 
 
 def _of_paths(section: str, metrics: Metrics, found: Mapping[str, Any]) -> Iterator[Number]:
-    return (Number(section, how, given, target, x) for how, target, given, x in _cells(found))
+    return (Number(section, fusion, given, target, x) for fusion, target, given, x in _cells(found))
 
 
 def _of_images(section: str, metrics: Metrics, found: Mapping[str, Any]) -> Iterator[Number]:
-    for how, target, given, scores in _cells(found.get("conditional") or {}):
-        yield from (Number(f"{section}.{score}", how, given, target, x) for score, x in (scores or {}).items())
+    for fusion, target, given, scores in _cells(found.get("conditional") or {}):
+        yield from (Number(f"{section}.{score}", fusion, given, target, x) for score, x in (scores or {}).items())
     for target, scores in (found.get("random") or {}).items():
         yield from (Number(f"{section}.{score}", "", RANDOM, target, x) for score, x in (scores or {}).items())
 
 
 def _of_likelihoods(section: str, metrics: Metrics, found: Mapping[str, Any]) -> Iterator[Number]:
-    joint = ((how, "", given, x) for how, row in (found.get("X") or {}).items() for given, x in row.items())
+    joint = ((fusion, "", given, x) for fusion, row in (found.get("X") or {}).items() for given, x in row.items())
     for kind, cells in {"X": joint, **{k: _cells(found.get(k) or {}) for k in ("given", "predictive")}}.items():
-        for how, target, given, x in cells:
+        for fusion, target, given, x in cells:
             if x:  # an estimate that could not be made is null as a whole
-                yield Number(f"{section}.{kind}", how, given, target, x.get("nats"), x.get("standard_error"))
+                yield Number(f"{section}.{kind}", fusion, given, target, x.get("nats"), x.get("standard_error"))
                 if "effective_samples" in x:
-                    yield Number(f"{section}.{kind}.effective_samples", how, given, target, x["effective_samples"])
+                    yield Number(f"{section}.{kind}.effective_samples", fusion, given, target, x["effective_samples"])
 
 
 def _of_descriptions(section: str, metrics: Metrics, found: Mapping[str, Any]) -> Iterator[Number]:
-    for how, target, given, measures in _cells(found):
-        yield from (Number(f"{section}.{measure}", how, given, target, x) for measure, x in measures.items())
+    for fusion, target, given, measures in _cells(found):
+        yield from (Number(f"{section}.{measure}", fusion, given, target, x) for measure, x in measures.items())
 
 
 def _of_rates(section: str, metrics: Metrics, found: Sequence[float] | Mapping[str, Any]) -> Iterator[Number]:
@@ -124,10 +124,10 @@ JUDGES = {"judges": "classifier_accuracy"}  # where the numbers of all attribute
 
 def _cells(found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Iterator[tuple[str, str, str, Any]]:
     """(posterior, target, given, what is there) of found[posterior][target][given]."""
-    for how, table in found.items():
+    for fusion, table in found.items():
         for target, row in table.items():
             for given, x in row.items():
-                yield how, target, given, x
+                yield fusion, target, given, x
 
 
 Reader = Callable[[str, Metrics, Any], Iterator[Number]]

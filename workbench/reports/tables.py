@@ -113,7 +113,7 @@ def _table(spec: Spec, results: Sequence[_Result]) -> Table:
     seeds = _wide(cells.count(), shape).fillna(0).astype(int)
     within = _cells(results, [by_size(spec.error(result.metrics), result.metrics) for result in results])
     paper = _wide(_cells(results, [_paper(spec, *pair) for pair in zip(results, numbers, strict=True)]).first(), shape)
-    beside = {key[0] for key in paper.dropna(how="all").index}
+    beside = {key[0] for key in paper.dropna(fusion="all").index}
     labels = {result.method: _paper_label(result, spec) for result in results if result.method in beside}
     return Table(
         name=spec.name,
@@ -138,8 +138,8 @@ def _rows(spec: Spec, results: Sequence[_Result], numbers: Sequence[Numbers]) ->
     for result, number in zip(results, numbers, strict=True):
         found.setdefault((result.method, result.steps), {}).update(dict.fromkeys(number))
     if spec.sparse and any(found.values()):
-        found = {row: hows for row, hows in found.items() if hows}
-    return [(method, how, steps) for (method, steps), hows in found.items() for how in hows or [""]]
+        found = {row: fusions for row, fusions in found.items() if fusions}
+    return [(method, fusion, steps) for (method, steps), fusions in found.items() for fusion in fusions or [""]]
 
 
 def _columns(numbers: Sequence[Numbers]) -> list[str]:
@@ -150,9 +150,9 @@ def _columns(numbers: Sequence[Numbers]) -> list[str]:
 def _cells(results: Sequence[_Result], numbers: Sequence[Numbers]) -> SeriesGroupBy:
     """All numbers, grouped by row and column: each group holds one per seed."""
     cells = [
-        (result.method, how, result.steps, column, value)
+        (result.method, fusion, result.steps, column, value)
         for result, found in zip(results, numbers, strict=True)
-        for how, row in found.items()
+        for fusion, row in found.items()
         for column, value in row.items()
     ]
     frame = pd.DataFrame(cells, columns=[*KEYS, "column", "value"]).astype({"value": float})
@@ -167,7 +167,7 @@ def _paper(spec: Spec, result: _Result, numbers: Numbers) -> Numbers:
     """The paper's numbers of a run's method, at the posterior that the paper shows."""
     letters = set(spec.source.letters)  # of the paper's modalities; a T of other data is another text
     fits = set(result.metrics.get("classifier_accuracy") or letters) <= letters
-    return {how: spec.paper.get(result.key, {}) for how in list(numbers)[:1] if fits}
+    return {fusion: spec.paper.get(result.key, {}) for fusion in list(numbers)[:1] if fits}
 
 
 def _paper_label(result: _Result, spec: Spec) -> str:

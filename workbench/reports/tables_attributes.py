@@ -23,7 +23,7 @@ from workbench.reports.tables_readers import (
 
 def _table_5(metrics: Metrics) -> Numbers:
     """Probes of each subset, then what was generated from something else."""
-    numbers = {how: dict(row) for how, row in reader("linear_probe", subset_of)(metrics).items()}
+    numbers = {fusion: dict(row) for fusion, row in reader("linear_probe", subset_of)(metrics).items()}
     for number in filter(crossed, results.numbers(metrics, "coherence")):
         numbers.setdefault(number.posterior, {})[_path(number)] = number.value
     return numbers

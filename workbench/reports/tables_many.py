@@ -26,7 +26,7 @@ def by_size(numbers: Numbers, metrics: Metrics) -> Numbers:
     if not many(metrics):
         return numbers
     letters = _letters(metrics)
-    return {how: _condensed(row, letters) if how else row for how, row in numbers.items()}
+    return {fusion: _condensed(row, letters) if fusion else row for fusion, row in numbers.items()}
 
 
 def _condensed(row: dict[str, Any], letters: Collection[str]) -> dict[str, float]:

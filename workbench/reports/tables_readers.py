@@ -102,10 +102,10 @@ def quality(score: str) -> Callable[[Metrics], Numbers]:
         scores = [x for x in results.numbers(metrics, "quality") if x.metric == f"quality.{score}" and crossed(x)]
         random = [x for x in scores if x.given == published.RANDOM]
         numbers: Numbers = {}
-        for how in dict.fromkeys(x.posterior for x in scores if x.posterior) or ([""] if random else []):
-            own = [x for x in scores if x.posterior == how and x.given != published.RANDOM] + random
+        for fusion in dict.fromkeys(x.posterior for x in scores if x.posterior) or ([""] if random else []):
+            own = [x for x in scores if x.posterior == fusion and x.given != published.RANDOM] + random
             targets = [*dict.fromkeys(x.target for x in own)]
-            numbers[how] = {
+            numbers[fusion] = {
                 path_of(x.target, x.given): x.value for target in targets for x in own if x.target == target
             }
         return numbers
@@ -122,10 +122,10 @@ def likelihood(entry: str) -> Callable[[Metrics], Numbers]:
 
     def read(metrics: Metrics) -> Numbers:
         numbers: Numbers = {}
-        for how, row in reader("log_likelihood.X", subset_of, entry)(metrics).items():
+        for fusion, row in reader("log_likelihood.X", subset_of, entry)(metrics).items():
             joint = max(row, key=lambda subset: subset.count(","))
             order = sorted(row, key=lambda subset: subset != joint)
-            numbers[how] = {given_of(subset, joint): row[subset] for subset in order}
+            numbers[fusion] = {given_of(subset, joint): row[subset] for subset in order}
         return numbers
 
     return read
@@ -134,7 +134,7 @@ def likelihood(entry: str) -> Callable[[Metrics], Numbers]:
 def predictive(metrics: Metrics) -> Numbers:
     """ln E_{q(z | x_k)}[p(x_j | z)] given single modalities, itself among them."""
     found = reader("log_likelihood.predictive", lambda number: path_of(number.target, number.given))(metrics)
-    return {how: {path: x for path, x in row.items() if "," not in path} for how, row in found.items()}
+    return {fusion: {path: x for path, x in row.items() if "," not in path} for fusion, row in found.items()}
 
 
 def distinct(metrics: Sequence[Metrics], section: str, entry: str) -> list[Any]:
@@ -206,10 +206,10 @@ def by_inception(metrics: Sequence[Metrics]) -> bool:
 
 def likelihood_note(metrics: Sequence[Metrics]) -> str:
     samples, items = distinct(metrics, "log_likelihood", "samples"), distinct(metrics, "log_likelihood", "items")
-    how = "Importance sampling"
-    how += f" with K = {either(samples)} samples" if samples else ""
-    how += f" for each of {either(items, ',')} test items" if items else ""
-    return f"{how}; the paper's estimator mixed items, so that its absolute values are out of reach."
+    fusion = "Importance sampling"
+    fusion += f" with K = {either(samples)} samples" if samples else ""
+    fusion += f" for each of {either(items, ',')} test items" if items else ""
+    return f"{fusion}; the paper's estimator mixed items, so that its absolute values are out of reach."
 
 
 def columns_of(name: Callable[..., str], rows: dict[str, dict]) -> Rows:

@@ -67,7 +67,7 @@ class Run:
     @property
     def config(self) -> Config:
         """The configuration it was started with; FileNotFoundError where there is none."""
-        return Config(**self.read("config.json")["config"])
+        return Config.from_json(self.read("config.json")["config"])
 
     @property
     def precision(self) -> str:
@@ -252,7 +252,7 @@ def is_trained(run: Run, config: Config) -> bool:
     return stored["key"] == config.key() and stored["code"] == code_version()
 
 
-def make_way(run: Run, config: Config) -> None:
+def archive_stale(run: Run, config: Config) -> None:
     """Set aside what another version of the code trained or began with this configuration, if there is any."""
     stored = run.read("config.json") if (run.folder / "config.json").is_file() else {}
     if stored.get("key") == config.key() and stored["code"] != code_version():

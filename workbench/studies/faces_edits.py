@@ -59,20 +59,20 @@ def edit(
     attributes: Bool[Tensor, "n 40"],
     style: Float[Tensor, "n style"],
     phrase: str,
-    how: str = "mixture",
+    fusion: str = "mixture",
 ) -> Edit:
     """Faces in a given style from their attributes, and from the same with one word changed."""
     before, after = (
-        decode_images(model, content_of(model, "T", encode_attributes(words).long(), how), style)
+        decode_images(model, content_of(model, "T", encode_attributes(words).long(), fusion), style)
         for words in (attributes, edited(attributes, phrase))
     )
     return Edit(phrase, ~attributes[:, PHRASES.index(phrase)], before, after)
 
 
 @torch.no_grad()
-def content_of(model: MultimodalVAE, letter: str, x: Tensor, how: str = "mixture") -> Float[Tensor, "n content"]:
+def content_of(model: MultimodalVAE, letter: str, x: Tensor, fusion: str = "mixture") -> Float[Tensor, "n content"]:
     """Mean of the content's posterior given one modality of each item; under a product it has the prior in it."""
-    return subset_posterior(model, _encode(model, letter, x), [letter], how).mean.cpu()
+    return subset_posterior(model, _encode(model, letter, x), [letter], fusion).mean.cpu()
 
 
 @torch.no_grad()

@@ -35,15 +35,15 @@ WORDS = 2.7  # inches of the descriptions at the left
 
 
 def text_to_images(
-    model: MultimodalVAE, descriptions: Sequence[str], columns: int = 10, how: str = "mixture", seed: int = 0
+    model: MultimodalVAE, descriptions: Sequence[str], columns: int = 10, fusion: str = "mixture", seed: int = 0
 ) -> Figure:
     """Faces generated from descriptions: a row each, every column in a random style of its own (Figure 2).
 
-    Words in any order, with commas between them. `how` is the fusion that contents are inferred with. ValueError, with
-    the nearest phrase, for a word that is none of the 40 attributes.
+    Words in any order, with commas between them. `fusion` is the fusion that contents are inferred with. ValueError,
+    with the nearest phrase, for a word that is none of the 40 attributes.
     """
     attributes = torch.stack([parse(text) for text in descriptions])
-    content = content_of(model, "T", encode_attributes(attributes).long(), how)
+    content = content_of(model, "T", encode_attributes(attributes).long(), fusion)
     styles = _styles(model, columns, seed)
     labels = [_wrap(describe(row), WORDS) for row in attributes]
     heights = [max(CELL, LINE * (label.count("\n") + 1)) + GAP for label in labels]
@@ -89,7 +89,7 @@ def images_to_text(
     model: MultimodalVAE,
     data: MultimodalDataset,
     rows: Int[Tensor, "n"] | Sequence[int],
-    how: str = "mixture",
+    fusion: str = "mixture",
     originals: bool | None = None,
 ) -> Figure:
     """Faces, their own words, and the words that the model generates from the image alone; marks say which agree.
@@ -99,7 +99,7 @@ def images_to_text(
     images, attributes = _items(data, rows)
     shown, note = _faces(model, data, images, originals)
     text = model.letters.index("T")
-    content = content_of(model, "I", images, how)
+    content = content_of(model, "I", images, fusion)
     output = model.decode_one(text, content.to(_device(model)), content.new_zeros(len(content), model.style_dim))
     written = [text_of(x) for x in model.modalities[text].likelihood.mean(output).detach().cpu()]
     wide = 3.6
@@ -137,7 +137,7 @@ def attribute_edits(
     rows: Int[Tensor, "n"] | Sequence[int],
     judge: Classifier | None = None,
     phrases: Sequence[str] = EDITS,
-    how: str = "mixture",
+    fusion: str = "mixture",
     columns: int = 8,
     originals: bool | None = None,
 ) -> Figure:
@@ -150,7 +150,7 @@ def attribute_edits(
     images, attributes = _items(data, rows)
     style = style_of(model, "I", images)
     shown, note = _faces(model, data, images[:columns], originals)
-    edits = [edit(model, attributes, style, phrase, how) for phrase in phrases]
+    edits = [edit(model, attributes, style, phrase, fusion) for phrase in phrases]
     scale = torch.stack([(e.after - e.before)[:columns].mean(1).abs() for e in edits]).quantile(0.995).clamp(min=0.02)
     wide, high = 1.5 * CELL + GAP, CELL + 2 * GAP
     title = (
@@ -237,8 +237,8 @@ def _pictures(
     ax.set_aspect("auto")
 
 
-def _write(ax: Axes, text: str, left: float, top: float, size: float = FONT, **how: str) -> None:
-    ax.text(left, top, text, fontsize=size, linespacing=1.2, **how)
+def _write(ax: Axes, text: str, left: float, top: float, size: float = FONT, **fusion: str) -> None:
+    ax.text(left, top, text, fontsize=size, linespacing=1.2, **fusion)
 
 
 def _wrap(text: str, width: float) -> str:

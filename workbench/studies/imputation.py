@@ -27,13 +27,13 @@ def impute(
     target: str,
     draws: int = DRAWS,
     generator: torch.Generator | None = None,
-    how: str = "mixture",
+    fusion: str = "mixture",
     prior_weight: float | None = None,
 ) -> np.ndarray:
     """Draws of the modality `target` of every item, `[draws, n, *shape]` in its user's units.
 
-    `arrays` are raw ones by name, as `model.infer` takes them, and so are `how` and `prior_weight`; what arrays hold of
-    the target is not looked at. The generator is one of the model's device. Raises ValueError on an unknown modality,
+    `arrays` are raw ones by name, as `model.infer` takes them, and so are `fusion` and `prior_weight`; what arrays hold
+    of the target is not looked at. The generator is one of the model's device. Raises ValueError on an unknown modality,
     on items that have nothing else, and where there is nothing to draw.
     """
     if draws < 1:
@@ -45,8 +45,8 @@ def impute(
         raise ValueError(f"nothing but {target} is given: name at least one other modality to impute it from")
     batch = model.batch_of(given)
     # the dynamic prior of a single modality is its own posterior, as everywhere
-    how = "mixture" if how == "dynamic_prior" and len(given) == 1 else how
-    content = draw_content(model.infer(batch, None, how, prior_weight), draws, generator)
+    fusion = "mixture" if fusion == "dynamic_prior" and len(given) == 1 else fusion
+    content = draw_content(model.infer(batch, None, fusion, prior_weight), draws, generator)
     values = [_draw(model, place, codes, generator) for codes in content.flatten(0, 1).split(CHUNK)]
     found = np.asarray(modality.encoding.original(torch.cat(values)))
     return found.reshape(draws, batch.size, *found.shape[1:])

@@ -57,9 +57,9 @@ def outcomes(runs: Iterable[Run]) -> list[Outcome]:
 
 
 def _outcome(run: Run, step: int, metrics: Metrics) -> Outcome:
-    how, config = METHODS[run.config.objective].inference[0], run.config
+    fusion, config = METHODS[run.config.objective].inference[0], run.config
     probes, paths, nats = (
-        [x for x in results.numbers(metrics, section) if x.posterior == how]
+        [x for x in results.numbers(metrics, section) if x.posterior == fusion]
         for section in ("linear_probe", "coherence", "log_likelihood")
     )
     if not probes or not paths:
@@ -69,9 +69,9 @@ def _outcome(run: Run, step: int, metrics: Metrics) -> Outcome:
     of_all = [x for x in nats if (x.metric, x.given) == ("log_likelihood.X", joint)]
     return Outcome(
         label(run),
-        config.training_items,
-        config.incomplete,
-        config.incomplete_items == "dropped",
+        config.train_size,
+        config.missing_rate,
+        config.missing_policy == "dropped",
         config.seed,
         step,
         _mean([x for x in probes if x.given == joint]),

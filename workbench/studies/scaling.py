@@ -134,8 +134,8 @@ def gains(runs: Iterable[Run]) -> list[Gain]:
 
 def _numbers(run: Run, *sections: str) -> list[Number]:
     """The first of some sections of metrics.json that a run has, for the posterior that the paper shows first."""
-    how = METHODS[run.config.objective].inference[0]
-    found = ([x for x in results.numbers(run.metrics, name) if x.posterior == how] for name in sections)
+    fusion = METHODS[run.config.objective].inference[0]
+    found = ([x for x in results.numbers(run.metrics, name) if x.posterior == fusion] for name in sections)
     return next(filter(None, found), [])
 
 

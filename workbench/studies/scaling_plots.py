@@ -14,7 +14,7 @@ from workbench.plotting.methods import MARKERS
 from workbench.studies.scaling import Cost, Gain, Quality
 
 MEGABYTE = 1e6
-Look = dict[str, dict[str, Any]]  # colour and marker of each method
+JudgedSet = dict[str, dict[str, Any]]  # colour and marker of each method
 
 
 def scaling(costs: Sequence[Cost], qualities: Sequence[Quality]) -> Figure:
@@ -67,7 +67,7 @@ def information_gain(gains: Sequence[Gain]) -> Figure:
     return figure
 
 
-def looks_of(rows: Sequence[Any]) -> Look:
+def looks_of(rows: Sequence[Any]) -> JudgedSet:
     """A colour and a marker for each method of rows, the same in all panels and in all figures of the same methods.
 
     ValueError without a row.
@@ -80,7 +80,13 @@ def looks_of(rows: Sequence[Any]) -> Look:
 
 
 def lines(
-    ax: Axes, rows: Sequence[Any], x: str, y: Callable[[Any], float], looks: Look, dash: str = "-", named: bool = True
+    ax: Axes,
+    rows: Sequence[Any],
+    x: str,
+    y: Callable[[Any], float],
+    looks: JudgedSet,
+    dash: str = "-",
+    named: bool = True,
 ) -> None:
     """One line for each method, the mean over its rows at every x."""
     for name, look in looks.items():

@@ -37,7 +37,7 @@ MODALITIES = (2, 3, 4, 8, 16)
 SAMPLES = (1, 2, 5, 10, 20, 50)
 
 
-class Pace(NamedTuple):
+class StepCost(NamedTuple):
     """What training steps of one configuration cost."""
 
     method: str
@@ -80,14 +80,14 @@ class Timing:
         return min(self.rounds, FEW) if once > SLOW * self.seconds else self.rounds
 
 
-class Contender(NamedTuple):
+class Candidate(NamedTuple):
     """Something that is timed: one step of it, and what waits until the device has done it."""
 
     step: Callable[[], object]
     wait: Callable[[], object]
 
 
-def best_of_rounds(contenders: Sequence[Contender], timing: Timing, together: bool = False) -> list[float]:
+def best_of_rounds(contenders: Sequence[Candidate], timing: Timing, together: bool = False) -> list[float]:
     """Seconds for a step of each contender: its best round's, all of them taking turns.
 
     One step of each is timed before, to know how many make a round. Slow ones have fewer rounds; with `together` all
@@ -104,7 +104,7 @@ def best_of_rounds(contenders: Sequence[Contender], timing: Timing, together: bo
     return best
 
 
-def _time(contender: Contender, steps: int, clock: Callable[[], float]) -> float:
+def _time(contender: Candidate, steps: int, clock: Callable[[], float]) -> float:
     """Seconds a step, the mean over some."""
     contender.wait()
     start = clock()
@@ -184,9 +184,9 @@ class Bench:
                 raise TrainingDiverged(f"the loss of {label_of(trainer.config)} is {total}: nothing to time")
         return trainer
 
-    def contender(self, trainer: Trainer) -> Contender:
+    def contender(self, trainer: Trainer) -> Candidate:
         """A training as something to be timed."""
-        return Contender(trainer.step, lambda: wait_for(trainer.device))
+        return Candidate(trainer.step, lambda: wait_for(trainer.device))
 
     def peak(self, config: Config) -> int:
         """The most bytes that the tensors of a training take at one time in its first steps, without the data.
@@ -204,7 +204,7 @@ class Bench:
         return torch.cuda.max_memory_allocated(device) - before
 
 
-def speeds(configs: Sequence[Config], timing: Timing | None = None) -> list[Pace]:
+def speeds(configs: Sequence[Config], timing: Timing | None = None) -> list[StepCost]:
     """Steps a second, memory and time to the first step of several configurations, which take turns.
 
     What a process pays once (threads, the device's context) is paid before; what a configuration has compiled is not,
@@ -222,9 +222,9 @@ def speeds(configs: Sequence[Config], timing: Timing | None = None) -> list[Pace
     return [_row(*measured) for measured in zip(trainers, peaks, firsts, seconds, strict=True)]
 
 
-def _row(trainer: Trainer, peak: int, first: float, seconds: float) -> Pace:
+def _row(trainer: Trainer, peak: int, first: float, seconds: float) -> StepCost:
     config = trainer.config
-    return Pace(
+    return StepCost(
         label_of(config),
         config.objective,
         config.data,

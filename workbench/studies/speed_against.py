@@ -15,7 +15,7 @@ from workbench.device import pick_device
 from workbench.objectives import method
 from workbench.reports.report import label_of
 from workbench.runs import run
-from workbench.studies.speed import Bench, Contender, Timing, best_of_rounds, samples_of, wait_for
+from workbench.studies.speed import Bench, Candidate, Timing, best_of_rounds, samples_of, wait_for
 from workbench.training.loop import Trainer
 from workbench.training.step import Speed
 
@@ -132,7 +132,7 @@ def _compare(config: Config, timing: Timing | None, speeds: Sequence[Speed]) -> 
         trainers = [bench.warm(bench.trainer(one)) for one in ways]
         for other in theirs.values():
             other.step()
-        others = [Contender(other.step, lambda: wait_for(device)) for other in theirs.values()]
+        others = [Candidate(other.step, lambda: wait_for(device)) for other in theirs.values()]
         seconds = best_of_rounds([*map(bench.contender, trainers), *others], bench.timing, together=True)
     rows = itertools.product(zip(theirs, seconds[len(ways) :], strict=True), zip(trainers, seconds, strict=False))
     return [_row(trainer, name, ours, other) for (name, other), (trainer, ours) in rows]

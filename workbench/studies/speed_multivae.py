@@ -112,8 +112,8 @@ def mmvae_settings(model: MultimodalVAE, config: Config) -> Settings:
 
 
 def mvtcae_settings(model: MultimodalVAE, config: Config) -> Settings:
-    """Their alpha is our `total_correlation`."""
-    return models.MVTCAE, models.MVTCAEConfig, {"alpha": config.total_correlation, "beta": config.beta}
+    """Their alpha is our `mvtcae_alpha`."""
+    return models.MVTCAE, models.MVTCAEConfig, {"alpha": config.mvtcae_alpha, "beta": config.beta}
 
 
 def iwae_settings(model: MultimodalVAE, config: Config, loss: str = "iwae_looser") -> Settings:

@@ -15,7 +15,7 @@ from workbench.objectives import METHODS
 from workbench.paths import replacing
 from workbench.plotting.base import panel
 from workbench.studies.scaling_plots import legend, lines, looks_of
-from workbench.studies.speed import Pace
+from workbench.studies.speed import StepCost
 from workbench.studies.speed_against import Comparison
 from workbench.studies.speed_profile import PARTS, REST, Profile
 from workbench.studies.speed_results import MEGABYTE, Results, significant
@@ -25,7 +25,7 @@ COLOURS = "colorblind"
 BAR = 0.24  # inches
 WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # so that no line goes through a number
 WAYS = {"batch_size": "items in a batch", "modalities": "modalities M", "samples": "importance samples K"}
-MEASURES: dict[str, Callable[[Pace], float]] = {
+MEASURES: dict[str, Callable[[StepCost], float]] = {
     "time of a step (ms)": lambda row: 1000 / row.steps_per_second,
     "peak memory (MB)": lambda row: row.peak_bytes / MEGABYTE,
 }
@@ -51,7 +51,7 @@ def draw(results: Results, path: Path) -> list[Path]:
     return written
 
 
-def speeds(rows: Sequence[Pace]) -> Figure:
+def speeds(rows: Sequence[StepCost]) -> Figure:
     """Steps a second of every method, a panel without styles and one with, on one logarithmic axis."""
     styles = sorted({row.style_dim for row in rows})
     groups = [[row for row in rows if row.style_dim == style] for style in styles]
@@ -91,7 +91,7 @@ def _without_style(method: str) -> str:
     return method.replace(", MS)", ")").replace(" (MS)", "")
 
 
-def _height(groups: int, rows: Sequence[Pace | Comparison], least: float = 0.0) -> float:
+def _height(groups: int, rows: Sequence[StepCost | Comparison], least: float = 0.0) -> float:
     """Inches for groups of bars, one bar for each precision."""
     return 0.9 + groups * max(least, BAR * (0.4 + len({row.precision for row in rows})))
 
@@ -125,7 +125,7 @@ def _precisions(figure: Figure, title: str | None = None) -> None:
     figure.legend(handles, names, title=title, loc="outside right upper", fontsize=8, title_fontsize=8, frameon=False)
 
 
-def scaling(sweeps: Mapping[str, Sequence[Pace]]) -> Figure:
+def scaling(sweeps: Mapping[str, Sequence[StepCost]]) -> Figure:
     """Time and memory of a step over what is varied, a column for each sweep, on doubly logarithmic axes."""
     named = {way: [row._replace(method=METHODS[row.objective].label) for row in rows] for way, rows in sweeps.items()}
     looks = looks_of([row for rows in named.values() for row in rows])

@@ -11,7 +11,7 @@ from workbench.objectives import METHODS
 from workbench.paths import replacing
 from workbench.runs.versions import provenance
 from workbench.studies import speed, speed_against, speed_profile
-from workbench.studies.speed import Limits, Pace, Timing
+from workbench.studies.speed import Limits, StepCost, Timing
 from workbench.studies.speed_against import Comparison
 from workbench.studies.speed_profile import PARTS, REST, Profile
 from workbench.training import step
@@ -40,8 +40,8 @@ class Results:
     command: str
     settings: dict[str, Any]
     measured_with: dict[str, str | None]
-    speeds: list[Pace]
-    scaling: dict[str, list[Pace]]  # by what is varied
+    speeds: list[StepCost]
+    scaling: dict[str, list[StepCost]]  # by what is varied
     comparisons: list[Comparison]
     profiles: list[Profile]
 
@@ -87,9 +87,9 @@ def write(results: Results, path: Path) -> None:
 def read(path: Path) -> Results:
     """Results that were kept."""
     found = json.loads(path.read_text())
-    rows = {"speeds": Pace, "comparisons": Comparison, "profiles": Profile}
+    rows = {"speeds": StepCost, "comparisons": Comparison, "profiles": Profile}
     made = {name: [kind(**row) for row in found[name]] for name, kind in rows.items()}
-    scaling = {name: [Pace(**row) for row in speeds] for name, speeds in found["scaling"].items()}
+    scaling = {name: [StepCost(**row) for row in speeds] for name, speeds in found["scaling"].items()}
     return Results(**{**found, **made, "scaling": scaling})
 
 
@@ -152,7 +152,7 @@ COMPARISON_COLUMNS = (
 )
 
 
-def speed_table(rows: Sequence[Pace]) -> str:
+def speed_table(rows: Sequence[StepCost]) -> str:
     """One line a configuration; items are triples where M is 3."""
     triples = {row.modalities for row in rows} == {3}
     named = (c._replace(heading="triples/s") if triples and c.heading == "items/s" else c for c in SPEED_COLUMNS)

@@ -40,18 +40,18 @@ def code_scores(
     model: MultimodalVAE,
     train: MultimodalDataset,
     test: MultimodalDataset,
-    how: str = "dynamic_prior",
+    fusion: str = "dynamic_prior",
     prior_weight: float | None = None,
 ) -> dict[str, Score]:
     """Scores of a logistic regression on the posterior means of the content, for every subset such as "M,W".
 
-    `how` and `prior_weight` are those of `model.infer`. Items that lack a part of a subset are left out of it. Raises
-    ValueError on data without classes.
+    `fusion` and `prior_weight` are those of `model.infer`. Items that lack a part of a subset are left out of it.
+    Raises ValueError on data without classes.
     """
 
     def features(data: MultimodalDataset) -> dict[str, Tensor]:
         rows, generator = torch.arange(len(data)), torch.Generator().manual_seed(0)
-        return codes(model, encode_rows(model, data, rows, generator), how, prior_weight)
+        return codes(model, encode_rows(model, data, rows, generator), fusion, prior_weight)
 
     return _scores(features, model.letters, train, test)
 

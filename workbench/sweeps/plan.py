@@ -18,7 +18,7 @@
 
 What stands in a block wins over what stands outside, in a preset's section over what stands beside it, and on the
 command line (`-p NAME=VALUE`, a list for a grid) over everything. A name that is fixed in one place and a list in
-another is what the winner says. The presets reduced and paper start from the configuration preset paper.
+another is what the winner says.
 """
 
 import itertools
@@ -32,13 +32,12 @@ from pathlib import Path
 from typing import Any
 
 from workbench import evaluation, objectives
-from workbench.config import Config, field_names
+from workbench.config import PRESETS, Config, field_names
 from workbench.data.sources import parse_name
 from workbench.notebooks.parameters import check_parameters, did_you_mean, parameters_of
 from workbench.paths import outputs_dir, training_notebook
 from workbench.runs import run
 
-PRESETS = {"quick": "quick", "reduced": "paper", "paper": "paper"}  # of a sweep: of its configurations
 OURS = {"preset": "--preset", "run_folder": "--out"}  # parameters of the notebook that a sweep sets, and its options
 LEVEL = ("fixed", "grid")
 Values = dict[str, tuple[Any, ...]]  # of each parameter: one value, or those of a grid
@@ -102,7 +101,7 @@ def read(
     parent, jobs = folder or outputs_dir() / preset / "sweeps" / path.stem, []
     for name, values, lists in grids:
         for label, parameters in _combinations(name, _floats(values, notebook), lists):
-            jobs.append(_job(label, parameters, PRESETS[preset], notebook, parent / _slug(name)))
+            jobs.append(_job(label, parameters, preset, notebook, parent / _slug(name)))
     _refuse(path, (job for job in jobs if isinstance(job, str)))
     _refuse(path, _twice(jobs))
     return Sweep(content.get("title", path.stem), parent, tuple(jobs))

@@ -31,7 +31,7 @@ from workbench.notebooks import execution as notebook_execution
 from workbench.notebooks.execution import first_line, kernel_of_this_interpreter
 from workbench.paths import replacing
 from workbench.reports.report import headline
-from workbench.runs.run import Run, is_current, make_way, sole_writer
+from workbench.runs.run import Run, archive_stale, is_current, sole_writer
 from workbench.sweeps.engines import Engine, Pending, open_engine
 from workbench.sweeps.plan import Job, Sweep
 
@@ -60,7 +60,7 @@ def execute(job: Job, **options: Any) -> str:
     with sole_writer(job.folder):
         if is_done(job):  # by another process, for which this one waited
             return ""
-        make_way(run, job.config)
+        archive_stale(run, job.config)
         origin = {"label": job.label, "started": datetime.now(UTC).isoformat(timespec="milliseconds")}
         origin |= {"machine": platform.node(), "process": os.getpid()}
         run.write("execution.json", {**origin, "seconds": None, "error": None})

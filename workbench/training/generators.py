@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workbench.training.processes import World
+from workbench.training.processes import Processes
 
 
 class Generators:
     """The generators of one process of a training, on its device."""
 
-    def __init__(self, seed: int, device: torch.device, world: World) -> None:
+    def __init__(self, seed: int, device: torch.device, world: Processes) -> None:
         self.world = world
         self.order = self.noise = torch.Generator(device).manual_seed(seed)
         if world.size > 1:

@@ -31,7 +31,7 @@ from workbench.runs import run as runs
 from workbench.runs.run import Run
 from workbench.training import checkpoint, speed
 from workbench.training.generators import Generators
-from workbench.training.processes import ALONE, World, joined
+from workbench.training.processes import SINGLE, Processes, joined
 from workbench.training.step import Speed, Step
 
 LOG_EVERY = 50  # steps between two rows of history.csv
@@ -52,7 +52,7 @@ def fit(
     """Train a configuration in its run folder, from its last checkpoint when there is one, and return the run.
 
     A training that already reached its end is returned as it is; one that another process is at is waited for. `data`
-    None loads the configuration's training split; either way `training_items`, `incomplete` and `incomplete_items` say
+    None loads the configuration's training split; either way `train_size`, `missing_rate` and `missing_policy` say
     what of it is used. `modalities` None are those of the data, with the defaults of `modalities_of`; `command` is kept
     as what was typed. Processes that torchrun started train together. Raises ValueError on an unknown objective or
     device, on data that is not the configuration's and on networks whose shapes do not fit, TrainingDiverged on a loss
@@ -65,7 +65,7 @@ def fit(
     folder = Path(folder).expanduser() if folder else runs.run_folder(config, modalities=chosen)
     with joined() as world:
         device = world.place(device)
-        if data is None and not world.of_first(lambda: Run(folder).trained):
+        if data is None and not world.on_main(lambda: Run(folder).trained):
             data = load_dataset(config.data, "train", root=config.data_root or None, repeats=config.repeats)
         if data is not None:  # what cannot be trained is refused before anything is written
             data = as_configured(data, config)
@@ -78,9 +78,9 @@ def fit(
                     gaps = isinstance(storage, ArrayStorage) and storage.gaps
                     check_networks(modality, config.latent_dim, gaps)
             chosen = modality_file.to_json(data, modalities)
-        with world.only_first(lambda: runs.sole_writer(folder)):
-            run = world.of_first(lambda: runs.start(config, folder, command, chosen))
-            if not world.of_first(lambda: run.trained):
+        with world.main_only(lambda: runs.sole_writer(folder)):
+            run = world.on_main(lambda: runs.start(config, folder, command, chosen))
+            if not world.on_main(lambda: run.trained):
                 Trainer(config, run, data, device, world, modalities).train(progress)
     return replace(run, networks=own_networks(modalities or ()))
 
@@ -125,7 +125,7 @@ class Trainer:
         run: Run,
         data: MultimodalDataset,
         device: torch.device,
-        world: World = ALONE,
+        world: Processes = SINGLE,
         modalities: Sequence[Modality] | None = None,
     ) -> None:
         self.config, self.run, self.device, self.world = config, run, device, world
@@ -149,16 +149,16 @@ class Trainer:
         config, left = self.config.at_step(self.done, self.total), self.total - self.done
         if self.world.size > 1 and config.compiled == "auto":
             config = config.replace(compiled="off")  # not tried with gradients that are averaged: only when asked for
-        return self.world.of_first(lambda: speed.choose(config, self.run, self.model, self.batches, left))
+        return self.world.on_main(lambda: speed.choose(config, self.run, self.model, self.batches, left))
 
     def resume(self) -> int:
         """Go to the last checkpoint, where there is one; returns the steps done."""
-        kept = self.world.of_first(lambda: checkpoint.read(self.run.folder))
+        kept = self.world.on_main(lambda: checkpoint.read(self.run.folder))
         if kept:
             self.generators.restore(kept.restore(self.model, self.optimizer))
             self.batches.restore(kept.state["batches"])
         done = kept.state["step"] if kept else 0
-        self.world.of_first(lambda: self.history.cut(done))
+        self.world.on_main(lambda: self.history.cut(done))
         return done
 
     def train(self, progress: bool = True) -> None:
@@ -180,7 +180,7 @@ class Trainer:
                 if self.due(self.config.snapshot_every):
                     self.save_weights(self.run.folder / "snapshots" / f"{self.done:07d}.safetensors")
         self.save_weights(self.run.folder / "model.safetensors")
-        self.world.of_first(lambda: checkpoint.remove(self.run.folder))
+        self.world.on_main(lambda: checkpoint.remove(self.run.folder))
 
     def step(self) -> Loss:
         """One optimiser step on the next batch; its loss stays on the device."""
@@ -201,7 +201,7 @@ class Trainer:
         values = self.world.mean(values)
         self.check(names, values)
         means = dict(zip(names, values.mean(0).tolist(), strict=True))
-        self.world.of_first(lambda: self.history.append(self.done, means))
+        self.world.on_main(lambda: self.history.append(self.done, means))
         return {name: f"{mean:.4g}" for name, mean in means.items()}
 
     def check(self, names: list[str], values: Tensor) -> None:
@@ -231,13 +231,13 @@ class Trainer:
     def save_checkpoint(self) -> None:
         """Keep everything the next step depends on."""
         state, generators = {"batches": self.batches.state()}, self.generators.states()
-        self.world.of_first(
+        self.world.on_main(
             lambda: checkpoint.save(self.run.folder, self.done, self.model, self.optimizer, generators, state)
         )
 
     def save_weights(self, path: Path) -> None:
         """Keep the weights."""
-        self.world.of_first(lambda: runs.save_weights(self.model, path))
+        self.world.on_main(lambda: runs.save_weights(self.model, path))
 
 
 class History:

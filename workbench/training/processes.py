@@ -29,7 +29,7 @@ A_WEEK = timedelta(days=7)  # how long a word of the first process is waited for
 
 
 @dataclass(frozen=True)
-class World:
+class Processes:
     """The processes of a training, as one of them sees them; by default it is the only one."""
 
     rank: int = 0
@@ -48,7 +48,7 @@ class World:
         each = int(os.environ["LOCAL_WORLD_SIZE"])
         return ["torchrun", f"--nnodes={self.size // each}", f"--nproc-per-node={each}", "-m", "workbench"]
 
-    def of_first(self, make: Callable[[], T]) -> T:
+    def on_main(self, make: Callable[[], T]) -> T:
         """What `make` returns in the first process, alone called, in all of them; what it raises, all raise."""
         if self.size == 1:
             return make()
@@ -63,7 +63,7 @@ class World:
             raise said[1]
         return said[0]
 
-    def only_first(self, make: Callable[[], AbstractContextManager[None]]) -> AbstractContextManager[None]:
+    def main_only(self, make: Callable[[], AbstractContextManager[None]]) -> AbstractContextManager[None]:
         """A context that `make` makes in the first process, and that is empty in the others."""
         return make() if self.first else nullcontext()
 
@@ -134,7 +134,7 @@ class World:
             torch.set_num_threads(before)
 
 
-ALONE = World()
+SINGLE = Processes()
 
 
 class _Evaluated(nn.Module):
@@ -151,21 +151,21 @@ class _Evaluated(nn.Module):
 
 
 @contextmanager
-def joined() -> Iterator[World]:
+def joined() -> Iterator[Processes]:
     """Be one of the processes that torchrun started, from the first such block to the end of it; else be alone.
 
     ConnectionError when one of them ends before its time.
     """
     if dist.is_available() and dist.is_initialized():  # by a block around this one
-        yield World(dist.get_rank(), dist.get_world_size())
+        yield Processes(dist.get_rank(), dist.get_world_size())
         return
     if any(name not in os.environ for name in TOLD) or int(os.environ["WORLD_SIZE"]) == 1:
-        yield World()
+        yield Processes()
         return
     # words go through the CPU whatever the device, and may be waited for long; gradients have a group of their own
     dist.init_process_group("gloo", timeout=A_WEEK)
     try:
-        yield World(dist.get_rank(), dist.get_world_size())
+        yield Processes(dist.get_rank(), dist.get_world_size())
     except RuntimeError as error:
         if not _is_of_group(error):
             raise

@@ -16,7 +16,7 @@ from workbench.importance import items_at_a_time
 from workbench.losses import Loss
 from workbench.model import MultimodalVAE
 from workbench.objectives import METHODS
-from workbench.training.processes import ALONE, World
+from workbench.training.processes import SINGLE, Processes
 
 Evaluate = Callable[..., Loss]  # called like `workbench.objectives.Objective`
 
@@ -36,7 +36,7 @@ class Speed(NamedTuple):
 class Step:
     """Evaluates the objective of a configuration and adds its gradient to that of the model's weights."""
 
-    def __init__(self, model: MultimodalVAE, objective: str, speed: Speed, world: World = ALONE) -> None:
+    def __init__(self, model: MultimodalVAE, objective: str, speed: Speed, world: Processes = SINGLE) -> None:
         self.speed = speed
         self.objective = METHODS[objective].objective
         if speed.compiled:

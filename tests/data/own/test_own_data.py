@@ -122,7 +122,7 @@ def test_from_arrays_to_a_folder_to_another_process_and_back(tmp_path, monkeypat
     frame = arrays()["labs"].iloc[5:9]
     frame.to_csv(tmp_path / "new.csv", index=False)
     model = run.model
-    q = model.infer({"labs": frame, "report": ["case 1"] * 4}, how="product")
+    q = model.infer({"labs": frame, "report": ["case 1"] * 4}, fusion="product")
     here = model.original(model.generate(q.mean, style=torch.zeros(6, 4, 1)))
     told = [sys.executable, "-c", ELSEWHERE, run.folder, tmp_path / "new.csv"]
     environment = {"PYTHONPATH": f"{tmp_path}:{Path(workbench.__file__).parents[1]}", "PATH": ""}
@@ -360,7 +360,7 @@ def test_what_is_not_named_is_absent(trained):
         for m, x, there in zip(model.modalities, whole.values, whole.present, strict=True)
         if there[row]
     }
-    mine, theirs = (model.infer(q, how="product").mean for q in (model.encode(given), model.encode(whole)))
+    mine, theirs = (model.infer(q, fusion="product").mean for q in (model.encode(given), model.encode(whole)))
     torch.testing.assert_close(mine[0], theirs[row], rtol=1e-4, atol=1e-5)
 
 

@@ -52,12 +52,12 @@ def render(style: str, labels: Int[Tensor, "N"], split: str = "train", seed: int
         raise ValueError("labels must be digits from 0 to 9")
     if seed < 0:
         raise ValueError(f"the seed must not be negative, but is {seed}")
-    how, numbers = PAINTS[style], (seed, list(STYLES).index(style), SPLITS.index(split))
+    fusion, numbers = PAINTS[style], (seed, list(STYLES).index(style), SPLITS.index(split))
     pictures = torch.empty(len(labels), 3, SIDE, SIDE, dtype=torch.uint8)
     for i, rows in enumerate(torch.arange(len(labels)).split(CHUNK)):
         chance = Chance(*numbers, i)
-        fields = _shapes(how, labels[rows].cpu().long(), split, chance)
-        pictures[rows] = _as_bytes(how.paint(fields[:, None], chance))
+        fields = _shapes(fusion, labels[rows].cpu().long(), split, chance)
+        pictures[rows] = _as_bytes(fusion.paint(fields[:, None], chance))
     return pictures
 
 
