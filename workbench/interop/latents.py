@@ -50,8 +50,8 @@ def latents(
     """The latents of each item of a MultimodalDataset, or of raw arrays by the name of their modality, as a DataFrame.
 
     `given` holds names or letters (None: all); `fusion` is one of `fusion.FUSIONS` (None: the run's method's own, as
-    its evaluation has it; a mixture for a model alone). An index of frames is kept; of a built-in data set each paired item
-    is there once. Content is NaN where an item has none of what is given. Raises ValueError on data that the model was
+    its evaluation has it; a mixture for a model alone). An index of frames is kept; of a built-in data set each paired
+    item is there once. Content is NaN where an item has none of what is given. Raises ValueError on data that the model was
     not made for, and where pandas is missing.
     """
     pandas = _pandas()

@@ -33,8 +33,8 @@ def impute(
     """Draws of the modality `target` of every item, `[draws, n, *shape]` in its user's units.
 
     `arrays` are raw ones by name, as `model.infer` takes them, and so are `fusion` and `prior_weight`; what arrays hold
-    of the target is not looked at. The generator is one of the model's device. Raises ValueError on an unknown modality,
-    on items that have nothing else, and where there is nothing to draw.
+    of the target is not looked at. The generator is one of the model's device. Raises ValueError on an unknown
+    modality, on items that have nothing else, and where there is nothing to draw.
     """
     if draws < 1:
         raise ValueError(f"{draws} draws say nothing: ask for 1 or more")
