@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import exported_user
 import numpy as np
 import pytest
 import torch

@@ -1,6 +1,7 @@
 """General networks by kind of data: any size, nothing but the item itself, every likelihood and objective."""
 
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -214,7 +215,12 @@ for kind in KINDS:
 def test_networks_and_likelihoods_are_one_graph_of_static_shapes():
     """In a process of its own: the type checks of the tests cannot be compiled."""
     done = subprocess.run(
-        [sys.executable, "-c", COMPILED], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=600
+        [sys.executable, "-c", COMPILED],
+        cwd=Path(__file__).parent,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == KINDS

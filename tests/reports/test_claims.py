@@ -538,7 +538,7 @@ def test_report_prints_claims_on_request(tmp_path, monkeypatch, capsys):
 
 
 def test_claims_need_no_pandas():
-    code = "import sys; sys.modules['pandas'] = None; from workbench import claims; print(len(claims.CLAIMS))"
+    code = "import sys; sys.modules['pandas'] = None; from workbench.reports import claims; print(len(claims.CLAIMS))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.stdout.strip() == str(len(CLAIMS)), done.stderr
 

@@ -147,7 +147,7 @@ def test_flattening_needs_no_pandas(tmp_path):
     finished(tmp_path / "run")
     code = f"""import sys; sys.modules['pandas'] = sys.modules['matplotlib'] = None
 from pathlib import Path
-from workbench import claims, report, results
+from workbench.reports import claims, report, results
 (run,) = report.gather([Path({str(tmp_path)!r})])
 print(len([*results.flatten(run.metrics)]), len(claims.findings([run])))"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)

@@ -172,4 +172,4 @@ def test_a_grid_of_items_wraps_descriptions(exhibit):
     figure = plotting.item_grid(batch.values, ["I", "T"], ["a", "b", "c"])
     said = [plotting.wrapped(plotting.text_of(x)) for x in batch.values[1]]
     assert [text.get_text() for text in figure.axes[0].texts][1:4] == said
-    assert max(len(line) for text in said for line in text.split("\n")) <= plotting.LINE
+    assert max(len(line) for text in said for line in text.split("\n")) <= plotting.base.LINE

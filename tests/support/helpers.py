@@ -165,8 +165,8 @@ def fill_cache() -> None:
     colour = nn.functional.pad(grey, (2, 2, 2, 2)).repeat(1, 3, 1, 1) // torch.tensor([1, 2, 4]).view(3, 1, 1)
     for split, rows in (("train", slice(0, 300)), ("test", slice(300, 420))):
         one, other = Images(grey[rows], labels[rows]), Images(colour[rows].to(torch.uint8), labels[rows])
-        cached(f"uci-{split}-seed0-{uci.recipe_version()}", lambda images=one: images)
-        cached(f"plain-{split}-0-{rendered.recipe_version()}", lambda images=other: images)
+        cached(f"uci-{split}-seed0-{handwriting.recipe_version()}", lambda images=one: images)
+        cached(f"plain-{split}-0-{street.recipe_version()}", lambda images=other: images)
 
 
 def fill_cache_with_judges(data: str) -> None:

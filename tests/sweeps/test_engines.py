@@ -148,13 +148,13 @@ def test_imports_of_a_notebook_are_found_whatever_else_is_in_its_cells(tmp_path)
 PARENT = """
 import sys
 from pathlib import Path
-from workbench import notebook_fork, notebook_kernels
+from workbench.notebooks import fork, kernels
 from workbench.notebooks.execution import execute, kernel_of_this_interpreter
 if __name__ == "__main__":
     path, target, mark = map(Path, sys.argv[1:])
     with kernel_of_this_interpreter():
-        notebook_fork.warm_up(path)
-        execute(path, target, {"mark": str(mark)}, progress=False, kernel_manager_class=notebook_kernels.MANAGER)
+        fork.warm_up(path)
+        execute(path, target, {"mark": str(mark)}, progress=False, kernel_manager_class=kernels.MANAGER)
 """
 
 

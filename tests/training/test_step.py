@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import helpers
 import pytest
 import torch
 from helpers import tiny_batch, tiny_model

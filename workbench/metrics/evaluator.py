@@ -106,7 +106,7 @@ class Evaluator:
         parts: Sequence[str],
         data: tuple[MultimodalDataset, MultimodalDataset] | None = None,
         device: torch.device = CPU,
-    ) -> Iterator["Trial"]:
+    ) -> Iterator["Evaluator"]:
         """A trial of a run's model on its test split, or on the (train, test) that is given, everything on `device`."""
         # probes are fitted to whole items, also where the model was trained on less: they judge all models alike
         train, test = data or (run.dataset("train", whole=True), run.dataset("test"))

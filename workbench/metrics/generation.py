@@ -56,7 +56,7 @@ class Judges:
         tests: Iterable[Batch],
         inception: Path | None = None,
         device: torch.device | str = "cpu",
-    ) -> "Panel":
+    ) -> "Judges":
         """A panel for test items, whose batches are gone through for each modality of images.
 
         `inception`: where its weights are, if it is to see the images, on `device`; judges are where they are.
@@ -68,7 +68,7 @@ class Judges:
         }
         return cls(dict(zip(model.letters, judges, strict=True)), real)
 
-    def look(self, generated: Sequence[Tensor], images_of: Container[str]) -> "Seen":
+    def look(self, generated: Sequence[Tensor], images_of: Container[str]) -> "Judged":
         """See generations of all modalities, with features of the images of some."""
         seen = Judged({}, {}, {})
         for (letter, judge), x in zip(self.judges.items(), generated, strict=True):

@@ -115,7 +115,7 @@ def tables(results: Results) -> str:
         parts.append(f"Training steps\n\n{speed_table(results.speeds)}")
     parts += [f"Scaling in {name}\n\n{speed_table(rows)}" for name, rows in results.scaling.items()]
     if results.comparisons:
-        parts.append(f"Against multivae\n\n{comparison_table(results.comparisons)}\n\n{bench_against.NOTE}")
+        parts.append(f"Against multivae\n\n{comparison_table(results.comparisons)}\n\n{speed_against.NOTE}")
     if results.profiles:
         parts.append(f"Where a step's time goes\n\n{profile_tables(results.profiles)}")
     return "\n\n".join(parts)

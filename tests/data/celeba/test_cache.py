@@ -213,16 +213,16 @@ def test_an_interrupted_build_goes_on(root, monkeypatch, decoded, damaged):
 KILLED = """
     import os, signal, sys
     from pathlib import Path
-    from workbench.data import celeba, celeba_build
-    read_photo, celeba_build.BLOCK = celeba_build.read_photo, 8
+    from workbench.data.celeba import build, load
+    read_photo, build.BLOCK = build.read_photo, 8
 
     def killing(path):
         if path.name == "000030.jpg":
             os.kill(os.getpid(), signal.SIGKILL)
         return read_photo(path)
 
-    celeba_build.read_photo = killing
-    celeba.load_celeba("train", Path(sys.argv[1]))
+    build.read_photo = killing
+    load.load_celeba("train", Path(sys.argv[1]))
 """
 
 

@@ -106,7 +106,7 @@ def _choice(folder: Path, sizes: dict[str, int]) -> Choice:
 
 def _name(folder: Path, sizes: dict[str, int]) -> str:
     """The cache's name: a digest of the images' names and sizes, the contents of the lists and the recipe's version."""
-    digest = hashlib.sha256(f"{celeba_cache.VERSION}\n".encode())
+    digest = hashlib.sha256(f"{cache.VERSION}\n".encode())
     for path in (folder / ATTRIBUTE_LIST, folder / PARTITION_LIST):
         try:
             with path.open("rb") as stream:
