@@ -16,6 +16,7 @@ from torch import nn
 from workbench.data.dataset import Batch
 from workbench.data.images import Images, cached
 from workbench.data.sources import load_dataset
+from workbench.data.synthetic import handwriting, street
 from workbench.distributions import Gaussian
 from workbench.explorers.names import Names
 from workbench.likelihoods import Categorical, Laplace

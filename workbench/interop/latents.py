@@ -51,8 +51,8 @@ def latents(
 
     `given` holds names or letters (None: all); `fusion` is one of `fusion.FUSIONS` (None: the run's method's own, as
     its evaluation has it; a mixture for a model alone). An index of frames is kept; of a built-in data set each paired
-    item is there once. Content is NaN where an item has none of what is given. Raises ValueError on data that the model was
-    not made for, and where pandas is missing.
+    item is there once. Content is NaN where an item has none of what is given. Raises ValueError on data that the model
+    was not made for, and where pandas is missing.
     """
     pandas = _pandas()
     model = run_or_model.model if isinstance(run_or_model, Run) else run_or_model
