@@ -158,7 +158,7 @@ def test_networks_of_a_module_of_ones_own_are_imported_again(tmp_path):
 
 
 def test_the_examples_of_the_readme(tmp_path, monkeypatch):
-    readme = (PACKAGE / "README.md").read_text()
+    readme = (PACKAGE / "data" / "README.md").read_text()
     found = re.findall(r"<!-- tested: take away -->\n```python\n(.*?)```", readme, re.DOTALL)
     rng = np.random.default_rng(0)
     labs = pandas.DataFrame(rng.normal(size=(60, 3)), columns=["na", "k", "ca"])

@@ -457,7 +457,7 @@ def test_without_labels_or_complete_items_there_is_less_to_evaluate(tmp_path):
 
 def test_the_example_of_the_readme(tmp_path, monkeypatch):
     monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path))
-    readme = (Path(__file__).resolve().parents[3] / "README.md").read_text()
+    readme = (Path(__file__).resolve().parents[3] / "data" / "README.md").read_text()
     (code,) = re.findall(r"<!-- tested: own data -->\n```python\n(.*?)```", readme, re.DOTALL)
     rng = np.random.default_rng(0)
     labs = pd.DataFrame(rng.normal(size=(300, 3)), columns=["na", "k", "ca"])
@@ -482,7 +482,7 @@ def test_the_package_brings_its_names_without_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
         "False False",
-        "Config MultimodalDataset Run evaluate fit modalities_of",
+        "Config MultimodalDataset Run evaluate fit modalities_of train_and_evaluate",
         "False",
         "workbench.training.loop True",
     ]
