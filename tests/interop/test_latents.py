@@ -161,7 +161,7 @@ def shell(monkeypatch, *words):
 def test_in_a_shell(tiny_root, trained, tmp_path, monkeypatch, capsys):
     config = Config(data="uci-text", repeats=2, batch_size=8, steps=2, device="cpu", compiled="off")
     run, out = fit(config, tmp_path / "run", progress=False), tmp_path / "latents.csv"
-    assert not shell(monkeypatch, "latents", run.folder, "--out", out, "--given", "T", "--how", "product")
+    assert not shell(monkeypatch, "latents", run.folder, "--out", out, "--given", "T", "--fusion", "product")
     assert f"Written: {out}" in capsys.readouterr().out
     test = run.dataset()
     expected = latents(run, test, ["T"], "product")

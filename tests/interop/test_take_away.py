@@ -71,7 +71,7 @@ def test_three_lines_of_any_script(tmp_path):
         """
         import pandas
         from workbench import Run
-        posterior = Run.load("../run").model.infer({"labs": pandas.read_csv("new.csv")}, how="dynamic_prior")
+        posterior = Run.load("../run").model.infer({"labs": pandas.read_csv("new.csv")}, fusion="dynamic_prior")
         print(posterior.mean.tolist())
         """,
         elsewhere,

@@ -104,7 +104,7 @@ def _look(chart: LatentMap, name: str) -> dict[str, Any]:
     """Colour, dashes, width and meaning of an ellipse."""
     if name in OVER:
         (dash, width), colour = OVER[name], INK
-        text = f"joint: {chart.how.replace('_', ' ')}" if name == JOINT else name
+        text = f"joint: {chart.fusion.replace('_', ' ')}" if name == JOINT else name
     else:
         m = chart.exhibit.index(name)
         dash, width, colour, text = DASHES[m % len(DASHES)], 2.0, PALETTE[m % 10], f"q(c | {name})"

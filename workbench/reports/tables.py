@@ -113,7 +113,7 @@ def _table(spec: Spec, results: Sequence[_Result]) -> Table:
     seeds = _wide(cells.count(), shape).fillna(0).astype(int)
     within = _cells(results, [by_size(spec.error(result.metrics), result.metrics) for result in results])
     paper = _wide(_cells(results, [_paper(spec, *pair) for pair in zip(results, numbers, strict=True)]).first(), shape)
-    beside = {key[0] for key in paper.dropna(fusion="all").index}
+    beside = {key[0] for key in paper.dropna(how="all").index}
     labels = {result.method: _paper_label(result, spec) for result in results if result.method in beside}
     return Table(
         name=spec.name,

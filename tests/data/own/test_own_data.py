@@ -101,7 +101,7 @@ import numpy as np, pandas as pd, torch
 from workbench import Run
 model = Run(__import__("pathlib").Path(sys.argv[1])).model
 frame = pd.read_csv(sys.argv[2])
-q = model.infer({"labs": frame[["ca", "na", "k"]], "report": ["case 1"] * len(frame)}, how="product")
+q = model.infer({"labs": frame[["ca", "na", "k"]], "report": ["case 1"] * len(frame)}, fusion="product")
 out = model.original(model.generate(q.mean, style=torch.zeros(len(model.names), len(frame), model.style_dim)))
 json.dump({"labs": out["labs"].to_dict("list"), "report": out["report"], "site": out["site"].to_dict("list"),
            "mean": q.mean.tolist(), "ct": out["ct"].tolist(), "type": str(out["ct"].dtype)}, sys.stdout)
