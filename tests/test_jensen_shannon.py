@@ -7,71 +7,22 @@ import sys
 import pytest
 import torch
 import torch.distributions as td
+from adaptive_quadrature import CASES, exact, integral, log_mean, log_normal, stack
 from helpers import random_gaussian, seeded
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.integrate import dblquad, quad
+from scipy.integrate import dblquad
 
 from workbench import divergences
 from workbench.distributions import Gaussian, Mixture, checked
 from workbench.theory import quadrature
 
-# (mean, logvar) of every expert, and the weights
-CASES = [
-    (((0.0, 0.0), (1.0, -1.0), (-0.5, 0.4)), (0.25, 0.5, 0.25)),
-    (((2.0, -2.0), (-1.0, 1.0)), (0.35, 0.65)),
-    (((0.0, 0.0), (0.0, 0.0), (0.3, 0.2), (-2.0, -1.0)), (0.1, 0.2, 0.3, 0.4)),
-    (((-3.0, -1.5), (3.0, -1.5), (0.0, 0.0)), (1 / 3, 1 / 3, 1 / 3)),
-]
 FUNCTIONS = {
     "geometric": divergences.jensen_shannon_geometric,
     "arithmetic": divergences.jensen_shannon_arithmetic,
     "harmonic": divergences.jensen_shannon_harmonic,
     "bounds": divergences.jensen_shannon_bounds,
 }
-
-
-def stack(rows, weights) -> tuple[Gaussian, torch.Tensor]:
-    columns = torch.tensor(rows, dtype=torch.float64)
-    return Gaussian(columns[:, :1], columns[:, 1:]), torch.tensor(weights, dtype=torch.float64)
-
-
-def log_normal(z: float, mean: float, logvar: float) -> float:
-    return -0.5 * (math.log(2 * math.pi) + logvar + (z - mean) ** 2 / math.exp(logvar))
-
-
-def log_sum(values: list[float]) -> float:
-    top = max(values)
-    return top + math.log(sum(math.exp(v - top) for v in values))
-
-
-def log_mean(kind: str, logs: list[float], weights) -> float:
-    """ln of the mean of densities, not normalised, written out."""
-    if kind == "arithmetic":
-        return log_sum([math.log(w) + v for w, v in zip(weights, logs, strict=True)])
-    if kind == "harmonic":
-        return -log_sum([math.log(w) - v for w, v in zip(weights, logs, strict=True)])
-    return sum(w * v for w, v in zip(weights, logs, strict=True))
-
-
-def integral(f) -> float:
-    return quad(f, -25, 25, points=[-4, -3, -2, -1, 0, 1, 2, 3, 4], limit=400, epsabs=1e-12, epsrel=1e-12)[0]
-
-
-def exact(kind: str, rows, weights, dual: bool = False) -> float:
-    """The divergence by scipy's adaptive quadrature, from nothing but densities."""
-
-    def mean(z: float) -> float:
-        return log_mean(kind, [log_normal(z, *row) for row in rows], weights)
-
-    log_mass = math.log(integral(lambda z: math.exp(mean(z))))
-
-    def one(row) -> float:
-        if dual:
-            return integral(lambda z: math.exp(mean(z) - log_mass) * (mean(z) - log_mass - log_normal(z, *row)))
-        return integral(lambda z: math.exp(log_normal(z, *row)) * (log_normal(z, *row) - mean(z) + log_mass))
-
-    return sum(w * one(row) for w, row in zip(weights, rows, strict=True))
 
 
 @pytest.mark.parametrize("dual", [False, True])
