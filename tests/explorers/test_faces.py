@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-import face_models as portraits
+import face_models
 import numpy as np
 import pytest
 import torch
@@ -12,7 +12,7 @@ from helpers import controls_of, images
 from workbench.data.celeba.attributes import PHRASES, describe, encode, parse
 from workbench.explorers import generation, grids, latent_drawing, objectives
 from workbench.explorers.conditional import explore_conditional
-from workbench.explorers.faces import draw_portraits, judgement
+from workbench.explorers.faces import draw_faces, judgement
 from workbench.explorers.generation import GenerationSettings, generate
 from workbench.explorers.grids import Plan
 from workbench.explorers.inputs_faces import DescriptionInput, FaceInput
@@ -24,11 +24,11 @@ from workbench.plotting.base import text_of
 
 @pytest.fixture(scope="module")
 def models():
-    return [portraits.exhibit("mmjsd"), portraits.exhibit("mmvae", seed=1)]
+    return [face_models.explored("mmjsd"), face_models.explored("mmvae", seed=1)]
 
 
 @pytest.fixture(scope="module")
-def exhibit(models):
+def explored(models):
     return models[0]
 
 
@@ -56,18 +56,18 @@ def test_at_most_five_attributes_are_told_the_most_certain_first():
     assert Faces().verdict(many).endswith("bald (60%) and 2 more") and Faces().verdict(many).startswith("smiling (99%)")
 
 
-def test_words_that_are_asked_for_are_told_apart_from_others(exhibit):
+def test_words_that_are_asked_for_are_told_apart_from_others(explored):
     asked = parse("smiling, young, blond hair")
-    said = judgement(exhibit, opinion_of(smiling=0.9, young=0.5, blond_hair=0.49, male=0.8, bald=0.3), asked)
+    said = judgement(explored, opinion_of(smiling=0.9, young=0.5, blond_hair=0.49, male=0.8, bald=0.3), asked)
     assert said == ["✓ smiling, young", "✗ blond hair", "also: male (80%)"]
-    assert judgement(exhibit, opinion_of(smiling=0.9), asked, short=True) == ["judged: 1 of 3 found again"]
+    assert judgement(explored, opinion_of(smiling=0.9), asked, short=True) == ["judged: 1 of 3 found again"]
 
 
 # --- inputs ----------------------------------------------------------------------------------------------------------
 
 
-def test_typed_words_are_read_in_the_order_that_models_know(exhibit):
-    text = DescriptionInput(exhibit, "T")
+def test_typed_words_are_read_in_the_order_that_models_know(explored):
+    text = DescriptionInput(explored, "T")
     text.text.value = "Smiling,  YOUNG, blond_hair"
     assert torch.equal(text.value(), encode("blond hair, smiling, young").long())
     assert "read as 'blond hair, smiling, young'" in text.remark and not text.problem
@@ -76,8 +76,8 @@ def test_typed_words_are_read_in_the_order_that_models_know(exhibit):
     assert not text.remark and not text.problem
 
 
-def test_words_that_cannot_be_read_leave_the_last_ones_in_use(exhibit):
-    text = DescriptionInput(exhibit, "T")
+def test_words_that_cannot_be_read_leave_the_last_ones_in_use(explored):
+    text = DescriptionInput(explored, "T")
     text.text.value = "smiling"
     text.text.value = "smilling"
     assert torch.equal(text.value(), encode("smiling").long())
@@ -86,8 +86,8 @@ def test_words_that_cannot_be_read_leave_the_last_ones_in_use(exhibit):
     assert text.text.value == "smiling, young" and text.value() is not None and not text.problem
 
 
-def test_ticks_and_words_follow_each_other_and_call_once(exhibit):
-    text, calls = DescriptionInput(exhibit, "T", words="male"), []
+def test_ticks_and_words_follow_each_other_and_call_once(explored):
+    text, calls = DescriptionInput(explored, "T", words="male"), []
     text.on_change(lambda: calls.append(text.text.value))
     text.ticks[PHRASES.index("bald")].value = True
     assert calls == ["bald, male"]
@@ -98,66 +98,66 @@ def test_ticks_and_words_follow_each_other_and_call_once(exhibit):
     assert torch.equal(text.value(), encode("").long()) and "nothing but filling" in text.remark
 
 
-def test_all_forty_words_are_cut_and_it_is_told(exhibit):
-    text = DescriptionInput(exhibit, "T")
+def test_all_forty_words_are_cut_and_it_is_told(explored):
+    text = DescriptionInput(explored, "T")
     text.put(torch.ones(40, dtype=torch.bool))
     assert text.value().shape == (256,) and "its end is cut" in text.remark
 
 
-def test_faces_are_chosen_by_number_and_attribute(exhibit):
-    face = FaceInput(exhibit, "I", given=True)
+def test_faces_are_chosen_by_number_and_attribute(explored):
+    face = FaceInput(explored, "I", given=True)
     values = [kind for _, kind in face.kind.options]
-    assert values[0] == ANY and portraits.NONE_HAS not in values and len(values) == 40
+    assert values[0] == ANY and face_models.NONE_HAS not in values and len(values) == 40
     face.kind.value, face.number.value = "smiling", 2
-    labels = exhibit.data.labels
+    labels = explored.data.labels
     row = int(labels[:, PHRASES.index("smiling")].nonzero().flatten()[2])
     assert torch.equal(face.words(), labels[row])
-    assert torch.equal(face.value(), exhibit.data.storages[0].values[row].float() / 255)
+    assert torch.equal(face.value(), explored.data.storages[0].values[row].float() / 255)
 
 
-def test_an_attribute_that_no_face_has_is_refused_in_words(exhibit):
-    with pytest.raises(ValueError, match=f"none of the {portraits.FACES} test items of faces is 'mustache'"):
-        generation.test_item(exhibit, portraits.NONE_HAS)
+def test_an_attribute_that_no_face_has_is_refused_in_words(explored):
+    with pytest.raises(ValueError, match=f"none of the {face_models.FACES} test items of faces is 'mustache'"):
+        generation.test_item(explored, face_models.NONE_HAS)
 
 
 # --- conditional explorer --------------------------------------------------------------------------------------------
 
 
-def test_a_description_gives_ten_faces_in_random_styles(explorer, exhibit):
+def test_a_description_gives_ten_faces_in_random_styles(explorer, explored):
     html = explorer.output.value
-    assert explorer.wish == GenerationSettings("dynamic_prior", draws=10, style_seed=0) and not explorer.styles
+    assert explorer.settings == GenerationSettings("dynamic_prior", draws=10, style_seed=0) and not explorer.styles
     item = {"T": encode(explorer.inputs[1].text.value).long()}
-    made = generate(exhibit, item, explorer.wish)
+    made = generate(explored, item, explorer.settings)
     expected = (made.values["I"].clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
     assert np.array_equal(np.stack(images(html)), expected)
     assert len(re.findall("<li>", html)) == 10 and 'role="alert"' not in html
     assert len(set(re.findall(r'alt="image, draw \d+ from T, judged', html))) == 10
 
 
-def test_each_draw_has_a_style_of_its_own(exhibit):
-    wish = GenerationSettings("mixture", temperature=0.0, draws=3, style_seed=5)
-    made = generate(exhibit, {"T": encode("smiling").long()}, wish)
-    styles = generation.from_prior(exhibit, 2, 3, 32, seed=5)
-    q, _ = generation.posterior(exhibit, {"T": encode("smiling").long()}, "mixture", 3)
-    alone = exhibit.model.generate(q.mean, styles)
+def test_each_draw_has_a_style_of_its_own(explored):
+    settings = GenerationSettings("mixture", temperature=0.0, draws=3, style_seed=5)
+    made = generate(explored, {"T": encode("smiling").long()}, settings)
+    styles = generation.from_prior(explored, 2, 3, 32, seed=5)
+    q, _ = generation.posterior(explored, {"T": encode("smiling").long()}, "mixture", 3)
+    alone = explored.model.generate(q.mean, styles)
     for m, letter in enumerate("IT"):
         torch.testing.assert_close(made.values[letter], alone[m])
     assert not torch.allclose(made.values["I"][0], made.values["I"][1])
 
 
-def test_generated_descriptions_are_words_without_filling_or_bars(explorer, exhibit):
+def test_generated_descriptions_are_words_without_filling_or_bars(explorer, explored):
     item = {"T": encode(explorer.inputs[1].text.value).long()}
-    words = [text_of(x) for x in generate(exhibit, item, explorer.wish).values["T"]]
+    words = [text_of(x) for x in generate(explored, item, explorer.settings).values["T"]]
     shown = re.findall('<div class="words">([^<]*)</div>', explorer.output.value)
     assert shown[0] == explorer.inputs[1].text.value and len(shown) == 11
     assert not any(text.startswith("*") or text.endswith("*") for text in words)
     assert "▁" not in explorer.output.value and "·" not in explorer.output.value
 
 
-def test_what_the_judge_finds_again_is_counted_over_the_draws(exhibit):
-    item, wish = {"T": encode("smiling, young").long()}, GenerationSettings(draws=4, style_seed=1)
-    made, asked = generate(exhibit, item, wish), parse("smiling, young")
-    html = draw_portraits(exhibit, item, wish, [], asked, "of the description")
+def test_what_the_judge_finds_again_is_counted_over_the_draws(explored):
+    item, settings = {"T": encode("smiling, young").long()}, GenerationSettings(draws=4, style_seed=1)
+    made, asked = generate(explored, item, settings), parse("smiling, young")
+    html = draw_faces(explored, item, settings, [], asked, "of the description")
     found = made.opinions["I"][:, asked].ge(0.5).sum(0).tolist()
     told = f"image: of the attributes of the description, found in so many of 4 draws: smiling {found[0]}, young"
     assert f"{told} {found[1]}" in html
@@ -216,11 +216,11 @@ def test_a_wrong_word_is_told_and_the_faces_stay(explorer):
 # --- the other explorers ---------------------------------------------------------------------------------------------
 
 
-def test_columns_of_the_grid_are_faces_with_an_attribute(models, exhibit):
+def test_columns_of_the_grid_are_faces_with_an_attribute(models, explored):
     plan = Plan("I", ("T",), rows=3)
-    grid = grids.fill(exhibit, plan)
+    grid = grids.fill(explored, plan)
     assert len(grid.kinds) == 10 and grid.values.shape == (3, 10, 3, 64, 64)
-    for kind, item in zip(grid.kinds, grids.items_of(exhibit, plan), strict=True):
+    for kind, item in zip(grid.kinds, grids.items_of(explored, plan), strict=True):
         assert kind in text_of(item["T"]).split(", ")
     places = [PHRASES.index(kind) for kind in grid.kinds]
     expected = sum(int((grid.opinions[:, column, place] >= 0.5).sum()) for column, place in enumerate(places))
@@ -230,15 +230,15 @@ def test_columns_of_the_grid_are_faces_with_an_attribute(models, exhibit):
     assert len(images(html)) == 60 and "face with &#x27;smiling&#x27;" in html
 
 
-def test_random_contents_of_faces_are_told_by_what_most_of_a_column_have(exhibit):
-    grid = grids.fill(exhibit, Plan("I", rows=3))
+def test_random_contents_of_faces_are_told_by_what_most_of_a_column_have(explored):
+    grid = grids.fill(explored, Plan("I", rows=3))
     most = grid.opinions.ge(0.5).float().mean(0) > 0.5
     assert torch.equal(grid.asked, most) and not grid.kinds
     assert grid.hits == (int((grid.opinions.ge(0.5) & most).sum()), 3 * int(most.sum()))
 
 
-def test_a_grid_without_any_face_to_show_is_refused_in_a_sentence(exhibit):
-    bare = replace(exhibit, data=portraits.portraits(labels=torch.zeros(5, 40, dtype=torch.bool)))
+def test_a_grid_without_any_face_to_show_is_refused_in_a_sentence(explored):
+    bare = replace(explored, data=face_models.dataset(labels=torch.zeros(5, 40, dtype=torch.bool)))
     picture = controls_of(grids.explore_grid([bare]))["picture"]
     assert "no test face of faces has any of the attributes" in picture.value and 'role="alert"' in picture.value
 
@@ -263,8 +263,8 @@ def test_objectives_are_compared_on_a_face(models):
     assert picture.value.count("attributes found in any modality") == 2
 
 
-def test_the_map_is_coloured_by_an_attribute(exhibit):
-    chart = latent_map(exhibit, "mixture", 12)
+def test_the_map_is_coloured_by_an_attribute(explored):
+    chart = latent_map(explored, "mixture", 12)
     marks, shades = latent_drawing.signs(chart, "smiling")
     there = chart.batch.labels[:, PHRASES.index("smiling")].tolist() * 3
     assert marks == ["1" if yes else "0" for yes in there]
@@ -290,7 +290,7 @@ def test_the_latent_explorer_offers_what_its_model_can_be_coloured_by(models):
     assert '<div class="words">' in strip.value
 
 
-def test_too_few_faces_for_a_map_are_refused(exhibit):
-    two = replace(exhibit, data=portraits.portraits(labels=portraits.attributes(2)))
+def test_too_few_faces_for_a_map_are_refused(explored):
+    two = replace(explored, data=face_models.dataset(labels=face_models.attributes(2)))
     *_, note, picture, _, _ = explore_latent([two]).children
     assert "2 items are too few for a map of faces" in note.value and not picture.children[0].points

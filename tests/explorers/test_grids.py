@@ -10,7 +10,7 @@ from workbench.config import Config
 from workbench.data.dataset import Batch
 from workbench.explorers import generation, grids
 from workbench.explorers.grids import Plan
-from workbench.explorers.models import ExploredModel, exhibits
+from workbench.explorers.models import ExploredModel, explored_models
 from workbench.inference import subset_posterior
 from workbench.runs.run import build_model
 from workbench.runs.shipped import embedded, shipped_judges
@@ -18,7 +18,7 @@ from workbench.runs.shipped import embedded, shipped_judges
 
 @pytest.fixture(scope="module")
 def models() -> list[ExploredModel]:
-    return exhibits()
+    return explored_models()
 
 
 @pytest.fixture(scope="module")
@@ -60,19 +60,19 @@ def test_contents_are_drawn_from_the_posteriors_of_their_items(models):
     """Temperature 0: the mean of the package's own posterior, of a mixture that of one of its components."""
     items = [{letter: generation.test_item(models[0], k)[letter] for letter in "MS"} for k in (2, 6)]
     batch = [torch.stack([item[letter] for item in items]) for letter in "MS"]
-    for exhibit, fusion in zip(models, ("dynamic_prior", "mixture", "product"), strict=True):
+    for explored, fusion in zip(models, ("dynamic_prior", "mixture", "product"), strict=True):
         values = (*batch, torch.zeros(2, 8, dtype=torch.long))
         present = torch.tensor([[True, True], [True, True], [False, False]])
         with torch.no_grad():
-            q = exhibit.model.encode(Batch(values, present, torch.tensor([2, 6])))
+            q = explored.model.encode(Batch(values, present, torch.tensor([2, 6])))
             fused = (
                 q.content.mean[:2]
                 if fusion == "mixture"
-                else subset_posterior(exhibit.model, q, "MS", fusion).mean[None]
+                else subset_posterior(explored.model, q, "MS", fusion).mean[None]
             )
         seen = set()
         for seed in range(12):
-            found = grids.inferred_contents(exhibit, items, temperature=0.0, seed=seed)
+            found = grids.inferred_contents(explored, items, temperature=0.0, seed=seed)
             near = (fused - found).abs().amax(-1) < 1e-4  # [components, items]
             assert near.any(0).all()
             seen |= {*near[:, 0].int().argmax(0, keepdim=True).tolist()}
@@ -94,11 +94,11 @@ def test_the_tables_tell_every_cell_in_words(models):
     plan = Plan("M", ("T", "S"), rows=3)
     html = grids.draw_grids(models, plan)
     assert "given: street of class 4" in html and len(re.findall("<img ", html)) == 10 + 3 * 3 * 10
-    for exhibit in models:
-        grid = grids.fill(exhibit, plan)
-        assert f"{exhibit.name}: judged to be of its column&#x27;s class in {grid.hits[0]} of 30" in html
+    for explored in models:
+        grid = grids.fill(explored, plan)
+        assert f"{explored.name}: judged to be of its column&#x27;s class in {grid.hits[0]} of 30" in html
     said = re.findall(r'alt="class (\d), content \d+, style (\d), judged (\d)"', html)
-    judged = [grids.fill(exhibit, plan).opinions.argmax(-1) for exhibit in models]
+    judged = [grids.fill(explored, plan).opinions.argmax(-1) for explored in models]
     assert [int(k) for *_, k in said] == torch.cat(judged).flatten().tolist()
     marks = re.findall(r'<div class="note">(\d) (✓|✗)</div>', html)
     assert [mark == "✓" for _, mark in marks] == [asked == found for asked, _, found in said]

@@ -37,7 +37,7 @@ ITEMS = 30
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def make_exhibit(name: str, **changes) -> ExploredModel:
+def make_explored(name: str, **changes) -> ExploredModel:
     """Untrained networks and judges on a few real digits, with encoders that react to what they see."""
     config = Config.make("quick", **{"data": "uci-plain-text", "style_dim": 4, **changes})
     data, judges = load_dataset(config.data, "test"), []
@@ -53,8 +53,8 @@ def make_exhibit(name: str, **changes) -> ExploredModel:
 
 
 @pytest.fixture
-def exhibit(tiny_root) -> ExploredModel:
-    return make_exhibit("one", objective="mmjsd")
+def explored(tiny_root) -> ExploredModel:
+    return make_explored("one", objective="mmjsd")
 
 
 def matrix(ellipse: Ellipse) -> torch.Tensor:
@@ -124,12 +124,12 @@ def test_the_ellipse_of_a_mixture_is_the_covariance_of_its_draws():
 
 
 @pytest.mark.parametrize("fusion", ["mixture", "dynamic_prior", "product"])
-def test_points_are_means_of_each_items_posteriors(exhibit, fusion):
-    chart = latent_map(exhibit, fusion, ITEMS)
-    assert chart.contents.shape == (4, ITEMS, exhibit.model.content_dim) and chart.points == 4 * ITEMS
+def test_points_are_means_of_each_items_posteriors(explored, fusion):
+    chart = latent_map(explored, fusion, ITEMS)
+    assert chart.contents.shape == (4, ITEMS, explored.model.content_dim) and chart.points == 4 * ITEMS
     for item in (0, 7):
         values = {letter: x[item] for letter, x in zip("MST", chart.batch.values, strict=True)}
-        alone = [generation.posterior(exhibit, {letter: x}, "mixture")[0] for letter, x in values.items()]
+        alone = [generation.posterior(explored, {letter: x}, "mixture")[0] for letter, x in values.items()]
         means = torch.stack([q.mean[0] for q in alone])
         precisions = torch.stack([*(torch.exp(-q.logvar[0]) for q in alone), torch.ones_like(means[0])])
         joint = (precisions[:3] * means).sum(0) / precisions.sum(0)  # equal weights, with p(c)
@@ -138,15 +138,15 @@ def test_points_are_means_of_each_items_posteriors(exhibit, fusion):
     torch.testing.assert_close(chart.plane.centre.float(), chart.contents[:3].mean((0, 1)), atol=1e-5, rtol=1e-5)
 
 
-def test_another_joint_moves_its_own_points_only(exhibit):
-    before = latent_map(exhibit, "mixture", ITEMS)
+def test_another_joint_moves_its_own_points_only(explored):
+    before = latent_map(explored, "mixture", ITEMS)
     after = with_joint(before, "product")
     assert torch.equal(after.positions()[:3], before.positions()[:3])
     assert not torch.allclose(after.positions()[3], before.positions()[3], atol=1e-3)
 
 
-def test_ellipses_of_an_item(exhibit):
-    chart = latent_map(exhibit, "product", ITEMS)
+def test_ellipses_of_an_item(explored):
+    chart = latent_map(explored, "product", ITEMS)
     found, q, plane = item_ellipses(chart, 5), chart.q.content[:, 5], chart.plane
     assert list(found) == ["M", "S", "T", "joint", "dynamic prior", "p(c)"]
     assert found["S"].centre == pytest.approx(chart.positions()[1, 5].tolist(), abs=1e-5)
@@ -162,9 +162,9 @@ def test_ellipses_of_an_item(exhibit):
 
 
 def test_laplaces_have_a_mixture_and_no_dynamic_prior(tiny_root):
-    exhibit = make_exhibit("laplace", objective="mmvae_dreg", posterior="laplace", style_dim=0)
-    assert joint_choices(exhibit) == {"mixture": "mixture"}
-    chart = latent_map(exhibit, "mixture", ITEMS)
+    explored = make_explored("laplace", objective="mmvae_dreg", posterior="laplace", style_dim=0)
+    assert joint_choices(explored) == {"mixture": "mixture"}
+    chart = latent_map(explored, "mixture", ITEMS)
     assert list(item_ellipses(chart, 0)) == ["M", "S", "T", "joint", "p(c)"]
     with pytest.raises(ValueError, match="needs Gaussian posteriors"):
         with_joint(chart, "product")
@@ -174,12 +174,12 @@ def test_laplaces_have_a_mixture_and_no_dynamic_prior(tiny_root):
     ("objective", "first"), [("mmjsd", "dynamic prior"), ("mvae", "product"), ("mmvae", "mixture")]
 )
 def test_a_methods_own_joint_comes_first(tiny_root, objective, first):
-    choices = joint_choices(make_exhibit("any", objective=objective))
+    choices = joint_choices(make_explored("any", objective=objective))
     assert next(iter(choices)) == first and choices == generation.POSTERIORS
 
 
-def test_items_are_balanced_and_the_same_every_time(exhibit):
-    data = exhibit.data
+def test_items_are_balanced_and_the_same_every_time(explored):
+    data = explored.data
     rows = balanced_rows(data, 34)
     assert torch.equal(rows, balanced_rows(data, 34)) and not torch.equal(rows, balanced_rows(data, 34, seed=1))
     assert torch.bincount(data.labels[rows]).tolist() == [4] * 4 + [3] * 6
@@ -191,8 +191,8 @@ def test_items_are_balanced_and_the_same_every_time(exhibit):
         balanced_rows(data, 3)
 
 
-def test_points_have_numbers_and_words(exhibit):
-    chart = latent_map(exhibit, "mixture", ITEMS)
+def test_points_have_numbers_and_words(explored):
+    chart = latent_map(explored, "mixture", ITEMS)
     assert chart.place(0) == ("M", 0) and chart.place(2 * ITEMS + 7) == ("T", 7)
     assert torch.equal(chart.content(2 * ITEMS + 7), chart.contents[2, 7])
     digit = int(chart.batch.labels[7])
@@ -223,14 +223,14 @@ def test_neighbours_stay_neighbours_in_tsne():
 # --- what is drawn ---------------------------------------------------------------------------------------------------
 
 
-def test_colour_is_never_alone(exhibit):
-    chart = latent_map(exhibit, "mixture", ITEMS)
+def test_colour_is_never_alone(explored):
+    chart = latent_map(explored, "mixture", ITEMS)
     marks, colours = latent_drawing.signs(chart, "class")
     assert marks == [str(digit) for digit in chart.batch.labels.tolist()] * 4
     assert len(set(zip(marks, colours, strict=True))) == len(set(marks)) == len(set(colours)) == 10
     marks, colours = latent_drawing.signs(chart, "modality")
     assert marks == ["M"] * ITEMS + ["S"] * ITEMS + ["T"] * ITEMS + ["+"] * ITEMS and len(set(colours)) == 4
-    for colour in latent_drawing.colours(exhibit):
+    for colour in latent_drawing.colours(explored):
         rows = latent_drawing.legend(chart, colour)
         assert {(m, c) for m, c, _ in rows} == set(zip(*latent_drawing.signs(chart, colour), strict=True))
     assert [row[2] for row in rows] == ["from handwriting", "from street", "from text", "from all (joint)"]
@@ -242,8 +242,8 @@ def test_colour_is_never_alone(exhibit):
         latent_drawing.signs(chart, "size")
 
 
-def test_ellipses_are_drawn_at_one_and_two_deviations_and_the_dynamic_prior_once(exhibit):
-    chart = latent_map(exhibit, "dynamic_prior", ITEMS)
+def test_ellipses_are_drawn_at_one_and_two_deviations_and_the_dynamic_prior_once(explored):
+    chart = latent_map(explored, "dynamic_prior", ITEMS)
     lines = latent_drawing.ellipse_lines(chart, 3)
     assert [line["text"] for line in lines[6:]] == ["joint: dynamic prior"] * 2 + ["p(c)"] * 2
     ellipse = item_ellipses(chart, 3)["joint"]
@@ -257,10 +257,10 @@ def urls(html: str) -> dict[str, str]:
     return {alt.split(", judged")[0]: src for alt, src in re.findall(r'<img alt="([^"]*)" src="([^"]*)"', html)}
 
 
-def test_beside_the_map_is_the_item_and_what_its_content_makes(exhibit):
-    chart, point = latent_map(exhibit, "mixture", ITEMS), ITEMS + 4
+def test_beside_the_map_is_the_item_and_what_its_content_makes(explored):
+    chart, point = latent_map(explored, "mixture", ITEMS), ITEMS + 4
     html = latent_drawing.item_page(chart, point, "A")
-    made = generation.decode(exhibit, chart.contents[1, 4].unsqueeze(0), {})
+    made = generation.decode(explored, chart.contents[1, 4].unsqueeze(0), {})
     shown = list(urls(html).values())
     expected = [
         x for letter, given in zip("MS", chart.batch.values, strict=False) for x in (given[4], made.values[letter][0])
@@ -268,25 +268,25 @@ def test_beside_the_map_is_the_item_and_what_its_content_makes(exhibit):
     assert shown == [pictures.data_url(pictures.to_png(x)) for x in expected]
     assert f"A: digit {int(chart.batch.labels[4])} inferred from S, item 4" in html
     for letter in "MST":
-        assert exhibit.subject.verdict(made.opinions[letter][0]) in html
+        assert explored.subject.verdict(made.opinions[letter][0]) in html
     assert pictures.characters(chart.batch.values[2][4]) in html and pictures.characters(made.values["T"][0]) in html
 
 
-def test_the_line_between_two_points_begins_and_ends_with_their_decodings(exhibit):
-    chart, a, b = latent_map(exhibit, "mixture", ITEMS), 2, 2 * ITEMS + 9
+def test_the_line_between_two_points_begins_and_ends_with_their_decodings(explored):
+    chart, a, b = latent_map(explored, "mixture", ITEMS), 2, 2 * ITEMS + 9
     html = latent_drawing.line_page(chart, a, b)
     assert re.findall(r'<th scope="col">([^<]*)</th>', html) == ["", "A", *(f"{k}/8" for k in range(1, 8)), "B"]
     shown = list(urls(html).values())
     assert len(shown) == 2 * 9 and html.count('class="text"') == 9
     for place, weight in ((0, 0.0), (2, 0.25), (8, 1.0)):
         content = (1 - weight) * chart.contents[0, 2] + weight * chart.contents[2, 9]
-        made = generation.decode(exhibit, content.unsqueeze(0), {})
+        made = generation.decode(explored, content.unsqueeze(0), {})
         assert shown[place] == pictures.data_url(pictures.to_png(made.values["M"][0]))
         assert shown[9 + place] == pictures.data_url(pictures.to_png(made.values["S"][0]))
 
 
-def test_the_figure_shows_points_and_ellipses_where_they_are(exhibit):
-    chart = latent_map(exhibit, "mixture", ITEMS)
+def test_the_figure_shows_points_and_ellipses_where_they_are(explored):
+    chart = latent_map(explored, "mixture", ITEMS)
     figure = latent_drawing.draw_latent_map(chart, "modality", ["S", "joint"], item=2)
     (ax,), positions = figure.axes, chart.positions()
     found = {dots.get_label(): dots.get_offsets() for dots in ax.collections}
@@ -303,8 +303,8 @@ def test_the_figure_shows_points_and_ellipses_where_they_are(exhibit):
     assert not plt.get_fignums()
 
 
-def test_the_figure_of_other_places_has_no_axes_and_no_ellipses(exhibit):
-    chart = latent_map(exhibit, "mixture", ITEMS)
+def test_the_figure_of_other_places_has_no_axes_and_no_ellipses(explored):
+    chart = latent_map(explored, "mixture", ITEMS)
     places = torch.rand(4, ITEMS, 2, generator=seeded(), dtype=torch.float64)
     (ax,) = latent_drawing.draw_latent_map(chart, item=2, positions=places).axes
     drawn = np.concatenate([dots.get_offsets() for dots in ax.collections])
@@ -320,15 +320,15 @@ def test_the_figure_of_other_places_has_no_axes_and_no_ellipses(exhibit):
 class Opened:
     """The parts of an explorer by name."""
 
-    def __init__(self, exhibits: list[ExploredModel], items: int = ITEMS) -> None:
-        which, fusion, self.note, picture, self.strip, _ = explore_latent(exhibits, items).children
+    def __init__(self, models: list[ExploredModel], items: int = ITEMS) -> None:
+        which, fusion, self.note, picture, self.strip, _ = explore_latent(models, items).children
         self.model, self.joint, self.projection = which.children
         self.colour, _, self.groups, self.ellipses = fusion.children
         self.map, self.side = picture.children
 
 
-def test_pointing_and_choosing_change_the_pictures(exhibit, capsys):
-    seen, chart = Opened([exhibit]), latent_map(exhibit, "dynamic_prior", ITEMS)
+def test_pointing_and_choosing_change_the_pictures(explored, capsys):
+    seen, chart = Opened([explored]), latent_map(explored, "dynamic_prior", ITEMS)
     labels = chart.batch.labels.tolist()
     assert (seen.map.hovered, seen.map.a) == (-1, 0) and labels[seen.map.b] != labels[0]
     assert seen.side.value == latent_drawing.item_page(chart, 0, "A")
@@ -344,8 +344,8 @@ def test_pointing_and_choosing_change_the_pictures(exhibit, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_a_point_that_the_map_does_not_have_is_not_chosen(exhibit):
-    seen = Opened([exhibit])
+def test_a_point_that_the_map_does_not_have_is_not_chosen(explored):
+    seen = Opened([explored])
     first = seen.map.a, seen.map.b
     seen.map.a = 4 * ITEMS
     assert (seen.map.a, seen.map.b) == first and seen.map.ellipses
@@ -353,8 +353,8 @@ def test_a_point_that_the_map_does_not_have_is_not_chosen(exhibit):
     assert not seen.map.ellipses
 
 
-def test_switches_change_what_the_map_shows(exhibit):
-    seen = Opened([exhibit])
+def test_switches_change_what_the_map_shows(explored):
+    seen = Opened([explored])
     assert [box.description for box in seen.groups.children] == ["M", "S", "T", "joint"]
     assert seen.map.shown == [0, 1, 2]
     seen.groups.children[1].value, seen.groups.children[3].value = False, True
@@ -368,21 +368,21 @@ def test_switches_change_what_the_map_shows(exhibit):
     seen.joint.value = "product"
     x = np.array([before["x"], seen.map.points["x"]]).reshape(2, 4, ITEMS)
     assert np.array_equal(x[0, :3], x[1, :3])
-    chart = latent_map(exhibit, "product", ITEMS)
+    chart = latent_map(explored, "product", ITEMS)
     np.testing.assert_allclose(x[1, 3], chart.positions()[3, :, 0])
     left, right, bottom, top = seen.map.bounds
     assert left < x[1].min() < x[1].max() < right and bottom < min(before["y"]) < max(before["y"]) < top
 
 
-def test_the_mean_of_a_mixture_is_called_so(exhibit):
-    seen = Opened([exhibit])
+def test_the_mean_of_a_mixture_is_called_so(explored):
+    seen = Opened([explored])
     assert "mean of the mixture" not in seen.note.value and "200" not in seen.note.value
     seen.joint.value = "mixture"
     assert "mean of the mixture" in seen.note.value and f"{ITEMS} test items" in seen.note.value
 
 
-def test_tsne_has_no_ellipses_and_no_line_and_says_so(exhibit):
-    seen, said = Opened([exhibit]), []
+def test_tsne_has_no_ellipses_and_no_line_and_says_so(explored):
+    seen, said = Opened([explored]), []
     seen.note.observe(lambda change: said.append(change.new), names="value")
     plane = seen.map.points["x"]
     seen.projection.value = "t-SNE"
@@ -398,9 +398,9 @@ def test_tsne_has_no_ellipses_and_no_line_and_says_so(exhibit):
     assert not any("computing" in text for text in said[2:]), "computed once"
 
 
-def test_another_model_keeps_the_points_chosen(exhibit, tiny_root):
-    other = make_exhibit("other", objective="mvae", seed=5)
-    seen = Opened([exhibit, other])
+def test_another_model_keeps_the_points_chosen(explored, tiny_root):
+    other = make_explored("other", objective="mvae", seed=5)
+    seen = Opened([explored, other])
     seen.map.a, before = 7, seen.map.points["x"]
     seen.model.value = 1
     chart = latent_map(other, "product", ITEMS)
@@ -410,8 +410,8 @@ def test_another_model_keeps_the_points_chosen(exhibit, tiny_root):
     assert seen.map.points["x"] == before and seen.joint.value == "dynamic_prior"
 
 
-def test_a_model_with_other_modalities_has_other_switches(exhibit, tiny_root):
-    seen = Opened([exhibit, make_exhibit("two", objective="mvae", data="uci-text")])
+def test_a_model_with_other_modalities_has_other_switches(explored, tiny_root):
+    seen = Opened([explored, make_explored("two", objective="mvae", data="uci-text")])
     seen.map.a, seen.map.hovered = 3 * ITEMS + 5, 3 * ITEMS + 4
     seen.model.value = 1
     assert [box.description for box in seen.groups.children] == ["M", "T", "joint"]
@@ -426,10 +426,10 @@ def test_a_model_with_other_modalities_has_other_switches(exhibit, tiny_root):
     assert "A: digit" in seen.side.value and "item 2" in seen.side.value and seen.strip.value != strip
 
 
-def test_what_has_no_map_is_a_message_and_another_model_has_one(exhibit, tiny_root):
-    flat = make_exhibit("flat", objective="mmjsd", latent_dim=5)
+def test_what_has_no_map_is_a_message_and_another_model_has_one(explored, tiny_root):
+    flat = make_explored("flat", objective="mmjsd", latent_dim=5)
     assert flat.model.content_dim == 1
-    seen = Opened([flat, exhibit])
+    seen = Opened([flat, explored])
     assert 'role="alert"' in seen.note.value and "at least 2 content dimensions" in seen.note.value
     assert seen.map.points == {} and not seen.side.value
     seen.colour.value, seen.ellipses.value = "modality", False

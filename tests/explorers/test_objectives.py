@@ -9,18 +9,18 @@ from helpers import controls_of
 
 from workbench.explorers import generation, objectives
 from workbench.explorers.generation import GenerationSettings
-from workbench.explorers.models import ExploredModel, exhibits
+from workbench.explorers.models import ExploredModel, explored_models
 from workbench.explorers.subjects import Digits
 from workbench.inference import subset_posterior
 
 
 @pytest.fixture(scope="module")
 def models() -> list[ExploredModel]:
-    return exhibits()
+    return explored_models()
 
 
-def item_of(exhibit: ExploredModel, digit: int, letters: str, number: int = 0) -> dict:
-    return {letter: x for letter, x in generation.test_item(exhibit, digit, number).items() if letter in letters}
+def item_of(explored: ExploredModel, digit: int, letters: str, number: int = 0) -> dict:
+    return {letter: x for letter, x in generation.test_item(explored, digit, number).items() if letter in letters}
 
 
 def test_given_text_handwriting_is_of_the_class_that_was_written(models):
@@ -125,12 +125,12 @@ def test_every_control_redraws_what_it_says(models):
         letters: str,
         digit: int,
         number: int = 0,
-        wish: GenerationSettings = objectives.WISH,
+        settings: GenerationSettings = objectives.SETTINGS,
         own: bool = True,
         shown=models,
     ):
         item = item_of(models[0], digit, letters, number)
-        assert picture.value == objectives.draw_objectives(shown, item, digit, wish, own)
+        assert picture.value == objectives.draw_objectives(shown, item, digit, settings, own)
         assert picture.value not in seen
         seen.append(picture.value)
 

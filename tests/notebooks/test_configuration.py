@@ -7,7 +7,8 @@ from papermill.exceptions import PapermillExecutionError
 
 from workbench.config import Config, field_names
 from workbench.notebooks import parameters_of
-from workbench.notebooks.configuration import config_from, injected_names
+from workbench.notebooks.configuration import injected_names
+from workbench.notebooks import config_from
 from workbench.notebooks.execution import kernel_of_this_interpreter
 from workbench.paths import project_root
 

@@ -45,7 +45,7 @@ class WordReader(nn.Module):
         return torch.tensor([[8.0 if phrase in found else -8.0 for phrase in PHRASES] for found in words])
 
 
-def portraits(name: str = "faces", labels: Tensor | None = None) -> MultimodalDataset:
+def dataset(name: str = "faces", labels: Tensor | None = None) -> MultimodalDataset:
     """A test split of such faces and their descriptions."""
     labels = attributes() if labels is None else labels
     storages = ImageStorage("image", name, faces(labels), labels), DescriptionStorage.of(labels)
@@ -53,9 +53,9 @@ def portraits(name: str = "faces", labels: Tensor | None = None) -> MultimodalDa
     return MultimodalDataset(name, "test", storages, torch.stack([rows, rows], 1), labels)
 
 
-def exhibit(objective: str = "mmjsd", data: MultimodalDataset | None = None, **changes) -> ExploredModel:
+def explored(objective: str = "mmjsd", data: MultimodalDataset | None = None, **changes) -> ExploredModel:
     """An untrained model of few channels whose contents and styles depend much on what it sees."""
-    data = data or portraits()
+    data = data or dataset()
     config = Config.make("quick", data="faces", objective=objective, width=0.03, **changes)
     model = build_model(config, data).eval()
     with torch.no_grad():

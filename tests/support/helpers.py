@@ -4,6 +4,7 @@ import base64
 import io
 import math
 import re
+from collections.abc import Callable
 from unittest import mock
 
 import ipywidgets as widgets
@@ -18,7 +19,7 @@ from workbench.data.images import Images, cached
 from workbench.data.sources import load_dataset
 from workbench.data.synthetic import handwriting, street
 from workbench.distributions import Gaussian
-from workbench.explorers.names import Names
+from workbench.explorers.controls import Names
 from workbench.likelihoods import Categorical, Laplace
 from workbench.metrics import judges
 from workbench.modality import Modality
@@ -187,3 +188,17 @@ def images(html: str) -> list[np.ndarray]:
     """The pixels of all pictures of a page."""
     found = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
     return [np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))) for data in found]
+
+
+def to(control: widgets.Widget, value: object) -> Callable[[], None]:
+    """What moves a control to a value."""
+    return lambda: setattr(control, "value", value)
+
+
+def assert_redraws(shown: widgets.Widget, *changes: Callable[[], None]) -> None:
+    """Make changes one after the other; each must show what has not been shown before."""
+    seen = {shown.value}
+    for count, change in enumerate(changes, start=2):
+        change()
+        seen.add(shown.value)
+        assert len(seen) == count, f"nothing new after change {count - 1}"
