@@ -48,7 +48,9 @@ def test_nothing_given_is_the_prior(mmjsd):
 
 def test_temperature_scales_the_spread_of_the_contents(mmjsd):
     item = {"T": generation.test_item(mmjsd, 8)["T"]}
-    draws = [generate(mmjsd, item, GenerationSettings(temperature=t, draws=40)).values["M"] for t in (0.0, 0.5, 1.0, 1.5)]
+    draws = [
+        generate(mmjsd, item, GenerationSettings(temperature=t, draws=40)).values["M"] for t in (0.0, 0.5, 1.0, 1.5)
+    ]
     assert torch.equal(draws[0], draws[0][:1].expand_as(draws[0]))
     spreads = [x.std(0).mean() for x in draws[1:]]
     assert spreads[0] < spreads[1] < spreads[2]

@@ -190,6 +190,14 @@ def images(html: str) -> list[np.ndarray]:
     return [np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))) for data in found]
 
 
+def touch(controls: dict[str, widgets.Widget], name: str, value: object = None) -> None:
+    """Move the control of a name to a value, or press it where it is a button."""
+    if value is None:
+        controls[name].click()
+    else:
+        controls[name].value = value
+
+
 def to(control: widgets.Widget, value: object) -> Callable[[], None]:
     """What moves a control to a value."""
     return lambda: setattr(control, "value", value)
