@@ -103,9 +103,6 @@ def test_the_signs_of_the_axes_are_the_same_whatever_the_order_or_sign_of_the_po
     for same in (points.flip(0), -points):
         torch.testing.assert_close(Plane.fit(same).axes, axes)
     assert (axes.gather(0, axes.abs().argmax(0, keepdim=True)) > 0).all()
-
-
-def test_one_dimension_has_no_map():
     with pytest.raises(ValueError, match="at least 2 content dimensions, this model has 1"):
         Plane.fit(torch.randn(5, 1))
 
@@ -152,11 +149,6 @@ def test_points_are_means_of_each_items_posteriors(explored, fusion):
     close(chart.plane.centre.float(), chart.contents[:3].mean((0, 1)), rtol=1e-5)
 
 
-def test_another_joint_moves_its_own_points_only(chart):
-    before, after = chart.positions(), with_joint(chart, "product").positions()
-    assert torch.equal(after[:3], before[:3]) and not torch.allclose(after[3], before[3], atol=1e-3)
-
-
 def test_ellipses_of_an_item(explored):
     chart = latent_map(explored, "product", ITEMS)
     ellipses, q, plane = item_ellipses(chart, 5), chart.q.content[:, 5], chart.plane
@@ -175,6 +167,14 @@ def test_ellipses_of_an_item(explored):
     assert ellipses["p(c)"].centre == pytest.approx((-plane.centre @ plane.axes).tolist())
 
 
+@pytest.mark.parametrize(
+    ("objective", "first"), [("mmjsd", "dynamic prior"), ("mvae", "product"), ("mmvae", "mixture")]
+)
+def test_a_methods_own_joint_comes_first(make, objective, first):
+    choices = joint_choices(make("any", objective=objective))
+    assert next(iter(choices)) == first and choices == generation.POSTERIORS
+
+
 def test_laplaces_have_a_mixture_and_no_dynamic_prior(make):
     laplace = make("laplace", objective="mmvae_dreg", posterior="laplace", style_dim=0)
     assert joint_choices(laplace) == {"mixture": "mixture"}
@@ -182,14 +182,6 @@ def test_laplaces_have_a_mixture_and_no_dynamic_prior(make):
     assert list(item_ellipses(chart, 0)) == ["M", "S", "T", "joint", "p(c)"]
     with pytest.raises(ValueError, match="needs Gaussian posteriors"):
         with_joint(chart, "product")
-
-
-@pytest.mark.parametrize(
-    ("objective", "first"), [("mmjsd", "dynamic prior"), ("mvae", "product"), ("mmvae", "mixture")]
-)
-def test_a_methods_own_joint_comes_first(make, objective, first):
-    choices = joint_choices(make("any", objective=objective))
-    assert next(iter(choices)) == first and choices == generation.POSTERIORS
 
 
 def test_items_are_balanced_and_the_same_every_time(explored):
@@ -204,7 +196,7 @@ def test_items_are_balanced_and_the_same_every_time(explored):
         balanced_rows(data, 3)
 
 
-def test_points_have_numbers_and_words(chart):
+def test_points_have_numbers_and_words_and_another_joint_moves_its_own_only(chart):
     assert chart.place(0) == ("M", 0) and chart.place(2 * ITEMS + 7) == ("T", 7)
     assert torch.equal(chart.content(2 * ITEMS + 7), chart.contents[2, 7])
     digit = int(chart.batch.labels[7])
@@ -213,6 +205,8 @@ def test_points_have_numbers_and_words(chart):
     for point in (-1, 4 * ITEMS):
         with pytest.raises(IndexError, match=f"no point {point}: there are {4 * ITEMS}"):
             chart.content(point)
+    before, after = chart.positions(), with_joint(chart, "product").positions()
+    assert torch.equal(after[:3], before[:3]) and not torch.allclose(after[3], before[3], atol=1e-3)
 
 
 def test_a_line_has_equal_steps_from_end_to_end():
@@ -270,17 +264,13 @@ def url(x: torch.Tensor) -> str:
     return pictures.data_url(pictures.to_png(x))
 
 
-def test_beside_the_map_is_the_item_and_what_its_content_makes(explored, chart):
+def test_beside_and_below_the_map_are_the_item_and_what_contents_make(explored, chart):
     html, made = drawing.item_page(chart, ITEMS + 4, "A"), generation.decode(explored, chart.contents[1, 4:5], {})
     given = {letter: x[4] for letter, x in zip("MST", chart.batch.values, strict=True)}
     assert urls(html) == [url(x) for letter in "MS" for x in (given[letter], made.values[letter][0])]
     assert f"A: digit {int(chart.batch.labels[4])} inferred from S, item 4" in html
-    for letter in "MST":
-        assert explored.subject.verdict(made.opinions[letter][0]) in html
+    assert all(explored.subject.verdict(made.opinions[letter][0]) in html for letter in "MST")
     assert pictures.characters(given["T"]) in html and pictures.characters(made.values["T"][0]) in html
-
-
-def test_the_line_between_two_points_begins_and_ends_with_their_decodings(explored, chart):
     html = drawing.line_page(chart, 2, 2 * ITEMS + 9)
     assert re.findall(r'<th scope="col">([^<]*)</th>', html) == ["", "A", *(f"{k}/8" for k in range(1, 8)), "B"]
     shown = urls(html)
@@ -353,12 +343,15 @@ def test_pointing_and_choosing_change_the_pictures(explored, opened, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_a_point_that_the_map_does_not_have_is_not_chosen(opened):
+def test_a_point_that_the_map_does_not_have_is_not_chosen_and_the_mean_of_a_mixture_called_so(opened):
     first = opened.map.a, opened.map.b
     opened.map.a = 4 * ITEMS
     assert (opened.map.a, opened.map.b) == first and opened.map.ellipses
     opened.ellipses.value = False
     assert not opened.map.ellipses
+    assert "mean of the mixture" not in opened.note.value and "200" not in opened.note.value
+    opened.joint.value = "mixture"
+    assert "mean of the mixture" in opened.note.value and f"{ITEMS} test items" in opened.note.value
 
 
 def test_switches_change_what_the_map_shows(explored, opened):
@@ -378,12 +371,6 @@ def test_switches_change_what_the_map_shows(explored, opened):
     np.testing.assert_allclose(x[1, 3], latent_map(explored, "product", ITEMS).positions()[3, :, 0])
     left, right, bottom, top = opened.map.bounds
     assert left < x[1].min() < x[1].max() < right and bottom < min(before["y"]) < max(before["y"]) < top
-
-
-def test_the_mean_of_a_mixture_is_called_so(opened):
-    assert "mean of the mixture" not in opened.note.value and "200" not in opened.note.value
-    opened.joint.value = "mixture"
-    assert "mean of the mixture" in opened.note.value and f"{ITEMS} test items" in opened.note.value
 
 
 def test_tsne_has_no_ellipses_and_no_line_and_says_so(opened):
@@ -444,14 +431,11 @@ def test_what_has_no_map_is_a_message_and_another_model_has_one(explored, make):
     assert opened.map.points == {} and not opened.strip.value and 'role="alert"' in opened.note.value
 
 
-def test_the_page_draws_every_trait_of_the_map():
+def test_the_page_draws_every_trait_of_the_map_by_a_script_that_is_installed_with_the_package():
     script, own = str(drawing.Map._esm), set(drawing.Map.class_own_traits(sync=True)) - {"_esm", "_anywidget_id"}
     assert {"points", "shown", "ellipses", "path", "hovered", "a", "b"} <= own
     assert own == {name for name in own if f'"{name}"' in script}, "a trait that map.js never reads"
     assert "export default" in script and "http" not in script.replace("http://www.w3.org/2000/svg", "")
-
-
-def test_the_scripts_are_installed_with_the_package():
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     installed = {
         path for name, globs in patterns.items() for g in globs for path in (ROOT / name.replace(".", "/")).glob(g)

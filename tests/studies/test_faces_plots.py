@@ -77,7 +77,9 @@ def test_photographs_are_not_shown_unless_asked_for(explored, name, shown):
     for make in (faces_plots.images_to_text, faces_plots.attribute_edits):
         first = torch.stack(pictures(make(explored.model, data, range(3)))[:3])
         assert torch.allclose(first, originals) is shown
-        assert torch.allclose(torch.stack(pictures(make(explored.model, data, range(3), originals=True))[:3]), originals)
+        assert torch.allclose(
+            torch.stack(pictures(make(explored.model, data, range(3), originals=True))[:3]), originals
+        )
         hidden = make(explored.model, data, range(3), originals=False)
         q = posterior(explored.model, "I", originals.permute(0, 3, 1, 2))
         expected = decoded(explored.model, q.content.mean[0], q.style.mean[0])

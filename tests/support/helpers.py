@@ -203,10 +203,11 @@ def to(control: widgets.Widget, value: object) -> Callable[[], None]:
     return lambda: setattr(control, "value", value)
 
 
-def assert_redraws(shown: widgets.Widget, *changes: Callable[[], None]) -> None:
-    """Make changes one after the other; each must show what has not been shown before."""
+def assert_redraws(shown: widgets.Widget, *changes: Callable[[], None]) -> set[str]:
+    """Make changes one after the other, each of which must show what has not been shown before; all that was shown."""
     seen = {shown.value}
     for count, change in enumerate(changes, start=2):
         change()
         seen.add(shown.value)
         assert len(seen) == count, f"nothing new after change {count - 1}"
+    return seen
