@@ -31,7 +31,7 @@ def test_text_alone_generates_the_digit_that_it_names(mmjsd):
     assert all(share >= 0.9 for share in shares.values()), shares
 
 
-def test_draws_of_a_mixture_come_from_the_given_in_turn_and_those_of_a_product_from_all(mmjsd):
+def test_draws_of_a_mixture_come_from_the_given_in_turn_of_a_product_from_all_and_else_from_the_prior(mmjsd):
     item = generation.test_item(mmjsd, 4)
     q, origins = posterior(mmjsd, item, "mixture", 6)
     assert origins == ["M", "M", "S", "S", "T", "T"]
@@ -39,9 +39,6 @@ def test_draws_of_a_mixture_come_from_the_given_in_turn_and_those_of_a_product_f
         alone, _ = posterior(mmjsd, {letter: item[letter]}, "mixture")
         assert torch.allclose(q.mean[row], alone.mean[0], atol=1e-5)
     assert posterior(mmjsd, {"M": item["M"], "T": item["T"]}, "product", 2)[1] == ["M,T", "M,T"]
-
-
-def test_nothing_given_is_the_prior(mmjsd):
     q, origins = posterior(mmjsd, {}, "mixture", 3)
     assert origins == ["p(c)"] * 3 and not q.mean.any() and not q.logvar.any()
 

@@ -30,8 +30,6 @@ def test_no_model_is_told(kind):
 
 
 # The explorer of divergences
-
-
 def bars(figure) -> dict[str, float]:
     """Names and lengths of the bars of the right panel."""
     ax = figure.axes[1]
@@ -66,7 +64,7 @@ def test_the_curves_are_densities():
         assert torch.trapezoid(y, x).item() == pytest.approx(1, abs=1e-3), name
 
 
-def test_every_control_draws_its_own_picture():
+def test_every_control_draws_its_own_picture_and_the_third_posterior_can_be_switched_off():
     count, means, deviations, prior, picture, _ = explorers.explore_divergences().children
     assert Image.open(io.BytesIO(picture.value)).format == "PNG"
     seen = {picture.value}
@@ -78,19 +76,12 @@ def test_every_control_draws_its_own_picture():
         assert picture.value == explorers.to_png(explorers.draw_divergences(*shown, prior.value))
         seen.add(picture.value)
     assert len(seen) == 6
-
-
-def test_the_third_posterior_can_be_switched_off():
-    count, means, deviations, *_ = explorers.explore_divergences().children
-    count.value = 2
     assert means.children[2].disabled and deviations.children[2].disabled and not means.children[1].disabled
     count.value = 3
     assert not means.children[2].disabled
 
 
 # Redrawing
-
-
 def test_changes_in_two_threads_end_in_a_picture_of_both():
     """The first redraw waits for the second, in vain: it would otherwise put its older picture over the newer one."""
     slider, button, shown = widgets.IntSlider(), Counter("again", "draw again"), []

@@ -59,8 +59,6 @@ def ticked(text: DescriptionInput) -> list[str]:
 
 
 # --- what a judge says -----------------------------------------------------------------------------------------------
-
-
 def test_at_most_five_attributes_are_told_the_most_certain_first():
     verdict = Faces().verdict
     assert verdict(opinion_of(male=0.7, smiling=0.99, young=0.4)) == "smiling (99%), male (70%)"
@@ -77,24 +75,21 @@ def test_words_that_are_asked_for_are_told_apart_from_others(explored):
 
 
 # --- inputs ----------------------------------------------------------------------------------------------------------
-
-
-def test_typed_words_are_read_in_the_order_that_models_know(text):
+def test_typed_words_are_read_in_the_order_that_models_know_or_the_last_ones_stay_in_use(text):
     text.text.value = "Smiling,  YOUNG, blond_hair"
     assert torch.equal(text.value(), words("blond hair, smiling, young"))
     assert "read as 'blond hair, smiling, young'" in text.remark and not text.problem
     assert ticked(text) == ["blond hair", "smiling", "young"]
     text.text.value = "blond hair, smiling, young"
     assert not text.remark and not text.problem
-
-
-def test_words_that_cannot_be_read_leave_the_last_ones_in_use(text):
     text.text.value = "smiling"
     text.text.value = "smilling"
     assert torch.equal(text.value(), words("smiling"))
     assert "did you mean 'smiling'?" in text.problem and text.problem.endswith("still in use.")
     text.ticks[PHRASES.index("young")].value = True
     assert text.text.value == "smiling, young" and text.value() is not None and not text.problem
+    text.put(torch.ones(40, dtype=torch.bool))
+    assert text.value().shape == (256,) and "its end is cut" in text.remark
 
 
 def test_ticks_and_words_follow_each_other_and_call_once(explored):
@@ -107,11 +102,6 @@ def test_ticks_and_words_follow_each_other_and_call_once(explored):
     text.nothing.click()
     assert len(calls) == 3 and text.text.value == "" and not ticked(text)
     assert torch.equal(text.value(), words("")) and "nothing but filling" in text.remark
-
-
-def test_all_forty_words_are_cut_and_it_is_told(text):
-    text.put(torch.ones(40, dtype=torch.bool))
-    assert text.value().shape == (256,) and "its end is cut" in text.remark
 
 
 def test_faces_are_chosen_by_number_and_attribute(explored):
@@ -128,8 +118,6 @@ def test_faces_are_chosen_by_number_and_attribute(explored):
 
 
 # --- conditional explorer --------------------------------------------------------------------------------------------
-
-
 def test_a_description_gives_ten_faces_in_random_styles_and_words_without_filling_or_bars(explorer, explored):
     html, said = explorer.output.value, explorer.inputs[1].text.value
     assert explorer.settings == GenerationSettings("dynamic_prior", draws=10, style_seed=0) and not explorer.styles
@@ -200,9 +188,7 @@ def test_a_wrong_word_is_told_and_the_faces_stay(explorer):
 
 
 # --- the other explorers ---------------------------------------------------------------------------------------------
-
-
-def test_columns_of_the_grid_are_faces_with_an_attribute(models, explored):
+def test_columns_of_the_grid_are_faces_with_an_attribute_or_what_most_of_a_column_have(models, explored):
     plan = Plan("I", ("T",), rows=3)
     grid = grids.fill(explored, plan)
     assert len(grid.kinds) == 10 and grid.values.shape == (3, 10, 3, 64, 64)
@@ -214,9 +200,6 @@ def test_columns_of_the_grid_are_faces_with_an_attribute(models, explored):
     html = grids.draw_grids(models, plan)
     assert f"judged to have its column&#x27;s attribute in {expected} of 30" in html
     assert len(images(html)) == 60 and "face with &#x27;smiling&#x27;" in html
-
-
-def test_random_contents_of_faces_are_told_by_what_most_of_a_column_have(explored):
     grid = grids.fill(explored, Plan("I", rows=3))
     most = grid.opinions.ge(0.5).float().mean(0) > 0.5
     assert torch.equal(grid.asked, most) and not grid.kinds

@@ -116,12 +116,6 @@ def test_a_model_without_styles_has_one_row_and_says_so(without_styles):
     assert "trained without styles" in picture.value and "<img " in picture.value
 
 
-@pytest.mark.parametrize(("plan", "letter"), [(Plan("X"), "X"), (Plan("M", ("Y",)), "Y")])
-def test_unknown_modalities_are_refused(mmjsd, plan, letter):
-    with pytest.raises(ValueError, match=f"unknown modality '{letter}'"):
-        grids.fill(mmjsd, plan)
-
-
 def test_every_control_redraws_what_it_says(models):
     controls = controls_of(grids.explore_grid(models))
     picture, seen, plan = controls["picture"], [], Plan("M", ("M", "S", "T"))
@@ -145,7 +139,7 @@ def test_every_control_redraws_what_it_says(models):
     assert controls["next example"].disabled and controls["street (S) given"].disabled
 
 
-def test_nothing_given_is_told_and_mended(mmjsd):
+def test_nothing_given_is_told_and_mended_and_unknown_modalities_are_refused(mmjsd):
     controls = controls_of(grids.explore_grid([mmjsd]))
     assert "models" not in controls  # there is nothing to choose among
     for modality in mmjsd.model.modalities:
@@ -153,3 +147,6 @@ def test_nothing_given_is_told_and_mended(mmjsd):
     assert "nothing is given: tick a modality" in controls["picture"].value
     controls["contents"].value = "random"
     assert "nothing is given" not in controls["picture"].value and "<img " in controls["picture"].value
+    for plan, letter in ((Plan("X"), "X"), (Plan("M", ("Y",)), "Y")):
+        with pytest.raises(ValueError, match=f"unknown modality '{letter}'"):
+            grids.fill(mmjsd, plan)

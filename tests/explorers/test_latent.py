@@ -85,8 +85,6 @@ def some_plane(dims: int = 5) -> Plane:
 
 
 # --- the plane -------------------------------------------------------------------------------------------------------
-
-
 def test_the_plane_is_that_of_the_two_largest_eigenvalues():
     points = torch.randn(200, 6, generator=seeded(), dtype=torch.float64) * torch.tensor([1, 5, 2, 0.1, 3, 1])
     plane = Plane.fit(points)
@@ -133,8 +131,6 @@ def test_the_ellipse_of_a_mixture_is_the_covariance_of_its_draws():
 
 
 # --- the map ---------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("fusion", ["mixture", "dynamic_prior", "product"])
 def test_points_are_means_of_each_items_posteriors(explored, fusion):
     chart = latent_map(explored, fusion, ITEMS)
@@ -209,14 +205,11 @@ def test_points_have_numbers_and_words_and_another_joint_moves_its_own_only(char
     assert torch.equal(after[:3], before[:3]) and not torch.allclose(after[3], before[3], atol=1e-3)
 
 
-def test_a_line_has_equal_steps_from_end_to_end():
+def test_a_line_has_equal_steps_and_neighbours_stay_neighbours_in_tsne():
     a, b = torch.tensor([0.0, 1.0, -2.0]), torch.tensor([4.0, 1.0, 2.0])
     line = interpolate(a, b, 5)
     assert torch.equal(line[0], a) and torch.equal(line[-1], b) and len(interpolate(a, b)) == 9
     torch.testing.assert_close(line.diff(dim=0), torch.tensor([[1.0, 0.0, 1.0]]).expand(4, -1))
-
-
-def test_neighbours_stay_neighbours_in_tsne():
     contents = 0.1 * torch.randn(2, 20, 4, generator=seeded())
     contents[:, 10:] += 10  # two clusters
     places = tsne(contents)
@@ -226,9 +219,7 @@ def test_neighbours_stay_neighbours_in_tsne():
 
 
 # --- what is drawn ---------------------------------------------------------------------------------------------------
-
-
-def test_colour_is_never_alone(explored, chart):
+def test_colour_is_never_alone_and_ellipses_are_drawn_at_one_and_two_deviations(explored, chart):
     marks, colours = drawing.signs(chart, "class")
     assert marks == [str(digit) for digit in chart.batch.labels.tolist()] * 4
     assert len(set(zip(marks, colours, strict=True))) == len(set(marks)) == len(set(colours)) == 10
@@ -243,9 +234,6 @@ def test_colour_is_never_alone(explored, chart):
     assert len(set(looks.values())) == len(looks), "told apart without colour"
     with pytest.raises(ValueError, match="by class or modality, not by 'size'"):
         drawing.signs(chart, "size")
-
-
-def test_ellipses_are_drawn_at_one_and_two_deviations_and_the_dynamic_prior_once(explored):
     chart = latent_map(explored, "dynamic_prior", ITEMS)
     lines, ellipse = drawing.ellipse_lines(chart, 3), item_ellipses(chart, 3)["joint"]
     assert [line["text"] for line in lines[6:]] == ["joint: dynamic prior"] * 2 + ["p(c)"] * 2
@@ -281,7 +269,7 @@ def test_beside_and_below_the_map_are_the_item_and_what_contents_make(explored, 
         assert [shown[place], shown[9 + place]] == [url(made.values[letter][0]) for letter in "MS"]
 
 
-def test_the_figure_shows_points_and_ellipses_where_they_are(chart):
+def test_the_figure_shows_points_and_ellipses_and_of_other_places_neither_axes_nor_ellipses(chart):
     figure = drawing.draw_latent_map(chart, "modality", ["S", "joint"], item=2)
     (ax,), positions = figure.axes, chart.positions()
     drawn = {dots.get_label(): dots.get_offsets() for dots in ax.collections}
@@ -296,9 +284,6 @@ def test_the_figure_shows_points_and_ellipses_where_they_are(chart):
     named = [text.get_text() for text in figure.legends[0].get_texts()]
     assert named == ["from street", "from all (joint)", *dict.fromkeys(line["text"] for line in lines)]
     assert not plt.get_fignums()
-
-
-def test_the_figure_of_other_places_has_no_axes_and_no_ellipses(chart):
     places = torch.rand(4, ITEMS, 2, generator=seeded(), dtype=torch.float64)
     (ax,) = drawing.draw_latent_map(chart, item=2, positions=places).axes
     drawn = np.concatenate([dots.get_offsets() for dots in ax.collections])
@@ -309,8 +294,6 @@ def test_the_figure_of_other_places_has_no_axes_and_no_ellipses(chart):
 
 
 # --- widgets ---------------------------------------------------------------------------------------------------------
-
-
 class Opened:
     """The parts of an explorer by name."""
 

@@ -63,9 +63,6 @@ def test_the_table_says_in_words_what_is_not_given_and_what_agrees(models):
     images = re.findall("<img [^>]*>", html)
     assert len(images) == 1 + 3 * 2 * 4  # the input; draws of two kinds of images
     assert all('alt="' in image for image in images) and sum("judged" in image for image in images) == 24
-
-
-def test_without_any_modality_only_coherence_among_them_is_counted(models):
     html = objectives.draw_objectives(models, {}, 7)
     assert html.count("not given") == 3 and "fused by" not in html
     assert len(re.findall(r"all modalities agree in \d of 4", html)) == 3 and "agrees" not in html
@@ -86,7 +83,7 @@ def test_the_figure_shows_every_subset_for_every_model(models):
         objectives.objective_grid(models, {"M": item["M"]}, ["S"])
 
 
-def test_models_with_other_modalities_cannot_be_compared(models):
+def test_models_with_other_modalities_cannot_be_compared_and_those_of_one_name_are_numbered(models):
     other = replace(models[1], data=replace(models[1].data, name="uci-text"))
     for wrong, message in (
         ([models[0], other], "need the same modalities and test items"),
@@ -96,9 +93,6 @@ def test_models_with_other_modalities_cannot_be_compared(models):
             objectives.draw_objectives(wrong, {}, 0)
         *controls, picture = objectives.explore_objectives(wrong).children
         assert not controls and message in picture.value and 'role="alert"' in picture.value
-
-
-def test_models_of_one_name_are_numbered(models):
     html = objectives.draw_objectives([models[0], models[0], models[1]], {}, 0)
     headings = re.findall('<th scope="col">([^<]*)</th>', html)
     assert headings == ["", "input", "mmJSD (MS) no. 1", "mmJSD (MS) no. 2", "MMVAE (MS)"]

@@ -28,15 +28,12 @@ def encoded(sheet: torch.Tensor) -> str:
     return base64.b64encode((sheet * 255).byte().numpy().tobytes()).decode()
 
 
-def test_ink_fills_the_box_of_mnist_and_its_mass_is_in_the_middle():
+def test_ink_fills_the_box_of_mnist_with_its_mass_in_the_middle_whatever_its_place_and_size():
     image = like_mnist(seven())
     rows, columns = np.nonzero(image[0].numpy() > 0.05)
     assert image.shape == (1, 28, 28) and image.max() == 1
     assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
     assert center_of_mass(image[0].numpy()) == pytest.approx((14, 14), abs=0.51)
-
-
-def test_place_and_size_of_a_drawing_do_not_matter():
     small = like_mnist(seven())
     assert torch.equal(like_mnist(seven(offset=9)), small)
     larger = F.interpolate(seven()[None, None], scale_factor=2.0, mode="nearest")[0, 0]
@@ -71,17 +68,12 @@ def test_a_drawn_digit_is_read_by_the_judge_and_by_the_model(mmjsd):
     assert mmjsd.judges[0].predict(image[None]).item() == 7 and not handwriting.remark
 
 
-def test_only_handwriting_can_be_drawn_and_switches_hide_what_is_not_given(mmjsd):
-    handwriting, street, text = inputs_of(mmjsd)
+def test_only_handwriting_can_be_drawn_switches_hide_and_who_listens_is_called_at_every_change(mmjsd):
+    calls, (handwriting, street, text) = [], inputs_of(mmjsd)
     assert handwriting.drawable and not street.drawable and isinstance(text, TextInput)
     assert isinstance(street, ImageInput) and len(street.widget.children) == 2
     street.given.value = False
     assert len(street.widget.children) == 1 and street.value() is None
-
-
-def test_who_listens_is_called_at_every_change(mmjsd):
-    calls = []
-    handwriting, street, text = inputs_of(mmjsd)
     for one in (handwriting, street, text):
         one.on_change(lambda: calls.append(1))
     handwriting.source.value, handwriting.pad.ink = "drawing", encoded(seven())

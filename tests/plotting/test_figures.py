@@ -23,8 +23,6 @@ def texts(shown: Iterable[Text]) -> list[str]:
 
 
 # --- items and numbers of one run ------------------------------------------------------------------------------------
-
-
 def test_items_of_every_kind():
     grey, colour = torch.rand(2, 1, 28, 28), torch.rand(2, 3, 32, 32)
     tokens = torch.stack([encode(" seven  "), encode("one     ")]).long()
@@ -38,15 +36,12 @@ def test_items_of_every_kind():
     assert [image.get_extent()[0] for image in ax.images] == pytest.approx([0.03, 1.03] * 2)
 
 
-def test_an_image_that_is_not_square_keeps_its_shape():
+def test_an_image_that_is_not_square_keeps_its_shape_and_pixels_are_clipped():
     figure = plotting.item_grid([torch.rand(1, 3, 10, 20)], ["wide"])
     left, right, bottom, top = figure.axes[0].images[0].get_extent()
     assert (right - left) == pytest.approx(2 * (bottom - top)) and 0 < left < right < 1
     box, inches = figure.axes[0].get_position(), figure.get_size_inches()
     assert box.width * inches[0] == pytest.approx(box.height * inches[1]), "units of both axes are equally long"
-
-
-def test_pixels_outside_the_range_are_clipped_and_nothing_is_registered():
     figure = plotting.item_grid([torch.tensor([-0.5, 0.5, 1.5]).view(1, 1, 1, 3)], [""])
     close(figure.axes[0].images[0].get_array(), [[0, 0.5, 1]])
     assert figure.dpi <= 80 and not plt.get_fignums()
@@ -72,14 +67,11 @@ def test_whiskers_are_errors_up_and_down_and_only_of_the_groups_that_have_them()
     assert sorted(texts(ax.get_legend().get_texts())) == ["all", "chance", "few"]
 
 
-def test_coherence_map_reads_rows_as_targets():
+def test_coherence_maps_have_a_row_for_each_target_or_path_and_blanks_without_items():
     ax = plotting.coherence_map({"M": {"M": 0.1, "S": 0.2}, "S": {"M": 0.3, "S": 0.4}}, "title").axes[0]
     assert texts(ax.texts) == ["0.10", "0.20", "0.30", "0.40"]
     assert texts(ax.get_yticklabels()) == ["M", "S"] and ax.get_xlabel() == "given"
     assert ax.get_ylabel() == "generated" and ax.get_title() == "title"
-
-
-def test_class_coherence_has_a_row_for_each_path_and_blanks_for_classes_without_items():
     ax = plotting.class_coherence({"M → S": [0.5, 1.0, 0.25], "S → M": [0.75, float("nan"), 0.0]}, "title").axes[0]
     assert texts(ax.texts) == ["0.50", "1.00", "0.25", "0.75", "0.00"]
     assert texts(ax.get_yticklabels()) == ["M → S", "S → M"]
@@ -135,8 +127,6 @@ def test_log_lines_are_logarithmic_with_ticks_where_the_points_are_and_each_is_n
 
 
 # --- the theory ------------------------------------------------------------------------------------------------------
-
-
 def test_lines_bands_and_levels():
     x = torch.linspace(0, 1, 5)
     figure = curves.line_plot(x, {"a": x, "b": 2 * x}, "x", "nats", {"band": (x - 1, x + 1)}, {"ln 3": 1.0})
@@ -156,13 +146,10 @@ def test_a_claim_is_hatched_where_it_fails():
     assert holds[:, 1].min() == 0 and 1 < fails[:, 1].min() < 2 == fails[:, 1].max()
 
 
-def test_dots():
+def test_dots_and_items_against_a_diagonal():
     ax = curves.dots({"one": torch.tensor([1.0, 2.0]), "two": torch.tensor([3.0])}, "nats", 0.5, "level").axes[0]
     close(ax.lines[0].get_xdata(), [1, 2])
     assert texts(ax.get_yticklabels()) == ["one", "two"] and ax.lines[2].get_xdata()[0] == 0.5
-
-
-def test_items_against_a_diagonal():
     x, y = torch.tensor([1.0, 2.0]), torch.tensor([0.5, 3.0])
     ax = curves.against(x, {"bound": y}, "evidence", "bound").axes[0]
     close(ax.lines[0].get_xydata(), [[1, 0.5], [2, 3]])
@@ -170,8 +157,6 @@ def test_items_against_a_diagonal():
 
 
 # --- several methods -------------------------------------------------------------------------------------------------
-
-
 def test_forest_has_a_marker_and_two_errors_for_each_number():
     rows = {"first claim": {"paper": (0.3, 0.0), "ours": (0.1, 0.02)}, "second claim": {"ours": (-0.2, math.nan)}}
     (ax,) = forest(rows, "accuracy").axes

@@ -29,15 +29,11 @@ PIXELS, LETTERS, LENGTH = (1, 2, 2), 5, 3
 WEIGHTS, STYLE_WEIGHTS = (1.5, 1.0, 20.0, 0.5), (1.0, 2.0, 5.0, 0.25)
 
 
-class TinyImageEncoder(nn.Module):
+class TinyImageEncoder(nn.Sequential):
     features = 4
 
     def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(math.prod(PIXELS), 4)
-
-    def forward(self, x):
-        return torch.tanh(self.layer(x.flatten(1)))
+        super().__init__(nn.Flatten(), nn.Linear(math.prod(PIXELS), 4), nn.Tanh())
 
 
 class TinyImageDecoder(nn.Module):
@@ -49,16 +45,14 @@ class TinyImageDecoder(nn.Module):
         return self.layer(code).view(-1, *PIXELS)
 
 
-class TinyTextEncoder(nn.Module):
+class TinyTextEncoder(nn.Sequential):
     features = 3
 
     def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(LENGTH * LETTERS, 3)
+        super().__init__(nn.Flatten(), nn.Linear(LENGTH * LETTERS, 3), nn.Tanh())
 
     def forward(self, x):
-        one_hot = nn.functional.one_hot(x, LETTERS).to(self.layer.weight.dtype)
-        return torch.tanh(self.layer(one_hot.flatten(1)))
+        return super().forward(nn.functional.one_hot(x, LETTERS).to(self[1].weight.dtype))
 
 
 class TinyTextDecoder(nn.Module):
@@ -125,8 +119,8 @@ def tiny_batch(count: int = 3, items: int = 7, seed: int = 0, missing: bool = Fa
 def spoiled(batch: Batch) -> Batch:
     """The batch with NaN, or no character at all, wherever something is absent."""
     values = tuple(
-        x.masked_fill(~there.view(-1, *[1] * (x.dim() - 1)), float("nan") if x.is_floating_point() else -1)
-        for x, there in zip(batch.values, batch.present, strict=True)
+        x.masked_fill(~present.view(-1, *[1] * (x.dim() - 1)), float("nan") if x.is_floating_point() else -1)
+        for x, present in zip(batch.values, batch.present, strict=True)
     )
     return batch._replace(values=values)
 
@@ -186,8 +180,8 @@ def controls_of(explorer: widgets.VBox) -> dict[str, widgets.Widget]:
 
 def images(html: str) -> list[np.ndarray]:
     """The pixels of all pictures of a page."""
-    found = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
-    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))) for data in found]
+    pngs = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
+    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))) for data in pngs]
 
 
 def touch(controls: dict[str, widgets.Widget], name: str, value: object = None) -> None:

@@ -49,8 +49,6 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="lo
 
 
 # ------------------------------------------------------------------------------------------------ how many at a time
-
-
 @pytest.mark.parametrize(
     ("cores", "free", "jobs", "workers", "threads"),
     [(8, None, 20, 8, 1), (8, None, 3, 3, 2), (8, 17.0, 20, 4, 2), (8, 1.5, 20, 1, 8), (2, 140.0, 20, 2, 1)],
@@ -64,8 +62,6 @@ def test_workers_are_bounded_by_cores_gpu_memory_and_jobs(cores, free, jobs, wor
 
 
 # -------------------------------------------------------------------------------------------------- what is refused
-
-
 def refused(message: str, engine: AbstractContextManager) -> None:
     with pytest.raises(ValueError, match=message), engine:
         pass
@@ -101,8 +97,6 @@ def test_no_slurm_is_told_and_nothing_asked_for_that_submitit_does_not_know(tmp_
 
 
 # ------------------------------------------------------------------------------------------------------------- kernels
-
-
 LOOK = """
 import os, sys, torch
 print(sys.executable, os.getcwd(), mark, os.environ["COLOUR"], torch.get_num_threads())
@@ -111,7 +105,7 @@ print(input.__module__, __name__, "workbench.runs.run" in sys.modules)
 FIGURE = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.title('seen')"
 
 
-def test_a_forked_kernel_is_like_an_ordinary_one(tmp_path, monkeypatch):
+def test_a_forked_kernel_is_like_an_ordinary_one_and_imports_are_found_whatever_else_is_in_cells(tmp_path, monkeypatch):
     path = notebook(tmp_path, LOOK, FIGURE, "1 + 1", "raise KeyError('lost')")
     monkeypatch.setenv("COLOUR", "green")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -127,9 +121,6 @@ def test_a_forked_kernel_is_like_an_ordinary_one(tmp_path, monkeypatch):
     text = f"{sys.executable} {os.getcwd()} here green 1\nipykernel.kernelbase __main__ "
     assert [o[0].text for o in (forked[2], ordinary[2])] == [f"{text}True\n", f"{text}False\n"]
     assert forked[3:5] == ordinary[3:5] and "image/png" in forked[3][-1].data
-
-
-def test_imports_of_a_notebook_are_found_whatever_else_is_in_its_cells(tmp_path):
     path = notebook(tmp_path, "%matplotlib inline\nimport os.path as p, sys", "from a.b import (c,\n d)\n!ls", "x?")
     assert kernels.imports_of(path) == ["os.path", "sys", "a.b", "a.b.c", "a.b.d"]
 
@@ -161,8 +152,6 @@ def test_a_kernel_dies_with_the_process_that_asked_for_it(tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------------------- engines
-
-
 def test_the_local_engine_works_in_threads(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.setattr(engines, "cores", lambda: 6)

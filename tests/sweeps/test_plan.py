@@ -44,8 +44,6 @@ def values(found: Sweep, *names: str) -> list[tuple]:
 
 
 # --------------------------------------------------------------------------------------------------- what is asked for
-
-
 def test_every_combination_is_a_run_and_the_first_list_changes_slowest(tmp_path):
     found = sweep('title = "A question"\ngrid = { seed = [0, 1], objective = ["mmjsd", "mvae"] }', tmp_path)
     assert found.title == "A question" and found.folder == Path("runs")
@@ -128,8 +126,6 @@ def test_a_job_can_be_typed_as_a_papermill_command(tmp_path):
 
 
 # -------------------------------------------------------------------------------------------------- what is refused
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -168,7 +164,7 @@ def test_what_is_wrong_is_said_in_one_line(text, message, tmp_path):
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
-def test_each_of_several_problems_has_its_line(tmp_path):
+def test_each_of_several_problems_has_its_line_and_unknown_presets_and_missing_files_are_refused(tmp_path):
     text = "fixed = { betta = 1.0 }\ngrid = { style_dim = [0, 'x'], seeds = [1, 2] }"
     with pytest.raises(ValueError) as error:
         sweep(text, tmp_path)
@@ -178,9 +174,6 @@ def test_each_of_several_problems_has_its_line(tmp_path):
     assert ends == [" has no parameter 'betta'", "", " has no parameter 'seeds'"]
     with pytest.raises(ValueError, match=r"2 problems\n  style_dim=20: .*\n  style_dim=25: "):
         sweep("grid = { style_dim = [0, 20, 25] }", tmp_path)
-
-
-def test_unknown_presets_and_missing_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match="unknown preset 'big': choose one of quick, reduced, paper"):
         sweep("", tmp_path, "big")
     with pytest.raises(FileNotFoundError):

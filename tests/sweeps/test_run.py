@@ -120,10 +120,8 @@ def printed(folder: Path) -> str:
 
 
 # ----------------------------------------------------------------------------------------------------- what it leaves
-
-
-def test_every_run_has_a_complete_folder_with_its_notebook(tiny, undisturbed):
-    out, _ = undisturbed
+def test_every_run_has_a_complete_folder_with_its_notebook_and_lines_in_the_log(tiny, undisturbed):
+    out, text = undisturbed
     plan = read(tiny, "quick", GIVEN, out)
     assert len(plan.jobs) == 4 and {path.parent for path in out.glob("*/run.ipynb")} == {j.folder for j in plan.jobs}
     for job in plan.jobs:
@@ -135,10 +133,6 @@ def test_every_run_has_a_complete_folder_with_its_notebook(tiny, undisturbed):
         kept = sweep.execution(job)
         assert (kept["label"], kept["error"]) == (job.label, "") and kept["seconds"] > 0 and kept["started"]
         assert not [*job.folder.glob(".*")] and not [*job.folder.glob("checkpoint*")]
-
-
-def test_a_log_tells_of_every_run_and_what_to_do_next(tiny, undisturbed):
-    out, text = undisturbed
     lines = text.splitlines()
     assert lines[0] == "Two seeds, with and without styles"
     for number, label in enumerate(("style_dim=0 seed=0", "style_dim=2 seed=0", "style_dim=0 seed=1"), start=1):
@@ -203,8 +197,6 @@ def test_the_notebook_of_the_project_is_what_sweeps_execute(tiny, tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------------- what fails
-
-
 def test_a_failing_run_keeps_its_traceback_and_only_it_is_tried_again(tiny, tmp_path):
     out = tmp_path / "out"
     given = ["-p", "steps=10", "-p", "seed=0", "-p", "style_dim=0", "-p", "learning_rate=[1e30, 1e-3]"]
@@ -241,8 +233,6 @@ def test_what_an_engine_raises_is_a_failure_like_others(tiny, tmp_path):
 
 
 # -------------------------------------------------------------------------------------- who else is in a run folder
-
-
 def test_a_run_that_another_process_is_at_is_waited_for_and_not_done_twice(tiny, tmp_path, capsys):
     plan, seen, free, held = small(tiny, tmp_path), set(), threading.Event(), threading.Event()
     (job,) = plan.jobs
@@ -279,8 +269,6 @@ def test_a_run_evaluated_by_hand_gets_its_notebook_without_new_numbers(tiny, tmp
 
 
 # ------------------------------------------------------------------------------------------------------------- kills
-
-
 def kill_when(condition: Callable[[], Any], arguments: list[str]) -> bool:
     """Start a command and kill it when a condition holds; False where it ended before."""
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -311,8 +299,6 @@ def test_a_killed_sweep_loses_nothing(tiny, undisturbed, tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------- dask and Slurm
-
-
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for kernels in /proc")
 def test_a_sweep_survives_the_death_of_a_dask_worker(tiny, tmp_path, distributed):
     """A scheduler and two worker processes, one of which is killed while its run is being trained."""
@@ -354,8 +340,6 @@ def test_a_slurm_job_whose_time_is_over_goes_on_where_it_was(tiny, tmp_path, sub
 
 
 # -------------------------------------------------------------------------------------------------------- as a script
-
-
 def main(folder: Annotated[Path, typer.Option()], kills: int = 10, seed: int = 0) -> None:
     """Kill a sweep at random moments, start it again at once each time, and compare it with an undisturbed one."""
     path = make_root(folder / "root")
