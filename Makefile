@@ -49,7 +49,7 @@ APP := notebooks/10_generation.ipynb
 CULLED := --MappingKernelManager.cull_idle_timeout=60 --MappingKernelManager.cull_interval=15
 app: $(STAMP)  ## serve the explorers of notebook 10 as a page of this machine, without code
 	@test -f '$(APP)' || { echo "There is no notebook $(APP): name another with make app APP=..." >&2; exit 1; }
-	@$(BIN)/python -c 'from workbench import explorers; explorers.exhibits()'  # renders test items, once, before a page waits
+	@$(BIN)/python -c 'from workbench import explorers; explorers.explored_models()'  # renders test items, once, before a page waits
 	@JUPYTER_PREFER_ENV_PATH=1 $(BIN)/voila --Voila.ip=127.0.0.1 --progressive_rendering=True $(CULLED) $(APPFLAGS) '$(APP)'
 
 clean:  ## remove .venv, runs (not outputs/reference) and caches; downloaded data stays

@@ -29,12 +29,12 @@ def run(
     settings: Settings = None,
 ) -> None:
     """Execute numbered notebooks in order and write a page that links them."""
-    from workbench import notebooks as machinery
+    from workbench.notebooks import execution, find
     from workbench.paths import outputs_dir
 
     out = out or outputs_dir() / preset
-    chosen = machinery.find(notebooks or ())
-    failed = [r for r in machinery.run(chosen, out, {"preset": preset, **_parse(settings)}) if r.error]
+    chosen = find(notebooks or ())
+    failed = [r for r in execution.run(chosen, out, {"preset": preset, **_parse(settings)}) if r.error]
     print(f"Look at it: {out / 'index.html'}")
     if failed:
         raise SystemExit(f"{len(failed)} of {len(chosen)} notebooks failed: {', '.join(r.source.name for r in failed)}")
@@ -56,10 +56,10 @@ def sweep(
 ) -> None:
     """Execute the training notebook over a grid of parameters; does what is left when it is started again."""
     from workbench import paths
-    from workbench.notebooks import fork
+    from workbench.notebooks import kernels
 
     if engine == "local" and not dry_run:
-        fork.warm_up(paths.training_notebook())  # it imports at the same time as this process
+        kernels.warm_up(paths.training_notebook())  # it imports at the same time as this process
     from workbench.sweeps import run as machinery
     from workbench.sweeps.plan import read
     from workbench.sweeps.table import Display

@@ -1,6 +1,5 @@
 """Explorers as their users meet them: in a real JupyterLab and in a real Voila, touched by mouse and keys."""
 
-import functools
 import sys
 from pathlib import Path
 
@@ -40,25 +39,14 @@ CELLS = [
 ]
 
 
-def write(folder: Path, name: str, cells: list[str]) -> Path:
-    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-    notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells], metadata={"kernelspec": kernel})
-    nbformat.write(notebook, folder / name)
-    return folder / name
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser.chromium() as found:
-        yield found
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A folder with a notebook of an explorer, an anywidget and a printed line, and one whose only cell fails."""
     folder = tmp_path_factory.mktemp("notebooks")
-    write(folder, "explorer.ipynb", CELLS)
-    write(folder, "failing.ipynb", ["1 / 0"])
+    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    for name, cells in (("explorer", CELLS), ("failing", ["1 / 0"])):
+        notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells], metadata={"kernelspec": kernel})
+        nbformat.write(notebook, folder / f"{name}.ipynb")
     return folder
 
 
@@ -98,44 +86,36 @@ def expected(page, count: int) -> bytes:
 def test_the_picture_follows_mouse_and_keys(opened, request):
     page, errors = opened
     image = page.locator("img.widget-image")
-    changed = functools.partial(browser.until_changed, browser.picture, image)
-    seen = [changed(b"")]
-    browser.drag(browser.slider(page, "mean 1").locator(".noUi-handle"), 40)
-    seen.append(changed(seen[-1]))
-    assert float(browser.slider(page, "mean 1").locator(".widget-readout").inner_text()) > 0
-    assert seen[-1] == expected(page, 3)
-    browser.press(browser.slider(page, "deviation 2").locator(".noUi-handle"), "ArrowRight")
-    seen.append(changed(seen[-1]))
-    assert seen[-1] == expected(page, 3)
-    page.locator(".widget-toggle-buttons").get_by_role("button", name="2", exact=True).click()
-    seen.append(changed(seen[-1]))
-    assert seen[-1] == expected(page, 2)
+    mean, deviation = (browser.slider(page, name) for name in ("mean 1", "deviation 2"))
+    two = page.locator(".widget-toggle-buttons").get_by_role("button", name="2", exact=True)
+    seen = [browser.until_changed(browser.picture, image, b"")]
+    for touch, count in (
+        (lambda: browser.drag(mean.locator(".noUi-handle"), 40), 3),
+        (lambda: browser.press(deviation.locator(".noUi-handle"), "ArrowRight"), 3),
+        (two.click, 2),
+    ):
+        touch()
+        seen.append(browser.until_changed(browser.picture, image, seen[-1]))
+        assert seen[-1] == expected(page, count)
+    assert float(mean.locator(".widget-readout").inner_text()) > 0
     browser.screenshot(page, f"explorer_{request.node.callspec.id}")
     assert len(set(seen)) == 4 and errors == []
 
 
-def test_an_anywidget_talks_to_its_kernel(opened):
+def test_an_anywidget_talks_to_its_kernel_which_is_of_this_interpreter(opened):
     page, errors = opened
     button = page.get_by_role("button", name="twice")
-    assert browser.content(button) == "twice 0 is 0"
-    button.click()
-    assert browser.until_changed(browser.content, button, "twice 0 is 0") == "twice 1 is 2"
-    browser.press(button, "Enter")
-    assert browser.until_changed(browser.content, button, "twice 1 is 2") == "twice 2 is 4"
-    assert errors == []
-
-
-def test_the_kernel_is_of_this_interpreter(opened):
-    page, _ = opened
+    shown = [browser.content(button)]
+    for touch in (button.click, lambda: browser.press(button, "Enter")):
+        touch()
+        shown.append(browser.until_changed(browser.content, button, shown[-1]))
+    assert shown == ["twice 0 is 0", "twice 1 is 2", "twice 2 is 4"] and errors == []
     assert page.get_by_text(f"kernel of {sys.executable}").count() == 1
 
 
-def test_voila_hides_sources_and_lab_shows_them(lab_page, voila_page):
+def test_voila_hides_sources_which_lab_shows_and_every_picture_and_control_has_a_name(lab_page, voila_page):
     assert "explore_divergences" in lab_page[0].locator(".jp-Notebook").inner_text()
     assert "explore_divergences" not in voila_page[0].content()
-
-
-def test_every_picture_and_control_has_a_name(voila_page):
     assert browser.unnamed(voila_page[0].locator("body")) == []
 
 
@@ -160,15 +140,11 @@ def test_what_counts_as_a_name(chromium, html, count):
         assert len(browser.unnamed(page.locator("body"))) == count
 
 
-def test_errors_of_a_page_are_collected(chromium):
+def test_errors_of_a_page_are_collected_and_what_does_not_change_is_not_waited_for_forever(chromium):
     with browser.watched(chromium) as (page, errors):
         page.set_content("<script>console.error('said'); console.log('fine'); undefined.thrown</script>")
         page.evaluate("0")
         assert len(errors) == 2 and "said" in errors[0] + errors[1] and "thrown" in errors[0] + errors[1]
-
-
-def test_what_does_not_change_is_not_waited_for_forever(chromium):
-    with browser.watched(chromium) as (page, _):
         page.set_content("<p>still</p>")
         with pytest.raises(AssertionError, match="has not changed as it should"):
             browser.until_changed(browser.content, page.locator("p"), "still", seconds=0.2)

@@ -10,18 +10,11 @@ SEVEN = ((45, 45), (150, 45), (85, 165))  # corners, in pixels of the canvas
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    with browser.chromium() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def in_lab(chromium, tmp_path_factory):
     """JupyterLab after all cells have been run; at the end the page must have had no error."""
-    folder = tmp_path_factory.mktemp("lab")
-    name = pages.copy_of_notebook(folder).name
-    with browser.lab(folder) as server, browser.watched(chromium, **pages.SIZE) as (page, errors):
-        browser.open_in_lab(page, server, name)
+    notebook = pages.copy_of_notebook(tmp_path_factory.mktemp("lab"))
+    with browser.lab(notebook.parent) as server, browser.watched(chromium, **pages.SIZE) as (page, errors):
+        browser.open_in_lab(page, server, notebook.name)
         page.evaluate("window.jupyterapp.commands.execute('application:toggle-left-area')")
         browser.run_all(page, pages.SECONDS)
         yield page
@@ -54,8 +47,6 @@ def most(digit: int, of: int = 6):
 
 
 # Conditional explorer
-
-
 def test_a_typed_word_decides_what_is_drawn(opened, request):
     explorer = pages.fresh(pages.explorer(opened, "conditional"))
     pages.give(explorer, "T")
@@ -124,8 +115,6 @@ def test_another_model_draws_something_else(conditional):
 
 
 # The other explorers
-
-
 def test_the_grid_takes_other_styles_and_random_contents(in_lab):
     grid = pages.explorer(in_lab, "grid")
     pages.photograph(grid, "grid")
@@ -186,8 +175,6 @@ def test_objectives_lose_one_modality_after_the_other(in_lab):
 
 
 # The page as a whole
-
-
 @pytest.mark.parametrize("kind", pages.MARKS)
 def test_pictures_and_controls_have_names(opened, kind):
     assert pages.nameless(pages.explorer(opened, kind)) == []

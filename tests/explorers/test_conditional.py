@@ -1,26 +1,18 @@
 """The conditional explorer: what is generated, what is shown, and every control moved."""
 
 import statistics
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from helpers import images
+from helpers import assert_redraws, images, to
 
+from workbench.distributions import Laplace
 from workbench.explorers import generation, pictures
 from workbench.explorers.conditional import StyleSliders, draw_conditional, explore_conditional
 from workbench.explorers.generation import GenerationSettings, generate, posterior, style_effects
-from workbench.explorers.models import exhibits
-
-
-@pytest.fixture(scope="module")
-def models():
-    return exhibits()
-
-
-@pytest.fixture(scope="module")
-def mmjsd(models):
-    return models[0]
+from workbench.runs.run import build_model
 
 
 @pytest.fixture
@@ -29,19 +21,17 @@ def explorer(models):
 
 
 def test_text_alone_generates_the_digit_that_it_names(mmjsd):
-    judged = {letter: [] for letter in mmjsd.letters}
+    hits = {letter: [] for letter in mmjsd.letters}
     for digit in range(10):
-        made = generate(
-            mmjsd, {"T": generation.test_item(mmjsd, digit)["T"]}, GenerationSettings("mixture", draws=10, seed=digit)
-        )
-        for letter in judged:
-            judged[letter] += (made.opinions[letter].argmax(-1) == digit).tolist()
-    assert all(statistics.fmean(hits) >= 0.9 for hits in judged.values()), {
-        k: statistics.fmean(v) for k, v in judged.items()
-    }
+        text = {"T": generation.test_item(mmjsd, digit)["T"]}
+        made = generate(mmjsd, text, GenerationSettings("mixture", draws=10, seed=digit))
+        for letter, opinions in made.opinions.items():
+            hits[letter] += (opinions.argmax(-1) == digit).tolist()
+    shares = {letter: statistics.fmean(right) for letter, right in hits.items()}
+    assert all(share >= 0.9 for share in shares.values()), shares
 
 
-def test_draws_of_a_mixture_come_from_the_given_in_turn_and_those_of_a_product_from_all(mmjsd):
+def test_draws_of_a_mixture_come_from_the_given_in_turn_of_a_product_from_all_and_else_from_the_prior(mmjsd):
     item = generation.test_item(mmjsd, 4)
     q, origins = posterior(mmjsd, item, "mixture", 6)
     assert origins == ["M", "M", "S", "S", "T", "T"]
@@ -49,21 +39,17 @@ def test_draws_of_a_mixture_come_from_the_given_in_turn_and_those_of_a_product_f
         alone, _ = posterior(mmjsd, {letter: item[letter]}, "mixture")
         assert torch.allclose(q.mean[row], alone.mean[0], atol=1e-5)
     assert posterior(mmjsd, {"M": item["M"], "T": item["T"]}, "product", 2)[1] == ["M,T", "M,T"]
-
-
-def test_nothing_given_is_the_prior(mmjsd):
     q, origins = posterior(mmjsd, {}, "mixture", 3)
     assert origins == ["p(c)"] * 3 and not q.mean.any() and not q.logvar.any()
 
 
 def test_temperature_scales_the_spread_of_the_contents(mmjsd):
     item = {"T": generation.test_item(mmjsd, 8)["T"]}
-    cold = generate(mmjsd, item, GenerationSettings(temperature=0.0, draws=4)).values["M"]
-    assert torch.equal(cold, cold[:1].expand_as(cold))
-    spreads = [
-        generate(mmjsd, item, GenerationSettings(temperature=t, draws=40)).values["M"].std(0).mean()
-        for t in (0.5, 1.0, 1.5)
+    draws = [
+        generate(mmjsd, item, GenerationSettings(temperature=t, draws=40)).values["M"] for t in (0.0, 0.5, 1.0, 1.5)
     ]
+    assert torch.equal(draws[0], draws[0][:1].expand_as(draws[0]))
+    spreads = [x.std(0).mean() for x in draws[1:]]
     assert spreads[0] < spreads[1] < spreads[2]
 
 
@@ -75,50 +61,34 @@ def test_the_first_style_slider_changes_most(mmjsd):
 
 
 def test_the_page_shows_the_pixels_that_were_generated_and_says_them_in_words(mmjsd):
-    item, wish = generation.test_item(mmjsd, 6), GenerationSettings("dynamic_prior", draws=2)
-    made, html = generate(mmjsd, item, wish), draw_conditional(mmjsd, item, wish)
-    found = images(html)  # in each row what is given, then two draws; the text has no pictures
-    assert len(found) == 6
+    item, settings = generation.test_item(mmjsd, 6), GenerationSettings("dynamic_prior", draws=2)
+    made, html = generate(mmjsd, item, settings), draw_conditional(mmjsd, item, settings)
+    shown = images(html)  # in each row what is given, then two draws; the text has no pictures
+    assert len(shown) == 6
     expected = (made.values["M"][1, 0].clamp(0, 1) * 255).round().byte().numpy()
-    assert np.array_equal(found[2], expected)
-    assert np.array_equal(found[3], (item["S"].permute(1, 2, 0) * 255).round().byte().numpy())
+    assert np.array_equal(shown[2], expected)
+    assert np.array_equal(shown[3], (item["S"].permute(1, 2, 0) * 255).round().byte().numpy())
     assert html.count("<img ") == html.count("<img alt=") and 'alt="handwriting, draw 1 from M,S,T, judged 6 (' in html
     assert "·" in html and any(block in html for block in pictures.BLOCKS)
 
 
 def test_every_control_redraws(explorer):
-    seen = [explorer.output.value]
-
-    def touched() -> bool:
-        seen.append(explorer.output.value)
-        return seen[-1] != seen[-2]
-
     handwriting, street, text = explorer.inputs
-    for change in (
-        lambda: setattr(handwriting.digit, "value", 5),
-        lambda: setattr(handwriting.number, "value", 7),
-        lambda: setattr(text.text, "value", "nine"),
-        lambda: setattr(street.given, "value", False),
-        lambda: setattr(explorer.fusion, "value", "mixture"),
-        lambda: setattr(explorer.temperature, "value", 0.3),
-        lambda: setattr(explorer.styles[0].sliders[0], "value", 2.0),
-        lambda: setattr(explorer.styles[2].sliders[0], "value", -2.0),
-        explorer.resample.click,
-        explorer.restyle.click,
-        explorer.plain.click,
-        lambda: setattr(explorer.choice, "value", 1),
-    ):
-        change()
-        assert touched(), change
-    assert explorer.exhibit.name == "MMVAE (MS)" and explorer.fusion.value == "mixture"
+    styles = [group.sliders[0] for group in explorer.styles]
+    assert_redraws(
+        explorer.output, to(handwriting.digit, 5), to(handwriting.number, 7), to(text.text, "nine"),
+        to(street.given, False), to(explorer.fusion, "mixture"), to(explorer.temperature, 0.3), to(styles[0], 2.0),
+        to(styles[2], -2.0), explorer.resample.click, explorer.restyle.click, explorer.plain.click,
+        to(explorer.choice, 1),
+    )  # fmt: skip
+    assert explorer.explored.name == "MMVAE (MS)" and explorer.fusion.value == "mixture"
 
 
 def test_a_modality_switched_off_is_not_given(explorer):
     for count, one in enumerate(explorer.inputs, start=1):
         one.given.value = False
         assert explorer.output.value.count("not given") == count
-    assert "from p(c)" in explorer.output.value
-    assert "Nothing is given" in explorer.output.value
+    assert "from p(c)" in explorer.output.value and "Nothing is given" in explorer.output.value
 
 
 def test_what_is_given_stays_with_another_model_and_can_be_taken_back(explorer):
@@ -127,27 +97,26 @@ def test_what_is_given_stays_with_another_model_and_can_be_taken_back(explorer):
     explorer.temperature.value = 0.5
     explorer.resample.click()
     explorer.choice.value = 1
-    assert [one.exhibit.name for one in explorer.inputs] == ["MMVAE (MS)"] * 3
+    assert [one.explored.name for one in explorer.inputs] == ["MMVAE (MS)"] * 3
     assert "eight" in explorer.output.value and explorer.output.value.count("not given") == 1
     explorer.choice.value = 0
     explorer.begin.click()
     assert explorer.output.value == begun and explorer.temperature.value == 1.0
 
 
-def test_sliders_set_together_redraw_once(explorer, monkeypatch):
-    seen = []
-    explorer.output.observe(lambda change: seen.append(change), names="value")
+def test_sliders_set_together_redraw_once(explorer):
+    changes = []
+    explorer.output.observe(changes.append, names="value")
     explorer.restyle.click()
-    assert len(seen) == 1 and any(explorer.styles[0].values)
+    assert len(changes) == 1 and any(explorer.styles[0].values)
 
 
 @pytest.mark.parametrize(
-    "typed, said",
+    ("typed", "said"),
     [
         ("seventeen", "at most 8"),
         ("se§en", "outside the alphabet"),
-        ("cat", "is no digit from zero to nine"),
-        ("", "is no digit from zero to nine"),
+        *((x, "is no digit from zero to nine") for x in ("cat", "")),
     ],
 )
 def test_a_word_that_cannot_be_used_is_told_and_nothing_dies(explorer, typed, said):
@@ -160,11 +129,6 @@ def test_a_word_that_cannot_be_used_is_told_and_nothing_dies(explorer, typed, sa
 
 
 def test_a_posterior_that_a_model_cannot_have_is_told(models):
-    from dataclasses import replace
-
-    from workbench.distributions import Laplace
-    from workbench.runs.run import build_model
-
     config = replace(models[1].config, objective="mmvae_dreg", posterior="laplace")
     laplace = replace(models[1], config=config, model=build_model(config, models[1].data).eval())
     assert laplace.model.family is Laplace
@@ -174,8 +138,3 @@ def test_a_posterior_that_a_model_cannot_have_is_told(models):
     assert "needs Gaussian posteriors" in explorer.output.value
     explorer.fusion.value = "mixture"
     assert len(images(explorer.output.value)) == 14
-
-
-def test_no_model_is_told():
-    (only,) = explore_conditional([]).children
-    assert "no model to explore" in only.value and 'role="alert"' in only.value

@@ -1,55 +1,53 @@
 """The grid of styles by contents: rows share a style, columns a content; the widgets redraw."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
-from helpers import controls_of
+from helpers import controls_of, touch
 
 from workbench.config import Config
 from workbench.data.dataset import Batch
-from workbench.explorers import generation, grids
-from workbench.explorers.grids import Plan
-from workbench.explorers.models import ExploredModel, exhibits
+from workbench.explorers import ExploredModel, Plan, generation, grids
 from workbench.inference import subset_posterior
 from workbench.runs.run import build_model
 from workbench.runs.shipped import embedded, shipped_judges
 
 
 @pytest.fixture(scope="module")
-def models() -> list[ExploredModel]:
-    return exhibits()
-
-
-@pytest.fixture(scope="module")
 def without_styles() -> ExploredModel:
     """An untrained model with a shared space only."""
     config, data = Config.make("quick", style_dim=0), embedded("uci-plain-text")
-    return ExploredModel(
-        "plain mmJSD", config, build_model(config, data).eval(), tuple(shipped_judges("mnist-plain-text", data)), data
-    )
+    judges = tuple(shipped_judges("mnist-plain-text", data))
+    return ExploredModel("plain mmJSD", config, build_model(config, data).eval(), judges, data)
+
+
+def close(x: torch.Tensor, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(x, expected, atol=1e-5, rtol=1e-4)
+
+
+def differ(x: torch.Tensor, other: torch.Tensor) -> bool:
+    return (x - other).abs().mean() > 1e-3
 
 
 @pytest.mark.parametrize("letter", ["M", "S", "T"])
-def test_rows_share_the_style_and_columns_the_content(models, letter):
-    model = models[0].model
-    contents, styles = grids.random_contents(models[0], 3, seed=1), grids.random_styles(models[0], 2, seed=2)
-    grid = grids.style_content(models[0], letter, contents, styles)
-    m = models[0].index(letter)
+def test_rows_share_the_style_and_columns_the_content(mmjsd, letter):
+    contents, styles = grids.random_contents(mmjsd, 3, seed=1), grids.random_styles(mmjsd, 2, seed=2)
+    grid, m = grids.style_content(mmjsd, letter, contents, styles), mmjsd.index(letter)
     assert grid.shape[:2] == (2, 3)
     for row in range(2):
         for column in range(3):
-            style = torch.zeros(3, 1, model.style_dim)
+            style = torch.zeros(3, 1, mmjsd.model.style_dim)
             style[m] = styles[row]
-            alone = model.generate(contents[column : column + 1], style)[m][0]
-            torch.testing.assert_close(grid[row, column], alone, atol=1e-5, rtol=1e-4)
-    twice = grids.style_content(models[0], letter, contents[[0, 0]], styles[[1, 1]]).flatten(0, 1)
-    torch.testing.assert_close(twice, grid[1:, 0].expand_as(twice), atol=1e-5, rtol=1e-4)
-    assert (grid[0] - grid[1]).abs().mean() > 1e-3 and (grid[:, 0] - grid[:, 1]).abs().mean() > 1e-3
+            close(grid[row, column], mmjsd.model.generate(contents[column : column + 1], style)[m][0])
+    twice = grids.style_content(mmjsd, letter, contents[[0, 0]], styles[[1, 1]]).flatten(0, 1)
+    close(twice, grid[1:, 0].expand_as(twice))
+    assert differ(grid[0], grid[1]) and differ(grid[:, 0], grid[:, 1])
 
 
-def test_contents_of_text_are_read_in_the_column_of_their_class(models):
-    grid = grids.fill(models[0], Plan("M", ("T",), rows=5))
+def test_contents_of_text_are_read_in_the_column_of_their_class(mmjsd):
+    grid = grids.fill(mmjsd, Plan("M", ("T",), rows=5))
     assert grid.kinds == [*range(10)] and grid.values.shape == (5, 10, 1, 28, 28)
     hits, cells = grid.hits
     assert hits == (grid.opinions.argmax(-1) == torch.arange(10)).sum() and cells == 50
@@ -59,61 +57,53 @@ def test_contents_of_text_are_read_in_the_column_of_their_class(models):
 def test_contents_are_drawn_from_the_posteriors_of_their_items(models):
     """Temperature 0: the mean of the package's own posterior, of a mixture that of one of its components."""
     items = [{letter: generation.test_item(models[0], k)[letter] for letter in "MS"} for k in (2, 6)]
-    batch = [torch.stack([item[letter] for item in items]) for letter in "MS"]
-    for exhibit, fusion in zip(models, ("dynamic_prior", "mixture", "product"), strict=True):
-        values = (*batch, torch.zeros(2, 8, dtype=torch.long))
-        present = torch.tensor([[True, True], [True, True], [False, False]])
+    values = (*(torch.stack([item[letter] for item in items]) for letter in "MS"), torch.zeros(2, 8, dtype=torch.long))
+    batch = Batch(values, torch.tensor([[True, True], [True, True], [False, False]]), torch.tensor([2, 6]))
+    for explored, fusion in zip(models, ("dynamic_prior", "mixture", "product"), strict=True):
         with torch.no_grad():
-            q = exhibit.model.encode(Batch(values, present, torch.tensor([2, 6])))
-            fused = (
-                q.content.mean[:2]
-                if fusion == "mixture"
-                else subset_posterior(exhibit.model, q, "MS", fusion).mean[None]
-            )
-        seen = set()
+            q = explored.model.encode(batch)
+            fused = None if fusion == "mixture" else subset_posterior(explored.model, q, "MS", fusion).mean[None]
+        fused, components = q.content.mean[:2] if fused is None else fused, set()
         for seed in range(12):
-            found = grids.inferred_contents(exhibit, items, temperature=0.0, seed=seed)
-            near = (fused - found).abs().amax(-1) < 1e-4  # [components, items]
+            drawn = grids.inferred_contents(explored, items, temperature=0.0, seed=seed)
+            near = (fused - drawn).abs().amax(-1) < 1e-4  # [components, items]
             assert near.any(0).all()
-            seen |= {*near[:, 0].int().argmax(0, keepdim=True).tolist()}
-        assert len(seen) == len(fused)  # in time every component
+            components |= {*near[:, 0].int().argmax(0, keepdim=True).tolist()}
+        assert len(components) == len(fused)  # in time every one
 
 
-def test_random_contents_and_styles_follow_their_seeds(models):
+def test_random_contents_and_styles_follow_their_seeds(mmjsd):
     plan = Plan("S", content_seed=3, style_seed=4)
-    first = grids.fill(models[0], plan)
-    torch.testing.assert_close(first.values, grids.fill(models[0], plan).values)
-    for other in (Plan("S", content_seed=3, style_seed=5), Plan("S", content_seed=4, style_seed=4)):
-        assert (grids.fill(models[0], other).values - first.values).abs().mean() > 1e-3
+    first = grids.fill(mmjsd, plan)
+    torch.testing.assert_close(first.values, grids.fill(mmjsd, plan).values)
+    for seeds in ({"style_seed": 5}, {"content_seed": 4}):
+        assert differ(grids.fill(mmjsd, replace(plan, **seeds)).values, first.values)
     assert torch.equal(first.asked.int().argmax(-1), first.opinions.argmax(-1).mode(0).values) and not first.kinds
-    cold = grids.fill(models[0], Plan("S", temperature=0.0, rows=2)).values
-    torch.testing.assert_close(cold, cold[:, :1].expand_as(cold), atol=1e-5, rtol=1e-4)
+    cold = grids.fill(mmjsd, Plan("S", temperature=0.0, rows=2)).values
+    close(cold, cold[:, :1].expand_as(cold))
 
 
 def test_the_tables_tell_every_cell_in_words(models):
     plan = Plan("M", ("T", "S"), rows=3)
-    html = grids.draw_grids(models, plan)
+    html, filled = grids.draw_grids(models, plan), [grids.fill(explored, plan) for explored in models]
     assert "given: street of class 4" in html and len(re.findall("<img ", html)) == 10 + 3 * 3 * 10
-    for exhibit in models:
-        grid = grids.fill(exhibit, plan)
-        assert f"{exhibit.name}: judged to be of its column&#x27;s class in {grid.hits[0]} of 30" in html
+    for explored, grid in zip(models, filled, strict=True):
+        assert f"{explored.name}: judged to be of its column&#x27;s class in {grid.hits[0]} of 30" in html
     said = re.findall(r'alt="class (\d), content \d+, style (\d), judged (\d)"', html)
-    judged = [grids.fill(exhibit, plan).opinions.argmax(-1) for exhibit in models]
-    assert [int(k) for *_, k in said] == torch.cat(judged).flatten().tolist()
+    judged = torch.cat([grid.opinions.argmax(-1) for grid in filled])
+    assert [int(k) for *_, k in said] == judged.flatten().tolist()
     marks = re.findall(r'<div class="note">(\d) (✓|✗)</div>', html)
-    assert [mark == "✓" for _, mark in marks] == [asked == found for asked, _, found in said]
+    assert [mark == "✓" for _, mark in marks] == [asked == read for asked, _, read in said]
     assert "judged as most of its column in" in grids.draw_grids(models, Plan("T"))
 
 
 def test_the_figure_has_the_pixels_of_the_grid(models):
-    plan = Plan("S", ("M",), rows=2)
-    figure = grids.style_content_grid(models[:2], plan)
-    texts = [text.get_text() for text in figure.axes[0].texts]
-    named = [f"{model.name}, style {row}" for model in models[:2] for row in (1, 2)]
-    assert texts == [*named, *map(str, range(10))]
-    drawn = torch.stack([torch.tensor(image.get_array()) for image in figure.axes[0].images])
-    expected = torch.cat([grids.fill(model, plan).values.flatten(0, 1) for model in models[:2]])
-    torch.testing.assert_close(drawn, expected.permute(0, 2, 3, 1), atol=1e-5, rtol=1e-4)
+    plan, two = Plan("S", ("M",), rows=2), models[:2]
+    (ax,) = grids.style_content_grid(two, plan).axes
+    names = [f"{explored.name}, style {row}" for explored in two for row in (1, 2)]
+    assert [text.get_text() for text in ax.texts] == [*names, *map(str, range(10))]
+    expected = torch.cat([grids.fill(explored, plan).values.flatten(0, 1) for explored in two])
+    close(torch.stack([torch.tensor(image.get_array()) for image in ax.images]), expected.permute(0, 2, 3, 1))
 
 
 def test_a_model_without_styles_has_one_row_and_says_so(without_styles):
@@ -126,51 +116,37 @@ def test_a_model_without_styles_has_one_row_and_says_so(without_styles):
     assert "trained without styles" in picture.value and "<img " in picture.value
 
 
-def test_wrong_input_is_refused_in_words(models):
-    with pytest.raises(ValueError, match="unknown modality 'X'"):
-        grids.fill(models[0], Plan("X"))
-    with pytest.raises(ValueError, match="unknown modality 'Y'"):
-        grids.fill(models[0], Plan("M", ("Y",)))
-    *controls, picture = grids.explore_grid([]).children
-    assert not controls and "no model to explore" in picture.value
-
-
 def test_every_control_redraws_what_it_says(models):
-    found = controls_of(grids.explore_grid(models))
-    picture, seen = found["picture"], []
-
-    def expect(plan: Plan, shown=models[:1]):
-        assert picture.value == grids.draw_grids(shown, plan)
-        assert picture.value not in seen
+    controls = controls_of(grids.explore_grid(models))
+    picture, seen, plan = controls["picture"], [], Plan("M", ("M", "S", "T"))
+    assert controls["models"].value == (0,)
+    for name, value, change in (
+        ("models", (0,), {}),  # as they are
+        ("styles", 2, {"rows": 2}),
+        ("generated", "T", {"letter": "T"}),
+        ("text (T) given", False, {"given": ("M", "S")}),
+        ("temperature", 0.5, {"temperature": 0.5}),
+        ("next example", None, {"number": 1}),
+        ("resample contents", None, {"content_seed": 1}),
+        ("resample styles", None, {"style_seed": 1}),
+        ("models", (1, 2), {}),
+        ("contents", "random", {"given": ()}),
+    ):
+        touch(controls, name, value)
+        shown, plan = [models[place] for place in controls["models"].value], replace(plan, **change)
+        assert picture.value == grids.draw_grids(shown, plan) and picture.value not in seen, name
         seen.append(picture.value)
-
-    expect(Plan("M", ("M", "S", "T")))
-    found["styles"].value = 2
-    expect(Plan("M", ("M", "S", "T"), 2))
-    found["generated"].value = "T"
-    expect(Plan("T", ("M", "S", "T"), 2))
-    found["text (T) given"].value = False
-    expect(Plan("T", ("M", "S"), 2))
-    found["temperature"].value = 0.5
-    expect(Plan("T", ("M", "S"), 2, 0.5))
-    found["next example"].click()
-    expect(Plan("T", ("M", "S"), 2, 0.5, 1))
-    found["resample contents"].click()
-    expect(Plan("T", ("M", "S"), 2, 0.5, 1, 1))
-    found["resample styles"].click()
-    expect(Plan("T", ("M", "S"), 2, 0.5, 1, 1, 1))
-    found["models"].value = (1, 2)
-    expect(Plan("T", ("M", "S"), 2, 0.5, 1, 1, 1), models[1:])
-    found["contents"].value = "random"
-    expect(Plan("T", (), 2, 0.5, 1, 1, 1), models[1:])
-    assert found["next example"].disabled and found["street (S) given"].disabled
+    assert controls["next example"].disabled and controls["street (S) given"].disabled
 
 
-def test_nothing_given_is_told_and_mended(models):
-    found = controls_of(grids.explore_grid(models[:1]))
-    assert "models" not in found  # there is nothing to choose among
-    for letter in ("handwriting (M)", "street (S)", "text (T)"):
-        found[f"{letter} given"].value = False
-    assert "nothing is given: tick a modality" in found["picture"].value
-    found["contents"].value = "random"
-    assert "nothing is given" not in found["picture"].value and "<img " in found["picture"].value
+def test_nothing_given_is_told_and_mended_and_unknown_modalities_are_refused(mmjsd):
+    controls = controls_of(grids.explore_grid([mmjsd]))
+    assert "models" not in controls  # there is nothing to choose among
+    for modality in mmjsd.model.modalities:
+        controls[f"{modality.name} ({modality.letter}) given"].value = False
+    assert "nothing is given: tick a modality" in controls["picture"].value
+    controls["contents"].value = "random"
+    assert "nothing is given" not in controls["picture"].value and "<img " in controls["picture"].value
+    for plan, letter in ((Plan("X"), "X"), (Plan("M", ("Y",)), "Y")):
+        with pytest.raises(ValueError, match=f"unknown modality '{letter}'"):
+            grids.fill(mmjsd, plan)

@@ -8,20 +8,19 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import center_of_mass
 
+from workbench.data.sources import load_dataset
 from workbench.explorers.inputs import ImageInput, TextInput, item_of
 from workbench.explorers.inputs_faces import inputs_of
-from workbench.explorers.models import exhibits
 from workbench.explorers.pad import SIZE, Pad, like_mnist
 
 
-def seven(offset: int = 0, scale: float = 1.0) -> torch.Tensor:
+def seven(offset: int = 0) -> torch.Tensor:
     """A seven of thick lines on a sheet."""
     sheet = torch.zeros(SIZE, SIZE)
-    at = lambda v: int(offset + scale * v)  # noqa: E731
-    sheet[at(4) : at(8), at(4) : at(24)] = 1
-    for row in range(at(8), at(32)):
-        middle = at(22) - int(0.5 * (row - at(8)))
-        sheet[row, middle - 2 : middle + 2] = 1
+    sheet[offset + 4 : offset + 8, offset + 4 : offset + 24] = 1
+    for row in range(24):
+        middle = offset + 22 - row // 2
+        sheet[offset + 8 + row, middle - 2 : middle + 2] = 1
     return sheet
 
 
@@ -29,15 +28,12 @@ def encoded(sheet: torch.Tensor) -> str:
     return base64.b64encode((sheet * 255).byte().numpy().tobytes()).decode()
 
 
-def test_ink_fills_the_box_of_mnist_and_its_mass_is_in_the_middle():
+def test_ink_fills_the_box_of_mnist_with_its_mass_in_the_middle_whatever_its_place_and_size():
     image = like_mnist(seven())
     rows, columns = np.nonzero(image[0].numpy() > 0.05)
     assert image.shape == (1, 28, 28) and image.max() == 1
     assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
     assert center_of_mass(image[0].numpy()) == pytest.approx((14, 14), abs=0.51)
-
-
-def test_place_and_size_of_a_drawing_do_not_matter():
     small = like_mnist(seven())
     assert torch.equal(like_mnist(seven(offset=9)), small)
     larger = F.interpolate(seven()[None, None], scale_factor=2.0, mode="nearest")[0, 0]
@@ -45,8 +41,6 @@ def test_place_and_size_of_a_drawing_do_not_matter():
 
 
 def test_a_digit_of_mnist_stays_as_it_is(real_data):
-    from workbench.data.sources import load_dataset
-
     data = load_dataset("mnist-text", "test", root=real_data)
     digits = data.batch(torch.arange(100), torch.Generator()).values[0]
     distances = [(like_mnist(digit[0]) - digit).abs().mean().item() for digit in digits]
@@ -65,27 +59,21 @@ def test_an_empty_pad_gives_nothing_and_wrong_bytes_are_refused():
         pad.image()
 
 
-def test_a_drawn_digit_is_read_by_the_judge_and_by_the_model():
-    model = exhibits()[0]
-    handwriting = inputs_of(model)[0]
+def test_a_drawn_digit_is_read_by_the_judge_and_by_the_model(mmjsd):
+    handwriting = inputs_of(mmjsd)[0]
     handwriting.source.value = "drawing"
     assert item_of([handwriting]) == {} and "draw a digit" in handwriting.remark
     handwriting.pad.ink = encoded(seven())
     image = item_of([handwriting])["M"]
-    assert model.judges[0].predict(image[None]).item() == 7 and not handwriting.remark
+    assert mmjsd.judges[0].predict(image[None]).item() == 7 and not handwriting.remark
 
 
-def test_only_handwriting_can_be_drawn_and_switches_hide_what_is_not_given():
-    handwriting, street, text = inputs_of(exhibits()[0])
+def test_only_handwriting_can_be_drawn_switches_hide_and_who_listens_is_called_at_every_change(mmjsd):
+    calls, (handwriting, street, text) = [], inputs_of(mmjsd)
     assert handwriting.drawable and not street.drawable and isinstance(text, TextInput)
     assert isinstance(street, ImageInput) and len(street.widget.children) == 2
     street.given.value = False
     assert len(street.widget.children) == 1 and street.value() is None
-
-
-def test_who_listens_is_called_at_every_change():
-    calls = []
-    handwriting, street, text = inputs_of(exhibits()[0])
     for one in (handwriting, street, text):
         one.on_change(lambda: calls.append(1))
     handwriting.source.value, handwriting.pad.ink = "drawing", encoded(seven())

@@ -3,23 +3,20 @@
 import nbformat
 import papermill
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 from papermill.exceptions import PapermillExecutionError
 
 from workbench.config import Config, field_names
-from workbench.notebooks import parameters_of
-from workbench.notebooks.configuration import config_from, injected_names
+from workbench.fusion import dynamic_prior
+from workbench.notebooks import config_from, parameters_of
 from workbench.notebooks.execution import kernel_of_this_interpreter
+from workbench.notebooks.parameters import injected_names
 from workbench.paths import project_root
 
 
-def test_none_takes_the_preset():
+def test_none_takes_the_preset_and_functions_that_bear_a_fields_name_are_no_parameters():
     config = config_from({"preset": "paper", "beta": None, "style_dim": 4, "other": 3})
     assert config == Config.make("paper", style_dim=4)
-
-
-def test_functions_that_bear_a_fields_name_are_no_parameters():
-    from workbench.fusion import dynamic_prior
-
     assert config_from({"dynamic_prior": dynamic_prior, "steps": 7}) == Config.make("quick", steps=7)
     assert config_from({"dynamic_prior": "none"}).dynamic_prior == "none"
 
@@ -44,25 +41,20 @@ def test_unknown_injected_name_is_refused_with_a_hint():
 
 
 def test_plain_papermill_refuses_an_unknown_parameter(tmp_path):
-    """papermill itself only warns; the notebook's own first line must stop it."""
+    """papermill itself only warns; the notebook's own first line must stop it. It imports no notebook library."""
+    show = "import sys\nprint(config_from(globals()).beta, {'papermill', 'nbconvert', 'nbformat'} & {*sys.modules})"
     cells = [
-        nbformat.v4.new_code_cell("beta: float | None = None  # weight", metadata={"tags": ["parameters"]}),
-        nbformat.v4.new_code_cell(
-            "from workbench.notebooks.configuration import config_from\nprint(config_from(globals()).beta)",
-            metadata={"tags": []},
-        ),
+        new_code_cell("beta: float | None = None  # weight", metadata={"tags": ["parameters"]}),
+        new_code_cell(f"from workbench.notebooks import config_from\n{show}", metadata={"tags": []}),
     ]
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), tmp_path / "in.ipynb")
+    source, target = tmp_path / "in.ipynb", tmp_path / "out.ipynb"
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), source)
     with kernel_of_this_interpreter():
-        done = papermill.execute_notebook(
-            tmp_path / "in.ipynb", tmp_path / "out.ipynb", {"beta": 2.5}, progress_bar=False
-        )
-        assert done.cells[-1].outputs[0].text == "2.5\n"
+        done = papermill.execute_notebook(source, target, {"beta": 2.5}, progress_bar=False)
+        assert done.cells[-1].outputs[0].text == "2.5 set()\n"
         with pytest.raises(PapermillExecutionError, match="unknown parameter 'betta': did you mean 'beta'"):
-            papermill.execute_notebook(
-                tmp_path / "in.ipynb", tmp_path / "out.ipynb", {"betta": 2.5}, progress_bar=False
-            )
+            papermill.execute_notebook(source, target, {"betta": 2.5}, progress_bar=False)
 
 
 def test_training_notebook_has_every_field():

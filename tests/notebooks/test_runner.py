@@ -4,7 +4,6 @@ import base64
 import os
 import re
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -13,9 +12,9 @@ import pytest
 from ipywidgets.embed import dependency_state
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from workbench import notebooks
-from workbench.notebooks.pages import mathml, summary_of, write_pages
-from workbench.notebooks.widgets import static_widget
+from workbench.notebooks import check_parameters, find, parameters_of
+from workbench.notebooks.execution import run
+from workbench.notebooks.pages import mathml, static_widget, summary_of, write_pages
 
 PARAMETERS = """
 preset: str = "quick"  # quick | paper
@@ -51,7 +50,7 @@ def series(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         (folder / "home").mkdir()
         patch.setenv("HOME", str(folder / "home"))
-        results = notebooks.run(paths, folder / "out", {"beta": 2})
+        results = run(paths, folder / "out", {"beta": 2})
     return results, folder / "out"
 
 
@@ -63,41 +62,27 @@ $$\\begin{aligned} a &= \\frac{b}{c} \\\\ d &= e \\end{aligned}$$
 """
 
 
-def test_runs_in_this_interpreter_with_the_given_parameters(series):
+def test_runs_in_this_interpreter_and_the_callers_folder_with_the_given_parameters(series):
     results, out = series
     assert results[0].error == "" and results[0].seconds > 0
     assert _printed(out / "00_first.ipynb") == f"{sys.executable} 2 quick\n"
-
-
-def test_runs_in_the_callers_folder(series):
-    assert _printed(series[1] / "02_last.ipynb") == f"{os.getcwd()}\n"
+    assert _printed(out / "02_last.ipynb") == f"{os.getcwd()}\n"
 
 
 def test_a_failure_keeps_its_traceback_and_the_others_go_on(series):
     results, out = series
-    assert [bool(r.error) for r in results] == [False, True, False]
-    assert results[1].error == "01_bad.ipynb failed in cell [4]: KeyError: 'lost'"
+    assert [r.error for r in results] == ["", "01_bad.ipynb failed in cell [4]: KeyError: 'lost'", ""]
     assert _printed(out / "01_bad.ipynb") == "before\n"
     page = (out / "01_bad.html").read_text()
     assert "KeyError" in page and "before" in page
-
-
-class _Links(HTMLParser):
-    def __init__(self):
-        super().__init__()
-        self.found = []
-
-    def handle_starttag(self, tag, attributes):
-        self.found += [value for name, value in attributes if name in ("href", "src") and value]
+    assert not list(out.glob("*.part")) and not list(out.glob(".*")), "nothing half written is left"
 
 
 def _links(page: Path) -> list[str]:
-    parser = _Links()
-    parser.feed(page.read_text())
-    return parser.found
+    return re.findall(r'(?:href|src)="([^"]+)"', page.read_text())
 
 
-def test_links_of_all_pages_are_relative_and_resolve(series):
+def test_links_of_all_pages_are_relative_and_resolve_without_network_and_script(series):
     _, out = series
     pages = [out / "index.html", *(out / f"{name}.html" for name in ("00_first", "01_bad", "02_last"))]
     assert {"00_first.html", "01_bad.html", "02_last.html"} <= set(_links(pages[0]))
@@ -105,10 +90,7 @@ def test_links_of_all_pages_are_relative_and_resolve(series):
     for page in pages:
         outside = [link for link in _links(page) if not link.startswith(("data:image/", "#"))]
         assert outside and all((out / link).is_file() for link in outside), (page, outside)
-
-
-def test_pages_need_no_network_and_no_script(series):
-    for page in series[1].glob("*.html"):
+    for page in out.glob("*.html"):
         text = page.read_text()
         assert "<script" not in text and "@import" not in text
         assert set(re.findall(r"https?://[\w./]+", text)) <= {"http://www.w3.org/1998/Math/MathML"}
@@ -123,10 +105,6 @@ def test_index_tells_title_sentence_status_parameters_and_picture(series):
     assert text.count("<img") == 1 and PIXEL in text
 
 
-def test_nothing_half_written_is_left(series):
-    assert not list(series[1].glob("*.part")) and not list(series[1].glob(".*"))
-
-
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -137,23 +115,18 @@ def test_nothing_half_written_is_left(series):
         ({"preset": None}, "parameter 'preset' is of type str"),
     ],
 )
-def test_wrong_parameters_are_refused_before_anything_starts(given, said, tmp_path):
+def test_wrong_parameters_are_refused_before_anything_starts_and_fitting_ones_accepted(given, said, tmp_path):
     path = _write(tmp_path, "00_first", "print(1)")
-    with pytest.raises(ValueError, match=re.escape(said)):
-        notebooks.run([path], tmp_path / "out", given)
-    with pytest.raises(ValueError, match=re.escape(said)):
-        notebooks.check_parameters(path, given)
+    for refuse in (lambda: run([path], tmp_path / "out", given), lambda: check_parameters(path, given)):
+        with pytest.raises(ValueError, match=re.escape(said)):
+            refuse()
     assert not (tmp_path / "out").exists()
-
-
-def test_fitting_parameters_are_accepted(tmp_path):
-    path = _write(tmp_path, "00_first")
-    notebooks.check_parameters(path, {"beta": 2, "steps": None, "verbose": True, "preset": "paper"})
-    notebooks.check_parameters(path, {"steps": 10})
+    check_parameters(path, {"beta": 2, "steps": None, "verbose": True, "preset": "paper"})
+    check_parameters(path, {"steps": 10})
 
 
 def test_parameters_of_reads_defaults_types_and_comments(tmp_path):
-    assert notebooks.parameters_of(_write(tmp_path, "00_first")) == {
+    assert parameters_of(_write(tmp_path, "00_first")) == {
         "preset": ("quick", "str", "quick | paper"),
         "beta": (5.0, "float", "weight of the divergence"),
         "steps": (None, "int | None", "training steps; None: the preset's"),
@@ -161,37 +134,40 @@ def test_parameters_of_reads_defaults_types_and_comments(tmp_path):
     }
 
 
-@pytest.mark.parametrize("source", ["beta = 2 * 3", "a = b = 1", "x[0] = 1", "import os", "beta: float"])
-def test_a_parameters_cell_of_anything_but_literals_is_an_error(source, tmp_path):
-    path = tmp_path / "00_odd.ipynb"
-    nbformat.write(new_notebook(cells=[new_code_cell(source, metadata={"tags": ["parameters"]})]), path)
-    with pytest.raises(ValueError, match=r"00_odd\.ipynb: .*must only assign literals"):
-        notebooks.parameters_of(path)
+LITERALS = "must only assign literals"
 
 
-def test_a_notebook_without_a_parameters_cell_is_an_error(tmp_path):
-    nbformat.write(new_notebook(), tmp_path / "00_none.ipynb")
-    with pytest.raises(ValueError, match=r"00_none\.ipynb has 0 cells tagged 'parameters'"):
-        notebooks.parameters_of(tmp_path / "00_none.ipynb")
+@pytest.mark.parametrize(
+    ("sources", "said"),
+    [
+        *(([source], LITERALS) for source in ("beta = 2 * 3", "a = b = 1", "x[0] = 1", "import os", "beta: float")),
+        ([], "has 0 cells tagged 'parameters'"),
+    ],
+)
+def test_a_parameters_cell_of_anything_but_literals_and_none_at_all_are_errors(sources, said, tmp_path):
+    cells = [new_code_cell(source, metadata={"tags": ["parameters"]}) for source in sources]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "00_odd.ipynb")
+    with pytest.raises(ValueError, match=rf"00_odd\.ipynb:? .*{said}"):
+        parameters_of(tmp_path / "00_odd.ipynb")
 
 
 def test_find_selects_by_number_name_and_path(tmp_path):
     for name in ("10_late", "04_training", "00_start", "notes"):
         _write(tmp_path, name)
-    found = [p.stem for p in notebooks.find(folder=tmp_path)]
+    found = [p.stem for p in find(folder=tmp_path)]
     assert found == ["00_start", "04_training", "10_late"]
     for name in ("4", "04", "04_training", "04_training.ipynb", str(tmp_path / "04_training.ipynb")):
-        assert notebooks.find([name], tmp_path) == [tmp_path / "04_training.ipynb"]
-    assert [p.stem for p in notebooks.find(["10", "00", "0"], tmp_path)] == ["00_start", "10_late"]
+        assert find([name], tmp_path) == [tmp_path / "04_training.ipynb"]
+    assert [p.stem for p in find(["10", "00", "0"], tmp_path)] == ["00_start", "10_late"]
     with pytest.raises(ValueError, match="did you mean '04_training'"):
-        notebooks.find(["04_trainning"], tmp_path)
+        find(["04_trainning"], tmp_path)
     with pytest.raises(ValueError, match="no numbered notebooks"):
-        notebooks.find(folder=tmp_path / "empty")
+        find(folder=tmp_path / "empty")
 
 
 def test_a_kernel_that_dies_is_a_failure_like_others(tmp_path):
     path = _write(tmp_path, "00_dying", "import os\nos._exit(1)")
-    (result,) = notebooks.run([path], tmp_path / "out")
+    (result,) = run([path], tmp_path / "out")
     assert "00_dying.ipynb failed: Kernel died" in result.error
     assert '<b class="failed">' in (tmp_path / "out" / "index.html").read_text()
 
@@ -210,20 +186,12 @@ def test_an_interrupted_notebook_is_shown_as_stopped(tmp_path):
 
 
 def test_pages_show_the_last_state_of_widgets_and_progress(tmp_path):
-    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "box"}, "text/plain": "HBox(...)"}
+    slider, progress = widgets.FloatSlider(0.5, description="style <1>"), widgets.FloatProgress(3.0, max=4.0)
+    box = widgets.VBox([slider, progress, widgets.Image(value=base64.b64decode(PIXEL))])
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": box.model_id}, "text/plain": "HBox(...)"}
     cell = new_code_cell("explore()", outputs=[new_output("display_data", view)])
     cell.outputs.append(new_output("stream", name="stderr", text="\r10%\r100% ready\nnext\n"))
-    notebook = _executed(cell)
-    state = {
-        "box": {"model_name": "VBoxModel", "state": {"children": ["IPY_MODEL_s", "IPY_MODEL_p", "IPY_MODEL_i"]}},
-        "s": {"model_name": "FloatSliderModel", "state": {"description": "style <1>", "value": 0.5}},
-        "p": {"model_name": "FloatProgressModel", "state": {"value": 3.0, "max": 4.0}},
-        "i": {
-            "model_name": "ImageModel",
-            "state": {"format": "png"},
-            "buffers": [{"data": PIXEL, "encoding": "base64", "path": ["value"]}],
-        },
-    }
+    notebook, state = _executed(cell), dependency_state(box)
     notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": state}}
     nbformat.write(notebook, tmp_path / "00_widgets.ipynb")
     assert write_pages(tmp_path) == tmp_path / "index.html"
@@ -242,41 +210,29 @@ def test_choices_are_shown_by_their_labels_whether_one_or_several():
     assert [text for text in re.findall(">([^<>]+)<", html)] == ["model: worst", "given: M, T", "left out: "]
 
 
-@pytest.mark.parametrize("tex", [r"\left(", r"a^b^c"])
-def test_a_formula_that_cannot_be_converted_is_shown_as_tex(tex):
-    assert mathml(tex, "inline") == f'<code class="tex inline">{tex}</code>'
-
-
-def test_letters_of_other_alphabets_are_characters_of_their_own():
-    """Browsers ignore MathML's mathvariant but for 'normal'."""
+def test_formulas_are_mathml_with_their_space_number_and_letters_and_else_tex():
+    formula = mathml(r"\begin{aligned} \log p &= x \tag{21} \end{aligned}", "block")
+    assert "<mtable" in formula and '<mi>log</mi><mspace width="0.167em" /><mi>p</mi>' in formula
+    assert "<mtext>(21)" not in formula and "<mn>21</mn>" in formula
+    # letters of other alphabets are characters of their own: browsers ignore MathML's mathvariant but for 'normal'
     formula = mathml(r"\boldsymbol{\mu} \widetilde{\mathcal L} \mathbf{x} \mathcal{N}", "inline")
     for character in "𝝁ℒ𝐱𝒩":
         assert character in formula or f"&#x{ord(character):05X};" in formula, character
     assert "mathvariant" not in formula
+    for tex in (r"\left(", r"a^b^c"):
+        assert mathml(tex, "inline") == f'<code class="tex inline">{tex}</code>'
 
 
-def test_html_inside_markdown_survives(tmp_path):
+def test_html_and_images_inside_markdown_survive(tmp_path):
     """nbconvert's embedding of images closes every tag that stands alone."""
     note = '<span class="big">wide <b>open</b></span>\n\n<details>\n<summary>more</summary>\n\n*inside*\n\n</details>'
-    nbformat.write(new_notebook(cells=[new_markdown_cell(note)]), tmp_path / "00_html.ipynb")
-    write_pages(tmp_path)
-    text = (tmp_path / "00_html.html").read_text()
+    (tmp_path / "dot.png").write_bytes(base64.b64decode(PIXEL))
+    cells = [new_markdown_cell(note), new_markdown_cell('![a dot](dot.png)\n\n<img src="dot.png">')]
+    papermill = {"input_path": str(tmp_path / "00_html.ipynb")}
+    (tmp_path / "out").mkdir()
+    nbformat.write(new_notebook(cells=cells, metadata={"papermill": papermill}), tmp_path / "out" / "00_html.ipynb")
+    write_pages(tmp_path / "out")
+    text = (tmp_path / "out" / "00_html.html").read_text()
     assert '<span class="big">wide <b>open</b></span>' in text
     assert re.search(r"<details>\s*<summary>more</summary>\s*<p><em>inside</em></p>\s*</details>", text)
-
-
-def test_images_beside_a_notebook_are_embedded(tmp_path):
-    (tmp_path / "dot.png").write_bytes(base64.b64decode(PIXEL))
-    notebook = new_notebook(cells=[new_markdown_cell('![a dot](dot.png)\n\n<img src="dot.png">')])
-    notebook.metadata["papermill"] = {"input_path": str(tmp_path / "00_dot.ipynb")}
-    (tmp_path / "out").mkdir()
-    nbformat.write(notebook, tmp_path / "out" / "00_dot.ipynb")
-    write_pages(tmp_path / "out")
-    text = (tmp_path / "out" / "00_dot.html").read_text()
     assert text.count("data:image/png;base64,") == 2 and 'src="dot.png"' not in text
-
-
-def test_formulas_keep_their_space_and_number():
-    formula = mathml(r"\begin{aligned} \log p &= x \tag{21} \end{aligned}", "block")
-    assert "<mtable" in formula and '<mi>log</mi><mspace width="0.167em" /><mi>p</mi>' in formula
-    assert "<mtext>(21)" not in formula and "<mn>21</mn>" in formula

@@ -49,19 +49,19 @@ def test_a_trained_run_is_shipped_and_read_back(root_with_judges):
     assert all((a - b).abs().max() < 0.05 for a, b in zip(made, original, strict=True))
     assert (folder / "weights.safetensors").stat().st_size < 0.3 * (run.folder / "model.safetensors").stat().st_size
     assert [judge.source for judge in shipped_judges("uci-plain-text", run.dataset())] == ["uci", "plain", "text"]
-    (exhibit,) = rooms.exhibits()
-    assert exhibit.shipped and exhibit.letters == ("M", "S", "T")
+    (explored,) = rooms.explored_models()
+    assert explored.shipped and explored.letters == ("M", "S", "T")
 
 
-def test_runs_of_ones_own_are_exhibits_too(root_with_judges, tmp_path):
+def test_runs_of_ones_own_can_be_explored_too(root_with_judges, tmp_path):
     with pytest.raises(ValueError, match=r"no trained run below .* train one with `workbench train`"):
-        rooms.exhibits(tmp_path / "nowhere")
+        rooms.explored_models(tmp_path / "nowhere")
     run = fit(Config.make("quick", steps=3), progress=False)
-    (exhibit,) = rooms.exhibits(run.folder.parent)
-    assert exhibit.name == "mmJSD" and not exhibit.shipped and exhibit.data.name == run.config.data
-    assert "uci-plain-text" in exhibit.note and "comes with" not in exhibit.note
+    (explored,) = rooms.explored_models(run.folder.parent)
+    assert explored.name == "mmJSD" and not explored.shipped and explored.data.name == run.config.data
+    assert "uci-plain-text" in explored.note and "comes with" not in explored.note
     with pytest.raises(ValueError, match="unknown modality 'X': mmJSD has M, S, T"):
-        exhibit.index("X")
+        explored.index("X")
 
 
 @pytest.mark.parametrize("explore", ["conditional", "grid", "latent", "objectives"])
@@ -81,29 +81,29 @@ def test_what_comes_with_the_project_is_whole_small_and_needs_no_download(tmp_pa
     monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path / "nothing"))
     files = [path for path in models_dir().rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= MOST
-    models = rooms.exhibits()
-    assert [exhibit.config.objective for exhibit in models] == ["mmjsd", "mmvae", "mvae"]
-    for exhibit in models:
-        assert exhibit.model.style_dim == 4 and exhibit.data.name == "uci-plain-text"
-        assert all(judge.accuracy > 0.97 for judge in exhibit.judges)
+    models = rooms.explored_models()
+    assert [explored.config.objective for explored in models] == ["mmjsd", "mmvae", "mvae"]
+    for explored in models:
+        assert explored.model.style_dim == 4 and explored.data.name == "uci-plain-text"
+        assert all(judge.accuracy > 0.97 for judge in explored.judges)
         with pytest.raises(DataError):
-            next(run for run in shipped_runs() if run.config == exhibit.config).dataset()
+            next(run for run in shipped_runs() if run.config == explored.config).dataset()
 
 
 def test_faces_come_with_the_project_too(tmp_path, monkeypatch):
     """A model that draws what a description says, far better than guesses, and judges that know real test items."""
     monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path / "nothing"))
-    (exhibit,) = rooms.shipped_exhibits("faces")
-    assert exhibit.shipped and exhibit.letters == ("I", "T") and exhibit.data.name == exhibit.config.data == "faces"
-    base = exhibit.data.labels.double().mean().item()
-    assert all(judge.accuracy > 0.85 > 3 * base for judge in exhibit.judges)
+    (explored,) = rooms.shipped_models("faces")
+    assert explored.shipped and explored.letters == ("I", "T") and explored.data.name == explored.config.data == "faces"
+    base = explored.data.labels.double().mean().item()
+    assert all(judge.accuracy > 0.85 > 3 * base for judge in explored.judges)
     (run,) = shipped_runs("faces")
     assert min(run.metrics["coherence"]["mixture"][a][b] for a, b in ("IT", "TI")) > 2 * base
     # the number that is kept is that of the weights that are kept
-    judge, tokens = exhibit.judges[0], exhibit.data.batch(torch.arange(1000), seeded()).values[1]
-    content = content_of(exhibit.model, "T", tokens)
-    drawn = decode_images(exhibit.model, content, torch.randn(1000, exhibit.model.style_dim, generator=seeded()))
-    precision = average_precision(judge.read(drawn), exhibit.data.labels).nanmean().item()
+    judge, tokens = explored.judges[0], explored.data.batch(torch.arange(1000), seeded()).values[1]
+    content = content_of(explored.model, "T", tokens)
+    drawn = decode_images(explored.model, content, torch.randn(1000, explored.model.style_dim, generator=seeded()))
+    precision = average_precision(judge.read(drawn), explored.data.labels).nanmean().item()
     assert precision == pytest.approx(run.metrics["coherence"]["mixture"]["I"]["T"], abs=0.03)
 
 

@@ -1,6 +1,6 @@
 """Figures of faces: their pixels are the model's, what may not be shown is not, and numbers are the judge's."""
 
-import face_models as portraits
+import face_models
 import pytest
 import torch
 
@@ -12,13 +12,13 @@ from workbench.studies.faces_edits import Edit, content_of, edit, edited, style_
 
 
 @pytest.fixture(scope="module")
-def exhibit():
-    return portraits.exhibit()
+def explored():
+    return face_models.explored()
 
 
 @pytest.fixture(scope="module")
 def photographs():
-    return portraits.portraits("celeba")
+    return face_models.dataset("celeba")
 
 
 def pictures(figure) -> list[torch.Tensor]:
@@ -46,24 +46,24 @@ def decoded(model, content, style) -> torch.Tensor:
         return model.decode_one(0, content, style).clamp(0, 1).permute(0, 2, 3, 1)
 
 
-def test_rows_share_the_description_and_columns_the_style(exhibit):
+def test_rows_share_the_description_and_columns_the_style(explored):
     said = ["smiling, young", "Male, bald"]
-    figure = faces_plots.text_to_images(exhibit.model, said, columns=3, seed=4)
+    figure = faces_plots.text_to_images(explored.model, said, columns=3, seed=4)
     assert "smiling, young" in texts(figure) and "bald, male" in texts(figure)
     tokens = torch.stack([encode("smiling, young"), encode("bald, male")]).long()
-    content = posterior(exhibit.model, "T", tokens).content.mean[1]
+    content = posterior(explored.model, "T", tokens).content.mean[1]
     styles = torch.randn(3, 32, generator=torch.Generator().manual_seed(4))
-    expected = decoded(exhibit.model, content.repeat_interleave(3, 0), styles.repeat(2, 1))
+    expected = decoded(explored.model, content.repeat_interleave(3, 0), styles.repeat(2, 1))
     torch.testing.assert_close(torch.stack(pictures(figure)), expected, atol=1e-5, rtol=1e-4)
     with pytest.raises(ValueError, match="did you mean 'smiling'"):
-        faces_plots.text_to_images(exhibit.model, ["smilling"])
+        faces_plots.text_to_images(explored.model, ["smilling"])
 
 
-def test_random_faces_have_the_texts_of_their_first_row(exhibit):
-    figure = faces_plots.random_faces(exhibit.model, rows=2, columns=3, seed=1)
+def test_random_faces_have_the_texts_of_their_first_row(explored):
+    figure = faces_plots.random_faces(explored.model, rows=2, columns=3, seed=1)
     generator = torch.Generator().manual_seed(1)
     content = torch.randn(6, 32, generator=generator)
-    faces, words = exhibit.model.generate(content, torch.randn(2, 6, 32, generator=generator))
+    faces, words = explored.model.generate(content, torch.randn(2, 6, 32, generator=generator))
     shown = torch.stack(pictures(figure))
     torch.testing.assert_close(shown, faces.clamp(0, 1).permute(0, 2, 3, 1), atol=1e-5, rtol=1e-4)
     for text in words[:3]:
@@ -71,16 +71,18 @@ def test_random_faces_have_the_texts_of_their_first_row(exhibit):
 
 
 @pytest.mark.parametrize("name, shown", [("faces", True), ("celeba", False)])
-def test_photographs_are_not_shown_unless_asked_for(exhibit, name, shown):
-    data = portraits.portraits(name)
+def test_photographs_are_not_shown_unless_asked_for(explored, name, shown):
+    data = face_models.dataset(name)
     originals = data.storages[0].values[:3].float().permute(0, 2, 3, 1) / 255
     for make in (faces_plots.images_to_text, faces_plots.attribute_edits):
-        first = torch.stack(pictures(make(exhibit.model, data, range(3)))[:3])
+        first = torch.stack(pictures(make(explored.model, data, range(3)))[:3])
         assert torch.allclose(first, originals) is shown
-        assert torch.allclose(torch.stack(pictures(make(exhibit.model, data, range(3), originals=True))[:3]), originals)
-        hidden = make(exhibit.model, data, range(3), originals=False)
-        q = posterior(exhibit.model, "I", originals.permute(0, 3, 1, 2))
-        expected = decoded(exhibit.model, q.content.mean[0], q.style.mean[0])
+        assert torch.allclose(
+            torch.stack(pictures(make(explored.model, data, range(3), originals=True))[:3]), originals
+        )
+        hidden = make(explored.model, data, range(3), originals=False)
+        q = posterior(explored.model, "I", originals.permute(0, 3, 1, 2))
+        expected = decoded(explored.model, q.content.mean[0], q.style.mean[0])
         torch.testing.assert_close(torch.stack(pictures(hidden)[:3]), expected, atol=1e-5, rtol=1e-4)
         assert any("The face as the model reconstructs it" in line for line in texts(hidden))
 
@@ -92,12 +94,12 @@ def test_words_that_agree_are_marked():
     assert faces_plots.marked(parse(""), "") == ([], [])
 
 
-def test_words_are_those_of_the_image_alone(exhibit, photographs):
-    figure = faces_plots.images_to_text(exhibit.model, photographs, [5])
+def test_words_are_those_of_the_image_alone(explored, photographs):
+    figure = faces_plots.images_to_text(explored.model, photographs, [5])
     image = photographs.storages[0].values[5:6].float() / 255
-    content = posterior(exhibit.model, "I", image).content.mean[0]
+    content = posterior(explored.model, "I", image).content.mean[0]
     with torch.no_grad():
-        written = plotting.text_of(exhibit.model.decode_one(1, content, torch.zeros(1, 32))[0])
+        written = plotting.text_of(explored.model.decode_one(1, content, torch.zeros(1, 32))[0])
     # long words without a blank are broken, wherever a line ends
     said = ["".join(line.split()) for line in texts(figure)]
     own, generated = faces_plots.marked(photographs.labels[5], written)
@@ -115,8 +117,8 @@ def test_a_word_is_added_where_it_is_missing_and_taken_where_it_is_not():
         edited(before, "happy")
 
 
-def test_an_edit_keeps_the_style_and_changes_the_content(exhibit):
-    attributes, model = portraits.attributes(4), exhibit.model
+def test_an_edit_keeps_the_style_and_changes_the_content(explored):
+    attributes, model = face_models.attributes(4), explored.model
     style = torch.randn(4, 32, generator=torch.Generator().manual_seed(0))
     found = edit(model, attributes, style, "young")
     for shown, words in ((found.before, attributes), (found.after, edited(attributes, "young"))):
@@ -126,26 +128,26 @@ def test_an_edit_keeps_the_style_and_changes_the_content(exhibit):
     assert torch.equal(found.added, ~attributes[:, PHRASES.index("young")])
 
 
-def test_numbers_of_an_edit_are_means_of_the_judge_over_each_kind(exhibit):
+def test_numbers_of_an_edit_are_means_of_the_judge_over_each_kind(explored):
     labels = torch.zeros(4, 40, dtype=torch.bool)
     place = PHRASES.index("smiling")
     labels[:2, place] = True
-    before = portraits.faces(labels).float() / 255
-    after = portraits.faces(~labels).float() / 255
+    before = face_models.faces(labels).float() / 255
+    after = face_models.faces(~labels).float() / 255
     found = Edit("smiling", ~labels[:, place], before, after)
-    assert found.judged(exhibit.judges[0]) == ["+ 0.00 → 1.00 (n = 2)", "− 1.00 → 0.00 (n = 2)"]
+    assert found.judged(explored.judges[0]) == ["+ 0.00 → 1.00 (n = 2)", "− 1.00 → 0.00 (n = 2)"]
     only = Edit("smiling", torch.ones(4, dtype=torch.bool), before, after)
-    assert only.judged(exhibit.judges[0]) == ["+ 0.50 → 0.50 (n = 4)"]
+    assert only.judged(explored.judges[0]) == ["+ 0.50 → 0.50 (n = 4)"]
 
 
-def test_the_figure_of_edits_shows_them_with_what_has_changed(exhibit, photographs):
+def test_the_figure_of_edits_shows_them_with_what_has_changed(explored, photographs):
     rows, phrases = range(6), ("smiling", "male")
-    figure = faces_plots.attribute_edits(exhibit.model, photographs, rows, exhibit.judges[0], phrases, columns=4)
+    figure = faces_plots.attribute_edits(explored.model, photographs, rows, explored.judges[0], phrases, columns=4)
     shown = pictures(figure)
     assert len(shown) == 2 * 4 + 2 * (4 + 4)  # the faces, from their words; each edit and its changes
     images, labels = photographs.storages[0].values[:6].float() / 255, photographs.labels[:6]
-    style = style_of(exhibit.model, "I", images)
-    found = edit(exhibit.model, labels, style, "smiling")
+    style = style_of(explored.model, "I", images)
+    found = edit(explored.model, labels, style, "smiling")
     expected = found.after[:4].clamp(0, 1).permute(0, 2, 3, 1)
     torch.testing.assert_close(torch.stack(shown[8:12]), expected, atol=1e-5, rtol=1e-4)
     change = (found.after - found.before)[:4].mean(1)
@@ -154,21 +156,21 @@ def test_the_figure_of_edits_shows_them_with_what_has_changed(exhibit, photograp
     assert torch.corrcoef(torch.stack([grey.flatten(), change.flatten()]))[0, 1] > 0.9
     signs = ["+" if added else "−" for added in found.added[:4].tolist()]
     assert [line for line in texts(figure) if line in "+−"][:4] == signs
-    assert any(line.startswith("Smiling") and found.judged(exhibit.judges[0])[0] in line for line in texts(figure))
+    assert any(line.startswith("Smiling") and found.judged(explored.judges[0])[0] in line for line in texts(figure))
 
 
-def test_a_product_has_the_prior_in_it(exhibit):
+def test_a_product_has_the_prior_in_it(explored):
     tokens = encode("smiling").long().unsqueeze(0)
-    q = posterior(exhibit.model, "T", tokens).content[1]
+    q = posterior(explored.model, "T", tokens).content[1]
     precision = q.logvar.neg().exp()
-    torch.testing.assert_close(content_of(exhibit.model, "T", tokens), q.mean)
+    torch.testing.assert_close(content_of(explored.model, "T", tokens), q.mean)
     torch.testing.assert_close(
-        content_of(exhibit.model, "T", tokens, "product"), q.mean * precision / (precision + 1), atol=1e-5, rtol=1e-4
+        content_of(explored.model, "T", tokens, "product"), q.mean * precision / (precision + 1), atol=1e-5, rtol=1e-4
     )
 
 
-def test_a_grid_of_items_wraps_descriptions(exhibit):
-    batch = exhibit.data.batch(torch.arange(3), torch.Generator().manual_seed(0))
+def test_a_grid_of_items_wraps_descriptions(explored):
+    batch = explored.data.batch(torch.arange(3), torch.Generator().manual_seed(0))
     figure = plotting.item_grid(batch.values, ["I", "T"], ["a", "b", "c"])
     said = [plotting.wrapped(plotting.text_of(x)) for x in batch.values[1]]
     assert [text.get_text() for text in figure.axes[0].texts][1:4] == said

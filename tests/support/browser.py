@@ -48,8 +48,6 @@ UNNAMED = """scope => {
 
 
 # Browser
-
-
 @contextlib.contextmanager
 def chromium() -> Iterator["Browser"]:
     """The installed Chromium without a window; skips the test where it or playwright is missing."""
@@ -114,8 +112,6 @@ def open_in_voila(page: "Page", server: Server, seconds: float = SECONDS) -> Non
 
 
 # Controls and what they change
-
-
 def slider(page: "Page", description: str) -> "Locator":
     """The ipywidgets slider with this description; its handle and its number are `.noUi-handle`, `.widget-readout`."""
     label = page.locator(".widget-label").get_by_text(description, exact=True)

@@ -66,8 +66,6 @@ def explorer(page: "Page", kind: str) -> "Locator":
 
 
 # What is read
-
-
 def row(explorer: "Locator", name: str) -> "Locator":
     """The row of the explorer's last table whose name begins so."""
     return explorer.locator("table").last.locator("tr").filter(has=explorer.page.locator(f"th:text-matches('^{name}')"))
@@ -99,8 +97,6 @@ def nameless(explorer: "Locator") -> list[str]:
 
 
 # What is done
-
-
 def give(explorer: "Locator", letters: str) -> None:
     """Tick the boxes of these modalities and no others; each explorer calls them a little differently."""
     for box in explorer.get_by_role("checkbox", name=" given").all():

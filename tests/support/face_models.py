@@ -1,12 +1,13 @@
 """What tests of faces and descriptions share: hand-made faces whose pixels are their attributes, and tiny networks."""
 
 import torch
+from made_faces import described
 from torch import Tensor, nn
 
 from workbench.config import Config
-from workbench.data.celeba.attributes import PHRASES, DescriptionStorage
+from workbench.data.celeba.attributes import PHRASES
 from workbench.data.dataset import MultimodalDataset
-from workbench.data.images import ImageStorage
+from workbench.data.images import Images
 from workbench.explorers.models import ExploredModel
 from workbench.metrics.judges import Classifier
 from workbench.plotting.base import text_of
@@ -45,17 +46,15 @@ class WordReader(nn.Module):
         return torch.tensor([[8.0 if phrase in found else -8.0 for phrase in PHRASES] for found in words])
 
 
-def portraits(name: str = "faces", labels: Tensor | None = None) -> MultimodalDataset:
+def dataset(name: str = "faces", labels: Tensor | None = None) -> MultimodalDataset:
     """A test split of such faces and their descriptions."""
     labels = attributes() if labels is None else labels
-    storages = ImageStorage("image", name, faces(labels), labels), DescriptionStorage.of(labels)
-    rows = torch.arange(len(labels), dtype=torch.int32)
-    return MultimodalDataset(name, "test", storages, torch.stack([rows, rows], 1), labels)
+    return described(Images(faces(labels), labels), "test", name)
 
 
-def exhibit(objective: str = "mmjsd", data: MultimodalDataset | None = None, **changes) -> ExploredModel:
+def explored(objective: str = "mmjsd", data: MultimodalDataset | None = None, **changes) -> ExploredModel:
     """An untrained model of few channels whose contents and styles depend much on what it sees."""
-    data = data or portraits()
+    data = data or dataset()
     config = Config.make("quick", data="faces", objective=objective, width=0.03, **changes)
     model = build_model(config, data).eval()
     with torch.no_grad():

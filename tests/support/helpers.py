@@ -4,6 +4,7 @@ import base64
 import io
 import math
 import re
+from collections.abc import Callable
 from unittest import mock
 
 import ipywidgets as widgets
@@ -18,7 +19,7 @@ from workbench.data.images import Images, cached
 from workbench.data.sources import load_dataset
 from workbench.data.synthetic import handwriting, street
 from workbench.distributions import Gaussian
-from workbench.explorers.names import Names
+from workbench.explorers.controls import Names
 from workbench.likelihoods import Categorical, Laplace
 from workbench.metrics import judges
 from workbench.modality import Modality
@@ -28,15 +29,11 @@ PIXELS, LETTERS, LENGTH = (1, 2, 2), 5, 3
 WEIGHTS, STYLE_WEIGHTS = (1.5, 1.0, 20.0, 0.5), (1.0, 2.0, 5.0, 0.25)
 
 
-class TinyImageEncoder(nn.Module):
+class TinyImageEncoder(nn.Sequential):
     features = 4
 
     def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(math.prod(PIXELS), 4)
-
-    def forward(self, x):
-        return torch.tanh(self.layer(x.flatten(1)))
+        super().__init__(nn.Flatten(), nn.Linear(math.prod(PIXELS), 4), nn.Tanh())
 
 
 class TinyImageDecoder(nn.Module):
@@ -48,16 +45,14 @@ class TinyImageDecoder(nn.Module):
         return self.layer(code).view(-1, *PIXELS)
 
 
-class TinyTextEncoder(nn.Module):
+class TinyTextEncoder(nn.Sequential):
     features = 3
 
     def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(LENGTH * LETTERS, 3)
+        super().__init__(nn.Flatten(), nn.Linear(LENGTH * LETTERS, 3), nn.Tanh())
 
     def forward(self, x):
-        one_hot = nn.functional.one_hot(x, LETTERS).to(self.layer.weight.dtype)
-        return torch.tanh(self.layer(one_hot.flatten(1)))
+        return super().forward(nn.functional.one_hot(x, LETTERS).to(self[1].weight.dtype))
 
 
 class TinyTextDecoder(nn.Module):
@@ -124,8 +119,8 @@ def tiny_batch(count: int = 3, items: int = 7, seed: int = 0, missing: bool = Fa
 def spoiled(batch: Batch) -> Batch:
     """The batch with NaN, or no character at all, wherever something is absent."""
     values = tuple(
-        x.masked_fill(~there.view(-1, *[1] * (x.dim() - 1)), float("nan") if x.is_floating_point() else -1)
-        for x, there in zip(batch.values, batch.present, strict=True)
+        x.masked_fill(~present.view(-1, *[1] * (x.dim() - 1)), float("nan") if x.is_floating_point() else -1)
+        for x, present in zip(batch.values, batch.present, strict=True)
     )
     return batch._replace(values=values)
 
@@ -185,5 +180,28 @@ def controls_of(explorer: widgets.VBox) -> dict[str, widgets.Widget]:
 
 def images(html: str) -> list[np.ndarray]:
     """The pixels of all pictures of a page."""
-    found = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
-    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))) for data in found]
+    pngs = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
+    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))) for data in pngs]
+
+
+def touch(controls: dict[str, widgets.Widget], name: str, value: object = None) -> None:
+    """Move the control of a name to a value, or press it where it is a button."""
+    if value is None:
+        controls[name].click()
+    else:
+        controls[name].value = value
+
+
+def to(control: widgets.Widget, value: object) -> Callable[[], None]:
+    """What moves a control to a value."""
+    return lambda: setattr(control, "value", value)
+
+
+def assert_redraws(shown: widgets.Widget, *changes: Callable[[], None]) -> set[str]:
+    """Make changes one after the other, each of which must show what has not been shown before; all that was shown."""
+    seen = {shown.value}
+    for count, change in enumerate(changes, start=2):
+        change()
+        seen.add(shown.value)
+        assert len(seen) == count, f"nothing new after change {count - 1}"
+    return seen

@@ -26,10 +26,14 @@ def made_faces(split: str, count: int | None = None) -> Images:
 
 def faces_dataset(split: str, count: int | None = None, anywhere: bool = False) -> MultimodalDataset:
     """The same with descriptions, as `load_dataset` would give it."""
-    images = made_faces(split, count)
-    storages = (ImageStorage("image", "faces", *images), DescriptionStorage.of(images.labels, anywhere))
+    return described(made_faces(split, count), split, anywhere=anywhere)
+
+
+def described(images: Images, split: str, name: str = "faces", anywhere: bool = False) -> MultimodalDataset:
+    """A data set of images and the descriptions of their attributes."""
+    storages = (ImageStorage("image", name, *images), DescriptionStorage.of(images.labels, anywhere))
     rows = torch.arange(len(images.labels), dtype=torch.int32)
-    return MultimodalDataset("faces", split, storages, torch.stack([rows, rows], dim=1), images.labels)
+    return MultimodalDataset(name, split, storages, torch.stack([rows, rows], dim=1), images.labels)
 
 
 def replace_faces(monkeypatch) -> None:

@@ -5,7 +5,6 @@ them.
 """
 
 import contextlib
-import http.client
 import json
 import os
 import secrets
@@ -14,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -77,16 +78,10 @@ def _environment(home: Path) -> dict[str, str]:
     settings = home / "config" / "labconfig" / "default_setting_overrides.json"
     settings.parent.mkdir(parents=True)
     settings.write_text(json.dumps(LAB_SETTINGS))
-    folders = {
-        "JUPYTER_CONFIG_DIR": "config",
-        "JUPYTER_DATA_DIR": "data",
-        "JUPYTER_RUNTIME_DIR": "runtime",
-        "JUPYTERLAB_SETTINGS_DIR": "settings",
-        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
-        "IPYTHONDIR": "ipython",
-    }
-    own = {variable: str(home / folder) for variable, folder in folders.items()}
-    return {**os.environ, **own, "JUPYTER_PREFER_ENV_PATH": "1", "MPLBACKEND": ""}
+    folders = ("JUPYTER_CONFIG", "JUPYTER_DATA", "JUPYTER_RUNTIME", "JUPYTERLAB_SETTINGS", "JUPYTERLAB_WORKSPACES")
+    own = {f"{name}_DIR": str(home / name.partition("_")[2].lower()) for name in folders}
+    own |= {"IPYTHONDIR": str(home / "ipython"), "JUPYTER_PREFER_ENV_PATH": "1", "MPLBACKEND": ""}
+    return os.environ | own
 
 
 def _free_port() -> int:
@@ -97,24 +92,16 @@ def _free_port() -> int:
 
 def _wait_for_answer(process: subprocess.Popen, server: Server) -> None:
     """Wait until the server answers anything; raises RuntimeError with its log when it ends or stays silent."""
-    deadline = time.monotonic() + SECONDS
+    opener, deadline = urllib.request.build_opener(urllib.request.ProxyHandler({})), time.monotonic() + SECONDS
     while process.poll() is None and time.monotonic() < deadline:
-        if _answers(server.url.removeprefix("http://")):
-            return
-        time.sleep(0.2)
+        try:
+            return opener.open(f"{server.url}/api/status", timeout=5).close()
+        except urllib.error.HTTPError as answer:  # Voila has no such page, but to say so is an answer, too
+            return answer.close()
+        except OSError:
+            time.sleep(0.2)
     state = "is silent" if process.returncode is None else f"ended with status {process.returncode}"
     raise RuntimeError(f"The server {state}: {' '.join(process.args)}\n{server.log.read_text(errors='replace')}")
-
-
-def _answers(address: str) -> bool:
-    connection = http.client.HTTPConnection(address, timeout=5)
-    try:
-        connection.request("GET", "/api/status")  # Voila has no such page, but to say so is an answer, too
-        return connection.getresponse().status > 0
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def _stop(process: subprocess.Popen) -> None:

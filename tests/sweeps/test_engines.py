@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import nbformat
@@ -12,7 +13,7 @@ import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_notebook
 
-from workbench.notebooks import fork, kernels
+from workbench.notebooks import kernels
 from workbench.notebooks.execution import execute, kernel_of_this_interpreter
 from workbench.sweeps import engines
 from workbench.sweeps.engines import open_engine
@@ -48,72 +49,54 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="lo
 
 
 # ------------------------------------------------------------------------------------------------ how many at a time
-
-
 @pytest.mark.parametrize(
     ("cores", "free", "jobs", "workers", "threads"),
     [(8, None, 20, 8, 1), (8, None, 3, 3, 2), (8, 17.0, 20, 4, 2), (8, 1.5, 20, 1, 8), (2, 140.0, 20, 2, 1)],
 )
 def test_workers_are_bounded_by_cores_gpu_memory_and_jobs(cores, free, jobs, workers, threads, monkeypatch):
+    assert 1 <= engines.cores() <= (os.cpu_count() or 1), "those that this process may use"
     monkeypatch.setattr(engines, "cores", lambda: cores)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: free is not None)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (int((free or 0) * 2**30), 141 * 2**30))
-    assert engines.local_workers(jobs) == workers
-    assert engines.threads_each(workers) == threads
-
-
-def test_cores_are_those_that_this_process_may_use():
-    assert 1 <= engines.cores() <= (os.cpu_count() or 1)
+    assert (engines.local_workers(jobs), engines.threads_each(workers)) == (workers, threads)
 
 
 # -------------------------------------------------------------------------------------------------- what is refused
+def refused(message: str, engine: AbstractContextManager) -> None:
+    with pytest.raises(ValueError, match=message), engine:
+        pass
 
 
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("slum", {}, "unknown engine 'slum': did you mean 'slurm'?"),
+        ("slum", {}, r"unknown engine 'slum': did you mean 'slurm'\?"),
         ("local", {"scheduler": "tcp://x:1"}, "a scheduler is for dask: write --engine dask, not local"),
         ("dask", {"asked": {"timeout_min": 3}}, "options of Slurm are for Slurm: write --engine slurm, not dask"),
         ("local", {"workers": 0}, "0 workers cannot work: choose 1 or more"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(name, options, message, tmp_path):
-    with pytest.raises(ValueError) as error, open_engine(name, tmp_path / "00.ipynb", 2, tmp_path, **options):
-        pass
-    assert message in str(error.value)
+    with pytest.raises(ValueError, match=message):
+        open_engine(name, tmp_path / "00.ipynb", 2, tmp_path, **options)
 
 
 @pytest.mark.parametrize(("name", "module"), [("dask", "distributed"), ("slurm", "submitit")])
 def test_an_engine_that_is_not_installed_says_how_to_install_it(name, module, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
-    expected = rf"the engine {name} needs {module}: install it with `pip install -e '\.\[notebooks,cluster\]'`"
-    with pytest.raises(ValueError, match=expected), open_engine(name, tmp_path / "00.ipynb", 2, tmp_path):
-        pass
+    cure = rf"the engine {name} needs {module}: install it with `pip install -e '\.\[notebooks,cluster\]'`"
+    refused(cure, open_engine(name, tmp_path / "00.ipynb", 2, tmp_path))
 
 
-def test_a_machine_without_slurm_is_told_so(tmp_path, monkeypatch):
-    pytest.importorskip("submitit", reason="submitit is not installed: pip install -e '.[cluster]'")
+def test_no_slurm_is_told_and_nothing_asked_for_that_submitit_does_not_know(tmp_path, monkeypatch, submitit):
+    unknown = r"Slurm cannot be asked for \{'speed': 3\}: "
+    refused(unknown, engines.slurm(tmp_path, None, {"speed": 3}, cluster="local"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with (
-        pytest.raises(ValueError, match="no Slurm on this machine: the command sbatch is not found"),
-        open_engine("slurm", tmp_path / "00.ipynb", 2, tmp_path),
-    ):
-        pass
-
-
-def test_slurm_is_asked_for_nothing_that_submitit_does_not_know(tmp_path):
-    pytest.importorskip("submitit", reason="submitit is not installed: pip install -e '.[cluster]'")
-    with (
-        pytest.raises(ValueError, match=r"Slurm cannot be asked for \{'speed': 3\}: "),
-        engines.slurm(tmp_path, None, {"speed": 3}, cluster="local"),
-    ):
-        pass
+    absent = "no Slurm on this machine: the command sbatch is not found"
+    refused(absent, open_engine("slurm", tmp_path / "00.ipynb", 2, tmp_path))
 
 
 # ------------------------------------------------------------------------------------------------------------- kernels
-
-
 LOOK = """
 import os, sys, torch
 print(sys.executable, os.getcwd(), mark, os.environ["COLOUR"], torch.get_num_threads())
@@ -122,38 +105,35 @@ print(input.__module__, __name__, "workbench.runs.run" in sys.modules)
 FIGURE = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.title('seen')"
 
 
-def test_a_forked_kernel_is_like_an_ordinary_one(tmp_path, monkeypatch):
+def test_a_forked_kernel_is_like_an_ordinary_one_and_imports_are_found_whatever_else_is_in_cells(tmp_path, monkeypatch):
     path = notebook(tmp_path, LOOK, FIGURE, "1 + 1", "raise KeyError('lost')")
     monkeypatch.setenv("COLOUR", "green")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    found = {}
+    shown = []
     with kernel_of_this_interpreter():
-        fork.warm_up(path)
+        kernels.warm_up(path)
         for manager in (kernels.ForkedKernels, kernels.TrackedKernels):
             target = tmp_path / f"{manager.__name__}.ipynb"
             result = execute(path, target, {"mark": "here"}, progress=False, kernel_manager_class=manager)
             assert result.error == "00_small.ipynb failed in cell [6]: KeyError: 'lost'"
-            found[manager] = [cell.outputs for cell in nbformat.read(target, as_version=4).cells if "outputs" in cell]
-    forked, ordinary = found.values()
+            shown.append([cell.outputs for cell in nbformat.read(target, as_version=4).cells if "outputs" in cell])
+    forked, ordinary = shown
     text = f"{sys.executable} {os.getcwd()} here green 1\nipykernel.kernelbase __main__ "
     assert [o[0].text for o in (forked[2], ordinary[2])] == [f"{text}True\n", f"{text}False\n"]
     assert forked[3:5] == ordinary[3:5] and "image/png" in forked[3][-1].data
-
-
-def test_imports_of_a_notebook_are_found_whatever_else_is_in_its_cells(tmp_path):
     path = notebook(tmp_path, "%matplotlib inline\nimport os.path as p, sys", "from a.b import (c,\n d)\n!ls", "x?")
-    assert fork.imports_of(path) == ["os.path", "sys", "a.b", "a.b.c", "a.b.d"]
+    assert kernels.imports_of(path) == ["os.path", "sys", "a.b", "a.b.c", "a.b.d"]
 
 
 PARENT = """
 import sys
 from pathlib import Path
-from workbench.notebooks import fork, kernels
+from workbench.notebooks import kernels
 from workbench.notebooks.execution import execute, kernel_of_this_interpreter
 if __name__ == "__main__":
     path, target, mark = map(Path, sys.argv[1:])
     with kernel_of_this_interpreter():
-        fork.warm_up(path)
+        kernels.warm_up(path)
         execute(path, target, {"mark": str(mark)}, progress=False, kernel_manager_class=kernels.MANAGER)
 """
 
@@ -172,8 +152,6 @@ def test_a_kernel_dies_with_the_process_that_asked_for_it(tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------------------- engines
-
-
 def test_the_local_engine_works_in_threads(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.setattr(engines, "cores", lambda: 6)
@@ -200,8 +178,7 @@ def test_leaving_the_local_engine_in_haste_leaves_no_kernel(tmp_path):
     assert queued.cancelled() and not after and not runs(int(mark.read_text()))
 
 
-def test_dask_workers_are_processes_that_know_where_everything_is(tmp_path, monkeypatch):
-    pytest.importorskip("distributed", reason="dask is not installed: pip install -e '.[cluster]'")
+def test_dask_workers_are_processes_that_know_where_everything_is(tmp_path, monkeypatch, distributed):
     monkeypatch.setattr(engines, "cores", lambda: 3)
     monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path))
     with open_engine("dask", tmp_path / "00.ipynb", jobs=9, folder=tmp_path, workers=1) as engine:
@@ -212,8 +189,7 @@ def test_dask_workers_are_processes_that_know_where_everything_is(tmp_path, monk
             engine.submit(int, "seven").result()
 
 
-def test_submitit_jobs_are_processes_and_tell_what_went_wrong(tmp_path):
-    submitit = pytest.importorskip("submitit", reason="submitit is not installed: pip install -e '.[cluster]'")
+def test_submitit_jobs_are_processes_and_tell_what_went_wrong(tmp_path, submitit):
     with engines.slurm(tmp_path, 2, {"timeout_min": 5}, cluster="local") as engine:
         assert engine.slots == 2 and not engine.here
         one, other = engine.submit(os.getpid), engine.submit(int, "seven")

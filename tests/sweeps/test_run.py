@@ -4,21 +4,24 @@ Run as a script (`python tests/sweeps/test_run.py --kills 10 --folder /tmp/kills
 moments, as often as it is told, and compares every number with those of a sweep that nobody disturbed.
 """
 
-import argparse
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import nbformat
 import pytest
+import typer
 from helpers import fill_cache, fill_cache_with_judges
 from nbformat.v4 import new_code_cell, new_notebook
 
@@ -27,15 +30,16 @@ from workbench.evaluation import evaluate_into
 from workbench.runs.run import Run, sole_writer, start
 from workbench.sweeps import engines
 from workbench.sweeps import run as sweep
-from workbench.sweeps.plan import Job, Sweep, read
+from workbench.sweeps.plan import Sweep, read
+from workbench.training.loop import fit
 
 TRAINING = Path(__file__).resolve().parents[2] / "notebooks" / "04_training.ipynb"
 SHORT = """
 from pathlib import Path
 from workbench import evaluation
-from workbench.notebooks.configuration import config_from
+from workbench.notebooks import config_from
 config = config_from(globals(), also=["run_folder", "parts", "limit"])
-run = evaluation.complete_run(config, Path(run_folder), parts=parts, limit=limit)
+run = evaluation.train_and_evaluate(config, Path(run_folder), parts=parts, limit=limit)
 print("complete:", run.complete)
 """
 TINY = """
@@ -89,13 +93,15 @@ def small(path: Path, out: Path, **given: Any) -> Sweep:
 
 def results(folder: Path) -> dict[str, tuple]:
     """Weights, history and metrics of every run below a folder, without what differs from time to time."""
-    found = {}
+    kept = {}
     for path in sorted(folder.glob("*/metrics.json")):
         metrics = json.loads(path.read_text())
-        metrics = {name: x for name, x in metrics.items() if name not in ("seconds", "evaluated_with")}
-        files = [(path.parent / name).read_bytes() for name in ("model.safetensors", "history.csv")]
-        found[path.parent.name] = (metrics, *files)
-    return found
+        del metrics["seconds"], metrics["evaluated_with"]
+        kept[path.parent.name] = (
+            metrics,
+            *((path.parent / n).read_bytes() for n in ("model.safetensors", "history.csv")),
+        )
+    return kept
 
 
 @pytest.fixture(scope="module")
@@ -114,10 +120,8 @@ def printed(folder: Path) -> str:
 
 
 # ----------------------------------------------------------------------------------------------------- what it leaves
-
-
-def test_every_run_has_a_complete_folder_with_its_notebook(tiny, undisturbed):
-    out, _ = undisturbed
+def test_every_run_has_a_complete_folder_with_its_notebook_and_lines_in_the_log(tiny, undisturbed):
+    out, text = undisturbed
     plan = read(tiny, "quick", GIVEN, out)
     assert len(plan.jobs) == 4 and {path.parent for path in out.glob("*/run.ipynb")} == {j.folder for j in plan.jobs}
     for job in plan.jobs:
@@ -129,10 +133,6 @@ def test_every_run_has_a_complete_folder_with_its_notebook(tiny, undisturbed):
         kept = sweep.execution(job)
         assert (kept["label"], kept["error"]) == (job.label, "") and kept["seconds"] > 0 and kept["started"]
         assert not [*job.folder.glob(".*")] and not [*job.folder.glob("checkpoint*")]
-
-
-def test_a_log_tells_of_every_run_and_what_to_do_next(tiny, undisturbed):
-    out, text = undisturbed
     lines = text.splitlines()
     assert lines[0] == "Two seeds, with and without styles"
     for number, label in enumerate(("style_dim=0 seed=0", "style_dim=2 seed=0", "style_dim=0 seed=1"), start=1):
@@ -151,20 +151,19 @@ def test_what_is_done_is_not_done_again(tiny, undisturbed):
 
 
 def test_a_job_is_done_when_everything_that_was_asked_for_is_there(tiny, undisturbed, tmp_path):
-    out, _ = undisturbed
-    job = read(tiny, "quick", GIVEN, out).jobs[0]
-    more = read(tiny, "quick", {"parts": ["latent", "probe"], "limit": 40}, out).jobs[0]
-    longer = read(tiny, "quick", GIVEN | {"limit": 41}, out).jobs[0]
-    assert sweep.is_done(job) and not sweep.is_done(more) and not sweep.is_done(longer)
-    copy = Job(job.label, job.notebook, job.parameters, job.config, tmp_path / "copy")
+    job = read(tiny, "quick", GIVEN, undisturbed[0]).jobs[0]
+    assert sweep.is_done(job)
+    for more in ({"parts": ["latent", "probe"]}, {"limit": 41}):
+        assert not sweep.is_done(read(tiny, "quick", GIVEN | more, undisturbed[0]).jobs[0])
+    copy = replace(job, folder=tmp_path / "copy")
     assert not sweep.is_done(copy) and sweep.execution(copy) == {}
-    subprocess.run(["cp", "-r", job.folder, copy.folder], check=True)
-    assert sweep.is_done(copy)
+    shutil.copytree(job.folder, copy.folder)
     kept = sweep.execution(copy)
-    for error in (None, "it failed"):
+    for error in ("", None, "it failed"):
         Run(copy.folder).write("execution.json", {**kept, "error": error})
-        assert not sweep.is_done(copy)
+        assert sweep.is_done(copy) == (error == "")
     Run(copy.folder).write("execution.json", kept)
+    assert sweep.is_done(copy)
     (copy.folder / "run.ipynb").unlink()
     assert not sweep.is_done(copy)
 
@@ -179,13 +178,10 @@ def test_epochs_are_those_of_the_items_that_are_used(tiny, tmp_path):
 def test_steps_are_read_off_the_files_of_a_training(tiny, tmp_path):
     (job,) = small(tiny, tmp_path).jobs
     assert sweep.steps_done(job) == 0
-    run = start(job.config, job.folder)
-    (job.folder / "history.csv").write_text("")
-    assert sweep.steps_done(job) == 0
-    (job.folder / "history.csv").write_text("step,total\n")
-    assert sweep.steps_done(job) == 0
-    (job.folder / "history.csv").write_text("step,total\n" + "".join(f"{n},{n / 7}\n" for n in range(50, 30_050, 50)))
-    assert sweep.steps_done(job) == 30_000
+    run, many = start(job.config, job.folder), "".join(f"{n},{n / 7}\n" for n in range(50, 30_050, 50))
+    for history, steps in (("", 0), ("step,total\n", 0), (f"step,total\n{many}", 30_000)):
+        (job.folder / "history.csv").write_text(history)
+        assert sweep.steps_done(job) == steps
     run.write("checkpoint.json", {"step": 30_010})
     assert sweep.steps_done(job) == 30_010
 
@@ -201,8 +197,6 @@ def test_the_notebook_of_the_project_is_what_sweeps_execute(tiny, tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------------- what fails
-
-
 def test_a_failing_run_keeps_its_traceback_and_only_it_is_tried_again(tiny, tmp_path):
     out = tmp_path / "out"
     given = ["-p", "steps=10", "-p", "seed=0", "-p", "style_dim=0", "-p", "learning_rate=[1e30, 1e-3]"]
@@ -230,30 +224,22 @@ def test_missing_data_is_an_error_before_anything_starts(tiny, tmp_path):
 
 
 def test_what_an_engine_raises_is_a_failure_like_others(tiny, tmp_path):
-    class Broken:
-        def done(self) -> bool:
-            return True
-
-        def result(self) -> None:
-            raise ConnectionError("the scheduler\nis gone")
-
+    broken = Future()
+    broken.set_exception(ConnectionError("the scheduler\nis gone"))
     (job,) = small(tiny, tmp_path).jobs
-    engine = engines.Engine("broken", 1, lambda *arguments, **options: Broken(), True)
+    engine = engines.Engine("broken", 1, lambda *arguments, **options: broken, True)
     (state,) = sweep.run([job], [sweep.State("queued")], engine, {job.folder: 6}, lambda states, slots: None)
     assert (state.status, state.error) == ("failed", "ConnectionError: the scheduler")
 
 
 # -------------------------------------------------------------------------------------- who else is in a run folder
-
-
 def test_a_run_that_another_process_is_at_is_waited_for_and_not_done_twice(tiny, tmp_path, capsys):
-    plan, seen, free = small(tiny, tmp_path), set(), threading.Event()
+    plan, seen, free, held = small(tiny, tmp_path), set(), threading.Event(), threading.Event()
     (job,) = plan.jobs
 
     def show(states, slots):
         seen.add(states[0].status)
-        if not free.is_set():
-            free.set()
+        free.set()
 
     def hold():
         with sole_writer(job.folder):
@@ -261,7 +247,6 @@ def test_a_run_that_another_process_is_at_is_waited_for_and_not_done_twice(tiny,
             free.wait()
             time.sleep(1.0)
 
-    held = threading.Event()
     holder = threading.Thread(target=hold)
     holder.start()
     held.wait()
@@ -275,8 +260,6 @@ def test_a_run_that_another_process_is_at_is_waited_for_and_not_done_twice(tiny,
 
 def test_a_run_evaluated_by_hand_gets_its_notebook_without_new_numbers(tiny, tmp_path):
     (job,) = small(tiny, tmp_path).jobs
-    from workbench.training.loop import fit
-
     run = fit(job.config, job.folder, progress=False)
     evaluate_into(run, progress=False, parts=job.parts, limit=job.limit)
     before = (job.folder / "metrics.json").stat().st_mtime_ns
@@ -286,8 +269,6 @@ def test_a_run_evaluated_by_hand_gets_its_notebook_without_new_numbers(tiny, tmp
 
 
 # ------------------------------------------------------------------------------------------------------------- kills
-
-
 def kill_when(condition: Callable[[], Any], arguments: list[str]) -> bool:
     """Start a command and kill it when a condition holds; False where it ended before."""
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -318,25 +299,20 @@ def test_a_killed_sweep_loses_nothing(tiny, undisturbed, tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------- dask and Slurm
-
-
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for kernels in /proc")
-def test_a_sweep_survives_the_death_of_a_dask_worker(tiny, tmp_path):
+def test_a_sweep_survives_the_death_of_a_dask_worker(tiny, tmp_path, distributed):
     """A scheduler and two worker processes, one of which is killed while its run is being trained."""
-    distributed = pytest.importorskip("distributed", reason="dask is not installed: pip install -e '.[cluster]'")
     plan = small(tiny, tmp_path, steps=150, seed=[0, 1])
     killed: list[int] = []
 
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=40
-    ) as cluster:
+    def kill_one(states, slots):
+        at_work = [job for job in plan.jobs if (job.folder / "checkpoint.json").is_file()]
+        if at_work and not killed:
+            killed.append(sweep.execution(at_work[0])["process"])
+            os.kill(killed[0], signal.SIGKILL)
 
-        def kill_one(states, slots):
-            at_work = [job for job in plan.jobs if (job.folder / "checkpoint.json").is_file()]
-            if at_work and not killed:
-                killed.append(sweep.execution(at_work[0])["process"])
-                os.kill(killed[0], signal.SIGKILL)
-
+    two = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 40}
+    with distributed.LocalCluster(**two) as cluster:
         states = sweep.complete(plan, kill_one, "dask", scheduler=cluster.scheduler_address)
     assert [state.status for state in states] == ["done", "done"] and killed
     processes = [sweep.execution(job)["process"] for job in plan.jobs]
@@ -345,19 +321,18 @@ def test_a_sweep_survives_the_death_of_a_dask_worker(tiny, tmp_path):
         assert sweep.is_done(job) and Run(job.folder).history()["step"] == [*range(10, 151, 10)]
 
 
-def test_a_slurm_job_whose_time_is_over_goes_on_where_it_was(tiny, tmp_path):
+def test_a_slurm_job_whose_time_is_over_goes_on_where_it_was(tiny, tmp_path, submitit):
     """The job gets the signal that Slurm sends before the end, and submitit's local executor queues it again."""
-    pytest.importorskip("submitit", reason="submitit is not installed: pip install -e '.[cluster]'")
     plan = small(tiny, tmp_path / "runs", steps=150)
     (job,) = plan.jobs
     interrupted: list[str] = []
+
+    def interrupt(states, slots):
+        if not interrupted and (job.folder / "checkpoint.json").is_file():
+            interrupted.append(sweep.execution(job)["started"])
+            os.kill(sweep.execution(job)["process"], signal.SIGUSR2)
+
     with engines.slurm(tmp_path, 1, {"timeout_min": 20}, cluster="local") as engine:
-
-        def interrupt(states, slots):
-            if not interrupted and (job.folder / "checkpoint.json").is_file():
-                interrupted.append(sweep.execution(job)["started"])
-                os.kill(sweep.execution(job)["process"], signal.SIGUSR2)
-
         (state,) = sweep.run(plan.jobs, [sweep.State("queued")], engine, {job.folder: 150}, interrupt)
     assert state.status == "done", state.error
     assert interrupted and sweep.execution(job)["started"] > interrupted[0], "it was started twice"
@@ -365,9 +340,7 @@ def test_a_slurm_job_whose_time_is_over_goes_on_where_it_was(tiny, tmp_path):
 
 
 # -------------------------------------------------------------------------------------------------------- as a script
-
-
-def main(kills: int, folder: Path, seed: int) -> None:
+def main(folder: Annotated[Path, typer.Option()], kills: int = 10, seed: int = 0) -> None:
     """Kill a sweep at random moments, start it again at once each time, and compare it with an undisturbed one."""
     path = make_root(folder / "root")
     os.environ["WORKBENCH_ROOT"] = str(path.parent)
@@ -375,14 +348,12 @@ def main(kills: int, folder: Path, seed: int) -> None:
     subprocess.run(command(path, folder / "whole"), check=True)
     whole, generator = time.monotonic() - began, random.Random(seed)
     print(f"undisturbed: {whole:.1f} s")
-    hits = attempts = 0
+    hits, attempts, out = 0, 0, folder / "killed-0"
     kept: dict[str, int] = {}
-    out = folder / "killed-0"
     while hits < kills:
         moment = time.monotonic() + generator.uniform(0, whole)
         attempts += 1
-        if kill_when(lambda until=moment: time.monotonic() > until, command(path, out)):
-            hits += 1
+        hits += kill_when(lambda until=moment: time.monotonic() > until, command(path, out))
         now = kept_steps(out)
         assert all(now.get(name, 0) >= step for name, step in kept.items()), f"lost steps: {kept} -> {now}"
         print(f"start {attempts}, kill {hits}: {sum(now.values())} of 240 steps kept, {len(results(out))} complete")
@@ -396,8 +367,4 @@ def main(kills: int, folder: Path, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--seed", type=int, default=0)
-    main(**vars(parser.parse_args()))
+    typer.run(main)

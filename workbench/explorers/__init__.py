@@ -7,8 +7,9 @@ comes back. None speaks or computes before it is touched, so notebooks that hold
 from workbench.explorers.conditional import draw_conditional, explore_conditional
 from workbench.explorers.divergences import densities, draw_divergences, explore_divergences, to_png
 from workbench.explorers.grids import Plan, explore_grid, style_content_grid
-from workbench.explorers.latent import draw_latent_map, explore_latent
-from workbench.explorers.models import ExploredModel, exhibits, shipped_exhibits
+from workbench.explorers.latent import explore_latent
+from workbench.explorers.latent_drawing import draw_latent_map
+from workbench.explorers.models import ExploredModel, explored_models, shipped_models
 from workbench.explorers.objectives import draw_objectives, explore_objectives, objective_grid
 
 __all__ = [
@@ -19,14 +20,14 @@ __all__ = [
     "draw_divergences",
     "draw_latent_map",
     "draw_objectives",
-    "exhibits",
     "explore_conditional",
     "explore_divergences",
     "explore_grid",
     "explore_latent",
     "explore_objectives",
+    "explored_models",
     "objective_grid",
-    "shipped_exhibits",
+    "shipped_models",
     "style_content_grid",
     "to_png",
 ]

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from workbench.explorers import controls, pictures
-from workbench.explorers.controls import explorer, in_turn
-from workbench.explorers.faces import asked_of, draw_portraits
+from workbench.explorers.controls import explorer, in_turn, named
+from workbench.explorers.faces import asked_of, draw_faces
 from workbench.explorers.generation import (
     MANY,
     POSTERIORS,
@@ -24,7 +24,6 @@ from workbench.explorers.generation import (
 from workbench.explorers.inputs import Input, item_of
 from workbench.explorers.inputs_faces import inputs_of
 from workbench.explorers.models import ExploredModel
-from workbench.explorers.names import named
 from workbench.explorers.subjects import Faces
 
 REACH = 3.0  # standard deviations that a style slider goes to
@@ -33,16 +32,18 @@ DRAWS = 10  # of faces, each in a random style
 GIVEN_SIDE = 56  # pixels of what is given: smaller than what is generated
 
 
-def draw_conditional(exhibit: ExploredModel, item: Item, wish: GenerationSettings, notes: Sequence[str] = ()) -> str:
-    """HTML of what a model makes of an item: a row a modality, what is given at the left, `wish.draws` to its right."""
-    made = generate(exhibit, item, wish)
+def draw_conditional(
+    explored: ExploredModel, item: Item, settings: GenerationSettings, notes: Sequence[str] = ()
+) -> str:
+    """Show what a model makes of an item as HTML: a row a modality, what is given at the left, draws to its right."""
+    made = generate(explored, item, settings)
     rows = []
-    for modality in exhibit.model.modalities:
+    for modality in explored.model.modalities:
         letter = modality.letter
-        there = letter in item
-        given = pictures.cell(f"{modality.name}, given", item[letter], side=GIVEN_SIDE) if there else "not given"
+        name = f"{modality.name}, given"
+        given = pictures.cell(name, item[letter], side=GIVEN_SIDE) if letter in item else "not given"
         drawn = [
-            pictures.cell(f"{modality.name}, draw {n} from {origin}", x, exhibit.subject.verdict(opinion))
+            pictures.cell(f"{modality.name}, draw {n} from {origin}", x, explored.subject.verdict(opinion))
             for n, (origin, x, opinion) in enumerate(
                 zip(made.origins, made.values[letter], made.opinions[letter], strict=True), start=1
             )
@@ -58,12 +59,12 @@ class StyleSliders:
     Which dimensions these are takes a moment to measure. The others stay at the prior's mean, or where they were set.
     """
 
-    def __init__(self, exhibit: ExploredModel, letter: str) -> None:
-        effects = style_effects(exhibit, letter)
+    def __init__(self, explored: ExploredModel, letter: str) -> None:
+        effects = style_effects(explored, letter)
         self.letter, self.size = letter, len(effects)
         self.order = sorted(range(self.size), key=lambda dim: -effects[dim])
         self._style = [0.0] * self.size
-        unit = "probability" if len(exhibit.data.shapes[exhibit.index(letter)]) == 1 else "brightness"
+        unit = "probability" if len(explored.data.shapes[explored.index(letter)]) == 1 else "brightness"
         self.sliders = [
             widgets.FloatSlider(
                 0.0,
@@ -96,9 +97,9 @@ class StyleSliders:
 class ConditionalExplorer(widgets.VBox):
     """Given any modalities of one model: everything it generates, redrawn at each touch."""
 
-    def __init__(self, exhibits: Sequence[ExploredModel]) -> None:
-        self.exhibits, self.turn, self._held = list(exhibits), RLock(), False
-        self.choice = widgets.Dropdown(options=[(e.name, k) for k, e in enumerate(exhibits)], description="model")
+    def __init__(self, models: Sequence[ExploredModel]) -> None:
+        self.models, self.turn, self._held = list(models), RLock(), False
+        self.choice = widgets.Dropdown(options=[(e.name, k) for k, e in enumerate(models)], description="model")
         self.fusion = controls.choice("posterior", list(POSTERIORS.items()), 120)
         self.temperature = controls.temperature()
         self.resample = controls.resample("contents")
@@ -121,16 +122,16 @@ class ConditionalExplorer(widgets.VBox):
         self.enter()
 
     @property
-    def exhibit(self) -> ExploredModel:
+    def explored(self) -> ExploredModel:
         """The model that is shown."""
-        return self.exhibits[self.choice.value]
+        return self.models[self.choice.value]
 
     @in_turn
     def enter(self, *_: Any) -> None:
         """Sliders for the chosen model and its own method's posterior; what is given stays, where it can be."""
         self._keep_inputs()
         self.styles = [] if self.at_random else self._sliders()
-        own = own_posterior(self.exhibit)
+        own = own_posterior(self.explored)
         with self._at_once():
             self.fusion.value = own if own in POSTERIORS.values() else "mixture"
             self._lay_out()
@@ -138,10 +139,10 @@ class ConditionalExplorer(widgets.VBox):
     @property
     def at_random(self) -> bool:
         """Whether every draw has a random style: of a model with many style dimensions, unless sliders are wanted."""
-        return self.exhibit.model.style_dim > MANY and self.mode.value == "random"
+        return self.explored.model.style_dim > MANY and self.mode.value == "random"
 
     def _sliders(self) -> list[StyleSliders]:
-        groups = [StyleSliders(self.exhibit, letter) for letter in self.exhibit.letters]
+        groups = [StyleSliders(self.explored, letter) for letter in self.explored.letters]
         for slider in (slider for group in groups for slider in group.sliders):
             slider.observe(self.redraw, names="value")
         return groups
@@ -155,12 +156,12 @@ class ConditionalExplorer(widgets.VBox):
 
     def _keep_inputs(self) -> None:
         """The same item given to another model, if it has the same modalities and test items; else new inputs."""
-        before = self.inputs[0].exhibit if self.inputs else None
-        if before and (before.letters, before.data.name) == (self.exhibit.letters, self.exhibit.data.name):
+        before = self.inputs[0].explored if self.inputs else None
+        if before and (before.letters, before.data.name) == (self.explored.letters, self.explored.data.name):
             for one in self.inputs:
-                one.exhibit = self.exhibit
+                one.explored = self.explored
             return
-        self.inputs = inputs_of(self.exhibit)
+        self.inputs = inputs_of(self.explored)
         for one in self.inputs:
             one.on_change(self.redraw)
 
@@ -180,26 +181,26 @@ class ConditionalExplorer(widgets.VBox):
         if not item:
             notes.append("Nothing is given: contents are drawn from the prior p(c).")
         try:
-            if isinstance(self.exhibit.subject, Faces):
+            if isinstance(self.explored.subject, Faces):
                 asked = asked_of(self.inputs)
-                self.output.value = draw_portraits(self.exhibit, item, self.wish, notes, *asked)
+                self.output.value = draw_faces(self.explored, item, self.settings, notes, *asked)
             else:
-                self.output.value = draw_conditional(self.exhibit, item, self.wish, notes)
+                self.output.value = draw_conditional(self.explored, item, self.settings, notes)
         except ValueError as error:
             self.output.value = pictures.page(pictures.message(str(error)))
 
     @property
-    def wish(self) -> GenerationSettings:
+    def settings(self) -> GenerationSettings:
         """What the controls ask for."""
         styles = {group.letter: group.values for group in self.styles}
-        draws = DRAWS if isinstance(self.exhibit.subject, Faces) else GenerationSettings.draws
+        draws = DRAWS if isinstance(self.explored.subject, Faces) else GenerationSettings.draws
         drawn = self.restyle.clicks if self.at_random else None
         return GenerationSettings(self.fusion.value, self.temperature.value, styles, draws, self.resample.clicks, drawn)
 
     def _lay_out(self) -> None:
         columns = [widgets.VBox(group.sliders) for group in self.styles if group.size]
-        note = pictures.page(pictures.note(self.exhibit.note))
-        many = [self.mode] if self.exhibit.model.style_dim > MANY else []
+        note = pictures.page(pictures.note(self.explored.note))
+        many = [self.mode] if self.explored.model.style_dim > MANY else []
         buttons = [*many, self.restyle, *([] if self.at_random else [self.plain])]
         self.children = [
             controls.row(self.choice, self.begin, widgets.HTML(note)),
@@ -235,6 +236,6 @@ class ConditionalExplorer(widgets.VBox):
 
 
 @explorer
-def explore_conditional(exhibits: Sequence[ExploredModel]) -> widgets.VBox:
+def explore_conditional(models: Sequence[ExploredModel]) -> widgets.VBox:
     """The conditional explorer of one or more models."""
-    return ConditionalExplorer(exhibits)
+    return ConditionalExplorer(models)

@@ -1,17 +1,20 @@
 """Controls that several explorers share. Each says by its own words what it does, for those who do not see it."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import Any, TypeVar
 
+import anywidget
 import ipywidgets as widgets
 import traitlets
 
 from workbench.data.images import DataError
-from workbench.explorers.models import NO_MODEL, ExploredModel, exhibits
+from workbench.explorers.models import NO_MODEL, ExploredModel, explored_models
 from workbench.explorers.pictures import message, page
+
+Box = TypeVar("Box", bound=widgets.Box)
 
 
 class Counter(widgets.Button):
@@ -54,76 +57,99 @@ def in_turn(method: Callable[..., None]) -> Callable[..., None]:
     return locked
 
 
+# Single controls
+
+
 def slider(description: str, value: float, low: float, high: float, step: float = 0.02) -> widgets.FloatSlider:
-    """A slider that speaks when it is let go: what it moves may take a moment to draw."""
+    """Make a slider that speaks when it is let go: what it moves may take a moment to draw."""
     return widgets.FloatSlider(value, min=low, max=high, step=step, description=description, continuous_update=False)
 
 
 def temperature() -> widgets.FloatSlider:
-    """How far contents are drawn from the posterior's mean: 0 is the mean itself, 1 the posterior's own spread."""
-    found = slider("temperature", 1.0, 0.0, 2.0, 0.05)
-    found.style.description_width = "initial"
-    found.tooltip = "0: the mean of the content's distribution; 1: its own spread; more: wider than it"
-    return found
+    """Ask how far contents are drawn from the posterior's mean: 0 is the mean itself, 1 the posterior's own spread."""
+    control = slider("temperature", 1.0, 0.0, 2.0, 0.05)
+    control.style.description_width = "initial"
+    control.tooltip = "0: the mean of the content's distribution; 1: its own spread; more: wider than it"
+    return control
 
 
 def classes() -> widgets.ToggleButtons:
-    """The class of the input, 0 to 9."""
-    found = choice("class", [*range(10)], 34)
-    found.tooltips = [f"an input of class {digit}" for digit in range(10)]
-    found.value = 3
-    return found
+    """Ask for the class of the input, 0 to 9."""
+    control = choice("class", [*range(10)], 34)
+    control.tooltips = [f"an input of class {digit}" for digit in range(10)]
+    control.value = 3
+    return control
 
 
 def choice(description: str, options: Sequence, width: int) -> widgets.ToggleButtons:
-    """One of a few, as buttons of so many pixels beside each other, none of them clipped."""
-    found = widgets.ToggleButtons(options=options, description=description)
-    found.style.button_width = f"{width}px"
-    found.layout.width = f"{(width + 6) * len(options)}px"
-    return found
+    """Offer one of a few, as buttons of so many pixels beside each other, none of them clipped."""
+    control = widgets.ToggleButtons(options=options, description=description)
+    control.style.button_width = f"{width}px"
+    control.layout.width = f"{(width + 6) * len(options)}px"
+    return control
+
+
+def tick(name: str, on: bool = True, **layout: str) -> widgets.Checkbox:
+    """Make a box to tick, no wider than its name."""
+    return widgets.Checkbox(on, description=name, indent=False, layout=widgets.Layout(width="auto", **layout))
 
 
 def next_example(what: str = "another test item of the same class") -> Counter:
-    """To the next test item."""
+    """Make a button that goes to the next test item."""
     return Counter("next example", what, "step-forward")
 
 
 def resample(what: str) -> Counter:
-    """Other draws of `what`."""
+    """Make a button that asks for other draws of `what`."""
     return Counter(f"resample {what}", f"draw other {what}", "refresh")
 
 
-def given(exhibit: ExploredModel) -> dict[str, widgets.Checkbox]:
-    """One box for each modality, by its letter: ticked where the model is given it."""
-    boxes = {}
-    for modality in exhibit.model.modalities:
-        name = f"{modality.name} ({modality.letter}) given"
-        boxes[modality.letter] = widgets.Checkbox(True, description=name, indent=False)
-        boxes[modality.letter].layout.width = "auto"
-    return boxes
+def given(explored: ExploredModel) -> dict[str, widgets.Checkbox]:
+    """Make a box for each modality, by its letter: ticked where the model is given it."""
+    return {m.letter: tick(f"{m.name} ({m.letter}) given") for m in explored.model.modalities}
 
 
-def models(exhibits: Sequence[ExploredModel], chosen: Sequence[int]) -> widgets.SelectMultiple:
-    """Which of the models are shown, by their places."""
-    names = [(exhibit.name, place) for place, exhibit in enumerate(exhibits)]
-    found = widgets.SelectMultiple(options=names, value=[*chosen], description="models", rows=min(len(names), 5))
-    found.tooltip = "several: hold Ctrl (Command on a Mac) or Shift"
-    return found
+def model_choice(models: Sequence[ExploredModel], chosen: Sequence[int]) -> widgets.SelectMultiple:
+    """Ask which of the models are shown, by their places."""
+    names = [(explored.name, place) for place, explored in enumerate(models)]
+    control = widgets.SelectMultiple(options=names, value=[*chosen], description="models", rows=min(len(names), 5))
+    control.tooltip = "several: hold Ctrl (Command on a Mac) or Shift"
+    return control
+
+
+# Explorers as a whole
 
 
 def row(*controls: widgets.Widget, align: str = "flex-end") -> widgets.HBox:
-    """Controls side by side, on further lines where the page is narrow; `align`: which edge they share, as in CSS."""
+    """Put controls side by side, on further lines where the page is narrow; `align`: their common edge, as in CSS."""
     layout = widgets.Layout(flex_flow="row wrap", align_items=align, grid_gap="2px 16px")
     return widgets.HBox(list(controls), layout=layout)
 
 
-def refusal(text: str) -> widgets.VBox:
-    """In place of an explorer that cannot be: why, and the cure."""
-    return widgets.VBox([widgets.HTML(page(message(text)))])
+def lay_out(*rows: Iterable[widgets.Widget], below: Iterable[widgets.Widget]) -> widgets.VBox:
+    """Put controls into rows, and the widgets `below` under them."""
+    return named(widgets.VBox([*(row(*controls) for controls in rows), *below]))
+
+
+class Names(anywidget.AnyWidget):
+    """Shows nothing; names the sliders and rows of buttons of the explorer that it stands in."""
+
+    _esm = Path(__file__).with_name("names.js")
+    picture = traitlets.Unicode("").tag(sync=True)
+
+
+def named(box: Box, picture: str = "") -> Box:
+    """Give all controls of an explorer accessible names: `Names` is put at the end of its box.
+
+    `picture` is the alternative text of its Image widget, if it has one, for which ipywidgets has no place.
+    """
+    box.add_class("workbench-explorer")
+    box.children = (*box.children, Names(picture=picture))
+    return box
 
 
 def explorer(lay_out: Callable[..., widgets.VBox]) -> Callable[..., widgets.VBox]:
-    """An explorer of exhibits that also takes a folder of runs, or nothing for the models that come with the project.
+    """Make an explorer also take a folder of runs, or nothing for the models that come with the project.
 
     Where there is no such run, or its data are missing, or models cannot be shown together, it is a message.
     """
@@ -131,11 +157,11 @@ def explorer(lay_out: Callable[..., widgets.VBox]) -> Callable[..., widgets.VBox
     @functools.wraps(lay_out)
     def shown(models: Sequence[ExploredModel] | str | Path | None = None, *options: Any, **named: Any) -> widgets.VBox:
         try:
-            found = exhibits(models) if models is None or isinstance(models, str | Path) else list(models)
-            if not found:
+            chosen = explored_models(models) if models is None or isinstance(models, str | Path) else list(models)
+            if not chosen:
                 raise ValueError(NO_MODEL)
-            return lay_out(found, *options, **named)
+            return lay_out(chosen, *options, **named)
         except (ValueError, FileNotFoundError, DataError) as error:
-            return refusal(str(error))
+            return widgets.VBox([widgets.HTML(page(message(str(error))))])
 
     return shown

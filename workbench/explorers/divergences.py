@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 
 from workbench.distributions import Gaussian, Mixture
 from workbench.divergences import geometric_mean, jensen_shannon_bounds
-from workbench.explorers.controls import on_change, slider
-from workbench.explorers.names import named
+from workbench.explorers.controls import named, on_change, slider
 from workbench.fusion import dynamic_prior_weights, with_prior
 from workbench.plotting.curves import bell_curves
 from workbench.theory.statements import lemma_2_terms

@@ -41,10 +41,10 @@ def asked_of(inputs: Sequence[Input]) -> tuple[Bool[Tensor, "40"] | None, str]:
     return None, ""
 
 
-def draw_portraits(
-    exhibit: ExploredModel,
+def draw_faces(
+    explored: ExploredModel,
     item: Item,
-    wish: GenerationSettings,
+    settings: GenerationSettings,
     notes: Sequence[str] = (),
     asked: Bool[Tensor, "40"] | None = None,
     whose: str = "",
@@ -53,19 +53,19 @@ def draw_portraits(
 
     With attributes `asked` for, each card says which of them the judges find again; errors as those of `generate`.
     """
-    made = generate(exhibit, item, wish)
-    lines = [] if asked is None else [_tally(m, made, asked, whose) for m in exhibit.model.modalities]
-    cards = "".join(_card(exhibit, made, draw, asked) for draw in range(wish.draws))
+    made = generate(explored, item, settings)
+    lines = [] if asked is None else [_tally(m, made, asked, whose) for m in explored.model.modalities]
+    cards = "".join(_card(explored, made, draw, asked) for draw in range(settings.draws))
     drawn = f'<ol class="cards" aria-label="draws">{cards}</ol>'
     return pictures.page(
-        STYLE, *map(pictures.message, notes), _given(exhibit, item), pictures.note(*filter(None, lines)), drawn
+        STYLE, *map(pictures.message, notes), _given(explored, item), pictures.note(*filter(None, lines)), drawn
     )
 
 
-def _given(exhibit: ExploredModel, item: Item) -> str:
+def _given(explored: ExploredModel, item: Item) -> str:
     cells = [
         pictures.cell(f"{m.name}, given", item[m.letter], side=GIVEN_SIDE)
-        for m in exhibit.model.modalities
+        for m in explored.model.modalities
         if m.letter in item
     ]
     return f'<div class="given"><b>given</b>{"".join(cells)}</div>' if cells else ""
@@ -74,36 +74,35 @@ def _given(exhibit: ExploredModel, item: Item) -> str:
 def _tally(modality: Modality, made: Generated, asked: Bool[Tensor, "40"], whose: str) -> str:
     """In how many draws the judge finds each of the attributes asked for."""
     opinions = made.opinions[modality.letter]
-    found = ", ".join(f"{phrase} {count}" for phrase, count in counts(opinions, asked))
-    return f"{modality.name}: of the attributes {whose}, found in so many of {len(opinions)} draws: {found}" * bool(
-        found
-    )
+    tally = ", ".join(f"{phrase} {count}" for phrase, count in counts(opinions, asked))
+    start = f"{modality.name}: of the attributes {whose}, found in so many of {len(opinions)} draws: "
+    return start + tally if tally else ""
 
 
-def _card(exhibit: ExploredModel, made: Generated, draw: int, asked: Bool[Tensor, "40"] | None) -> str:
+def _card(explored: ExploredModel, made: Generated, draw: int, asked: Bool[Tensor, "40"] | None) -> str:
     parts = [pictures.note(f"{draw + 1}, from {made.origins[draw]}")]
-    for modality in exhibit.model.modalities:
+    for modality in explored.model.modalities:
         letter = modality.letter
         x, opinion = made.values[letter][draw], made.opinions[letter][draw]
         name = f"{modality.name}, draw {draw + 1} from {made.origins[draw]}"
-        picture = pictures.cell(f"{name}, judged {exhibit.subject.verdict(opinion)}", x, side=SIDE)
-        parts.append(picture + pictures.note(*judgement(exhibit, opinion, asked, short=x.dim() != 3)))
+        picture = pictures.cell(f"{name}, judged {explored.subject.verdict(opinion)}", x, side=SIDE)
+        parts.append(picture + pictures.note(*judgement(explored, opinion, asked, short=x.dim() != 3)))
     return f"<li>{''.join(parts)}</li>"
 
 
 def judgement(
-    exhibit: ExploredModel, opinion: Float[Tensor, "40"], asked: Bool[Tensor, "40"] | None, short: bool = False
+    explored: ExploredModel, opinion: Float[Tensor, "40"], asked: Bool[Tensor, "40"] | None, short: bool = False
 ) -> list[str]:
     """Lines of what a judge finds: the attributes asked for that it finds, those it does not, and the surest others.
 
     `short` says of those asked for only how many.
     """
     if asked is None:
-        return [f"judged {exhibit.subject.verdict(opinion)}"]
+        return [f"judged {explored.subject.verdict(opinion)}"]
     yes, no = recall(opinion, asked)
     if short:
         return [f"judged: {len(yes)} of {len(yes) + len(no)} found again"]
     lines = [f"{sign} {', '.join(words)}" for sign, words in (("✓", yes), ("✗", no)) if words]
     other = [k for k in opinion.argsort(descending=True).tolist() if opinion[k] >= 0.5 and not asked[k]]
-    told = ", ".join(f"{PHRASES[k]} ({opinion[k]:.0%})" for k in other[:MOST])
-    return [*lines, *([f"also: {told}"] if told else [])]
+    others = ", ".join(f"{PHRASES[k]} ({opinion[k]:.0%})" for k in other[:MOST])
+    return [*lines, f"also: {others}"] if others else lines

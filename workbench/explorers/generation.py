@@ -28,9 +28,9 @@ FEW = 8
 Item = Mapping[str, Tensor]
 
 
-def own_posterior(exhibit: ExploredModel) -> str:
+def own_posterior(explored: ExploredModel) -> str:
     """The fusion that a model's method infers with, the paper's first: one of `fusion.FUSIONS`."""
-    return METHODS[exhibit.config.objective].inference[0]
+    return METHODS[explored.config.objective].inference[0]
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,14 @@ class Generated:
 
 
 @torch.no_grad()
-def generate(exhibit: ExploredModel, item: Item, wish: GenerationSettings) -> Generated:
-    """All modalities, given some: `wish.draws` contents from the item's posterior, decoded with the styles wished.
+def generate(explored: ExploredModel, item: Item, settings: GenerationSettings) -> Generated:
+    """All modalities, given some: `settings.draws` contents from the item's posterior, decoded with its styles.
 
     Nothing given means p(c). ValueError for a modality or a fusion that there is not.
     """
-    q, origins = posterior(exhibit, item, wish.fusion, wish.draws)
-    content = at_temperature(q, wish.temperature, torch.Generator().manual_seed(wish.seed))
-    return decode(exhibit, content, wish.styles, origins, wish.style_seed)
+    q, origins = posterior(explored, item, settings.fusion, settings.draws)
+    content = at_temperature(q, settings.temperature, torch.Generator().manual_seed(settings.seed))
+    return decode(explored, content, settings.styles, origins, settings.style_seed)
 
 
 def at_temperature(q: Diagonal, temperature: float, generator: torch.Generator) -> Float[Tensor, "*batch latent"]:
@@ -70,60 +70,60 @@ def at_temperature(q: Diagonal, temperature: float, generator: torch.Generator) 
     return q.mean + temperature * (q.rsample(generator) - q.mean)
 
 
-def from_prior(exhibit: ExploredModel, *shape: int, seed: int = 0) -> Tensor:
+def from_prior(explored: ExploredModel, *shape: int, seed: int = 0) -> Tensor:
     """Codes from the prior, contents or styles, in the shape given."""
-    return exhibit.model.prior(torch.zeros(shape)).rsample(torch.Generator().manual_seed(seed))
+    return explored.model.prior(torch.zeros(shape)).rsample(torch.Generator().manual_seed(seed))
 
 
 @torch.no_grad()
 def decode(
-    exhibit: ExploredModel,
+    explored: ExploredModel,
     content: Float[Tensor, "draws content"],
     styles: Mapping[str, Sequence[float]],
     origins: Sequence[str] = (),
     style_seed: int | None = None,
 ) -> Generated:
     """Contents decoded into every modality with one style each, and judged; with a seed, each in a random style."""
-    shape = len(exhibit.letters), len(content), exhibit.model.style_dim
-    style = content.new_zeros(shape) if style_seed is None else from_prior(exhibit, *shape, seed=style_seed)
+    shape = len(explored.letters), len(content), explored.model.style_dim
+    style = content.new_zeros(shape) if style_seed is None else from_prior(explored, *shape, seed=style_seed)
     for letter, values in styles.items():
-        style[exhibit.index(letter)] = torch.tensor(values, dtype=style.dtype)
-    values = exhibit.model.generate(content, style)
-    opinions = [exhibit.subject.opinions(j.network(x)) for j, x in zip(exhibit.judges, values, strict=True)]
-    named = (dict(zip(exhibit.letters, found, strict=True)) for found in (values, opinions))
-    return Generated(*named, list(origins))
+        style[explored.index(letter)] = torch.tensor(values, dtype=style.dtype)
+    values = explored.model.generate(content, style)
+    opinions = [explored.subject.opinions(j.network(x)) for j, x in zip(explored.judges, values, strict=True)]
+    by_letter = (dict(zip(explored.letters, each, strict=True)) for each in (values, opinions))
+    return Generated(*by_letter, list(origins))
 
 
 @torch.no_grad()
-def posterior(exhibit: ExploredModel, item: Item, fusion: str, draws: int = 1) -> tuple[Diagonal, list[str]]:
+def posterior(explored: ExploredModel, item: Item, fusion: str, draws: int = 1) -> tuple[Diagonal, list[str]]:
     """The distribution that each draw's content comes from `[draws, content]`, and whose posterior that is.
 
     The draws of a mixture are split among its components evenly, in the order of the modalities.
     """
-    given = [letter for letter in exhibit.letters if letter in item]
-    encoded = encode(exhibit, item, draws)
+    given = [letter for letter in explored.letters if letter in item]
+    encoded = encode(explored, item, draws)
     if not given:
-        return exhibit.model.prior(encoded.content.mean[0]), ["p(c)"] * draws
-    q = subset_posterior(exhibit.model, encoded, given, fusion, exhibit.config.prior_weight)
+        return explored.model.prior(encoded.content.mean[0]), ["p(c)"] * draws
+    q = subset_posterior(explored.model, encoded, given, fusion, explored.config.prior_weight)
     if fusion != "mixture":
         return q, [",".join(given)] * draws
-    return q, [exhibit.letters[m] for m in stratified_choice(mixture_weights(encoded.present)).tolist()]
+    return q, [explored.letters[m] for m in stratified_choice(mixture_weights(encoded.present)).tolist()]
 
 
-def encode(exhibit: ExploredModel, item: Item, copies: int = 1) -> Posteriors:
+def encode(explored: ExploredModel, item: Item, copies: int = 1) -> Posteriors:
     """Unimodal posteriors of one item, `copies` times; those of modalities that are not given are marked absent."""
-    return encode_items(exhibit, [item] * copies)
+    return encode_items(explored, [item] * copies)
 
 
 @torch.no_grad()
-def encode_items(exhibit: ExploredModel, items: Sequence[Item]) -> Posteriors:
+def encode_items(explored: ExploredModel, items: Sequence[Item]) -> Posteriors:
     """Unimodal posteriors of several items, each of which may lack other modalities."""
     for letter in {letter for item in items for letter in item}:
-        exhibit.index(letter)  # an unknown one is refused
-    shapes = dict(zip(exhibit.letters, exhibit.data.shapes, strict=True))
+        explored.index(letter)  # an unknown one is refused
+    shapes = dict(zip(explored.letters, explored.data.shapes, strict=True))
     values = [torch.stack([item.get(letter, _nothing(shape)) for item in items]) for letter, shape in shapes.items()]
-    present = torch.tensor([[letter in item for item in items] for letter in exhibit.letters])
-    return exhibit.model.encode(Batch(tuple(values), present, torch.zeros(len(items), dtype=torch.long)))
+    present = torch.tensor([[letter in item for item in items] for letter in explored.letters])
+    return explored.model.encode(Batch(tuple(values), present, torch.zeros(len(items), dtype=torch.long)))
 
 
 def _nothing(shape: tuple[int, ...]) -> Tensor:
@@ -132,16 +132,16 @@ def _nothing(shape: tuple[int, ...]) -> Tensor:
 
 
 @torch.no_grad()
-def style_effects(exhibit: ExploredModel, letter: str) -> list[float]:
+def style_effects(explored: ExploredModel, letter: str) -> list[float]:
     """How much each style dimension of a modality changes what is generated, in its order.
 
     The mean absolute change of a pixel, or of a character's probability, between REACH standard deviations below and
     above the prior's mean, other styles at the mean: a mean over CONTENTS draws from p(c), always the same ones, or
     over FEW where there are more than MANY dimensions.
     """
-    m, model = exhibit.index(letter), exhibit.model
+    m, model = explored.index(letter), explored.model
     contents = FEW if model.style_dim > MANY else CONTENTS
-    content = from_prior(exhibit, contents, model.content_dim)
+    content = from_prior(explored, contents, model.content_dim)
     effects = []
     for dim in range(model.style_dim):
         style = content.new_zeros(contents, model.style_dim)
@@ -151,19 +151,19 @@ def style_effects(exhibit: ExploredModel, letter: str) -> list[float]:
     return effects
 
 
-def test_row(exhibit: ExploredModel, kind: Kind, number: int = 0) -> int:
+def test_row(explored: ExploredModel, kind: Kind, number: int = 0) -> int:
     """The row of the `number`-th test item of a kind, its place in the data set; beyond the last they begin again.
 
     ValueError when there is no such item.
     """
-    rows = exhibit.subject.rows(exhibit.data.labels, kind)
+    rows = explored.subject.rows(explored.data.labels, kind)
     if len(rows) == 0:
-        raise ValueError(f"none of the {len(exhibit.data.labels)} test items of {exhibit.data.name} is {kind!r}")
+        raise ValueError(f"none of the {len(explored.data.labels)} test items of {explored.data.name} is {kind!r}")
     return int(rows[number % len(rows)])
 
 
-def test_item(exhibit: ExploredModel, kind: Kind, number: int = 0) -> dict[str, Tensor]:
+def test_item(explored: ExploredModel, kind: Kind, number: int = 0) -> dict[str, Tensor]:
     """The `number`-th test item of a kind, a class or an attribute, in all modalities; errors as `test_row`'s."""
-    row = torch.tensor([test_row(exhibit, kind, number)])
-    values = exhibit.data.batch(row, torch.Generator().manual_seed(number)).values
-    return {letter: x[0] for letter, x in zip(exhibit.letters, values, strict=True)}
+    row = torch.tensor([test_row(explored, kind, number)])
+    values = explored.data.batch(row, torch.Generator().manual_seed(number)).values
+    return {letter: x[0] for letter, x in zip(explored.letters, values, strict=True)}

@@ -17,7 +17,6 @@ from workbench.explorers import controls, pictures
 from workbench.explorers.controls import explorer
 from workbench.explorers.generation import Item, at_temperature, encode_items, from_prior, own_posterior, test_item
 from workbench.explorers.models import ExploredModel, comparable
-from workbench.explorers.names import named
 from workbench.explorers.subjects import Faces, Kind
 from workbench.inference import subset_posterior
 from workbench.model import Posteriors
@@ -65,91 +64,91 @@ class Grid:
 
 @torch.no_grad()
 def style_content(
-    exhibit: ExploredModel,
+    explored: ExploredModel,
     letter: str,
     contents: Float[Tensor, "columns content"],
     styles: Float[Tensor, "rows style"],
 ) -> Float[Tensor, "rows columns ..."]:
     """Every content in every style in one modality: pixels in [0, 1], or probabilities of characters."""
-    m, model = exhibit.index(letter), exhibit.model
+    m, model = explored.index(letter), explored.model
     content, style = contents.repeat(len(styles), 1), styles.repeat_interleave(len(contents), dim=0)
     output = model.decode_one(m, content, style)
     return model.modalities[m].likelihood.mean(output).unflatten(0, (len(styles), len(contents)))
 
 
-def random_styles(exhibit: ExploredModel, rows: int, seed: int = 0) -> Float[Tensor, "rows style"]:
+def random_styles(explored: ExploredModel, rows: int, seed: int = 0) -> Float[Tensor, "rows style"]:
     """Styles from the prior; a single one, of no dimensions, of a model that has none."""
-    rows = rows if exhibit.model.style_dim else 1
-    return from_prior(exhibit, rows, exhibit.model.style_dim, seed=seed)
+    rows = rows if explored.model.style_dim else 1
+    return from_prior(explored, rows, explored.model.style_dim, seed=seed)
 
 
-def random_contents(exhibit: ExploredModel, columns: int = CLASSES, seed: int = 0) -> Float[Tensor, "columns content"]:
+def random_contents(explored: ExploredModel, columns: int = CLASSES, seed: int = 0) -> Float[Tensor, "columns content"]:
     """Contents from the prior p(c)."""
-    return from_prior(exhibit, columns, exhibit.model.content_dim, seed=seed)
+    return from_prior(explored, columns, explored.model.content_dim, seed=seed)
 
 
 @torch.no_grad()
 def inferred_contents(
-    exhibit: ExploredModel, items: Sequence[Item], temperature: float = 1.0, seed: int = 0
+    explored: ExploredModel, items: Sequence[Item], temperature: float = 1.0, seed: int = 0
 ) -> Float[Tensor, "columns content"]:
     """One content for each item, drawn from its posterior under the method's own fusion; all have the same letters.
 
     Of a mixture, from a component taken at random.
     """
     given, generator = list(items[0]), torch.Generator().manual_seed(seed)
-    encoded, copies = encode_items(exhibit, items), len(given) * [*range(len(items))]
+    encoded, copies = encode_items(explored, items), len(given) * [*range(len(items))]
     content, style, present = encoded.content[:, copies], encoded.style[:, copies], encoded.present[:, copies]
-    fusion, weight = own_posterior(exhibit), exhibit.config.prior_weight
+    fusion, weight = own_posterior(explored), explored.config.prior_weight
     # a mixture of as many components as copies: all items from the first, then all from the second, and so on
-    q = subset_posterior(exhibit.model, Posteriors(content, style, present), given, fusion, weight)
+    q = subset_posterior(explored.model, Posteriors(content, style, present), given, fusion, weight)
     q = q[torch.randint(len(given), (len(items),), generator=generator) * len(items) + torch.arange(len(items))]
     return at_temperature(q, temperature, generator)
 
 
-def kinds_of(exhibit: ExploredModel) -> list[Kind]:
+def kinds_of(explored: ExploredModel) -> list[Kind]:
     """The columns: the ten classes, or attributes that there are test faces with; ValueError where there are none."""
-    kinds = exhibit.subject.columns(exhibit.data.labels)
+    kinds = explored.subject.columns(explored.data.labels)
     if not kinds:
-        raise ValueError(f"no test face of {exhibit.data.name} has any of the attributes that columns are made of")
+        raise ValueError(f"no test face of {explored.data.name} has any of the attributes that columns are made of")
     return kinds
 
 
-def items_of(exhibit: ExploredModel, plan: Plan) -> list[Item]:
+def items_of(explored: ExploredModel, plan: Plan) -> list[Item]:
     """A test item of each kind, what the plan gives of it; none when contents come from p(c).
 
     ValueError for a modality that the model does not have.
     """
     for letter in plan.given:
-        exhibit.index(letter)
-    whole = [test_item(exhibit, kind, plan.number) for kind in kinds_of(exhibit)] if plan.given else []
+        explored.index(letter)
+    whole = [test_item(explored, kind, plan.number) for kind in kinds_of(explored)] if plan.given else []
     return [{letter: item[letter] for letter in plan.given} for item in whole]
 
 
 @torch.no_grad()
-def fill(exhibit: ExploredModel, plan: Plan) -> Grid:
+def fill(explored: ExploredModel, plan: Plan) -> Grid:
     """The grid of a plan; a single row of a model without styles. ValueError for a modality that there is not."""
-    items, subject = items_of(exhibit, plan), exhibit.subject
+    items, subject = items_of(explored, plan), explored.subject
     if items:
-        contents = inferred_contents(exhibit, items, plan.temperature, plan.content_seed)
+        contents = inferred_contents(explored, items, plan.temperature, plan.content_seed)
     else:
-        contents = plan.temperature * random_contents(exhibit, seed=plan.content_seed)
-    styles = random_styles(exhibit, plan.rows, plan.style_seed)
-    values = style_content(exhibit, plan.letter, contents, styles)
-    logits = exhibit.judges[exhibit.index(plan.letter)].network(values.flatten(0, 1))
+        contents = plan.temperature * random_contents(explored, seed=plan.content_seed)
+    styles = random_styles(explored, plan.rows, plan.style_seed)
+    values = style_content(explored, plan.letter, contents, styles)
+    logits = explored.judges[explored.index(plan.letter)].network(values.flatten(0, 1))
     opinions = subject.opinions(logits).unflatten(0, values.shape[:2])
-    found, kinds = subject.found(opinions), kinds_of(exhibit) if items else []
+    found, kinds = subject.found(opinions), kinds_of(explored) if items else []
     asked = torch.stack([subject.asked(kind) for kind in kinds]) if items else subject.usual(found)
     return Grid(values, opinions, found, asked, kinds)
 
 
-def draw_grids(exhibits: Sequence[ExploredModel], plan: Plan) -> str:
+def draw_grids(models: Sequence[ExploredModel], plan: Plan) -> str:
     """What is given, if anything, and one grid for each model as HTML tables; errors as those of `fill`."""
-    alike = comparable(exhibits)
-    without = [exhibit.name for exhibit in alike if exhibit.model.style_dim == 0]
+    alike = comparable(models)
+    without = [explored.name for explored in alike if explored.model.style_dim == 0]
     parts = [pictures.message(_without_styles(without))] if without else []
     if plan.given:
         parts.append(_beside(_inputs(alike[0], plan)))
-    return pictures.page(STYLE, *parts, _beside(*(_table(exhibit, plan) for exhibit in alike)))
+    return pictures.page(STYLE, *parts, _beside(*(_table(explored, plan) for explored in alike)))
 
 
 def _beside(*tables: str) -> str:
@@ -160,67 +159,67 @@ def _without_styles(names: Sequence[str]) -> str:
     return f"{', '.join(names)}: trained without styles (style_dim 0), so every row would be the same and there is one"
 
 
-def _inputs(exhibit: ExploredModel, plan: Plan) -> str:
+def _inputs(explored: ExploredModel, plan: Plan) -> str:
     """The test items that contents are inferred from."""
-    items, kinds, rows = items_of(exhibit, plan), kinds_of(exhibit), []
+    items, kinds, rows = items_of(explored, plan), kinds_of(explored), []
     for letter in plan.given:
-        name = exhibit.model.modalities[exhibit.index(letter)].name
+        name = explored.model.modalities[explored.index(letter)].name
         cells = [
-            pictures.cell(f"given: {name} of {exhibit.subject.of(kind)}", item[letter], side=_side(exhibit))
+            pictures.cell(f"given: {name} of {explored.subject.of(kind)}", item[letter], side=_side(explored))
             for kind, item in zip(kinds, items, strict=True)
         ]
         rows.append((name, cells))
-    return pictures.table([str(kind) for kind in kinds], rows, f"Given: {exhibit.subject.each}")
+    return pictures.table([str(kind) for kind in kinds], rows, f"Given: {explored.subject.each}")
 
 
-def _side(exhibit: ExploredModel) -> int:
-    return round(SIDE * exhibit.subject.scale)
+def _side(explored: ExploredModel) -> int:
+    return round(SIDE * explored.subject.scale)
 
 
-def _table(exhibit: ExploredModel, plan: Plan) -> str:
-    grid, given, rows = fill(exhibit, plan), bool(plan.given), []
+def _table(explored: ExploredModel, plan: Plan) -> str:
+    grid, given, rows = fill(explored, plan), bool(plan.given), []
     for row in range(len(grid.values)):
-        name = f"style {row + 1}" if exhibit.model.style_dim else "no style"
-        rows.append((name, [_cell(exhibit, name, grid, row, column) for column in range(len(grid.asked))]))
-    subject = exhibit.subject
+        name = f"style {row + 1}" if explored.model.style_dim else "no style"
+        rows.append((name, [_cell(explored, name, grid, row, column) for column in range(len(grid.asked))]))
+    subject = explored.subject
     score = (subject.in_column if given else subject.as_most).format(*grid.hits)
-    return pictures.table(headings(exhibit, grid), rows, f"{exhibit.name}: {score}")
+    return pictures.table(headings(explored, grid), rows, f"{explored.name}: {score}")
 
 
-def headings(exhibit: ExploredModel, grid: Grid) -> list[str]:
+def headings(explored: ExploredModel, grid: Grid) -> list[str]:
     """Over the columns: the kind of the test item, or the number of the random content."""
     return [str(kind) for kind in grid.kinds] or [f"c{column}" for column in range(1, len(grid.asked) + 1)]
 
 
-def _cell(exhibit: ExploredModel, name: str, grid: Grid, row: int, column: int) -> str:
-    of = f"{exhibit.subject.of(grid.kinds[column])}, " if grid.kinds else ""
+def _cell(explored: ExploredModel, name: str, grid: Grid, row: int, column: int) -> str:
+    of = f"{explored.subject.of(grid.kinds[column])}, " if grid.kinds else ""
     name = f"{of}content {column + 1}, {name}"
-    said = exhibit.subject.short(grid.opinions[row, column], grid.asked[column])
-    judged = exhibit.subject.likeliest(grid.opinions[row, column])
-    picture = pictures.cell(f"{name}, judged {judged}", grid.values[row, column], side=_side(exhibit))
+    said = explored.subject.short(grid.opinions[row, column], grid.asked[column])
+    judged = explored.subject.likeliest(grid.opinions[row, column])
+    picture = pictures.cell(f"{name}, judged {judged}", grid.values[row, column], side=_side(explored))
     return picture + pictures.note(said)
 
 
-def style_content_grid(exhibits: Sequence[ExploredModel], plan: Plan) -> Figure:
+def style_content_grid(models: Sequence[ExploredModel], plan: Plan) -> Figure:
     """The grids of a plan as a figure, one model below the other; errors as those of `fill`."""
-    alike = comparable(exhibits)
+    alike = comparable(models)
     items, names = [], []
-    for exhibit in alike:
-        grid = fill(exhibit, plan)
+    for explored in alike:
+        grid = fill(explored, plan)
         items += [list(row) for row in grid.values]
-        name = f"{exhibit.name}, " if len(alike) > 1 else ""
+        name = f"{explored.name}, " if len(alike) > 1 else ""
         names += [f"{name}style {row + 1}" for row in range(len(grid.values))]
-    return item_grid(items, names, headings(exhibit, grid))
+    return item_grid(items, names, headings(explored, grid))
 
 
 @explorer
-def explore_grid(exhibits: Sequence[ExploredModel]) -> widgets.VBox:
+def explore_grid(models: Sequence[ExploredModel]) -> widgets.VBox:
     """Styles by contents: choose the models, the modality, where the contents come from, and draw others."""
-    exhibits = comparable(exhibits)
+    models = comparable(models)
     picture = widgets.HTML()
-    first_rows = 4 if isinstance(exhibits[0].subject, Faces) else 5  # faces take longer to draw
-    modalities, each = exhibits[0].model.modalities, exhibits[0].subject.each
-    shown, given = controls.models(exhibits, [0]), controls.given(exhibits[0])
+    first_rows = 4 if isinstance(models[0].subject, Faces) else 5  # faces take longer to draw
+    modalities, each = models[0].model.modalities, models[0].subject.each
+    shown, given = controls.model_choice(models, [0]), controls.given(models[0])
     target = widgets.Dropdown(
         options=[(f"{m.name} ({m.letter})", m.letter) for m in modalities], description="generated"
     )
@@ -241,22 +240,12 @@ def explore_grid(exhibits: Sequence[ExploredModel]) -> widgets.VBox:
             plan = Plan(
                 target.value, letters, rows.value, warmth.value, following.clicks, contents.clicks, styles.clicks
             )
-            picture.value = draw_grids([exhibits[place] for place in shown.value], plan)
+            picture.value = draw_grids([models[place] for place in shown.value], plan)
         except ValueError as error:
             picture.value = pictures.page(pictures.message(str(error)))
 
     everything = [shown, target, source, *given.values(), following, rows, warmth, contents, styles]
     controls.on_change(everything, redraw)
     redraw()
-    return named(
-        widgets.VBox(
-            [
-                controls.row(source, following),
-                controls.row(*given.values()),
-                controls.row(target, rows, styles),
-                controls.row(warmth, contents),
-                *([shown] if len(exhibits) > 1 else []),
-                picture,
-            ]
-        )
-    )
+    lines = [source, following], given.values(), [target, rows, styles], [warmth, contents]
+    return controls.lay_out(*lines, below=[shown, picture] if len(models) > 1 else [picture])

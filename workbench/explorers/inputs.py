@@ -1,6 +1,6 @@
 """What is given to an explorer: for each modality a switch and a way to choose, draw or type its value.
 
-Those of faces and their descriptions are in `inputs_portraits`.
+Those of faces and their descriptions are in `inputs_faces`.
 """
 
 from collections.abc import Callable
@@ -23,9 +23,9 @@ class Input:
     `value` is None while the modality is switched off, or on but without a drawing.
     """
 
-    def __init__(self, exhibit: ExploredModel, letter: str, given: bool = True) -> None:
-        name = exhibit.model.modalities[exhibit.index(letter)].name
-        self.exhibit, self.letter = exhibit, letter
+    def __init__(self, explored: ExploredModel, letter: str, given: bool = True) -> None:
+        name = explored.model.modalities[explored.index(letter)].name
+        self.explored, self.letter = explored, letter
         self.problem = self.remark = ""
         self.given = widgets.Checkbox(given, description=f"{letter}: {name} is given", indent=False)
         self._listeners: list[Callable[[], None]] = []
@@ -65,13 +65,13 @@ class Input:
 class ImageInput(Input):
     """An image: the test items of a class, one after the other, or a drawing where the modality is handwriting."""
 
-    def __init__(self, exhibit: ExploredModel, letter: str, given: bool = True, digit: int = 3) -> None:
+    def __init__(self, explored: ExploredModel, letter: str, given: bool = True, digit: int = 3) -> None:
         self.digit = widgets.Dropdown(options=list(range(10)), value=digit, description="class", layout=narrow())
         self.number = widgets.BoundedIntText(0, min=0, max=9999, description="example", layout=narrow())
         self.pad = Pad()
         self.source = widgets.ToggleButtons(options=["test item", "drawing"], style={"button_width": "auto"})
-        self.drawable = exhibit.data.shapes[exhibit.index(letter)] == DRAWABLE
-        super().__init__(exhibit, letter, given)
+        self.drawable = explored.data.shapes[explored.index(letter)] == DRAWABLE
+        super().__init__(explored, letter, given)
         self._watch(self.digit, self.number, self.source)
         self._watch(self.pad, names="ink")
 
@@ -89,16 +89,16 @@ class ImageInput(Input):
             drawing = self.pad.image()
             self.remark = "" if drawing is not None else f"{self.letter}: draw a digit; until then it is not given."
             return drawing
-        return test_item(self.exhibit, self.digit.value, self.number.value)[self.letter]
+        return test_item(self.explored, self.digit.value, self.number.value)[self.letter]
 
 
 class TextInput(Input):
     """A text, typed. What cannot be read leaves the last readable text in place, with a problem to tell."""
 
-    def __init__(self, exhibit: ExploredModel, letter: str, given: bool = True, word: str = "three") -> None:
+    def __init__(self, explored: ExploredModel, letter: str, given: bool = True, word: str = "three") -> None:
         self.text = widgets.Text(word, description="word", placeholder="zero ... nine", layout=narrow("220px"))
         self._last = encode(word)
-        super().__init__(exhibit, letter, given)
+        super().__init__(explored, letter, given)
         self._watch(self.text)
 
     def controls(self) -> list[widgets.Widget]:

@@ -8,7 +8,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from workbench.data.celeba.attributes import LENGTH, PHRASES, describe, encode, parse
-from workbench.explorers.controls import Counter
+from workbench.explorers.controls import Counter, tick
 from workbench.explorers.generation import test_item, test_row
 from workbench.explorers.inputs import ImageInput, Input, TextInput, narrow
 from workbench.explorers.models import ExploredModel
@@ -20,10 +20,10 @@ FIRST = "attractive, blond hair, no beard, smiling, wavy hair, wearing lipstick,
 class FaceInput(Input):
     """A test face: the `number`-th of all, or of those with an attribute."""
 
-    def __init__(self, exhibit: ExploredModel, letter: str, given: bool = False) -> None:
-        self.kind = face_kinds(exhibit)
+    def __init__(self, explored: ExploredModel, letter: str, given: bool = False) -> None:
+        self.kind = face_kinds(explored)
         self.number = widgets.BoundedIntText(0, min=0, max=999_999, description="number", layout=narrow())
-        super().__init__(exhibit, letter, given)
+        super().__init__(explored, letter, given)
         self._watch(self.kind, self.number)
 
     def controls(self) -> list[widgets.Widget]:
@@ -32,11 +32,11 @@ class FaceInput(Input):
 
     def read(self) -> Tensor:
         """The pixels of the chosen face."""
-        return test_item(self.exhibit, self.kind.value, self.number.value)[self.letter]
+        return test_item(self.explored, self.kind.value, self.number.value)[self.letter]
 
     def words(self) -> Bool[Tensor, "40"]:
         """The attributes of the chosen face, whether it is given or not."""
-        return self.exhibit.data.labels[test_row(self.exhibit, self.kind.value, self.number.value)]
+        return self.explored.data.labels[test_row(self.explored, self.kind.value, self.number.value)]
 
 
 class DescriptionInput(Input):
@@ -46,14 +46,12 @@ class DescriptionInput(Input):
     What cannot be read leaves the last readable words in place, with a problem to tell.
     """
 
-    def __init__(self, exhibit: ExploredModel, letter: str, given: bool = True, words: str = FIRST) -> None:
+    def __init__(self, explored: ExploredModel, letter: str, given: bool = True, words: str = FIRST) -> None:
         self.text = widgets.Text(
             words, description="words", placeholder="smiling, young, blond hair", continuous_update=False,
             layout=narrow("99%"), tooltip="attributes with commas between them; Enter draws",
         )  # fmt: skip
-        self.ticks = [
-            widgets.Checkbox(False, description=phrase, indent=False, layout=narrow("auto")) for phrase in PHRASES
-        ]
+        self.ticks = [tick(phrase, on=False) for phrase in PHRASES]
         grid = widgets.GridBox(
             self.ticks, layout=widgets.Layout(grid_template_columns="repeat(auto-fill, minmax(165px, 1fr))")
         )
@@ -62,12 +60,12 @@ class DescriptionInput(Input):
         self.copy = Counter("words of the face", "take the words that the chosen test face has")
         self.face: FaceInput | None = None
         self._last, self._following = parse(words), False
-        super().__init__(exhibit, letter, given)
+        super().__init__(explored, letter, given)
         self.widget.layout = widgets.Layout(width="820px", max_width="100%")  # a description in one line
         self._tick()
         self._watch(self.text)
-        for tick in self.ticks:
-            tick.observe(self._ticked, names="value")
+        for box in self.ticks:
+            box.observe(self._ticked, names="value")
         self.nothing.observe(lambda _: self.put(torch.zeros(len(PHRASES), dtype=torch.bool)), names="clicks")
         self.copy.observe(lambda _: self.face and self.put(self.face.words()), names="clicks")
 
@@ -95,8 +93,8 @@ class DescriptionInput(Input):
         try:
             self._last = parse(typed)
         except ValueError as error:
-            said = f"{error}" if str(error).endswith("?") else f"{error}."
-            self.problem = f"{self.letter}: {said} The last readable words are still in use."
+            end = "" if str(error).endswith("?") else "."
+            self.problem = f"{self.letter}: {error}{end} The last readable words are still in use."
         else:
             self.remark = self._how_read(typed, describe(self._last))
         return encode(describe(self._last)).long()
@@ -121,34 +119,34 @@ class DescriptionInput(Input):
     def _tick(self) -> None:
         """Ticks as the words in use."""
         self._following = True
-        for tick, there in zip(self.ticks, self._last.tolist(), strict=True):
-            tick.value = there
+        for box, present in zip(self.ticks, self._last.tolist(), strict=True):
+            box.value = present
         self._following = False
 
     def _ticked(self, _: object) -> None:
         if not self._following:
-            self.put(torch.tensor([tick.value for tick in self.ticks]))
+            self.put(torch.tensor([box.value for box in self.ticks]))
 
 
-def face_kinds(exhibit: ExploredModel) -> widgets.Dropdown:
+def face_kinds(explored: ExploredModel) -> widgets.Dropdown:
     """All test faces, or those with an attribute, and how many there are; attributes that none has are left out."""
-    labels = exhibit.data.labels
-    there = {kind: len(exhibit.subject.rows(labels, kind)) for kind in exhibit.subject.kinds()}
-    options: list[tuple[str, Kind]] = [(f"{kind} ({count:,})", kind) for kind, count in there.items() if count]
+    labels = explored.data.labels
+    counts = {kind: len(explored.subject.rows(labels, kind)) for kind in explored.subject.kinds()}
+    options: list[tuple[str, Kind]] = [(f"{kind} ({count:,})", kind) for kind, count in counts.items() if count]
     return widgets.Dropdown(options=options, value=ANY, description="faces", layout=narrow("260px"))
 
 
-def inputs_of(exhibit: ExploredModel) -> list[Input]:
+def inputs_of(explored: ExploredModel) -> list[Input]:
     """One input for each modality of a model. Of a face, only its description is given at first."""
-    found = [_input(exhibit, letter, shape) for letter, shape in zip(exhibit.letters, exhibit.data.shapes, strict=True)]
-    faces = [one for one in found if isinstance(one, FaceInput)]
-    for one in found:
+    inputs = [_input(explored, *one) for one in zip(explored.letters, explored.data.shapes, strict=True)]
+    faces = [one for one in inputs if isinstance(one, FaceInput)]
+    for one in inputs:
         if faces and isinstance(one, DescriptionInput):
             one.beside(faces[0])
-    return found
+    return inputs
 
 
-def _input(exhibit: ExploredModel, letter: str, shape: tuple[int, ...]) -> Input:
-    if exhibit.data.labels.dim() == 2:
-        return FaceInput(exhibit, letter) if len(shape) == 3 else DescriptionInput(exhibit, letter)
-    return (ImageInput if len(shape) == 3 else TextInput)(exhibit, letter)
+def _input(explored: ExploredModel, letter: str, shape: tuple[int, ...]) -> Input:
+    if explored.data.labels.dim() == 2:
+        return FaceInput(explored, letter) if len(shape) == 3 else DescriptionInput(explored, letter)
+    return (ImageInput if len(shape) == 3 else TextInput)(explored, letter)

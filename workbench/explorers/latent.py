@@ -8,19 +8,9 @@ import ipywidgets as widgets
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.explorers.controls import explorer, in_turn
-from workbench.explorers.latent_drawing import (
-    axis_names,
-    colours,
-    draw_latent_map,
-    ellipse_lines,
-    first_colour,
-    group_numbers,
-    item_page,
-    legend,
-    line_page,
-    signs,
-)  # fmt: skip
+from workbench.explorers import latent_drawing as drawing
+from workbench.explorers.controls import explorer, in_turn, named, tick
+from workbench.explorers.latent_drawing import NONE, Map
 from workbench.explorers.latent_map import (
     ITEMS,
     JOINT,
@@ -31,12 +21,8 @@ from workbench.explorers.latent_map import (
     tsne,
     with_joint,
 )
-from workbench.explorers.map import NONE, Map
 from workbench.explorers.models import ExploredModel
-from workbench.explorers.names import named
 from workbench.explorers.pictures import message, page
-
-__all__ = ["draw_latent_map", "explore_latent"]
 
 PCA, TSNE = "PCA", "t-SNE"
 NOTES = {
@@ -52,16 +38,16 @@ OF_MIXTURE = (
 
 
 @explorer
-def explore_latent(exhibits: Sequence[ExploredModel], items: int = ITEMS) -> widgets.VBox:
+def explore_latent(models: Sequence[ExploredModel], items: int = ITEMS) -> widgets.VBox:
     """A map of `items` test items for each model: points to hover over, two to choose, ellipses, the line between."""
-    return _Explorer(exhibits, items).box
+    return _Explorer(models, items).box
 
 
 class _Explorer:
     """Collects the values of the controls and asks the pure functions again; encoded items are kept per model."""
 
-    def __init__(self, exhibits: Sequence[ExploredModel], items: int) -> None:
-        self.exhibits, self.items, self.turn = exhibits, items, RLock()
+    def __init__(self, models: Sequence[ExploredModel], items: int) -> None:
+        self.models, self.items, self.turn = models, items, RLock()
         self.charts: dict[int, LatentMap] = {}
         self.neighbours: dict[tuple[int, str], Tensor] = {}  # places by t-SNE, which take seconds
         self.chart: LatentMap | None = None
@@ -83,8 +69,7 @@ class _Explorer:
         return named(widgets.VBox([which, fusion, self.note, picture, self.strip]))
 
     def _make_controls(self) -> None:
-        names = [(exhibit.name, k) for k, exhibit in enumerate(self.exhibits)]
-        self.model = _choice(names, "model", "270px")
+        self.model = _choice([(explored.name, k) for k, explored in enumerate(self.models)], "model", "270px")
         self.joint = _choice([], "joint", "230px")
         self.joint.tooltip = "how the joint posterior is made of the unimodal ones"
         self.projection = _choice([PCA, TSNE], "projection", "230px")
@@ -105,11 +90,11 @@ class _Explorer:
     def _new_model(self, *_: object) -> None:
         """Another model: its items are encoded unless they have been, and controls follow its modalities."""
         number = self.model.value
-        self._offer_colours(self.exhibits[number])
+        self._offer_colours(self.models[number])
         try:
             if number not in self.charts:
-                fusion = next(iter(joint_choices(self.exhibits[number]).values()))
-                self.charts[number] = latent_map(self.exhibits[number], fusion, self.items)
+                fusion = next(iter(joint_choices(self.models[number]).values()))
+                self.charts[number] = latent_map(self.models[number], fusion, self.items)
         except ValueError as error:
             self._say_why(error)
             return
@@ -130,30 +115,30 @@ class _Explorer:
         """Controls of the new model; A and B stay where the new map has such points."""
         chart = self.chart
         self.joint.unobserve(self._new_joint, names="value")
-        self.joint.options = list(joint_choices(chart.exhibit).items())
+        self.joint.options = list(joint_choices(chart.explored).items())
         self.joint.value = chart.fusion
         self.joint.observe(self._new_joint, names="value")
         if before is None or before.groups != chart.groups:
-            self.groups.children = [_switch(name, name != JOINT) for name in chart.groups]
+            self.groups.children = [tick(name, name != JOINT, margin="2px 12px 2px 0") for name in chart.groups]
             for box in self.groups.children:
                 box.observe(self._regroup, names="value")
         if before is None or before.groups != chart.groups or before.items != chart.items:
             self._choose_first()
 
-    def _offer_colours(self, exhibit: ExploredModel) -> None:
+    def _offer_colours(self, explored: ExploredModel) -> None:
         """What points of a model's map can be coloured by; what was chosen stays where it can be."""
-        offered = colours(exhibit)
+        offered = drawing.colours(explored)
         if tuple(self.colour.options) == offered:
             return
         before = self.colour.value
         self.colour.unobserve(self._draw, names="value")
         self.colour.options = offered
-        self.colour.value = before if before in offered else first_colour(exhibit)
+        self.colour.value = before if before in offered else drawing.first_colour(explored)
         self.colour.observe(self._draw, names="value")
 
     def _choose_first(self) -> None:
         """A is the first item, and B the first of another class or sex, both inferred from the first modality."""
-        marks = signs(self.chart, first_colour(self.chart.exhibit))[0][: self.chart.items]
+        marks = drawing.signs(self.chart, drawing.first_colour(self.chart.explored))[0][: self.chart.items]
         other = next((item for item, mark in enumerate(marks) if mark != marks[0]), 0)
         with self.map.hold_trait_notifications():
             self.map.hovered, self.map.a, self.map.b = NONE, 0, other
@@ -178,15 +163,15 @@ class _Explorer:
             return
         self.ellipses.disabled = self.projection.value == TSNE
         places = self._places()
-        marks, colours = signs(self.chart, self.colour.value)
+        marks, colours = drawing.signs(self.chart, self.colour.value)
         numbers = range(len(marks))
         with self.map.hold_sync():
             self.map.points = {
                 "x": places[:, 0].tolist(), "y": places[:, 1].tolist(), "mark": marks, "colour": colours,
-                "group": group_numbers(self.chart), "text": [self.chart.describe(point) for point in numbers],
+                "group": drawing.group_numbers(self.chart), "text": [self.chart.describe(point) for point in numbers],
             }  # fmt: skip
-            self.map.legend = legend(self.chart, self.colour.value)
-            self.map.axes = axis_names(self.chart) if self.projection.value == PCA else ["", ""]
+            self.map.legend = drawing.legend(self.chart, self.colour.value)
+            self.map.axes = drawing.axis_names(self.chart) if self.projection.value == PCA else ["", ""]
             self.map.bounds = _bounds(places)
             self._regroup()
             self._overlay()
@@ -213,7 +198,7 @@ class _Explorer:
         """Ellipses of A's item and the line from A to B, which only the plane of the components has a place for."""
         a, b, flat = self.map.a, self.map.b, self.projection.value == PCA and self.chart is not None
         drawn = flat and self.ellipses.value and a != NONE
-        self.map.ellipses = ellipse_lines(self.chart, self.chart.place(a)[1]) if drawn else []
+        self.map.ellipses = drawing.ellipse_lines(self.chart, self.chart.place(a)[1]) if drawn else []
         ends = flat and NONE not in (a, b)
         self.map.path = self.chart.plane.project(self._line()).tolist() if ends else []
 
@@ -237,25 +222,22 @@ class _Explorer:
         """Beside the map: the point that is hovered over, or else A."""
         name, point = ("pointed at", self.map.hovered) if self.map.hovered != NONE else ("A", self.map.a)
         if self.chart is not None and 0 <= point < self.chart.points:
-            self.side.value = item_page(self.chart, point, name)
+            self.side.value = drawing.item_page(self.chart, point, name)
 
     def _interpolate(self) -> None:
         if NONE not in (self.map.a, self.map.b):
-            self.strip.value = line_page(self.chart, self.map.a, self.map.b)
+            self.strip.value = drawing.line_page(self.chart, self.map.a, self.map.b)
 
     def _say(self) -> None:
         mixed = f" {OF_MIXTURE}" if self.chart.fusion == "mixture" else ""
-        about = f"{self.chart.exhibit.note}; {self.chart.items} test items. Each point is the mean of a posterior of c."
+        about = (
+            f"{self.chart.explored.note}; {self.chart.items} test items. Each point is the mean of a posterior of c."
+        )
         self.note.value = page(f'<p class="note">{escape(about + mixed)} {escape(NOTES[self.projection.value])}</p>')
 
 
 def _choice(options: Sequence[object], description: str, width: str) -> widgets.Dropdown:
     return widgets.Dropdown(options=options, description=description, layout=widgets.Layout(width=width))
-
-
-def _switch(name: str, on: bool) -> widgets.Checkbox:
-    layout = widgets.Layout(width="auto", margin="2px 12px 2px 0")
-    return widgets.Checkbox(on, description=name, indent=False, layout=layout)
 
 
 def _bounds(places: Float[Tensor, "points 2"]) -> list[float]:

@@ -1,10 +1,13 @@
-"""What the latent explorer shows of a map: signs and colours, lines of ellipses, pages, and a static figure."""
+"""What the latent explorer shows of a map: a widget to point at, signs and colours, ellipses, pages, and a figure."""
 
 import math
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
+import anywidget
 import seaborn as sns
+import traitlets
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -27,16 +30,43 @@ INK = "currentColor"  # as the text around, in a light theme or a dark one
 CLASS, MODALITY, FIRST = "class", "modality", "male"
 WITH = "1"  # the mark of faces that have an attribute; that of others is 0
 PICTURE, THUMB = 72, 48  # pixels of a picture beside the map, and of one on the line below it
+NONE = -1  # in place of a point's number
 
 
-def colours(exhibit: ExploredModel) -> tuple[str, ...]:
+class Map(anywidget.AnyWidget):
+    """A scatter plot of characters to be pointed at: one is hovered over, and two, A and B, are chosen.
+
+    What it draws is in its traits, in the units of the data, equally long on both axes; map.js turns them into SVG.
+    Mouse: hover, click for A, Shift-click for B. Keyboard: arrow keys go to the nearest point in that direction, Enter
+    or A and Shift-Enter or B choose it. All points are numbered in the order of `points`, shown or not; the points
+    chosen are always shown.
+    """
+
+    _esm = Path(__file__).with_name("map.js")
+
+    title = traitlets.Unicode("Map").tag(sync=True)  # what screen readers call it
+    # equally long lists: x, y, mark (a character or two), colour (#rrggbb), group (a number), text (in words)
+    points = traitlets.Dict().tag(sync=True)
+    shown = traitlets.List(traitlets.Int()).tag(sync=True)  # groups
+    legend = traitlets.List().tag(sync=True)  # [mark, colour, text]
+    axes = traitlets.List(traitlets.Unicode(), ["", ""]).tag(sync=True)  # names; empty ones have no ticks either
+    bounds = traitlets.List(traitlets.Float(), [-1.0, 1.0, -1.0, 1.0]).tag(sync=True)  # left, right, bottom, top
+    # dictionaries of x, y, a, b, angle (radians), colour, dash (as in SVG), width, text
+    ellipses = traitlets.List().tag(sync=True)
+    path = traitlets.List().tag(sync=True)  # [x, y] of stations on a line
+    hovered = traitlets.Int(NONE).tag(sync=True)
+    a = traitlets.Int(NONE).tag(sync=True)
+    b = traitlets.Int(NONE).tag(sync=True)
+
+
+def colours(explored: ExploredModel) -> tuple[str, ...]:
     """What the points of its map can be coloured by: their class, or any attribute of faces; or their modality."""
-    return (*PHRASES, MODALITY) if isinstance(exhibit.subject, Faces) else (CLASS, MODALITY)
+    return (*PHRASES, MODALITY) if isinstance(explored.subject, Faces) else (CLASS, MODALITY)
 
 
-def first_colour(exhibit: ExploredModel) -> str:
+def first_colour(explored: ExploredModel) -> str:
     """What points are coloured by at first."""
-    return FIRST if isinstance(exhibit.subject, Faces) else CLASS
+    return FIRST if isinstance(explored.subject, Faces) else CLASS
 
 
 def signs(chart: LatentMap, colour: str) -> tuple[list[str], list[str]]:
@@ -44,7 +74,7 @@ def signs(chart: LatentMap, colour: str) -> tuple[list[str], list[str]]:
 
     ValueError for a colour that is none of `colours`.
     """
-    if colour not in (known := colours(chart.exhibit)):
+    if colour not in (known := colours(chart.explored)):
         raise ValueError(f"points can be coloured by {' or '.join(known)}, not by {colour!r}")
     if colour == MODALITY:
         groups, shades = group_numbers(chart), group_colours(chart)
@@ -66,14 +96,14 @@ def group_numbers(chart: LatentMap) -> list[int]:
 
 def group_colours(chart: LatentMap) -> list[str]:
     """A colour for each modality, and grey for the joint."""
-    return [*(PALETTE[m % 10] for m in range(len(chart.exhibit.letters))), GREY]
+    return [*(PALETTE[m % 10] for m in range(len(chart.explored.letters))), GREY]
 
 
 def legend(chart: LatentMap, colour: str) -> list[list[str]]:
     """Mark, colour and meaning of each kind of point."""
     if colour != MODALITY:
         return [[str(k), PALETTE[k % 10], _meaning(colour, k)] for k in sorted({*_classes(chart, colour)})]
-    names = [*(f"from {m.name}" for m in chart.exhibit.model.modalities), "from all (joint)"]
+    names = [*(f"from {m.name}" for m in chart.explored.model.modalities), "from all (joint)"]
     return [list(row) for row in zip(chart.marks, group_colours(chart), names, strict=True)]
 
 
@@ -90,10 +120,10 @@ def axis_names(chart: LatentMap) -> list[str]:
 
 def ellipse_lines(chart: LatentMap, item: int) -> list[dict[str, Any]]:
     """An item's ellipses at one and two standard deviations, as `Map` draws them."""
-    found, lines = item_ellipses(chart, item), []
+    ellipses, lines = item_ellipses(chart, item), []
     if chart.fusion == "dynamic_prior":
-        del found["dynamic prior"]  # which is the joint
-    for name, ellipse in found.items():
+        del ellipses["dynamic prior"]  # which is the joint
+    for name, ellipse in ellipses.items():
         x, y = ellipse.centre
         shape = {"x": x, "y": y, "angle": ellipse.angle} | _look(chart, name)
         lines += [shape | {"a": size * ellipse.a, "b": size * ellipse.b} for size in (1, 2)]
@@ -106,7 +136,7 @@ def _look(chart: LatentMap, name: str) -> dict[str, Any]:
         (dash, width), colour = OVER[name], INK
         text = f"joint: {chart.fusion.replace('_', ' ')}" if name == JOINT else name
     else:
-        m = chart.exhibit.index(name)
+        m = chart.explored.index(name)
         dash, width, colour, text = DASHES[m % len(DASHES)], 2.0, PALETTE[m % 10], f"q(c | {name})"
     return {"colour": colour, "dash": " ".join(map(str, dash)), "width": width, "text": text}
 
@@ -114,9 +144,9 @@ def _look(chart: LatentMap, name: str) -> dict[str, Any]:
 def item_page(chart: LatentMap, point: int, name: str) -> str:
     """The item of a point in all modalities and, beside it, what is decoded from the content at the point."""
     _, item = chart.place(point)
-    made, subject = decode(chart.exhibit, chart.content(point).unsqueeze(0), {}), chart.exhibit.subject
+    made, subject = decode(chart.explored, chart.content(point).unsqueeze(0), {}), chart.explored.subject
     side, rows = round(PICTURE * subject.scale), []
-    for modality, x in zip(chart.exhibit.model.modalities, chart.batch.values, strict=True):
+    for modality, x in zip(chart.explored.model.modalities, chart.batch.values, strict=True):
         letter = modality.letter
         said = subject.verdict(made.opinions[letter][0])
         given = cell(f"{letter}, test item", x[item], side=side)
@@ -128,7 +158,7 @@ def item_page(chart: LatentMap, point: int, name: str) -> str:
 
 def line_page(chart: LatentMap, a: int, b: int) -> str:
     """Contents on the straight line from one point to another, decoded into every modality."""
-    made, subject = decode(chart.exhibit, interpolate(chart.content(a), chart.content(b)), {}), chart.exhibit.subject
+    made, subject = decode(chart.explored, interpolate(chart.content(a), chart.content(b)), {}), chart.explored.subject
     names = ["A", *(f"{k}/{STEPS - 1}" for k in range(1, STEPS - 1)), "B"]
     side, rows = round(THUMB * subject.scale), []
     for letter, values in made.values.items():
@@ -152,7 +182,7 @@ def draw_latent_map(
     `positions` other than those in the plane, such as those of `tsne`, have no axes and no ellipses. ValueError for
     an unknown colour or group.
     """
-    colour, groups = colour or first_colour(chart.exhibit), chart.exhibit.letters if groups is None else groups
+    colour, groups = colour or first_colour(chart.explored), chart.explored.letters if groups is None else groups
     if unknown := set(groups) - set(chart.groups):
         raise ValueError(f"unknown groups {sorted(unknown)}: this map has {', '.join(chart.groups)}")
     figure, axes = panel(1, 1, 7.0, 5.2)

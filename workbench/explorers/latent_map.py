@@ -67,11 +67,11 @@ class Plane:
         """
         if points.shape[1] < 2:
             raise ValueError(f"a map needs at least 2 content dimensions, this model has {points.shape[1]}")
-        found = PCA(2, svd_solver="full").fit(points.double().numpy())
-        axes = torch.from_numpy(found.components_).T
+        pca = PCA(2, svd_solver="full").fit(points.double().numpy())
+        axes = torch.from_numpy(pca.components_).T
         largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
-        first, second = found.explained_variance_ratio_.tolist()
-        return cls(torch.from_numpy(found.mean_), axes * largest.sign(), (first, second))
+        first, second = pca.explained_variance_ratio_.tolist()
+        return cls(torch.from_numpy(pca.mean_), axes * largest.sign(), (first, second))
 
     def project(self, points: Float[Tensor, "*n content"]) -> Float[Tensor, "*n 2"]:
         """Where points of the content space fall in the plane."""
@@ -98,12 +98,12 @@ class Plane:
 
 @dataclass(frozen=True, eq=False)
 class LatentMap:
-    """Test items of an exhibit, encoded, and the plane of their unimodal means.
+    """Test items of a model, encoded, and the plane of their unimodal means.
 
     Points are numbered group after group: point g * n + i is item i inferred from group g.
     """
 
-    exhibit: ExploredModel
+    explored: ExploredModel
     batch: Batch
     q: Posteriors
     fusion: str  # the joint's fusion, one of `fusion.FUSIONS`
@@ -113,12 +113,12 @@ class LatentMap:
     @property
     def groups(self) -> tuple[str, ...]:
         """What a point was inferred from: a modality's letter or JOINT."""
-        return (*self.exhibit.letters, JOINT)
+        return (*self.explored.letters, JOINT)
 
     @property
     def marks(self) -> tuple[str, ...]:
         """A sign for each group: its letter, or a plus for the joint."""
-        return (*self.exhibit.letters, "+")
+        return (*self.explored.letters, "+")
 
     @property
     def items(self) -> int:
@@ -145,7 +145,7 @@ class LatentMap:
         """A point in words: "digit 7 inferred from M, item 12"."""
         group, item = self.place(point)
         source = "all modalities (joint)" if group == JOINT else group
-        return f"{self.exhibit.subject.name(self.batch.labels[item])} inferred from {source}, item {item}"
+        return f"{self.explored.subject.name(self.batch.labels[item])} inferred from {source}, item {item}"
 
     def positions(self) -> Float[Tensor, "groups n 2"]:
         """All points in the plane of the principal components."""
@@ -153,26 +153,26 @@ class LatentMap:
 
 
 @torch.no_grad()
-def latent_map(exhibit: ExploredModel, fusion: str = "mixture", items: int = ITEMS, seed: int = 0) -> LatentMap:
+def latent_map(explored: ExploredModel, fusion: str = "mixture", items: int = ITEMS, seed: int = 0) -> LatentMap:
     """Encode test items, as many of each class, and lay the plane through their unimodal means.
 
     ValueError for an unknown fusion, or one that the model's posteriors do not allow.
     """
-    batch = exhibit.data.batch(balanced_rows(exhibit.data, items, seed), torch.Generator().manual_seed(seed))
-    q = exhibit.model.encode(batch)
-    return _arranged(exhibit, batch, q, fusion, Plane.fit(q.content.mean.flatten(0, 1)))
+    batch = explored.data.batch(balanced_rows(explored.data, items, seed), torch.Generator().manual_seed(seed))
+    q = explored.model.encode(batch)
+    return _arranged(explored, batch, q, fusion, Plane.fit(q.content.mean.flatten(0, 1)))
 
 
 def with_joint(chart: LatentMap, fusion: str) -> LatentMap:
     """The same map with another joint posterior; the other points stay where they are."""
-    return _arranged(chart.exhibit, chart.batch, chart.q, fusion, chart.plane)
+    return _arranged(chart.explored, chart.batch, chart.q, fusion, chart.plane)
 
 
 @torch.no_grad()
-def _arranged(exhibit: ExploredModel, batch: Batch, q: Posteriors, fusion: str, plane: Plane) -> LatentMap:
-    joint = fuse(fusion, q.content, q.present, exhibit.config.prior_weight)
+def _arranged(explored: ExploredModel, batch: Batch, q: Posteriors, fusion: str, plane: Plane) -> LatentMap:
+    joint = fuse(fusion, q.content, q.present, explored.config.prior_weight)
     mean = joint.mean() if isinstance(joint, Mixture) else joint.mean
-    return LatentMap(exhibit, batch, q, fusion, torch.cat([q.content.mean, mean.unsqueeze(0)]), plane)
+    return LatentMap(explored, batch, q, fusion, torch.cat([q.content.mean, mean.unsqueeze(0)]), plane)
 
 
 def balanced_rows(data: MultimodalDataset, items: int, seed: int = 0) -> Int[Tensor, "rows"]:
@@ -201,11 +201,11 @@ def _check_count(items: int, fewest: int, what: str) -> None:
         raise ValueError(f"{items} items are too few for {what}: ask for {fewest} at least")
 
 
-def joint_choices(exhibit: ExploredModel) -> dict[str, str]:
+def joint_choices(explored: ExploredModel) -> dict[str, str]:
     """Fusions for the joint, as shown and as in `fusion`: the method's own first; Laplaces allow the mixture alone."""
-    if not issubclass(exhibit.model.family, Gaussian):
+    if not issubclass(explored.model.family, Gaussian):
         return {"mixture": POSTERIORS["mixture"]}
-    own = own_posterior(exhibit)
+    own = own_posterior(explored)
     return dict(sorted(POSTERIORS.items(), key=lambda choice: choice[1] != own))
 
 
@@ -217,13 +217,13 @@ def item_ellipses(chart: LatentMap, item: int) -> dict[str, Ellipse]:
     """
     one, plane = slice(item, item + 1), chart.plane
     experts, present = chart.q.content[:, one], chart.q.present[:, one]
-    weight = chart.exhibit.config.prior_weight
-    found = {letter: plane.shadow(experts[m, 0]) for m, letter in enumerate(chart.exhibit.letters)}
+    weight = chart.explored.config.prior_weight
+    ellipses = {letter: plane.shadow(experts[m, 0]) for m, letter in enumerate(chart.explored.letters)}
     joint = fuse(chart.fusion, experts, present, weight)
-    found[JOINT] = plane.mixture_shadow(joint) if isinstance(joint, Mixture) else plane.shadow(joint[0])
+    ellipses[JOINT] = plane.mixture_shadow(joint) if isinstance(joint, Mixture) else plane.shadow(joint[0])
     if isinstance(experts, Gaussian):
-        found["dynamic prior"] = plane.shadow(dynamic_prior(experts, present, weight)[0])
-    return found | {"p(c)": plane.shadow(chart.exhibit.model.prior(experts.mean[0, 0]))}
+        ellipses["dynamic prior"] = plane.shadow(dynamic_prior(experts, present, weight)[0])
+    return ellipses | {"p(c)": plane.shadow(chart.explored.model.prior(experts.mean[0, 0]))}
 
 
 def tsne(contents: Float[Tensor, "groups n content"], seed: int = 0) -> Float[Tensor, "groups n 2"]:
@@ -234,8 +234,8 @@ def tsne(contents: Float[Tensor, "groups n content"], seed: int = 0) -> Float[Te
     flat = contents.flatten(0, 1).double().numpy()
     perplexity = min(PERPLEXITY, (len(flat) - 1) / 3)
     method = TSNE(2, perplexity=perplexity, init="pca", max_iter=ITERATIONS, random_state=seed)
-    found = method.fit_transform(flat)
-    return torch.from_numpy(found).double().view(*contents.shape[:2], 2)
+    places = method.fit_transform(flat)
+    return torch.from_numpy(places).double().view(*contents.shape[:2], 2)
 
 
 def interpolate(

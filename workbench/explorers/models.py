@@ -51,65 +51,63 @@ class ExploredModel:
         return fusion + (", comes with the project in 8 bits" if self.shipped else "") + items
 
 
-def exhibit(run: Run) -> ExploredModel:
-    """A trained run as an exhibit, its judges read from the cache or trained first.
-
-    FileNotFoundError when its training has not finished, DataError when its data are not there.
-    """
+def _explored(run: Run) -> ExploredModel:
+    """A trained run to be explored; its judges are read from the cache or trained first."""
     test = run.dataset("test")
     judges = classifiers_of(run.dataset("train"), test, width=run.config.judge_width)
     return ExploredModel(label_of(run.config), run.config, run.model, tuple(judges), test)
 
 
-def shipped_exhibits(kind: str = DIGITS) -> list[ExploredModel]:
-    """The models of a kind that come with the project, mmJSD first; test items are drawn from what is embedded."""
+def shipped_models(kind: str = DIGITS) -> list[ExploredModel]:
+    """Read the models of a kind that come with the project, mmJSD first; test items are drawn from what is embedded."""
     runs = sorted(shipped_runs(kind), key=lambda run: (run.config.objective != "mmjsd", run.config.objective))
     widths = {run.config.data: run.config.judge_width for run in runs}
     items = {name: embedded(name) for name in widths}  # models that were trained on the same data share them
     judges = {name: tuple(shipped_judges(name, items[name], width)) for name, width in widths.items()}
-    found = []
+    models = []
     for run in runs:
-        name, data = label_of(run.config), run.config.data
-        found.append(
-            ExploredModel(name, run.config, shipped_model(run, items[data]), judges[data], items[data], shipped=True)
+        data, own = items[run.config.data], judges[run.config.data]
+        models.append(
+            ExploredModel(label_of(run.config), run.config, shipped_model(run, data), own, data, shipped=True)
         )
-    return found
+    return models
 
 
-def exhibits(folder: str | Path | None = None) -> list[ExploredModel]:
-    """Exhibits of all trained runs below a folder, or (None) of the models that come with the project.
+def explored_models(folder: str | Path | None = None) -> list[ExploredModel]:
+    """Read the models of all trained runs below a folder, or (None) those that come with the project.
 
-    ValueError, with the cure, when there is no trained run below the folder.
+    Raises, with the cure, ValueError when there is no trained run below the folder, and DataError when the data of one
+    are not there.
     """
     if folder is None:
-        return shipped_exhibits()
+        return shipped_models()
     runs = list(find_runs(Path(folder), evaluated=False))
     if not runs:
         raise ValueError(
             f"no trained run below {folder}: train one with `workbench train`, or leave the folder out for the models "
             "that come with the project"
         )
-    return [exhibit(run) for run in runs]
+    return [_explored(run) for run in runs]
 
 
-def comparable(exhibits: Sequence[ExploredModel]) -> list[ExploredModel]:
-    """Exhibits that can be shown side by side, each by a name of its own: those that share one are numbered.
+def comparable(models: Sequence[ExploredModel]) -> list[ExploredModel]:
+    """Give models that are shown side by side names of their own: those that share one are numbered.
 
-    ValueError, with the cure, when there is none, or when their modalities or test items differ.
+    Raises ValueError, with the cure, when there is none, or when their modalities or test items differ.
     """
-    if not exhibits:
+    if not models:
         raise ValueError(NO_MODEL)
-    first = exhibits[0]
-    for other in exhibits[1:]:
+    first = models[0]
+    for other in models[1:]:
         if (other.letters, other.data.name) != (first.letters, first.data.name):
             raise ValueError(
                 f"models that are compared need the same modalities and test items: {first.name} has "
                 f"{', '.join(first.letters)} of {first.data.name}, {other.name} has {', '.join(other.letters)} of "
                 f"{other.data.name}; show them one by one"
             )
-    names = [exhibit.name for exhibit in exhibits]
+    names = [explored.name for explored in models]
     numbers = [names[: place + 1].count(name) for place, name in enumerate(names)]
     return [
-        replace(exhibit, name=f"{exhibit.name} no. {number}") if names.count(exhibit.name) > 1 else exhibit
-        for exhibit, number in zip(exhibits, numbers, strict=True)
+        replace(explored, name=f"{explored.name} no. {number}") if names.count(explored.name) > 1 else explored
+        for explored, number in zip(models, numbers, strict=True)
     ]

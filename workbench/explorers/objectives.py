@@ -27,13 +27,12 @@ from workbench.explorers.generation import (
 )
 from workbench.explorers.inputs_faces import face_kinds
 from workbench.explorers.models import ExploredModel, comparable
-from workbench.explorers.names import named
 from workbench.explorers.subjects import Digits, Faces, subject_by
 from workbench.fusion import subsets
 from workbench.modality import Modality
 from workbench.plotting.base import item_grid
 
-WISH = GenerationSettings(draws=4)
+SETTINGS = GenerationSettings(draws=4)
 MEANS = GenerationSettings(temperature=0.0)
 SMALL = 56  # pixels of a picture, so that three models with four draws each go beside each other
 WORD = 78  # pixels of a string
@@ -41,21 +40,21 @@ OWN = "each method's own"
 
 
 def compare(
-    exhibits: Sequence[ExploredModel], item: Item, wish: GenerationSettings = WISH, own: bool = True
+    models: Sequence[ExploredModel], item: Item, settings: GenerationSettings = SETTINGS, own: bool = True
 ) -> list[Generated]:
-    """What each model generates given an item, in their order; `own`: by its method's posterior, not by `wish.fusion`.
+    """Generate by each model, in their order, given an item; `own`: by its method's posterior, not `settings.fusion`.
 
     ValueError for models that cannot be compared, for a modality or a fusion that a model does not have.
     """
-    alike = comparable(exhibits)
+    alike = comparable(models)
     return [
-        generate(exhibit, item, replace(wish, fusion=fusion))
-        for exhibit, fusion in zip(alike, _posteriors(alike, wish, own), strict=True)
+        generate(explored, item, replace(settings, fusion=fusion))
+        for explored, fusion in zip(alike, _posteriors(alike, settings, own), strict=True)
     ]
 
 
-def _posteriors(exhibits: Sequence[ExploredModel], wish: GenerationSettings, own: bool) -> list[str]:
-    return [own_posterior(exhibit) if own else wish.fusion for exhibit in exhibits]
+def _posteriors(models: Sequence[ExploredModel], settings: GenerationSettings, own: bool) -> list[str]:
+    return [own_posterior(explored) if own else settings.fusion for explored in models]
 
 
 def agreement(generated: Generated, label: int | Tensor) -> tuple[int, int]:
@@ -76,56 +75,56 @@ def _found(generated: Generated) -> Bool[Tensor, "M draws K"]:
 
 
 def draw_objectives(
-    exhibits: Sequence[ExploredModel],
+    models: Sequence[ExploredModel],
     item: Item,
     label: int | Tensor,
-    wish: GenerationSettings = WISH,
+    settings: GenerationSettings = SETTINGS,
     own: bool = True,
 ) -> str:
     """A table as HTML: for each modality the input and what each model draws, then how often that is as it should be.
 
     `item` holds what is given of a test item with this label, a class or attributes; errors as those of `compare`.
     """
-    alike = comparable(exhibits)
-    generated = compare(alike, item, wish, own)
-    rows = [("fused by", ["", *map(_in_words, _posteriors(alike, wish, own))])] if item else []
+    alike = comparable(models)
+    generated = compare(alike, item, settings, own)
+    rows = [("fused by", ["", *map(_in_words, _posteriors(alike, settings, own))])] if item else []
     for modality in alike[0].model.modalities:
-        drawn = [_draws(e, modality, found) for e, found in zip(alike, generated, strict=True)]
+        drawn = [_draws(e, modality, made) for e, made in zip(alike, generated, strict=True)]
         rows.append((f"{modality.name} ({modality.letter})", [_input(alike[0], modality, item), *drawn]))
     rows.append(_score(alike[0], generated, item, label))
-    caption = f"Given {_listed(item, alike[0])}: {wish.draws} draws of each model, styles at the prior's mean"
+    caption = f"Given {_listed(item, alike[0])}: {settings.draws} draws of each model, styles at the prior's mean"
     table = pictures.table(["input", *(e.name for e in alike)], rows, caption)
     return pictures.page(table, pictures.note(*(e.note for e in alike)))
 
 
 def _score(
-    exhibit: ExploredModel, generated: Sequence[Generated], item: Item, label: int | Tensor
+    explored: ExploredModel, generated: Sequence[Generated], item: Item, label: int | Tensor
 ) -> tuple[str, list[str]]:
     """The last row: coherence with the input, or, where nothing is given, among the modalities."""
-    subject = exhibit.subject
+    subject = explored.subject
     if not item:
         return "in all", [subject.nothing, *(subject.together(_found(made)) for made in generated)]
     said = [subject.again(*agreement(made, label), int(_found(made).sum())) for made in generated]
     return "in all", [subject.name(torch.as_tensor(label)), *said]
 
 
-def _input(exhibit: ExploredModel, modality: Modality, item: Item) -> str:
+def _input(explored: ExploredModel, modality: Modality, item: Item) -> str:
     if modality.letter not in item:
         return '<span style="white-space: nowrap">not given</span>'
-    return pictures.cell(f"input: {modality.name}", item[modality.letter], side=round(SMALL * exhibit.subject.scale))
+    return pictures.cell(f"input: {modality.name}", item[modality.letter], side=round(SMALL * explored.subject.scale))
 
 
-def _draws(exhibit: ExploredModel, modality: Modality, generated: Generated) -> str:
+def _draws(explored: ExploredModel, modality: Modality, generated: Generated) -> str:
     """A cell of the table: all draws of one modality, in pairs that stay together where the page is narrow."""
     values, opinions = generated.values[modality.letter], generated.opinions[modality.letter]
-    side = round(SMALL * exhibit.subject.scale)
-    width = side if isinstance(exhibit.subject, Digits) and values.dim() == 4 else WORD * exhibit.subject.scale
-    gap = 1 if isinstance(exhibit.subject, Digits) else 6
+    side = round(SMALL * explored.subject.scale)
+    width = side if isinstance(explored.subject, Digits) and values.dim() == 4 else WORD * explored.subject.scale
+    gap = 1 if isinstance(explored.subject, Digits) else 6
     box = f"display: inline-block; vertical-align: top; margin: 1px {gap}px; width: {width:.0f}px; white-space: normal"
     parts = []
     for draw, (x, opinion, origin) in enumerate(zip(values, opinions, generated.origins, strict=True), start=1):
-        said = f"{exhibit.name}: {modality.name}, draw {draw} from {origin}"
-        parts.append(f'<div style="{box}">{pictures.cell(said, x, exhibit.subject.verdict(opinion), side)}</div>')
+        said = f"{explored.name}: {modality.name}, draw {draw} from {origin}"
+        parts.append(f'<div style="{box}">{pictures.cell(said, x, explored.subject.verdict(opinion), side)}</div>')
     pairs = ("".join(parts[first : first + 2]) for first in range(0, len(parts), 2))
     drawn = "".join(f'<div style="display: inline-block; white-space: nowrap">{pair}</div>' for pair in pairs)
     return f'<div style="max-width: {4 * side + 24}px; margin: 0 auto">{drawn}</div>'
@@ -135,16 +134,16 @@ def _in_words(fusion: str) -> str:
     return {fusion: name for name, fusion in POSTERIORS.items()}.get(fusion, fusion.replace("_", " "))
 
 
-def _listed(item: Item, exhibit: ExploredModel) -> str:
-    names = [modality.name for modality in exhibit.model.modalities if modality.letter in item]
+def _listed(item: Item, explored: ExploredModel) -> str:
+    names = [modality.name for modality in explored.model.modalities if modality.letter in item]
     return ", ".join(names) if names else "nothing, so that contents are drawn from p(c)"
 
 
 def objective_grid(
-    exhibits: Sequence[ExploredModel],
+    models: Sequence[ExploredModel],
     item: Item,
     letters: Sequence[str] = (),
-    wish: GenerationSettings = MEANS,
+    settings: GenerationSettings = MEANS,
     own: bool = True,
 ) -> Figure:
     """What each model generates given every subset of an item's modalities, all at once; the input is in front.
@@ -153,18 +152,18 @@ def objective_grid(
     each, by default of the posterior's mean; of a mixture, of a component taken at random, the same for all models.
     ValueError when the item lacks one of `letters`.
     """
-    alike = comparable(exhibits)
+    alike = comparable(models)
     letters = tuple(letters) or alike[0].letters
     for letter in letters:
         if letter not in item:
             raise ValueError(f"the item has no {letter} to stand in front of its row: it has {', '.join(item)}")
     given = sorted(subsets([letter for letter in alike[0].letters if letter in item]), key=len, reverse=True)
-    found = [compare(alike, _only(item, subset), replace(wish, draws=len(subset)), own) for subset in given]
-    generator = torch.Generator().manual_seed(wish.seed)
+    made = [compare(alike, _only(item, subset), replace(settings, draws=len(subset)), own) for subset in given]
+    generator = torch.Generator().manual_seed(settings.seed)
     draws = [int(torch.randint(len(subset), (), generator=generator)) for subset in given]
     places = [(letter, place) for letter in letters for place in range(len(alike))]
     rows = [
-        [item[letter], *(of[place].values[letter][draw] for of, draw in zip(found, draws, strict=True))]
+        [item[letter], *(of[place].values[letter][draw] for of, draw in zip(made, draws, strict=True))]
         for letter, place in places
     ]
     names = [f"{alike[place].name}: {letter}" for letter, place in places]
@@ -176,12 +175,12 @@ def _only(item: Item, subset: Sequence[str]) -> Item:
 
 
 @explorer
-def explore_objectives(exhibits: Sequence[ExploredModel]) -> widgets.VBox:
+def explore_objectives(models: Sequence[ExploredModel]) -> widgets.VBox:
     """One input, every model: choose its class or attribute, and which of its modalities are given."""
-    exhibits = comparable(exhibits)
+    models = comparable(models)
     picture = widgets.HTML()
-    shown = controls.models(exhibits, range(len(exhibits)))
-    first = exhibits[0]
+    shown = controls.model_choice(models, range(len(models)))
+    first = models[0]
     kind = face_kinds(first) if isinstance(first.subject, Faces) else controls.classes()
     following, given = controls.next_example(f"another {first.subject.another}"), controls.given(first)
     fusion = widgets.Dropdown(options=[(OWN, "own"), *POSTERIORS.items()], description="posterior")
@@ -192,23 +191,16 @@ def explore_objectives(exhibits: Sequence[ExploredModel]) -> widgets.VBox:
         label = first.data.labels[test_row(first, kind.value, following.clicks)]
         item = {letter: x for letter, x in whole.items() if given[letter].value}
         own = fusion.value == "own"
-        wish = GenerationSettings("" if own else fusion.value, warmth.value, draws=WISH.draws, seed=again.clicks)
+        settings = GenerationSettings(
+            "" if own else fusion.value, warmth.value, draws=SETTINGS.draws, seed=again.clicks
+        )
         try:
-            chosen = [exhibits[place] for place in shown.value]
-            picture.value = draw_objectives(chosen, item, label, wish, own)
+            chosen = [models[place] for place in shown.value]
+            picture.value = draw_objectives(chosen, item, label, settings, own)
         except ValueError as error:
             picture.value = pictures.page(pictures.message(str(error)))
 
     controls.on_change([shown, kind, following, *given.values(), fusion, warmth, again], redraw)
     redraw()
-    return named(
-        widgets.VBox(
-            [
-                controls.row(kind, following),
-                controls.row(*given.values()),
-                controls.row(fusion, warmth, again),
-                *([shown] if len(exhibits) > 1 else []),
-                picture,
-            ]
-        )
-    )
+    lines = [kind, following], given.values(), [fusion, warmth, again]
+    return controls.lay_out(*lines, below=[shown, picture] if len(models) > 1 else [picture])

@@ -139,8 +139,8 @@ class Faces:
     def verdict(self, opinion: Float[Tensor, "40"]) -> str:
         """The attributes that are found and their probabilities, most certain first, at most five."""
         sure = [k for k in opinion.argsort(descending=True).tolist() if opinion[k] >= SURE]
-        told = ", ".join(f"{PHRASES[k]} ({opinion[k]:.0%})" for k in sure[:MOST])
-        return f"{told} and {len(sure) - MOST} more" if len(sure) > MOST else told or "no attribute"
+        surest = ", ".join(f"{PHRASES[k]} ({opinion[k]:.0%})" for k in sure[:MOST])
+        return f"{surest} and {len(sure) - MOST} more" if len(sure) > MOST else surest or "no attribute"
 
     def likeliest(self, opinion: Float[Tensor, "40"]) -> str:
         """The attributes that are found."""
@@ -187,7 +187,7 @@ def recall(opinion: Float[Tensor, "40"], asked: Bool[Tensor, "40"]) -> tuple[lis
 
 
 def _listed(chosen: Bool[Tensor, "40"]) -> list[str]:
-    return [phrase for phrase, there in zip(PHRASES, chosen.tolist(), strict=True) if there]
+    return [phrase for phrase, present in zip(PHRASES, chosen.tolist(), strict=True) if present]
 
 
 def counts(opinions: Float[Tensor, "n 40"], asked: Bool[Tensor, "40"]) -> list[tuple[str, int]]:

@@ -1,8 +1,9 @@
-"""Executing one notebook through papermill, in a kernel of the interpreter that runs this code."""
+"""Executing notebooks through papermill, in kernels of the interpreter that runs this code."""
 
 import os
+import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +16,7 @@ from jupyter_core.utils import ensure_event_loop
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from workbench.notebooks.parameters import distribute
 from workbench.paths import environment
 
 KERNEL = "python3"
@@ -28,6 +30,30 @@ class Result(NamedTuple):
     executed: Path
     seconds: float
     error: str
+
+
+def run(paths: Sequence[Path], out_dir: Path, parameters: Mapping[str, Any] | None = None) -> list[Result]:
+    """Execute notebooks in the given order and write `out_dir`/NAME.ipynb, NAME.html and index.html.
+
+    Each notebook gets those of `parameters` that it declares. A notebook that fails is kept as far as it came, with
+    its traceback, and the next one starts: look at `Result.error`. Raises ValueError, before anything is executed or
+    written, for a parameter that no notebook declares or a value of the wrong type.
+    """
+    from workbench.notebooks.pages import write_pages  # which takes a second to import, and sweeps make no pages
+
+    paths, out_dir = [Path(path) for path in paths], Path(out_dir)
+    given = distribute(paths, parameters or {})
+    out_dir.mkdir(parents=True, exist_ok=True)
+    results = []
+    with kernel_of_this_interpreter():
+        try:
+            for path in paths:
+                results.append(execute(path, out_dir / path.name, given[path]))
+                if results[-1].error:
+                    print(results[-1].error, file=sys.stderr)
+        finally:  # an interrupted series has pages of what is there, too
+            write_pages(out_dir)
+    return results
 
 
 def execute(path: Path, target: Path, parameters: Mapping[str, Any], progress: bool = True, **options: Any) -> Result:

@@ -1,19 +1,24 @@
-"""Kernels that start at once: forked from a process that has imported what notebooks import.
+"""Kernels that can be killed and, on Linux, start at once: forked from a process that has imported what they need.
 
 A new interpreter takes seconds to import torch, scikit-learn and matplotlib; a fork takes none, and all kernels share
 the memory of what was imported. multiprocessing's fork server does it. On systems other than Linux, whose libraries do
 not survive a fork, kernels are ordinary ones.
 
-    notebook_fork.warm_up(Path("notebooks/04_training.ipynb"))         the fork server begins to import
+    warm_up(Path("notebooks/04_training.ipynb"))                       the fork server begins to import
     execute(path, target, parameters, kernel_manager_class=MANAGER)    papermill, in a forked kernel
 
 A forked kernel ends with the process that asked for it, however that one ends: it watches a pipe whose other end closes
 then. An ordinary kernel looks for its parent once a second (ipykernel).
 """
 
+import ast
+import gc
 import multiprocessing
 import os
 import signal
+import sys
+import threading
+from multiprocessing import connection, forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -21,9 +26,18 @@ from typing import Any
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
-from workbench.notebooks.fork import FORKING, run_kernel
+from workbench.notebooks.parameters import code_cells, source_of, without_magics
 
+FORKING = sys.platform == "linux"
+INLINE = "module://matplotlib_inline.backend_inline"
 LAUNCHER = "ipykernel_launcher"  # the module that an ordinary kernel's command starts; its arguments follow
+# What every kernel imports sooner or later; the modules that a notebook imports by name are found in its cells.
+PRELOADED = (
+    "ipykernel.kernelapp",
+    "torch._dynamo",  # by the first optimiser
+    *(f"sklearn.{part}" for part in ("cluster", "linear_model", "pipeline", "preprocessing")),  # by the evaluation
+    "workbench.runs.versions",  # kernels run the code as the fork server has read it, and so its version is read there
+)
 
 _live: list[Any] = []  # processes of the kernels that this process has started
 
@@ -78,7 +92,7 @@ class _Forked:
         self.pid = self._process.pid
 
     def poll(self) -> int | None:
-        """Exit code, negative for a signal; None while it runs."""
+        """Return the exit code, negative for a signal; None while it runs."""
         return self._process.exitcode
 
     def wait(self) -> int | None:
@@ -98,3 +112,63 @@ class _Forked:
     def terminate(self) -> None:
         """Ask it to end."""
         self.send_signal(signal.SIGTERM)
+
+
+# The process that kernels are forked from, and what a forked kernel does first
+
+
+def warm_up(notebook: Path) -> None:
+    """Start the process that kernels are forked from, which imports what the notebook imports; returns at once.
+
+    There is one in a process: what a second notebook needs besides is imported in its kernels.
+    """
+    if FORKING:
+        # __main__ first: a child imports it anyway, and here it is imported once
+        forkserver.set_forkserver_preload(["__main__", __name__, *PRELOADED, *imports_of(notebook)])
+        forkserver.ensure_running()
+
+
+def imports_of(notebook: Path) -> list[str]:
+    """List the modules that a notebook may import, in order; `from a import b` gives a and a.b, module or not."""
+    names: list[str] = []
+    for cell in code_cells(notebook):
+        for node in ast.walk(ast.parse(without_magics(source_of(cell)))):
+            if isinstance(node, ast.Import):
+                names += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return list(dict.fromkeys(names))
+
+
+def run_kernel(arguments: list[str], environment: dict[str, str], folder: str) -> None:
+    """Be a kernel: what a forked process does."""
+    gc.freeze()  # a collection that looked at everything would copy all memory that kernels share
+    os.setsid()  # Ctrl-C on the terminal is for the process that asked for this one
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    _settle()
+    from ipykernel.kernelapp import IPKernelApp
+
+    IPKernelApp.launch_instance(argv=arguments)
+
+
+def _end_with_parent() -> None:
+    """End when the process that asked for this one ends (its own parent is the fork server)."""
+    connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
+
+
+def _settle() -> None:
+    """Settle what imported modules took from the environment of the fork server, or would share between kernels."""
+    import torch
+    from threadpoolctl import threadpool_limits
+    from tqdm import tqdm
+
+    if matplotlib := sys.modules.get("matplotlib"):
+        matplotlib.rcParams["backend"] = INLINE  # ipykernel says so in an environment variable, read at the import
+    if threads := os.environ.get("OMP_NUM_THREADS"):
+        torch.set_num_threads(int(threads))
+        threadpool_limits(int(threads))  # those of numpy and scikit-learn
+    tqdm.set_lock(threading.RLock())  # its own would be a semaphore for all processes, which a kill would leave behind

@@ -1,7 +1,7 @@
 """Executed notebooks as pages to look at: one HTML file each and an index, readable without a network.
 
 Images are embedded, formulas become MathML (which browsers draw by themselves: no MathJax to download), widgets
-become their last state as plain HTML, and the style is page.css.
+become their last state as plain HTML, and the style, which each page carries inside, is page.css.
 """
 
 import re
@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Mapping
 from html import escape, unescape
 from pathlib import Path
+from string import Template
 from typing import Any, NamedTuple
 
 import latex2mathml.exceptions
@@ -19,14 +20,28 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 
-from workbench.notebooks.html import stylesheet, write_page
 from workbench.notebooks.rules import WIDGET_VIEW
-from workbench.notebooks.widgets import static_widget
+from workbench.paths import replacing
 
 ERROR_MARKER = "papermill-error-cell-tag"
 BAD_TEX = tuple(c for c in vars(latex2mathml.exceptions).values() if isinstance(c, type))
 ABBREVIATIONS = ("Eq", "eq", "Eqs", "Fig", "Def", "Tab", "Sec", "vs", "al", "cf", r"e\.g", r"i\.e")
 NO_END = "".join(rf"(?<!\b{word}\.)" for word in ABBREVIATIONS)
+SHELL = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<style>
+$style
+</style>
+</head>
+<body>
+$body
+</body>
+</html>
+""")
 
 
 class Summary(NamedTuple):
@@ -130,6 +145,18 @@ def _write(path: Path, title: str, body: str) -> None:
     write_page(path, title, body, stylesheet("page.css") + HtmlFormatter(style="default").get_style_defs(".highlight"))
 
 
+def stylesheet(*names: str) -> str:
+    """Style sheets of this package, one after the other."""
+    return "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in names)
+
+
+def write_page(path: Path, title: str, body: str, style: str) -> None:
+    """Write a page; `title` and `body` are HTML, of the title only the text is kept."""
+    page = SHELL.substitute(title=re.sub(r"<[^>]+>", "", title), style=style, body=body)
+    with replacing(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
 def _notebook_body(notebook: NotebookNode, before: Summary | None, after: Summary | None) -> str:
     folder = str(Path(notebook.metadata.get("papermill", {}).get("input_path", "")).resolve().parent)
     exporter = _Exporter(template_name="basic")
@@ -167,6 +194,52 @@ def _make_plain(data: dict[str, Any], widgets: Mapping[str, Any]) -> None:
             data["text/html"] = shown
     elif "text/latex" in data and "text/html" not in data:
         data["text/html"] = mathml(data["text/latex"].strip("$ \n"), "block")
+
+
+# Widgets in their last state, where a live notebook has controls
+
+
+def static_widget(model_id: str, states: Mapping[str, Any]) -> str:
+    """HTML of one widget and its children, drawn from saved widget state; '' when there is nothing to show.
+
+    Boxes, texts, progress bars, images and controls with a description and a value are drawn; other widgets (layouts,
+    styles) are not visible by themselves.
+    """
+    if model_id not in states:
+        return ""
+    model, state = states[model_id]["model_name"], states[model_id]["state"]
+    if "children" in state:
+        inner = "".join(static_widget(child.removeprefix("IPY_MODEL_"), states) for child in state["children"])
+        return f'<div class="widget {"column" if model == "VBoxModel" else "row"}">{inner}</div>' if inner else ""
+    if model == "ImageModel":
+        return _image(states[model_id])
+    if model in ("FloatProgressModel", "IntProgressModel"):
+        return f'<progress value="{state.get("value", 0)}" max="{state.get("max", 100)}"></progress>'
+    if model in ("HTMLModel", "HTMLMathModel"):
+        return f"<span>{state.get('value', '')}</span>"
+    return _control(state)
+
+
+def _image(saved: Mapping[str, Any]) -> str:
+    """The picture of an Image widget, whose bytes are saved beside its state in base64."""
+    kind = saved["state"].get("format", "png")
+    data = [b["data"] for b in saved.get("buffers", []) if b["path"] == ["value"] and b["encoding"] == "base64"]
+    return f'<img alt="" src="data:image/{kind};base64,{data[0]}">' if data else ""
+
+
+def _control(state: Mapping[str, Any]) -> str:
+    """A slider, text or choice as 'description: value'."""
+    value = state.get("value")
+    if value is None and state.get("_options_labels") and state.get("index") is not None:
+        index, labels = state["index"], state["_options_labels"]
+        value = labels[index] if isinstance(index, int) else ", ".join(labels[i] for i in index)
+    if value is None:
+        return ""
+    description = state.get("description", "")
+    return f'<span class="control">{escape(f"{description}: {value}" if description else str(value))}</span>'
+
+
+# The index
 
 
 def summary_of(path: Path, notebook: NotebookNode) -> Summary:
@@ -221,9 +294,9 @@ def _first_figure(notebook: NotebookNode) -> str:
 def _index_body(summaries: list[Summary]) -> str:
     done = sum(summary.status == "done" for summary in summaries)
     seconds = sum((summary.seconds or 0.0 for summary in summaries), 0.0)
-    told = f"{done} of {len(summaries)} done, {_duration(seconds)} in all"
+    totals = f"{done} of {len(summaries)} done, {_duration(seconds)} in all"
     cards = "\n".join(map(_card, summaries))
-    return f'<main class="index">\n<h1>Notebooks</h1>\n<p class="told">{told}</p>\n{cards}\n</main>'
+    return f'<main class="index">\n<h1>Notebooks</h1>\n<p class="told">{totals}</p>\n{cards}\n</main>'
 
 
 def _card(summary: Summary) -> str:

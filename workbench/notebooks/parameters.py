@@ -1,17 +1,22 @@
-"""The parameters of a notebook: what its cell tagged `parameters` declares, and whether given values fit."""
+"""The parameters of a notebook: what its cell tagged `parameters` declares, and the configuration that they give.
+
+Every notebook imports this module while it runs: nothing here takes long to import, and no notebook library is needed.
+"""
 
 import ast
 import io
+import json
+import re
 import tokenize
 import types
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import nbformat
-from nbformat import NotebookNode
+from workbench.config import Config, field_names
+from workbench.errors import did_you_mean
 
+INJECTED = "# Parameters"  # the first line of the cell that papermill adds
 TYPES = {"int": int, "float": (float, int), "str": str, "bool": bool, "list": list, "tuple": tuple, "dict": dict}
 
 
@@ -23,23 +28,42 @@ class Parameter(NamedTuple):
     comment: str
 
 
+def code_cells(path: Path) -> list[dict[str, Any]]:
+    """List the code cells in a notebook's file, as they stand there: to import nbformat would take a second."""
+    cells = json.loads(Path(path).read_text(encoding="utf-8")).get("cells", [])
+    return [cell for cell in cells if cell["cell_type"] == "code"]
+
+
+def source_of(cell: Mapping[str, Any]) -> str:
+    """Return the source of a cell, which is a list of lines in a file, and one text where nbformat has read it."""
+    return "".join(cell["source"])
+
+
+def without_magics(source: str) -> str:
+    """Empty the lines of IPython's own syntax (%magic, !command, help?) in a source."""
+    own = re.compile(r"\s*[%!]|.*\?\s*$")
+    return "\n".join("" if own.match(line) else line for line in source.splitlines())
+
+
+# What a notebook declares
+
+
 def parameters_of(path: Path) -> dict[str, Parameter]:
-    """The parameters that the cell tagged `parameters` declares, in its order.
+    """Return the parameters that the cell tagged `parameters` declares, in its order.
 
     Raises ValueError when there is not exactly one such cell or it holds anything but assignments of literals.
     """
-    return declared_in(nbformat.read(path, as_version=4), Path(path).name)
+    return declared_in(code_cells(path), Path(path).name)
 
 
-def declared_in(notebook: NotebookNode, name: str) -> dict[str, Parameter]:
-    """`parameters_of` for a notebook already read; `name` is what errors call it."""
-    cells = [c for c in notebook.cells if c.cell_type == "code" and "parameters" in c.metadata.get("tags", [])]
-    if len(cells) != 1:
-        raise ValueError(f"{name} has {len(cells)} cells tagged 'parameters': tag exactly one")
-    source = cells[0].source
+def declared_in(cells: Sequence[Mapping[str, Any]], name: str) -> dict[str, Parameter]:
+    """Do the same for code cells already read; `name` is what errors call their notebook."""
+    tagged = [source_of(cell) for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    if len(tagged) != 1:
+        raise ValueError(f"{name} has {len(tagged)} cells tagged 'parameters': tag exactly one")
     try:
-        statements = ast.parse(source).body
-        comments = _comments(source)
+        statements = ast.parse(tagged[0]).body
+        comments = _comments(tagged[0])
         return dict(_parameter(statement, comments) for statement in statements)
     except (SyntaxError, ValueError) as error:
         raise ValueError(
@@ -68,14 +92,16 @@ def _parameter(statement: ast.stmt, comments: Mapping[int, str]) -> tuple[str, P
     return target.id, Parameter(default, kind, comments.get(statement.end_lineno, ""))
 
 
+# Whether given values fit
+
+
 def check_parameters(path: Path, given: Mapping[str, Any]) -> None:
     """Raise ValueError unless the notebook declares every given name, with a type that the given value has."""
     declared = parameters_of(path)
     for name, value in given.items():
         if name not in declared:
-            raise ValueError(f"{Path(path).name} has no parameter {name!r}{did_you_mean(name, list(declared))}")
-        if not _fits(value, declared[name].type):
-            kind = declared[name].type
+            raise ValueError(f"{Path(path).name} has no parameter {name!r}{did_you_mean(name, declared)}")
+        if not _fits(value, kind := declared[name].type):
             raise ValueError(f"{Path(path).name}: parameter {name!r} is of type {kind}, which {value!r} is not")
 
 
@@ -90,7 +116,7 @@ def _fits(value: Any, kind: str) -> bool:
 
 
 def distribute(paths: Sequence[Path], parameters: Mapping[str, Any]) -> dict[Path, dict[str, Any]]:
-    """For each notebook those of `parameters` that it declares, all of them checked.
+    """Return for each notebook those of `parameters` that it declares, all of them checked.
 
     Raises ValueError for a name that no notebook declares or a value of the wrong type.
     """
@@ -105,7 +131,32 @@ def distribute(paths: Sequence[Path], parameters: Mapping[str, Any]) -> dict[Pat
     return given
 
 
-def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """The end of an error sentence about an unknown name: the closest known one, else all of them."""
-    close = get_close_matches(name, known, n=1)
-    return f": did you mean {close[0]!r}?" if close else f": choose from {', '.join(known) or 'none'}"
+# What a running notebook was given
+
+
+def config_from(namespace: Mapping[str, Any], also: Sequence[str] = ()) -> Config:
+    """Make the configuration that a notebook's parameters describe; call it with `globals()`.
+
+    A parameter of None takes the preset's value. `also` names the notebook's parameters that are no fields of Config.
+    Functions are no parameters, even those that bear a field's name (`fusion.dynamic_prior`).
+
+    papermill only logs a parameter that the notebook does not declare. Here such a name is an error: the notebook's
+    injected cell is read back from the kernel's history, so that cells run by hand later do not disturb it. Raises
+    ValueError on an injected name that is neither, with the nearest known one.
+    """
+    known = [*field_names(), *also]
+    for name in injected_names(namespace.get("In", ())):
+        if name not in known:
+            hint = did_you_mean(name, known, f": this notebook knows {', '.join(known)}")
+            raise ValueError(f"unknown parameter {name!r}{hint}")
+    given = {name: namespace[name] for name in field_names() if name in namespace and not callable(namespace[name])}
+    return Config.make(given.pop("preset", None) or "quick", **given)
+
+
+def injected_names(cells: Sequence[str]) -> list[str]:
+    """List the names that papermill's cells among the executed ones assign."""
+    trees = [ast.parse(cell) for cell in cells if cell.startswith(INJECTED)]
+    targets = [
+        target for tree in trees for node in tree.body if isinstance(node, ast.Assign) for target in node.targets
+    ]
+    return [target.id for target in targets if isinstance(target, ast.Name)]

@@ -9,8 +9,7 @@ from statistics import median
 import nbformat
 from nbformat import NotebookNode
 
-from workbench.notebooks.fork import without_magics
-from workbench.notebooks.parameters import declared_in
+from workbench.notebooks.parameters import declared_in, without_magics
 from workbench.paths import replacing
 
 CODE_CELLS = (15, 30)
@@ -40,12 +39,12 @@ def problems(path: Path) -> list[str]:
     rules: list[Callable[[NotebookNode], Iterator[str]]] = [_executed, _no_errors, _no_machine_paths]
     if path.parent.name != "solutions":
         rules += [_parameters, _cell_counts, _short_functions, _prose, _compared, _exercises]
-    found = [problem for rule in rules for problem in rule(notebook)]
+    broken = [problem for rule in rules for problem in rule(notebook)]
     if path.stat().st_size >= MAX_BYTES:
-        found.append(f"the file has {path.stat().st_size:,} bytes: keep it under {MAX_BYTES:,} (figures at dpi <= 80)")
+        broken.append(f"the file has {path.stat().st_size:,} bytes: keep it under {MAX_BYTES:,} (figures at dpi <= 80)")
     if path.parent.name != "solutions" and not (path.parent / "solutions" / path.name).is_file():
-        found.append(f"its exercises have no solutions: write solutions/{path.name}")
-    return found
+        broken.append(f"its exercises have no solutions: write solutions/{path.name}")
+    return broken
 
 
 def _code(notebook: NotebookNode) -> list[NotebookNode]:
@@ -70,8 +69,8 @@ def _no_errors(notebook: NotebookNode) -> Iterator[str]:
 def _no_machine_paths(notebook: NotebookNode) -> Iterator[str]:
     for cell in _code(notebook):
         for text in map(text_of, cell.outputs):
-            if found := MACHINE_PATH.search(text):
-                shown = text[found.start() :].split()[0]
+            if match := MACHINE_PATH.search(text):
+                shown = text[match.start() :].split()[0]
                 yield f"the output of cell [{cell.execution_count}] holds a path of one machine: {shown}"
                 break
 
@@ -89,7 +88,7 @@ def text_of(output: NotebookNode) -> str:
 
 def _parameters(notebook: NotebookNode) -> Iterator[str]:
     try:
-        declared = declared_in(notebook, "the notebook")
+        declared = declared_in(_code(notebook), "the notebook")
     except ValueError as error:
         yield str(error)
         return

@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from workbench.data.sources import describe, is_known, is_rendered
-from workbench.notebooks.html import stylesheet, write_page
+from workbench.notebooks.pages import stylesheet, write_page
 from workbench.reports import ablations_claims, claims, report, results, tables
 from workbench.reports.claims import Finding
 from workbench.reports.layout import LEGEND, Table

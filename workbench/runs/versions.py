@@ -88,3 +88,8 @@ def _commit() -> str | None:
     except (FileNotFoundError, subprocess.CalledProcessError):
         return None
     return described.stdout.strip()
+
+
+# A process runs the code as it has read it: files that change while it runs do not change its versions.
+code_version()
+judges_version()

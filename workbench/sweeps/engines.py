@@ -24,7 +24,9 @@ from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
 from workbench.device import cores
-from workbench.notebooks.parameters import did_you_mean
+from workbench.errors import did_you_mean
+from workbench.notebooks import kernels
+from workbench.notebooks.execution import kernel_of_this_interpreter
 from workbench.paths import data_root, environment, project_root
 
 ENGINES = ("local", "dask", "slurm")
@@ -110,14 +112,10 @@ def threads_each(workers: int) -> int:
 @contextmanager
 def local(workers: int, notebook: Path) -> Iterator[Engine]:
     """Threads of this process; their kernels are forked from one process where the system lets them be."""
-    from workbench.notebooks import fork
-    from workbench.notebooks import kernels as notebook_kernels
-    from workbench.notebooks.execution import kernel_of_this_interpreter
-
     threads, futures = threads_each(workers), []
-    kernels = {"kernel_manager_class": notebook_kernels.MANAGER, "shutdown_kernel": "immediate"}
+    asked = {"kernel_manager_class": kernels.MANAGER, "shutdown_kernel": "immediate"}
     with environment(OMP_NUM_THREADS=str(threads)), kernel_of_this_interpreter():
-        fork.warm_up(notebook)
+        kernels.warm_up(notebook)
         with ThreadPoolExecutor(workers) as pool:
 
             def submit(function: Callable, *arguments: Any, **options: Any) -> Pending:
@@ -125,11 +123,11 @@ def local(workers: int, notebook: Path) -> Iterator[Engine]:
                 return futures[-1]
 
             try:
-                yield Engine(f"{workers} at a time, {threads} threads each", workers, submit, True, kernels)
+                yield Engine(f"{workers} at a time, {threads} threads each", workers, submit, True, asked)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 while not all(future.done() for future in futures):  # one may be starting its kernel just now
-                    notebook_kernels.kill_all()
+                    kernels.kill_all()
                     time.sleep(0.1)
                 raise
 
@@ -150,10 +148,10 @@ def dask(workers: int | None, scheduler: str | None, jobs: int) -> Iterator[Engi
                 )
             )
         client = stack.enter_context(distributed.Client(scheduler))
-        there = functools.partial(_elsewhere, settings)
+        remote = functools.partial(_elsewhere, settings)
 
         def submit(function: Callable, *arguments: Any, **options: Any) -> Pending:
-            return client.submit(there, function, *arguments, **options, pure=False)
+            return client.submit(remote, function, *arguments, **options, pure=False)
 
         yield Engine(f"dask, {client.scheduler.address}", slots, submit, "OMP_NUM_THREADS" in settings)
 
@@ -172,10 +170,10 @@ def slurm(folder: Path, workers: int | None, options: Mapping[str, Any], cluster
         executor.update_parameters(**{"name": "workbench", "timeout_min": DAY, **options})
     except (NameError, TypeError, ValueError) as error:
         raise ValueError(f"Slurm cannot be asked for {dict(options)}: {error}") from None
-    there = functools.partial(_elsewhere, _places())
+    remote = functools.partial(_elsewhere, _places())
 
     def submit(function: Callable, *arguments: Any, **more: Any) -> Pending:
-        jobs.append(executor.submit(_Resumable(), there, function, *arguments, **more))
+        jobs.append(executor.submit(_Resumable(), remote, function, *arguments, **more))
         return jobs[-1]
 
     try:

@@ -34,7 +34,8 @@ from typing import Any
 from workbench import evaluation, objectives
 from workbench.config import PRESETS, Config, field_names
 from workbench.data.sources import parse_name
-from workbench.notebooks.parameters import check_parameters, did_you_mean, parameters_of
+from workbench.errors import did_you_mean
+from workbench.notebooks.parameters import check_parameters, parameters_of
 from workbench.paths import outputs_dir, training_notebook
 from workbench.runs import run
 
@@ -96,11 +97,12 @@ def read(
         raise ValueError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
     content = _parsed(path)
     _refuse(path, _shape(content))
-    grids = _grids(content, preset, _told_apart(given or {}, notebook))
+    kinds = {name: parameter.type for name, parameter in parameters_of(notebook).items()}
+    grids = _grids(content, preset, _level(given or {}, kinds))
     _refuse(path, (problem for _, values, _ in grids for problem in _parameters(values, notebook)))
     parent, jobs = folder or outputs_dir() / preset / "sweeps" / path.stem, []
     for name, values, lists in grids:
-        for label, parameters in _combinations(name, _floats(values, notebook), lists):
+        for label, parameters in _combinations(name, _floats(values, kinds), lists):
             jobs.append(_job(label, parameters, preset, notebook, parent / _slug(name)))
     _refuse(path, (job for job in jobs if isinstance(job, str)))
     _refuse(path, _twice(jobs))
@@ -128,31 +130,30 @@ def _refuse(path: Path, problems: Iterable[str]) -> None:
 
 def _shape(content: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with the form of a file."""
-    yield from _names(content, ("title", "runs", *LEVEL, *PRESETS), "the file")
+    yield from _sections(content, ("title", "runs"), "the file")
     if not isinstance(content.get("title", ""), str):
         yield "title must be a text"
-    yield from _sections(content)
     blocks = content.get("runs", [])
     if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
         yield "runs must be written [[runs]], once for each grid"
         return
     for block in blocks:
-        yield from _names(block, ("name", *LEVEL, *PRESETS), "[[runs]]")
-        yield from _sections(block)
+        yield from _sections(block, ("name",), "[[runs]]")
     names = [_slug(str(block.get("name", ""))) for block in blocks]
     if len(names) > 1 and "" in names:
         yield "each of several [[runs]] needs a name of its own"
     yield from (f"two [[runs]] are called {name!r}" for name in names if name and names.count(name) > 1)
 
 
-def _sections(holder: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with the tables of parameters of a file or a block, its presets' among them."""
-    yield from _level(holder, "")
+def _sections(holder: Mapping[str, Any], own: Sequence[str], where: str) -> Iterator[str]:
+    """What is wrong with the names in a file or a block, and with its tables of parameters, its presets' among them."""
+    yield from _names(holder, (*own, *LEVEL, *PRESETS), where)
+    yield from _tables(holder, "")
     for preset in PRESETS:
         section = holder.get(preset, {})
         if isinstance(section, dict):
             yield from _names(section, LEVEL, f"[{preset}]")
-            yield from _level(section, f"{preset}.")
+            yield from _tables(section, f"{preset}.")
         else:
             yield f"{preset} must be a table: [{preset}.fixed] or [{preset}.grid]"
 
@@ -168,7 +169,7 @@ def _names(table: Mapping[str, Any], known: Sequence[str], where: str) -> Iterat
             yield f"{where} has no place for {name!r}{did_you_mean(name, known)}"
 
 
-def _level(holder: Mapping[str, Any], prefix: str) -> Iterator[str]:
+def _tables(holder: Mapping[str, Any], prefix: str) -> Iterator[str]:
     """What is wrong with the two tables of parameters at one place."""
     tables = {name: holder.get(name, {}) for name in LEVEL}
     for name, table in tables.items():
@@ -200,16 +201,13 @@ def _grids(
     return grids
 
 
-def _told_apart(given: Mapping[str, Any], notebook: Path) -> dict[str, dict[str, Any]]:
+def _level(given: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Values of the command line as a level: lists are grids, but for parameters that are lists themselves."""
-    kinds = {name: parameter.type for name, parameter in parameters_of(notebook).items()}
-    grid = {
-        name for name, value in given.items() if isinstance(value, list) and not kinds.get(name, "").startswith("list")
-    }
-    return {
-        "fixed": {name: value for name, value in given.items() if name not in grid},
-        "grid": {name: value for name, value in given.items() if name in grid},
-    }
+    level: dict[str, dict[str, Any]] = {name: {} for name in LEVEL}
+    for name, value in given.items():
+        several = isinstance(value, list) and not kinds.get(name, "").startswith("list")
+        level["grid" if several else "fixed"][name] = value
+    return level
 
 
 # From values to runs
@@ -228,12 +226,9 @@ def _parameters(values: Values, notebook: Path) -> Iterator[str]:
                 yield str(error)
 
 
-def _floats(values: Values, notebook: Path) -> Values:
+def _floats(values: Values, kinds: Mapping[str, str]) -> Values:
     """The values with whole numbers as floats where the notebook declares a float: 5 and 5.0 are one value."""
-    kinds = parameters_of(notebook)
-    return {
-        name: tuple(float(x) if kinds[name].type == "float" else x for x in options) for name, options in values.items()
-    }
+    return {name: tuple(map(float, x)) if kinds[name] == "float" else x for name, x in values.items()}
 
 
 def _combinations(name: str, values: Values, lists: set[str]) -> Iterator[tuple[str, dict[str, Any]]]:

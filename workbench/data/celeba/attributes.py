@@ -14,6 +14,7 @@ from torch import Tensor
 from workbench.data.images import Images
 from workbench.data.own.encodings import Text
 from workbench.data.text import ALPHABET, decode, tokens_of
+from workbench.errors import did_you_mean
 
 # In the order of CelebA's list, which is alphabetical.
 _NAMES = """
@@ -41,15 +42,9 @@ def parse(text: str) -> Bool[Tensor, "40"]:
     """
     words = [" ".join(word.split()) for word in text.lower().replace("_", " ").strip(FILL + " ,").split(",")]
     if unknown := [word for word in words if word and word not in PHRASES]:
-        raise ValueError(f"{unknown[0]!r} is none of the 40 attributes{_nearest(unknown[0])}")
+        hint = did_you_mean(unknown[0], PHRASES, f", such as {PHRASES[2]!r} or {PHRASES[31]!r}")
+        raise ValueError(f"{unknown[0]!r} is none of the 40 attributes{hint}")
     return torch.tensor([phrase in words for phrase in PHRASES])
-
-
-def _nearest(word: str) -> str:
-    from difflib import get_close_matches
-
-    near = get_close_matches(word, PHRASES, n=1)
-    return f": did you mean {near[0]!r}?" if near else f", such as {PHRASES[2]!r} or {PHRASES[31]!r}"
 
 
 def encode(text: str) -> UInt8[Tensor, "256"]:
