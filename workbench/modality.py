@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from workbench.data.dataset import Batch, MultimodalDataset, Storage
 from workbench.data.letters import letters_of
-from workbench.data.own.array_storage import ArrayStorage
+from workbench.data.own.arrays import ArrayStorage
 from workbench.data.own.encodings import Encoding
 from workbench.data.own.raw import about, items_in, some
 from workbench.likelihoods import Categorical, Laplace, Likelihood, likelihood_of

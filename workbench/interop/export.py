@@ -46,9 +46,9 @@ from torch import Tensor, nn
 import workbench
 from workbench import likelihoods
 from workbench.config import Config
+from workbench.data.alphabet import ALPHABET
 from workbench.data.own.encodings import Text
 from workbench.data.own.tables import Table, Vector
-from workbench.data.text import ALPHABET
 from workbench.modality import Modality
 from workbench.model import MultimodalVAE
 from workbench.networks.check import zeros_of

@@ -16,7 +16,7 @@ from typing import Any
 
 from workbench import likelihoods
 from workbench.data.dataset import MultimodalDataset
-from workbench.data.own import encodings
+from workbench.data.own import from_json
 from workbench.modality import BY_KIND, BY_SHAPE, OWN, Modality, Pair, by_shape
 from workbench.networks.by_kind import networks_by_kind
 
@@ -81,7 +81,7 @@ def read(
 
 
 def _modality_from_json(kept: dict[str, Any], width: float, given: Pair | None) -> Modality:
-    encoding, likelihood = encodings.from_json(kept["encoding"]), likelihoods.from_json(kept["likelihood"])
+    encoding, likelihood = from_json(kept["encoding"]), likelihoods.from_json(kept["likelihood"])
     name, shape, source = kept["name"], tuple(kept["shape"]), kept["networks"]
     if given is not None:
         source, (encoder, decoder) = OWN, given

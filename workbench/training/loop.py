@@ -18,7 +18,7 @@ from workbench import paths
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.missing import as_configured
-from workbench.data.own.array_storage import ArrayStorage
+from workbench.data.own.arrays import ArrayStorage
 from workbench.data.sources import load_dataset
 from workbench.device import pick_device
 from workbench.errors import WorkbenchError

@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Bool, Int, Integer, UInt8
 from torch import Tensor
 
+from workbench.data.alphabet import ALPHABET, decode, tokens_of
 from workbench.data.images import Images
 from workbench.data.own.encodings import Text
-from workbench.data.text import ALPHABET, decode, tokens_of
 
 # In the order of CelebA's list, which is alphabetical.
 _NAMES = """
