@@ -21,6 +21,7 @@ from workbench.modality import BY_KIND, BY_SHAPE, OWN, Modality, Pair, by_shape
 from workbench.networks.by_kind import networks_by_kind
 
 NAME = "modalities.json"
+MOVED = {"workbench.networks.portraits": "workbench.networks.faces"}  # modules by the names that older runs have
 
 
 def to_json(dataset: MultimodalDataset, modalities: Sequence[Modality]) -> dict[str, Any]:
@@ -106,7 +107,7 @@ def _imported(name: str, paths: list[str] | None) -> Pair:
     for path in paths:
         module, _, qualified = path.partition(":")
         try:
-            found.append(_found(import_module(module), qualified))
+            found.append(_found(import_module(MOVED.get(module, module)), qualified))
         except ImportError:
             found.append(None)
         if found[-1] is None:
