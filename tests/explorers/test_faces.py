@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-import face_models as portraits
+import made_faces
 import numpy as np
 import pytest
 import torch
@@ -24,7 +24,7 @@ from workbench.plotting.base import text_of
 
 @pytest.fixture(scope="module")
 def models():
-    return [portraits.exhibit("mmjsd"), portraits.exhibit("mmvae", seed=1)]
+    return [made_faces.explored("mmjsd"), made_faces.explored("mmvae", seed=1)]
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_all_forty_words_are_cut_and_it_is_told(exhibit):
 def test_faces_are_chosen_by_number_and_attribute(exhibit):
     face = FaceInput(exhibit, "I", given=True)
     values = [kind for _, kind in face.kind.options]
-    assert values[0] == ANY and portraits.NONE_HAS not in values and len(values) == 40
+    assert values[0] == ANY and made_faces.NONE_HAS not in values and len(values) == 40
     face.kind.value, face.number.value = "smiling", 2
     labels = exhibit.data.labels
     row = int(labels[:, PHRASES.index("smiling")].nonzero().flatten()[2])
@@ -116,8 +116,8 @@ def test_faces_are_chosen_by_number_and_attribute(exhibit):
 
 
 def test_an_attribute_that_no_face_has_is_refused_in_words(exhibit):
-    with pytest.raises(ValueError, match=f"none of the {portraits.FACES} test items of faces is 'mustache'"):
-        generation.test_item(exhibit, portraits.NONE_HAS)
+    with pytest.raises(ValueError, match=f"none of the {made_faces.FACES} test items of faces is 'mustache'"):
+        generation.test_item(exhibit, made_faces.NONE_HAS)
 
 
 # --- conditional explorer --------------------------------------------------------------------------------------------
@@ -238,7 +238,7 @@ def test_random_contents_of_faces_are_told_by_what_most_of_a_column_have(exhibit
 
 
 def test_a_grid_without_any_face_to_show_is_refused_in_a_sentence(exhibit):
-    bare = replace(exhibit, data=portraits.portraits(labels=torch.zeros(5, 40, dtype=torch.bool)))
+    bare = replace(exhibit, data=made_faces.spelt_faces(labels=torch.zeros(5, 40, dtype=torch.bool)))
     picture = controls_of(grids.explore_grid([bare]))["picture"]
     assert "no test face of faces has any of the attributes" in picture.value and 'role="alert"' in picture.value
 
@@ -291,6 +291,6 @@ def test_the_latent_explorer_offers_what_its_model_can_be_coloured_by(models):
 
 
 def test_too_few_faces_for_a_map_are_refused(exhibit):
-    two = replace(exhibit, data=portraits.portraits(labels=portraits.attributes(2)))
+    two = replace(exhibit, data=made_faces.spelt_faces(labels=made_faces.attributes(2)))
     *_, note, picture, _, _ = explore_latent([two]).children
     assert "2 items are too few for a map of faces" in note.value and not picture.children[0].points
