@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 from helpers import seeded
-from made_faces import faces_dataset, replace_faces
+from made_faces import replace_faces, smooth_faces
 
 from workbench import inference
 from workbench.config import Config
@@ -72,7 +72,7 @@ def test_judges_of_a_width_and_of_probabilities():
 
 def test_judges_learn_attributes_are_kept_and_come_back(little, monkeypatch):
     monkeypatch.setattr(classifiers, "OTHER_STEPS", {"faces": 25, "description": 3})
-    splits = [faces_dataset(split) for split in ("train", "test")]
+    splits = [smooth_faces(split) for split in ("train", "test")]
     judges = classifiers_of(*splits, progress=False, width=0.06)
     assert all(isinstance(judge, AttributeClassifier) and not judge.network.training for judge in judges)
     monkeypatch.setattr(classifiers, "_train", None)  # nothing is trained again
@@ -88,7 +88,7 @@ def test_judges_learn_attributes_are_kept_and_come_back(little, monkeypatch):
 
 
 def test_another_width_means_another_judge_and_large_data_are_read_in_part(monkeypatch):
-    splits = [faces_dataset("train", 40), faces_dataset("test", 20)]
+    splits = [smooth_faces("train", 40), smooth_faces("test", 20)]
     recipe = classifiers._recipe(*splits, 0, 0.5)
     assert recipe != classifiers._recipe(*splits, 0, 1.0) and recipe == classifiers._recipe(*splits, 0, 0.5)
     monkeypatch.setattr(classifiers, "HASHED", 64 * 64 * 3 * 10)
@@ -101,7 +101,7 @@ def test_another_width_means_another_judge_and_large_data_are_read_in_part(monke
 
 
 def test_descriptions_that_begin_anywhere_are_judged_where_they_begin():
-    data = faces_dataset("test", 30, anywhere=True)
+    data = smooth_faces("test", 30, anywhere=True)
     shown = classifiers._items(data, 1, torch.arange(30), seeded())
     assert not torch.equal(shown, data.unimodal(1).values.long())
     assert torch.equal(shown.sort(1).values, data.unimodal(1).values.long().sort(1).values)
@@ -183,7 +183,7 @@ def test_asleep_by_the_base_rate():
 
 def test_items_are_alike_at_every_visit_and_never_all_at_once(monkeypatch):
     monkeypatch.setattr(inference, "CHUNK", 64)
-    data = faces_dataset("test", 50, anywhere=True)
+    data = smooth_faces("test", 50, anywhere=True)
     items = Items(data, torch.arange(45), seed=3)
     first, second = list(items), list(items)
     assert [batch.size for batch in first] == [16, 16, 13] and (len(items), items.batches) == (45, 3)

@@ -24,7 +24,7 @@ __version__ = "0.1.0"
 # What scripts begin with, and where it is. It is imported when it is asked for: torch alone takes seconds.
 _PLACES = {
     "Config": "workbench.config",
-    "MultimodalDataset": "workbench.data.dataset",
+    "MultimodalDataset": "workbench.data",
     "Run": "workbench.runs.run",
     "evaluate": "workbench.evaluation",
     "fit": "workbench.training.loop",

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 
 from workbench.data.dataset import Batch, MultimodalDataset, Storage
 from workbench.data.letters import letters_of
-from workbench.data.own.array_storage import ArrayStorage
+from workbench.data.own.arrays import ArrayStorage
 from workbench.data.own.encodings import Encoding
 from workbench.data.own.raw import about, items_in, some
 from workbench.likelihoods import Categorical, Laplace, Likelihood, likelihood_of
 from workbench.networks import digits, faces, polydigits
 from workbench.networks.by_kind import networks_by_kind
+from workbench.networks.check import Item
 
 Pair = tuple[Callable[[], nn.Module], Callable[[int], nn.Module]]  # encoder and decoder
 BY_SHAPE, BY_KIND, OWN = "by shape", "by kind", "own"  # where a modality's networks come from
@@ -45,6 +46,11 @@ class Modality:
     style_weight: float = 1.0
     encoding: Encoding | None = None  # how raw arrays become values
     networks: str = BY_SHAPE  # BY_SHAPE | BY_KIND | OWN
+
+    @property
+    def item(self) -> Item:
+        """What its networks read and write."""
+        return Item(self.name, self.shape, self.likelihood, self.encoding.alphabet if self.encoding else None)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import torch
 
 from workbench.data import Batch, DataError, Images, MultimodalDataset, load_dataset
 from workbench.data import sources as module
-from workbench.data.text import WORDS, decode
+from workbench.data.alphabet import decode
+from workbench.data.text import WORDS
 
 CPU = torch.device("cpu")
 

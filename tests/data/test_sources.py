@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import loadmat, savemat
 
-from workbench.data import text
+from workbench.data import alphabet, text
 from workbench.data.images import DataError
 from workbench.data.mnist import count, load_mnist, read_idx
 from workbench.data.pairing import pair_table
@@ -245,9 +245,9 @@ def test_unknown_split(tmp_path, load):
 
 
 def test_alphabet():
-    assert len(text.ALPHABET) == 71
-    assert set(text.ALPHABET) == {*string.ascii_lowercase, *string.digits, *string.punctuation, " ", "\n"}
-    assert text.ALPHABET.count("-") == 2  # the literature's list: all others stand once
+    assert len(alphabet.ALPHABET) == 71
+    assert set(alphabet.ALPHABET) == {*string.ascii_lowercase, *string.digits, *string.punctuation, " ", "\n"}
+    assert alphabet.ALPHABET.count("-") == 2  # the literature's list: all others stand once
 
 
 def test_the_forty_strings():
@@ -259,17 +259,17 @@ def test_the_forty_strings():
         for start in range(0, 7 - len(word) + 1)
     ]
     assert len(set(expected)) == 40
-    assert list(zip(text.decode(table.values), table.labels.tolist(), strict=True)) == expected
+    assert list(zip(alphabet.decode(table.values), table.labels.tolist(), strict=True)) == expected
     for digit in range(10):
         rows = range(table.offsets[digit], table.offsets[digit] + table.counts[digit])
         assert [n for n, label in enumerate(table.labels.tolist()) if label == digit] == list(rows)
 
 
-@given(st.text(alphabet=text.ALPHABET, max_size=8))
+@given(st.text(alphabet=alphabet.ALPHABET, max_size=8))
 def test_encode_and_decode(characters):
     tokens = text.encode(characters)
-    assert tokens.shape == (8,) and text.decode(tokens) == [characters.ljust(8)]
-    assert text.decode(tokens.long().expand(2, 3, 8)) == [characters.ljust(8)] * 6
+    assert tokens.shape == (8,) and alphabet.decode(tokens) == [characters.ljust(8)]
+    assert alphabet.decode(tokens.long().expand(2, 3, 8)) == [characters.ljust(8)] * 6
 
 
 def test_what_is_no_string_of_the_modality():
@@ -284,7 +284,7 @@ def test_start_positions_are_uniform():
     tokens = storage.gather(torch.arange(10).repeat_interleave(visits), torch.Generator().manual_seed(0))
     assert tokens.dtype == torch.int64
     for word, drawn in zip(text.WORDS, tokens.split(visits), strict=True):
-        strings = text.decode(drawn)
+        strings = alphabet.decode(drawn)
         assert {drawn.strip() for drawn in strings} == {word}
         frequencies = np.bincount([drawn.index(word) for drawn in strings]) / visits
         assert len(frequencies) == 8 - len(word)

@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-import face_models
+import made_faces
 import numpy as np
 import pytest
 import torch
@@ -24,7 +24,7 @@ from workbench.plotting.base import text_of
 @pytest.fixture(scope="module")
 def models() -> list[ExploredModel]:
     """Two small models of hand-made faces, in place of the shipped ones."""
-    return [face_models.explored("mmjsd"), face_models.explored("mmvae", seed=1)]
+    return [made_faces.explored("mmjsd"), made_faces.explored("mmvae", seed=1)]
 
 
 @pytest.fixture(scope="module")
@@ -107,14 +107,14 @@ def test_ticks_and_words_follow_each_other_and_call_once(explored):
 def test_faces_are_chosen_by_number_and_attribute(explored):
     face = FaceInput(explored, "I", given=True)
     values = [kind for _, kind in face.kind.options]
-    assert values[0] == ANY and face_models.NONE_HAS not in values and len(values) == 40
+    assert values[0] == ANY and made_faces.NONE_HAS not in values and len(values) == 40
     face.kind.value, face.number.value = "smiling", 2
     labels = explored.data.labels
     row = int(labels[:, PHRASES.index("smiling")].nonzero().flatten()[2])
     assert torch.equal(face.words(), labels[row])
     assert torch.equal(face.value(), explored.data.storages[0].values[row].float() / 255)
-    with pytest.raises(ValueError, match=f"none of the {face_models.FACES} test items of faces is 'mustache'"):
-        generation.test_item(explored, face_models.NONE_HAS)
+    with pytest.raises(ValueError, match=f"none of the {made_faces.FACES} test items of faces is 'mustache'"):
+        generation.test_item(explored, made_faces.NONE_HAS)
 
 
 # --- conditional explorer --------------------------------------------------------------------------------------------
@@ -208,8 +208,8 @@ def test_columns_of_the_grid_are_faces_with_an_attribute_or_what_most_of_a_colum
 
 def test_too_few_faces_for_a_grid_or_a_map_are_refused_in_a_sentence(explored):
     bare, two = (
-        replace(explored, data=face_models.dataset(labels=labels))
-        for labels in (torch.zeros(5, 40, dtype=torch.bool), face_models.attributes(2))
+        replace(explored, data=made_faces.spelt_faces(labels=labels))
+        for labels in (torch.zeros(5, 40, dtype=torch.bool), made_faces.attributes(2))
     )
     picture = controls_of(grids.explore_grid([bare]))["picture"]
     assert "no test face of faces has any of the attributes" in picture.value and 'role="alert"' in picture.value

@@ -89,6 +89,11 @@ def modality(encoder=ENCODER, decoder=decoder, likelihood=None, shape=SHAPE) -> 
     return Modality("ct", "C", shape, encoder, decoder, likelihood or Laplace())
 
 
+def check(of: Modality, gaps: bool = False) -> None:
+    """Check a modality's networks."""
+    check_networks(of.item, of.make_encoder, of.make_decoder, CODE, gaps)
+
+
 def featureless() -> nn.Module:
     return nn.Sequential(nn.Flatten())
 
@@ -201,7 +206,7 @@ REFUSED = {
 def test_what_does_not_fit_is_refused_in_one_line(fault):
     given, message = REFUSED[fault]
     with pytest.raises(ValueError, match=re.escape(message)) as caught:
-        check_networks(modality(**given), CODE)
+        check(modality(**given))
     assert "\n" not in str(caught.value)
 
 
@@ -220,27 +225,27 @@ class Strict:
 
 def test_an_own_likelihood_is_tried():
     with pytest.raises(ValueError, match=r"makes \[1, 28\] for one item: its log_prob must give \[1\]"):
-        check_networks(modality(decoder=flat_decoder, likelihood=Strict()), CODE)
+        check(modality(decoder=flat_decoder, likelihood=Strict()))
     with pytest.raises(
         ValueError, match=r"returns \[1, 5\], which the likelihood Strict cannot compare with \[1, 1, 28"
     ):
-        check_networks(modality(decoder=lambda code_dim: nn.Linear(code_dim, 5), likelihood=Strict()), CODE)
+        check(modality(decoder=lambda code_dim: nn.Linear(code_dim, 5), likelihood=Strict()))
 
 
 def test_networks_of_the_package_fit():
     digits = make_modalities(("handwriting", "street", "text"), ((1, 28, 28), (3, 32, 32), (8,)))
-    portraits = make_modalities(("image", "text"), ((3, 64, 64), (256,)), width=0.125)
-    for found in (*digits, *portraits, *make_modalities(("a",), ((3, 28, 28),))):
-        check_networks(found, CODE)
+    faces = make_modalities(("image", "text"), ((3, 64, 64), (256,)), width=0.125)
+    for found in (*digits, *faces, *make_modalities(("a",), ((3, 28, 28),))):
+        check(found)
 
 
 @pytest.mark.parametrize("likelihood", [Normal(), NegativeBinomial()])
 def test_general_networks_fit(likelihood):
-    check_networks(modality(likelihood=likelihood, decoder=lambda c: general.ImageDecoder(c, SHAPE, numbers=2)), CODE)
+    check(modality(likelihood=likelihood, decoder=lambda c: general.ImageDecoder(c, SHAPE, numbers=2)))
     vectors = partial(general.VectorEncoder, 4), lambda code_dim: general.VectorDecoder(code_dim, 4, numbers=2)
-    check_networks(modality(*vectors, likelihood, shape=(4,)), CODE)
+    check(modality(*vectors, likelihood, shape=(4,)))
     columns = partial(general.SequenceEncoder, 3, 5), lambda code_dim: general.SequenceDecoder(code_dim, 3, 5)
-    check_networks(modality(*columns, Categorical(), shape=(3,)), CODE, gaps=True)
+    check(modality(*columns, Categorical(), shape=(3,)), gaps=True)
 
 
 def test_an_encoder_must_read_items_that_lack_an_entry_where_there_are_some():
@@ -248,10 +253,10 @@ def test_an_encoder_must_read_items_that_lack_an_entry_where_there_are_some():
         return modality(encoder, lambda code_dim: general.VectorDecoder(code_dim, 4, numbers=2), Normal(), shape=(4,))
 
     deaf = given(lambda: Encoder(nn.Linear(4, 128)))
-    check_networks(deaf, CODE)
+    check(deaf)
     with pytest.raises(ValueError, match=r"encoder of 'ct' gives features that are not finite .*nan_to_num"):
-        check_networks(deaf, CODE, gaps=True)
-    check_networks(given(partial(general.VectorEncoder, 4)), CODE, gaps=True)
+        check(deaf, gaps=True)
+    check(given(partial(general.VectorEncoder, 4)), gaps=True)
 
 
 def test_the_check_leaves_no_trace():
@@ -259,7 +264,7 @@ def test_the_check_leaves_no_trace():
     kept = Encoder(nn.Linear(784, 128), nn.BatchNorm1d(128), nn.Dropout(0.5))
     kept.layers[3].eval()
     before, state = torch.get_rng_state(), {name: x.clone() for name, x in kept.state_dict().items()}
-    check_networks(modality(encoder=lambda: kept), CODE)
+    check(modality(encoder=lambda: kept))
     assert torch.equal(torch.get_rng_state(), before)
     assert [layer.training for layer in kept.layers] == [True, True, True, False] and kept.training
     for name, x in kept.state_dict().items():

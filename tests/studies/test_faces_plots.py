@@ -1,6 +1,6 @@
 """Figures of faces: their pixels are the model's, what may not be shown is not, and numbers are the judge's."""
 
-import face_models
+import made_faces
 import pytest
 import torch
 
@@ -13,12 +13,12 @@ from workbench.studies.faces_edits import Edit, content_of, edit, edited, style_
 
 @pytest.fixture(scope="module")
 def explored():
-    return face_models.explored()
+    return made_faces.explored()
 
 
 @pytest.fixture(scope="module")
 def photographs():
-    return face_models.dataset("celeba")
+    return made_faces.spelt_faces("celeba")
 
 
 def pictures(figure) -> list[torch.Tensor]:
@@ -72,7 +72,7 @@ def test_random_faces_have_the_texts_of_their_first_row(explored):
 
 @pytest.mark.parametrize("name, shown", [("faces", True), ("celeba", False)])
 def test_photographs_are_not_shown_unless_asked_for(explored, name, shown):
-    data = face_models.dataset(name)
+    data = made_faces.spelt_faces(name)
     originals = data.storages[0].values[:3].float().permute(0, 2, 3, 1) / 255
     for make in (faces_plots.images_to_text, faces_plots.attribute_edits):
         first = torch.stack(pictures(make(explored.model, data, range(3)))[:3])
@@ -118,7 +118,7 @@ def test_a_word_is_added_where_it_is_missing_and_taken_where_it_is_not():
 
 
 def test_an_edit_keeps_the_style_and_changes_the_content(explored):
-    attributes, model = face_models.attributes(4), explored.model
+    attributes, model = made_faces.attributes(4), explored.model
     style = torch.randn(4, 32, generator=torch.Generator().manual_seed(0))
     found = edit(model, attributes, style, "young")
     for shown, words in ((found.before, attributes), (found.after, edited(attributes, "young"))):
@@ -132,8 +132,8 @@ def test_numbers_of_an_edit_are_means_of_the_judge_over_each_kind(explored):
     labels = torch.zeros(4, 40, dtype=torch.bool)
     place = PHRASES.index("smiling")
     labels[:2, place] = True
-    before = face_models.faces(labels).float() / 255
-    after = face_models.faces(~labels).float() / 255
+    before = made_faces.spelt(labels).float() / 255
+    after = made_faces.spelt(~labels).float() / 255
     found = Edit("smiling", ~labels[:, place], before, after)
     assert found.judged(explored.judges[0]) == ["+ 0.00 → 1.00 (n = 2)", "− 1.00 → 0.00 (n = 2)"]
     only = Edit("smiling", torch.ones(4, dtype=torch.bool), before, after)

@@ -2,6 +2,10 @@
 
 from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.data.images import DataError, Images
+from workbench.data.own.arrays import from_arrays
 from workbench.data.sources import load_dataset
 
-__all__ = ["Batch", "DataError", "Images", "MultimodalDataset", "load_dataset"]
+__all__ = ["Batch", "DataError", "Images", "MultimodalDataset", "from_arrays", "load_dataset"]
+
+# Users find it with the class, which lies below what knows their arrays.
+MultimodalDataset.from_arrays = staticmethod(from_arrays)

@@ -4,19 +4,17 @@ Everything stays where it is put (`to(device)`): images as uint8, pairs as indic
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from workbench.data.celeba.attributes import DescriptionStorage
-from workbench.data.images import Images, ImageStorage, Labels
-from workbench.data.own.array_storage import ArrayStorage
+from workbench.data.images import Images, Labels
 from workbench.data.own.encodings import Encoding
-from workbench.data.text import StringTable, TextStorage
+from workbench.data.text import StringTable
 
 
 class Batch(NamedTuple):
@@ -45,12 +43,38 @@ class Batch(NamedTuple):
         return [Batch(*row) for row in rows]
 
 
-Storage = ImageStorage | TextStorage | DescriptionStorage | ArrayStorage
+@runtime_checkable
+class Storage(Protocol):
+    """All items of one modality on a device: images, strings, descriptions, or a user's array."""
+
+    name: str  # of the modality
+    source: str
+    labels: Labels
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one item."""
+
+    @property
+    def encoding(self) -> Encoding:
+        """How raw arrays become values."""
+
+    def gather(self, index: Int[Tensor, "batch"], generator: torch.Generator) -> Tensor:
+        """Values of what a column of the pair table names; what is free in them is drawn anew."""
+
+    def unimodal(self) -> Images | StringTable:
+        """Everything there is, with labels."""
+
+    def to(self, device: torch.device | str) -> "Storage":
+        """The same on a device."""
 
 
 @dataclass(frozen=True, eq=False)
 class MultimodalDataset:
-    """Items in M modalities: row n shows item `pairs[n, m]` of storage m. Rows come repeat after repeat."""
+    """Items in M modalities: row n shows item `pairs[n, m]` of storage m. Rows come repeat after repeat.
+
+    `MultimodalDataset.from_arrays` is `workbench.data.own.arrays.from_arrays`, which makes one of a user's own arrays.
+    """
 
     name: str
     split: str
@@ -61,29 +85,7 @@ class MultimodalDataset:
     repeats: int = 1
     labelled: bool = True  # without labels they are zeros, to be ignored
     classes: tuple[str | int, ...] | None = None  # what a user calls the classes or attributes of the labels
-
-    @classmethod
-    def from_arrays(
-        cls,
-        arrays: Mapping[str, Any],
-        labels: Any = None,
-        present: Any = None,
-        split: Any = 0.2,
-        seed: int = 0,
-        name: str = "own",
-        kinds: Mapping[str, str] | None = None,
-    ) -> "Splits":
-        """Training and test part of one's own data: arrays by the name of the modality, one row for each item.
-
-        Arrays are numpy's, torch's, pandas' or lists, of the kinds of `workbench.data.own.encodings.ENCODINGS`, guessed
-        where `kinds` does not say. NaN and None are missing, and what is False in `present`, Boolean arrays by name,
-        columns of a DataFrame or one `[n, M]`. `labels` are one class for each item, or Boolean attributes `[n, k]`.
-        `split` is the share of items for testing, a Boolean array (True: test) or one of "train" and "test". The name
-        gets eight digits of a digest of everything. Raises ValueError, in one sentence, on what cannot be trained on.
-        """
-        from workbench.data.own.arrays import from_arrays
-
-        return from_arrays(arrays, labels, present, split, seed, name, kinds)
+    own: bool = False  # made of a user's arrays: its name alone does not find it again
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -106,11 +108,6 @@ class MultimodalDataset:
     def encodings(self) -> tuple[Encoding, ...]:
         """How raw arrays of each modality become values."""
         return tuple(storage.encoding for storage in self.storages)
-
-    @property
-    def own(self) -> bool:
-        """Whether it was made from a user's arrays: its name alone does not find it again."""
-        return any(isinstance(storage, ArrayStorage) for storage in self.storages)
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -1,7 +1,8 @@
 """Download real data sets and Inception's weights, and say what is there: `workbench data fetch NAME`, `... check`.
 
-A transfer goes to a partial file beside its goal, which takes the goal's name when its checksum matches. Whoever
-interrupts a transfer loses nothing: the next one goes on where it stopped, if the server can.
+A file arrives under the name of its goal and `.part`, and takes its place when its checksum matches and it is unpacked.
+Whoever interrupts a transfer loses nothing: the next one goes on where it stopped, if the server can. CelebA comes from
+Google Drive, which cannot, and which limits how often it gives a file away in a day.
 """
 
 import gzip
@@ -9,41 +10,40 @@ import hashlib
 import os
 import shutil
 import sys
-import urllib.error
-import urllib.request
+import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
-from http.client import HTTPException
+from contextlib import ExitStack
+from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 from tqdm.auto import tqdm
 
 from workbench.data import mnist, svhn
 from workbench.data.celeba import load
-from workbench.data.celeba.fetch import ARCHIVE, arriving, fetch_celeba
 from workbench.data.celeba.lists import ATTRIBUTE_LIST, COUNT, PARTITION_LIST, read_attributes, read_partition
 from workbench.data.images import SPLITS, DataError
 from workbench.paths import data_root, replacing
 
 _READERS = {"mnist": mnist, "svhn": svhn}
 NAMES = (*_READERS, "celeba", "inception")
-INCEPTION = "pt_inception-2015-12-05-6726825d.pth"  # pytorch-fid's name for it; its last part begins the file's SHA-256
-_CHUNK = 1 << 18
+INCEPTION = "pt_inception-2015-12-05-6726825d.pth"  # pytorch-fid's name for it
+INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+ARCHIVE = f"{load.PHOTOS}.zip"
+PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
+DRIVE = "drive:"  # before the identifier of a file on Google Drive
+_CHUNK = 1 << 16  # bytes, of which a broken connection loses the last ones
 _TIMEOUT = 60  # seconds without a byte
 
 
-@dataclass(frozen=True)
-class Download:
-    """One file: where to get it, its checksum as transferred or how that begins, where it belongs.
-
-    Files whose address ends in .gz are unpacked on arrival.
-    """
+class Download(NamedTuple):
+    """One file: where to get it, its checksum as transferred, in pooch's form, and where it belongs."""
 
     urls: tuple[str, ...]
     checksum: str
     goal: Path
-    algorithm: str = "md5"
 
 
 class FileState(NamedTuple):
@@ -71,8 +71,6 @@ def fetch(name: str, root: str | Path | None = None) -> list[Path]:
         )
     root = data_root(root)
     wanted = {row.file.name.removesuffix(".gz") for row in _states(name, root) if not row.sound}
-    if name == "celeba" and wanted:
-        fetch_celeba(root / "celeba", wanted)
     for download in downloads(name, root) if wanted else []:
         if download.goal.name in wanted:
             _transfer(name, download)
@@ -81,6 +79,133 @@ def fetch(name: str, root: str | Path | None = None) -> list[Path]:
         if row.sound and row.cure:
             print(f"{row.file} stays as it is ({row.state}): {row.cure}", file=sys.stderr)
     return [row.file for row in states]
+
+
+def downloads(name: str, root: Path) -> list[Download]:
+    """Addresses and checksums of the files of a data set, as torchvision has them; Inception's are pytorch-fid's."""
+    package, module = ("pytorch-fid", "pytorch_fid.inception") if name == "inception" else ("torchvision",) * 2
+    try:
+        known = import_module(module)
+    except ImportError as error:
+        raise DataError(f"{package} knows where {name} is: install it with `pip install {package}`") from error
+    if name == "inception":
+        return [Download((known.FID_WEIGHTS_URL,), f"sha256:{INCEPTION_SHA256}", root / name / INCEPTION)]
+    if name == "svhn":
+        parts = [known.datasets.SVHN.split_list[split] for split in SPLITS]
+        return [Download((url,), f"md5:{md5}", root / name / file) for url, file, md5 in parts]
+    if name == "celeba":
+        goals = {ARCHIVE: load.PHOTOS, ATTRIBUTE_LIST: ATTRIBUTE_LIST, PARTITION_LIST: PARTITION_LIST}
+        return [
+            Download((DRIVE + key,), f"md5:{md5}", root / name / goals[file])
+            for key, md5, file in known.datasets.CelebA.file_list
+            if file in goals
+        ]
+    mirrors, folder = known.datasets.MNIST.mirrors, root / "MNIST" / "raw"
+    return [
+        Download(tuple(mirror + file for mirror in mirrors), f"md5:{md5}", folder / Path(file).stem)
+        for file, md5 in known.datasets.MNIST.resources
+    ]
+
+
+def _transfer(name: str, download: Download) -> None:
+    """Bring one file to its goal from the first address that gives it whole."""
+    import pooch  # takes a moment, which `check` can do without
+
+    pooch.get_logger().setLevel("WARNING")
+    arriving, failures = _arriving(download.goal), {}
+    for url in download.urls:
+        bring: Callable[..., None] = _from_drive if url.startswith(DRIVE) else _continued
+        try:
+            pooch.retrieve(
+                url, download.checksum, arriving.name, arriving.parent, downloader=partial(bring, download, arriving)
+            )
+            _unpack(url, arriving, download.goal)
+            return
+        # Whatever goes wrong, from a missing gdown to a broken connection: gdown, requests, pooch and zipfile have no
+        # common error, and the way out is the same.
+        except Exception as error:
+            failures[url] = _reason(error, download.checksum)
+    if name == "celeba":
+        raise DataError(
+            f"CelebA could not be downloaded ({failures[url]}): try `workbench data fetch celeba` again later, or get "
+            f"{ARCHIVE}, {ATTRIBUTE_LIST} and {PARTITION_LIST} from {PAGE} by hand and put them, the archive unpacked, "
+            f"into {download.goal.parent}"
+        )
+    reasons = "; ".join(f"{url}: {reason}" for url, reason in failures.items())
+    raise DataError(
+        f"{download.goal} could not be downloaded ({reasons}): run `workbench data fetch {name}` again (it goes on "
+        "where it stopped), or put the file there yourself"
+    )
+
+
+def _reason(error: Exception, checksum: str) -> str:
+    """What went wrong, in a few words on one line."""
+    said = (
+        getattr(error.args[0], "reason", error) if error.args else error
+    )  # by urllib3, whom requests quotes at length
+    reason = " ".join(str(said).split()) or type(error).__name__
+    if "known hash" in reason:  # several sentences of pooch's
+        reason = f"wrong checksum instead of {checksum}, removed"
+    return reason if len(reason) <= 200 else f"{reason[:200]} ..."
+
+
+def _continued(download: Download, arriving: Path, url: str, output_file: str, pooch: Any) -> None:
+    """Have pooch append to what has arrived before, or begin anew where the server cannot continue."""
+    from pooch import HTTPDownloader
+    from requests.exceptions import ChunkedEncodingError
+
+    start = arriving.stat().st_size if arriving.is_file() else 0
+    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
+    # pooch asks whether there is a bar, to which one without a total has no answer, and then sets the total
+    bar = tqdm(total=1, unit="B", unit_scale=True, desc=download.goal.name)
+    with bar, arriving.open("ab") as stream, ExitStack() as answers:
+
+        def answered(response: Any, **options: Any) -> None:
+            nonlocal start
+            answers.callback(response.close)  # which pooch leaves open
+            if response.status_code in (200, 416):  # all of it, or nothing, where a part was asked for
+                start = stream.truncate(0)
+
+        http = HTTPDownloader(bar, _CHUNK, timeout=_TIMEOUT, headers=headers, hooks={"response": answered})
+        try:
+            http(url, stream, pooch)
+        except ChunkedEncodingError as error:
+            size = arriving.stat().st_size
+            raise DataError(f"the connection broke after {size} of {start + bar.total} bytes") from error
+    os.replace(arriving, output_file)
+
+
+def _from_drive(download: Download, arriving: Path, url: str, output_file: str, pooch: Any) -> None:
+    """Have torchvision, which has gdown, bring a file of Google Drive."""
+    from torchvision.datasets.utils import download_file_from_google_drive
+
+    with TemporaryDirectory(prefix=".fetching-", dir=arriving.parent) as folder:
+        md5 = download.checksum.removeprefix("md5:")
+        download_file_from_google_drive(url.removeprefix(DRIVE), folder, arriving.name, md5)
+        os.replace(Path(folder, arriving.name), output_file)
+
+
+def _unpack(url: str, arriving: Path, goal: Path) -> None:
+    """Move what has arrived to its goal, unpacked where it is packed: all of it, or nothing."""
+    if url.endswith(".gz"):
+        with replacing(goal) as temporary, gzip.open(arriving) as packed, temporary.open("wb") as plain:
+            shutil.copyfileobj(packed, plain)
+    elif goal.name == load.PHOTOS:
+        with TemporaryDirectory(prefix=".fetching-", dir=goal.parent) as folder:
+            with zipfile.ZipFile(arriving) as archive:
+                archive.extractall(folder)
+            os.replace(Path(folder, goal.name), goal)
+    else:
+        os.replace(arriving, goal)
+    arriving.unlink(missing_ok=True)
+
+
+def _arriving(goal: Path) -> Path:
+    """Where a file is until it is whole."""
+    return goal.with_name(f"{goal.name}.part")
+
+
+# ---------------------------------------------------------------------------------------------------------------- check
 
 
 def check(root: str | Path | None = None) -> list[FileState]:
@@ -97,153 +222,27 @@ def inception_weights(root: str | Path | None = None) -> Path | None:
     return row.file if row.sound else None
 
 
-def downloads(name: str, root: Path) -> list[Download]:
-    """Addresses and checksums of the files of a data set, as torchvision has them; Inception's are pytorch-fid's.
-
-    None for CelebA: torchvision gets it from Google Drive, whose files have no addresses.
-    """
-    if name == "inception":
-        return [_inception(root)]
-    if name == "celeba":
-        return []
-    try:
-        from torchvision import datasets
-    except ImportError as error:
-        raise DataError("torchvision knows where the data is: install it with `pip install torchvision`") from error
-    if name == "svhn":
-        parts = [datasets.SVHN.split_list[split] for split in SPLITS]
-        return [Download((url,), md5, root / "svhn" / file) for url, file, md5 in parts]
-    return [
-        Download(
-            tuple(mirror + file for mirror in datasets.MNIST.mirrors), md5, root / "MNIST" / "raw" / Path(file).stem
-        )
-        for file, md5 in datasets.MNIST.resources
-    ]
-
-
-def _inception(root: Path) -> Download:
-    try:
-        from pytorch_fid.inception import FID_WEIGHTS_URL
-    except ImportError as error:
-        raise DataError("pytorch-fid knows where the weights are: install it with `pip install pytorch-fid`") from error
-    return Download((FID_WEIGHTS_URL,), _inception_checksum(), root / "inception" / INCEPTION, "sha256")
-
-
-def _transfer(name: str, download: Download) -> None:
-    """Bring one file to its goal from the first address that gives it whole."""
-    partial = _partial(download.goal)
-    failures = []
-    for url in download.urls:
-        try:
-            partial.parent.mkdir(parents=True, exist_ok=True)
-            _receive(url, partial)
-            _accept(url, partial, download)
-            return
-        except (OSError, HTTPException, EOFError, DataError) as error:
-            failures.append(f"{url}: {error or type(error).__name__}")
-    raise DataError(
-        f"{download.goal} could not be downloaded ({'; '.join(failures)}): "
-        f"run `workbench data fetch {name}` again (it goes on where it stopped), or put the file there yourself"
-    )
-
-
-def _receive(url: str, partial: Path) -> None:
-    """Append to the partial file what it still lacks, or begin anew where the server cannot continue."""
-    start = partial.stat().st_size if partial.is_file() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
-    try:
-        response = urllib.request.urlopen(request, timeout=_TIMEOUT)
-    except urllib.error.HTTPError as error:
-        error.close()
-        if start and error.code == 416:  # nothing left to send: the checksum tells whether it is whole
-            return
-        raise
-    with response:
-        start = start if response.status == 206 else 0
-        total = None if response.length is None else start + response.length
-        bar = tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=url.rsplit("/", 1)[-1])
-        with bar, partial.open("ab" if start else "wb") as stream:
-            while chunk := response.read(_CHUNK):
-                stream.write(chunk)
-                bar.update(len(chunk))
-    received = partial.stat().st_size
-    if total is not None and received < total:
-        raise DataError(f"the connection broke after {received} of {total} bytes")
-
-
-def _accept(url: str, partial: Path, download: Download) -> None:
-    """Move the partial file to its goal, unpacked where it is packed; a wrong one is removed."""
-    found = _checksum(partial, download.algorithm)
-    if not found.startswith(download.checksum):
-        partial.unlink()
-        raise DataError(f"wrong checksum {found} instead of {download.checksum}, removed")
-    if url.endswith(".gz"):
-        with replacing(download.goal) as temporary, gzip.open(partial) as packed, temporary.open("wb") as plain:
-            shutil.copyfileobj(packed, plain)
-        partial.unlink()
-    else:
-        os.replace(partial, download.goal)
-
-
-def _checksum(file: Path, algorithm: str) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, algorithm).hexdigest()
-
-
-def _inception_checksum() -> str:
-    return Path(INCEPTION).stem.rpartition("-")[2]
-
-
-def _inception_bytes(file: Path) -> int:
-    """Size of Inception's weights; DataError when they are not what the name says."""
-    if not _checksum(file, "sha256").startswith(_inception_checksum()):
-        raise DataError(f"{file} is damaged, its SHA-256 does not begin with {_inception_checksum()}")
-    return file.stat().st_size
-
-
 def _states(name: str, root: Path) -> list[FileState]:
+    """Judge the files of a data set: each by how many items, rows or bytes it holds."""
     if name == "inception":
-        return [_state(name, root / "inception" / INCEPTION, None, _inception_bytes, "bytes")]
+        return [_state(name, root / name / INCEPTION, None, _inception_bytes, "bytes")]
     if name == "celeba":
-        return _celeba_states(root / "celeba")
+        lists = (ATTRIBUTE_LIST, read_attributes), (PARTITION_LIST, read_partition)
+        rows = [
+            _state(name, root / name / file, COUNT, lambda path, r=read: len(r(path)), "rows") for file, read in lists
+        ]
+        return [_photos_state(root / name), *rows]
     reader = _READERS[name]
     return [
         _state(name, file, reader.COUNTS[split], reader.count) for split in SPLITS for file in reader.files(split, root)
     ]
 
 
-def _celeba_states(folder: Path) -> list[FileState]:
-    lists = ((ATTRIBUTE_LIST, read_attributes), (PARTITION_LIST, read_partition))
-    rows = [
-        _state("celeba", folder / name, COUNT, lambda file, read=read: len(read(file)), "rows") for name, read in lists
-    ]
-    return [_photos_state(folder), *rows]
-
-
-def _photos_state(folder: Path) -> FileState:
-    """Judge CelebA's photographs by their number and their rows in the lists; none is opened."""
-    photos, cure = load.photo_folder(folder), "workbench data fetch celeba"
-    try:
-        present = len(load.photo_sizes(folder))
-    except DataError:
-        arrived = (arriving(folder) / ARCHIVE).is_file()
-        return FileState("celeba", photos, "partly downloaded" if arrived else "missing", cure)
-    cure = "" if present >= COUNT else f"a part will do; for all {COUNT:,} move it away, then {cure}"
-    try:
-        counts, cached = load.survey(folder.parent)
-    except DataError as error:
-        return FileState("celeba", photos, f"ok, {present:,} images, but not to be used: {error}", cure)
-    return FileState("celeba", photos, f"ok, {counts.summary()}; {'cached' if cached else 'not cached yet'}", cure)
-
-
 def _state(source: str, file: Path, whole: int | None, count: Callable[[Path], int], unit: str = "items") -> FileState:
-    """Judge one file by `count(file)`, which says how many items it holds or raises DataError.
-
-    `whole` is their right number; None where what can be counted is right.
-    """
+    """Judge one file by `count(file)`, which raises DataError on a damaged one; `whole` None: any number is right."""
     cure = f"workbench data fetch {source}"
     if not file.is_file():
-        return FileState(source, file, "partly downloaded" if _partial(file).is_file() else "missing", cure)
+        return FileState(source, file, "partly downloaded" if _arriving(file).is_file() else "missing", cure)
     try:
         items = count(file)
     except DataError:
@@ -253,5 +252,26 @@ def _state(source: str, file: Path, whole: int | None, count: Callable[[Path], i
     return FileState(source, file, f"ok, {items:,} {unit}", "")
 
 
-def _partial(goal: Path) -> Path:
-    return goal.with_name(f"{goal.name}.part")
+def _photos_state(folder: Path) -> FileState:
+    """Judge CelebA's photographs by their number and their rows in the lists; none is opened."""
+    photos, cure = load.photo_folder(folder), "workbench data fetch celeba"
+    try:
+        present = len(load.photo_sizes(folder))
+    except DataError:
+        arrived = _arriving(folder / load.PHOTOS).is_file()
+        return FileState("celeba", photos, "partly downloaded" if arrived else "missing", cure)
+    cure = "" if present >= COUNT else f"a part will do; for all {COUNT:,} move it away, then {cure}"
+    try:
+        counts, cached = load.survey(folder.parent)
+    except DataError as error:
+        return FileState("celeba", photos, f"ok, {present:,} images, but not to be used: {error}", cure)
+    return FileState("celeba", photos, f"ok, {counts.summary()}; {'cached' if cached else 'not cached yet'}", cure)
+
+
+def _inception_bytes(file: Path) -> int:
+    """Size of Inception's weights; DataError when they are others."""
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if digest != INCEPTION_SHA256:
+        raise DataError(f"{file} is damaged, its SHA-256 is {digest}")
+    return file.stat().st_size

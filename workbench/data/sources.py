@@ -108,20 +108,20 @@ FACES = {
 ANYWHERE = "-anywhere"
 
 
-class Portraits(NamedTuple):
+class FaceSet(NamedTuple):
     """A data set of faces with their descriptions, which belong together: nothing is matched, nothing to be joined."""
 
-    faces: str
+    source: str  # one of FACES
     anywhere: bool  # whether descriptions begin at a random place
 
     @property
     def provenance(self) -> str:
         """What it is in one honest line."""
         place = "at a random place, redrawn at every visit" if self.anywhere else "filled at the end"
-        return f"{FACES[self.faces].provenance}; their attributes as text of 256 characters, {place}"
+        return f"{FACES[self.source].provenance}; their attributes as text of 256 characters, {place}"
 
 
-PORTRAITS = {f"{faces}{end}": Portraits(faces, end == ANYWHERE) for faces in FACES for end in ("", ANYWHERE)}
+FACE_SETS = {f"{source}{end}": FaceSet(source, end == ANYWHERE) for source in FACES for end in ("", ANYWHERE)}
 
 
 def _source(part: str) -> Source:
@@ -135,15 +135,15 @@ def _words(name: str) -> list[str]:
 
 def parse_name(name: str) -> tuple[str, ...]:
     """Sources in the name of a data set; ValueError for an unknown source or two of one modality."""
-    if name in PORTRAITS:
-        faces, anywhere = PORTRAITS[name]
-        return faces, f"description{ANYWHERE * anywhere}"
+    if name in FACE_SETS:
+        source, anywhere = FACE_SETS[name]
+        return source, f"description{ANYWHERE * anywhere}"
     parts = tuple(part for word in _words(name) for part in polydigits.members(word))
     if unknown := [part for part in parts if part not in SOURCES and part not in STYLES]:
         raise ValueError(
             f"unknown source {unknown[0]!r} in {name!r}: join some of {', '.join(SOURCES)} by '-', or take "
             f"{polydigits.FAMILY}-M with M from {polydigits.FEWEST} to {polydigits.MOST}, or one of "
-            f"{', '.join(PORTRAITS)}; arrays of your own are given as fit(config, data=...)"
+            f"{', '.join(FACE_SETS)}; arrays of your own are given as fit(config, data=...)"
         )
     modalities = [_source(part).modality for part in parts]
     if twice := [modality for modality in modalities if modalities.count(modality) > 1]:
@@ -154,8 +154,8 @@ def parse_name(name: str) -> tuple[str, ...]:
 def describe(name: str) -> str:
     """What a source is, or the sources of a data set's name: one line that says what is real and what is not."""
     parse_name(name)
-    if name in PORTRAITS:
-        return PORTRAITS[name].provenance
+    if name in FACE_SETS:
+        return FACE_SETS[name].provenance
     return "; ".join(_provenance(word) for word in _words(name))
 
 
@@ -174,8 +174,8 @@ def is_known(name: str) -> bool:
 
 def is_rendered(name: str) -> bool:
     """Whether any image source of `name` was drawn by this project instead of photographed or written by hand."""
-    if name in PORTRAITS:
-        return FACES[PORTRAITS[name].faces].rendered
+    if name in FACE_SETS:
+        return FACES[FACE_SETS[name].source].rendered
     return any(_source(part).rendered for part in parse_name(name))
 
 
@@ -188,8 +188,8 @@ def load_dataset(
     Raises ValueError for an unknown name or split, DataError when a file is missing or damaged.
     """
     check_split(split)
-    if name in PORTRAITS:
-        return _portraits(name, split, data_root(root), seed)
+    if name in FACE_SETS:
+        return _load_faces(name, split, data_root(root), seed)
     storages = tuple(_storage(part, split, data_root(root), seed) for part in parse_name(name))
     # Text has a string for every item, so it does not take part in the matching unless it stands alone.
     matched = [storage for storage in storages if isinstance(storage, ImageStorage)] or list(storages)
@@ -201,11 +201,11 @@ def load_dataset(
     return MultimodalDataset(name, split, storages, pairs, labels, repeats=repeats)
 
 
-def _portraits(name: str, split: str, root: Path, seed: int) -> MultimodalDataset:
-    faces, anywhere = PORTRAITS[name]
-    modality, load, *_ = FACES[faces]
+def _load_faces(name: str, split: str, root: Path, seed: int) -> MultimodalDataset:
+    source, anywhere = FACE_SETS[name]
+    modality, load, *_ = FACES[source]
     images = load(split, root, seed)
-    storages = (ImageStorage(modality, faces, *images), DescriptionStorage.of(images.labels, anywhere))
+    storages = (ImageStorage(modality, source, *images), DescriptionStorage.of(images.labels, anywhere))
     rows = torch.arange(len(images.labels), dtype=torch.int32)
     return MultimodalDataset(name, split, storages, torch.stack([rows, rows], dim=1), images.labels)
 

@@ -6,19 +6,17 @@ There are only 40 such strings, so the modality is a table of them; a class is a
 import math
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Int, Integer, UInt8
+from jaxtyping import Int, UInt8
 from torch import Tensor
 
-# The 70 characters of the char-CNN literature (a-z, 0-9, punctuation, newline) and the blank: the 71 input channels of
-# the paper's networks. The literature lists '-' twice; it is kept so, for the sake of the count, and the second '-'
-# (token 59) is never written: `encode` takes the first.
-ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+-=<>()[]{}\n "
+from workbench.data.alphabet import tokens_of
+from workbench.data.own.encodings import Text
+
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 LENGTH = 8
-_TOKEN = {character: ALPHABET.index(character) for character in ALPHABET}
 
 
 class StringTable(NamedTuple):
@@ -35,18 +33,6 @@ def encode(text: str) -> UInt8[Tensor, "8"]:
     if len(text) > LENGTH:
         raise ValueError(f"{text!r} has {len(text)} characters: a string of this modality has at most {LENGTH}")
     return tokens_of(text.ljust(LENGTH))
-
-
-def tokens_of(text: str) -> UInt8[Tensor, "characters"]:
-    """Tokens of a text of any length; ValueError when it leaves the alphabet."""
-    if unknown := sorted(set(text) - set(ALPHABET)):
-        raise ValueError(f"{text!r} holds characters outside the alphabet: {''.join(unknown)!r}")
-    return torch.tensor([_TOKEN[character] for character in text], dtype=torch.uint8)
-
-
-def decode(tokens: Integer[Tensor, "*batch length"]) -> list[str]:
-    """Strings of tokens (any integer type), one for each row; a single row gives a list of one."""
-    return ["".join(ALPHABET[token] for token in row) for row in tokens.reshape(-1, tokens.shape[-1]).tolist()]
 
 
 def starts(word: str) -> range:
@@ -80,10 +66,8 @@ class TextStorage:
         return (LENGTH,)
 
     @property
-    def encoding(self) -> Any:
+    def encoding(self) -> Text:
         """How strings are read: filled with blanks."""
-        from workbench.data.own.encodings import Text  # which needs the alphabet of this module
-
         return Text(LENGTH)
 
     @property

@@ -46,12 +46,11 @@ from torch import Tensor, nn
 import workbench
 from workbench import likelihoods
 from workbench.config import Config
+from workbench.data.alphabet import ALPHABET
 from workbench.data.own.encodings import Text
 from workbench.data.own.tables import Table, Vector
-from workbench.data.text import ALPHABET
 from workbench.modality import Modality
 from workbench.model import MultimodalVAE
-from workbench.networks.check import zeros_of
 from workbench.objectives import METHODS
 from workbench.runs.run import Run
 
@@ -154,7 +153,7 @@ def export(run_or_model: Run | MultimodalVAE, folder: str | Path) -> Path:
 
 def _example(modality: Modality) -> Tensor:
     """Two items of zeros as an exported encoder takes them."""
-    values = zeros_of(modality)
+    values = modality.item.zeros
     values = values.double() if isinstance(modality.encoding, Table) else values
     return values.repeat(2, *[1] * (values.dim() - 1))
 

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from workbench.data.alphabet import decode
 from workbench.data.celeba.attributes import PHRASES
-from workbench.data.text import decode
 from workbench.device import double
 from workbench.metrics.regression import MAX_ITER, TOLERANCE
 from workbench.metrics.representation import DRAWS, PAPER_ITEMS, few_items, standard_error, standardised

@@ -1,4 +1,4 @@
-"""Whether a modality's networks fit its shape and its likelihood: found out with one item, before training starts."""
+"""Whether networks fit the shape and the likelihood of their data: found out with one item, before training starts."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import is_lazy
 
-from workbench.modality import Modality
+from workbench.likelihoods import Likelihood
 
 # What layers take, by their class, in the words of an error message.
 TAKES: list[tuple[type | tuple[type, ...], Callable[[Any], str]]] = [
@@ -26,8 +26,39 @@ TAKES: list[tuple[type | tuple[type, ...], Callable[[Any], str]]] = [
 ]
 
 
-def check_networks(modality: Modality, code_dim: int, gaps: bool = False) -> None:
-    """Send one item of zeros through a modality's encoder, and a code of `code_dim` zeros through its decoder.
+class Item(NamedTuple):
+    """What networks read and write: one item of a modality, by its name, its shape and its likelihood.
+
+    `alphabet` counts the tokens that there are, 0 where values are numbers; None: the likelihood says which of both.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    likelihood: Likelihood
+    alphabet: int | None = None
+
+    @property
+    def zeros(self) -> Tensor:
+        """One item of zeros: int64 tokens or float32."""
+        numbers = getattr(self.likelihood, "numbers", 1)
+        tokens = numbers is None if self.alphabet is None else self.alphabet > 0
+        return torch.zeros(1, *self.shape, dtype=torch.int64 if tokens else torch.float32)
+
+    @property
+    def parameters(self) -> tuple[int | None, ...] | None:
+        """Shape of a decoder's output of one item; None for an unknown size, or a likelihood that tells nothing."""
+        shapes = {None: (1, *self.shape, self.alphabet), 1: (1, *self.shape), 2: (1, 2, *self.shape)}
+        return shapes.get(getattr(self.likelihood, "numbers", 0))
+
+
+def check_networks(
+    item: Item,
+    make_encoder: Callable[[], nn.Module],
+    make_decoder: Callable[[int], nn.Module],
+    code_dim: int,
+    gaps: bool = False,
+) -> None:
+    """Send one item of zeros through an encoder, and a code of `code_dim` zeros through a decoder.
 
     With `gaps`, where some items lack some of their entries, an item that lacks one goes through the encoder, too.
 
@@ -36,187 +67,129 @@ def check_networks(modality: Modality, code_dim: int, gaps: bool = False) -> Non
     they were made on, without gradient; modes and the state of torch's random numbers on the CPU stay as they are.
     """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        x = zeros_of(modality)
-        encoder = Watched.make(f"encoder of {modality.name!r}", modality.make_encoder)
-        _check_features(encoder, encoder(x))
+        x = item.zeros
+        name = f"encoder of {item.name!r}"
+        encoder = _made(name, make_encoder)
+        _check_features(name, encoder, _output(name, encoder, x))
         if gaps:
-            _check_gap(encoder, x)
-        decoder = Watched.make(f"decoder of {modality.name!r}", modality.make_decoder, code_dim)
-        _check_parameters(decoder, decoder(torch.zeros(1, code_dim)), modality, x)
+            x.view(-1)[0] = torch.nan if x.is_floating_point() else -1
+            if not _output(name, encoder, x).isfinite().all():
+                raise ValueError(
+                    f"{name} gives features that are not finite for an item that lacks an entry (NaN), as some do "
+                    "here: let it read such entries as a number, by torch.nan_to_num(x)"
+                )
+        name = f"decoder of {item.name!r}"
+        output = _output(name, _made(name, make_decoder, code_dim), torch.zeros(1, code_dim))
+        _check_parameters(f"{name} returns {_shown(output)}", output, item)
 
 
-def _check_gap(encoder: "Watched", x: Tensor) -> None:
-    x = x.clone()
-    x.view(-1)[0] = torch.nan if x.is_floating_point() else -1
-    if not encoder(x).isfinite().all():
+def _made(name: str, factory: Callable[..., nn.Module], *sizes: int) -> nn.Module:
+    """What a factory makes of these sizes; ValueError when that is no network."""
+    if isinstance(factory, nn.Module) or not callable(factory):
         raise ValueError(
-            f"{encoder.told} gives features that are not finite for an item that lacks an entry (NaN), as some do "
-            "here: let it read such entries as a number, by torch.nan_to_num(x)"
+            f"{name} is an object of class {type(factory).__name__}: give the class of your network, or a function "
+            "that makes one, because every run makes its own"
         )
-
-
-def zeros_of(modality: Modality) -> Tensor:
-    """One item of zeros: int64 tokens where the modality's encoding or its likelihood says so, else float32."""
-    encoding = getattr(modality, "encoding", None)
-    tokens = encoding.alphabet > 0 if encoding else getattr(modality.likelihood, "numbers", 1) is None
-    return torch.zeros(1, *modality.shape, dtype=torch.int64 if tokens else torch.float32)
-
-
-class Visit(NamedTuple):
-    """A layer that was entered, its dotted name, and what it was given."""
-
-    name: str
-    layer: nn.Module
-    given: str
-
-
-class Watched:
-    """A network whose errors say which layer they come from; `told` is what messages call it."""
-
-    def __init__(self, told: str, network: nn.Module) -> None:
-        self.told, self.network = told, network
-        self.entered: list[Visit] = []  # layers that have been entered and not been left, the innermost last
-
-    @classmethod
-    def make(cls, told: str, factory: Callable[..., nn.Module], *sizes: int) -> "Watched":
-        """What a factory makes of these sizes; ValueError when that is no network."""
-        if isinstance(factory, nn.Module) or not callable(factory):
-            raise ValueError(
-                f"{told} is an object of class {type(factory).__name__}: give the class of your network, or a function "
-                "that makes one, because every run makes its own"
-            )
-        if not _can_be_called(factory, *sizes):
-            wanted = "with the size of the code alone" if sizes else "without arguments"
-            raise ValueError(f"{told} is made {wanted}, which {_name(factory)}({_arguments(factory)}) does not allow")
-        try:
-            network = factory(*sizes)
-        except Exception as error:
-            raise ValueError(f"{told} cannot be made: {_first_line(error)}") from error
-        if not isinstance(network, nn.Module):
-            raise ValueError(f"{told} must be a torch.nn.Module: {_name(factory)} made {_shown(network)}")
-        for name, parameter in network.named_parameters():
-            if is_lazy(parameter):
-                raise ValueError(f"{told}: {name} has no shape yet: give its layer all of its sizes")
-        return cls(told, network)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """The network's output; ValueError that names the layer when it fails, or returns no tensor."""
-        at = next(self.network.parameters(), x).device
-        with _evaluating(self.network), self._watching():
-            try:
-                output = self.network(x.to(at))
-            except Exception as error:
-                raise ValueError(f"{self.told}: {self._fault()}: {_first_line(error)}") from error
-        if not (isinstance(output, Tensor) and output.is_floating_point()):
-            raise ValueError(f"{self.told} returns {_shown(output)}, not a tensor of real numbers")
-        return output.cpu()
-
-    @contextmanager
-    def _watching(self) -> Iterator[None]:
-        hooks = []
-        for name, layer in self.network.named_modules():
-            hooks.append(layer.register_forward_pre_hook(self._entering(name)))
-            hooks.append(layer.register_forward_hook(self._left))
-        try:
-            yield
-        finally:
-            for hook in hooks:
-                hook.remove()
-
-    def _entering(self, name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        def enter(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
-            self.entered.append(Visit(name, layer, ", ".join(map(_shown, inputs))))
-
-        return enter
-
-    def _left(self, layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        # what was entered after it has failed without harm, or it would have been left before
-        while self.entered.pop().layer is not layer:
-            pass
-
-    def _fault(self) -> str:
-        name, layer, given = self.entered[-1]
-        layer_name = f"layer {name} ({type(layer).__name__})" if name else type(layer).__name__
-        takes = next((tell(layer) for kinds, tell in TAKES if isinstance(layer, kinds)), None)
-        return f"{layer_name} was given {given} and takes {takes}" if takes else f"{layer_name} was given {given}"
-
-
-def _check_features(encoder: Watched, output: Tensor) -> None:
-    """ValueError unless an encoder's output of one item is [1, features]."""
-    features = getattr(encoder.network, "features", None)
-    told = f"{encoder.told} returns {_shown(output)}"
-    if output.dim() != 2 or len(output) != 1:
-        wanted = f"[1, {features}]" if isinstance(features, int) else "[1, features]"
-        raise ValueError(f"{told} for one item, but must return {wanted}: end it with torch.nn.Flatten(), for example")
-    if features is None:
-        raise ValueError(f"{told} and does not say so: give its class the line `features = {output.shape[1]}`")
-    if features != output.shape[1]:
-        raise ValueError(f"{told}, but its `features` says {_shown(features)}: make it {output.shape[1]}")
-
-
-def _check_parameters(decoder: Watched, output: Tensor, modality: Modality, x: Tensor) -> None:
-    """ValueError unless the likelihood can say how probable an item is from a decoder's output."""
-    likelihood = modality.likelihood
-    told = f"{decoder.told} returns {_shown(output)}"
-    takes = f"the likelihood {type(likelihood).__name__}"
-    wanted = parameters_of(modality)
-    if wanted and not _same(output.shape, wanted):
-        shape = ", ".join("alphabet" if size is None else str(size) for size in wanted)
-        raise ValueError(f"{told} for one code, but {takes} takes [{shape}]")
+    maker = getattr(factory, "__name__", type(factory).__name__)
     try:
-        log_p = likelihood.log_prob(output, x)
+        signature(factory).bind(*sizes)
+    except TypeError:
+        wanted = "with the size of the code alone" if sizes else "without arguments"
+        given = ", ".join(signature(factory).parameters)
+        raise ValueError(f"{name} is made {wanted}, which {maker}({given}) does not allow") from None
+    except ValueError:  # a signature that Python cannot see
+        pass
+    try:
+        network = factory(*sizes)
     except Exception as error:
-        raise ValueError(f"{told}, which {takes} cannot compare with {_shown(x)}: {_first_line(error)}") from error
-    if not (isinstance(log_p, Tensor) and log_p.shape == (1,)):
-        raise ValueError(f"{told}, of which {takes} makes {_shown(log_p)} for one item: its log_prob must give [1]")
-    if not log_p.isfinite():
-        raise ValueError(f"{told}, by which {takes} gives an item of zeros the log-probability {log_p.item()}")
+        raise ValueError(f"{name} cannot be made: {_first_line(error)}") from error
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"{name} must be a torch.nn.Module: {maker} made {_shown(network)}")
+    for parameter_name, parameter in network.named_parameters():
+        if is_lazy(parameter):
+            raise ValueError(f"{name}: {parameter_name} has no shape yet: give its layer all of its sizes")
+    return network
 
 
-def parameters_of(modality: Modality) -> tuple[int | None, ...] | None:
-    """The shape of a decoder's output of one item; None for an unknown size, or for a likelihood that tells nothing."""
-    shape, numbers = modality.shape, getattr(modality.likelihood, "numbers", 0)
-    encoding = getattr(modality, "encoding", None)
-    shapes: dict[int | None, tuple[int | None, ...]] = {
-        None: (1, *shape, encoding.alphabet if encoding else None),
-        1: (1, *shape),
-        2: (1, 2, *shape),
-    }
-    return shapes.get(numbers)
-
-
-def _same(found: torch.Size, wanted: tuple[int | None, ...]) -> bool:
-    return len(found) == len(wanted) and all(w in (f, None) for f, w in zip(found, wanted, strict=True))
+def _output(name: str, network: nn.Module, x: Tensor) -> Tensor:
+    """A network's output; ValueError that names the layer when it fails, or returns no tensor."""
+    at = next(network.parameters(), x).device
+    with _watching(network) as entered:
+        try:
+            output = network(x.to(at))
+        except Exception as error:
+            raise ValueError(f"{name}: {_fault(*entered[-1])}: {_first_line(error)}") from error
+    if not (isinstance(output, Tensor) and output.is_floating_point()):
+        raise ValueError(f"{name} returns {_shown(output)}, not a tensor of real numbers")
+    return output.cpu()
 
 
 @contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Inside, the network is in evaluation mode, in which a batch of one item has no statistics to be taken of."""
+def _watching(network: nn.Module) -> Iterator[list[tuple[str, nn.Module, str]]]:
+    """Yield the layers that have been entered and not been left, the innermost last: name, layer, what it was given.
+
+    Inside, the network is in evaluation mode, in which a batch of one item has no statistics to be taken of.
+    """
+    entered: list[tuple[str, nn.Module, str]] = []
+
+    def entering(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+        return lambda layer, inputs: entered.append((name, layer, ", ".join(map(_shown, inputs))))
+
+    def left(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        # what was entered after it has failed without harm, or it would have been left before
+        while entered.pop()[1] is not layer:
+            pass
+
     modes = [(layer, layer.training) for layer in network.modules()]
+    hooks = [layer.register_forward_pre_hook(entering(name)) for name, layer in network.named_modules()]
+    hooks += [layer.register_forward_hook(left) for layer in network.modules()]
     network.eval()
     try:
-        yield
+        yield entered
     finally:
+        for hook in hooks:
+            hook.remove()
         for layer, mode in modes:
             layer.training = mode
 
 
-def _can_be_called(factory: Callable[..., Any], *sizes: int) -> bool:
+def _fault(name: str, layer: nn.Module, given: str) -> str:
+    layer_name = f"layer {name} ({type(layer).__name__})" if name else type(layer).__name__
+    takes = next((f" and takes {tell(layer)}" for kinds, tell in TAKES if isinstance(layer, kinds)), "")
+    return f"{layer_name} was given {given}{takes}"
+
+
+def _check_features(name: str, encoder: nn.Module, output: Tensor) -> None:
+    """ValueError unless an encoder's output of one item is [1, features]."""
+    features = getattr(encoder, "features", None)
+    returns = f"{name} returns {_shown(output)}"
+    if output.dim() != 2 or len(output) != 1:
+        wanted = f"[1, {features}]" if isinstance(features, int) else "[1, features]"
+        raise ValueError(
+            f"{returns} for one item, but must return {wanted}: end it with torch.nn.Flatten(), for example"
+        )
+    if features is None:
+        raise ValueError(f"{returns} and does not say so: give its class the line `features = {output.shape[1]}`")
+    if features != output.shape[1]:
+        raise ValueError(f"{returns}, but its `features` says {_shown(features)}: make it {output.shape[1]}")
+
+
+def _check_parameters(returns: str, output: Tensor, item: Item) -> None:
+    """ValueError unless the likelihood can say how probable an item is from a decoder's output."""
+    takes, wanted, x = f"the likelihood {type(item.likelihood).__name__}", item.parameters, item.zeros
+    if wanted and not (
+        output.dim() == len(wanted) and all(w in (size, None) for w, size in zip(wanted, output.shape, strict=True))
+    ):
+        shape = ", ".join("alphabet" if size is None else str(size) for size in wanted)
+        raise ValueError(f"{returns} for one code, but {takes} takes [{shape}]")
     try:
-        signature(factory).bind(*sizes)
-    except TypeError:
-        return False
-    except ValueError:  # a signature that Python cannot see
-        return True
-    return True
-
-
-def _arguments(factory: Callable[..., Any]) -> str:
-    return ", ".join(signature(factory).parameters)
-
-
-def _name(factory: Callable[..., Any]) -> str:
-    return getattr(factory, "__name__", type(factory).__name__)
+        log_p = item.likelihood.log_prob(output, x)
+    except Exception as error:
+        raise ValueError(f"{returns}, which {takes} cannot compare with {_shown(x)}: {_first_line(error)}") from error
+    if not (isinstance(log_p, Tensor) and log_p.shape == (1,)):
+        raise ValueError(f"{returns}, of which {takes} makes {_shown(log_p)} for one item: its log_prob must give [1]")
+    if not log_p.isfinite():
+        raise ValueError(f"{returns}, by which {takes} gives an item of zeros the log-probability {log_p.item()}")
 
 
 def _shown(what: Any) -> str:

@@ -16,8 +16,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextPath
 from torch import Tensor
 
+from workbench.data.alphabet import decode
 from workbench.data.celeba import attributes
-from workbench.data.text import decode
 
 DPI = 72
 CELL = 0.66  # inches of an item in a grid

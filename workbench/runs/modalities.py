@@ -16,11 +16,12 @@ from typing import Any
 
 from workbench import likelihoods
 from workbench.data.dataset import MultimodalDataset
-from workbench.data.own import encodings
+from workbench.data.own import from_json
 from workbench.modality import BY_KIND, BY_SHAPE, OWN, Modality, Pair, by_shape
 from workbench.networks.by_kind import networks_by_kind
 
 NAME = "modalities.json"
+MOVED = {"workbench.networks.portraits": "workbench.networks.faces"}  # modules by the names that older runs have
 
 
 def to_json(dataset: MultimodalDataset, modalities: Sequence[Modality]) -> dict[str, Any]:
@@ -81,7 +82,7 @@ def read(
 
 
 def _modality_from_json(kept: dict[str, Any], width: float, given: Pair | None) -> Modality:
-    encoding, likelihood = encodings.from_json(kept["encoding"]), likelihoods.from_json(kept["likelihood"])
+    encoding, likelihood = from_json(kept["encoding"]), likelihoods.from_json(kept["likelihood"])
     name, shape, source = kept["name"], tuple(kept["shape"]), kept["networks"]
     if given is not None:
         source, (encoder, decoder) = OWN, given
@@ -106,7 +107,7 @@ def _imported(name: str, paths: list[str] | None) -> Pair:
     for path in paths:
         module, _, qualified = path.partition(":")
         try:
-            found.append(_found(import_module(module), qualified))
+            found.append(_found(import_module(MOVED.get(module, module)), qualified))
         except ImportError:
             found.append(None)
         if found[-1] is None:

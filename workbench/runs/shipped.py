@@ -16,7 +16,7 @@ import safetensors.torch
 from torch import Tensor, int8, nn
 
 from workbench.data.dataset import MultimodalDataset
-from workbench.data.sources import PORTRAITS, load_dataset, parse_name
+from workbench.data.sources import FACE_SETS, load_dataset, parse_name
 from workbench.evaluation import evaluate
 from workbench.metrics.judges import Classifier, classifiers_of, note_of, with_note
 from workbench.model import MultimodalVAE
@@ -38,7 +38,7 @@ def models_dir(kind: str = DIGITS) -> Path:
 
 def kind_of(name: str) -> str:
     """Where models of a data set are kept: those of digits in the folder itself, of faces in one within it."""
-    return FACES if name in PORTRAITS else DIGITS
+    return FACES if name in FACE_SETS else DIGITS
 
 
 def pack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from workbench import paths
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.missing import as_configured
-from workbench.data.own.array_storage import ArrayStorage
+from workbench.data.own.arrays import ArrayStorage
 from workbench.data.sources import load_dataset
 from workbench.device import pick_device
 from workbench.errors import WorkbenchError
@@ -76,7 +76,8 @@ def fit(
             for modality, storage in zip(modalities, data.storages, strict=True):
                 if modality.networks != BY_SHAPE:
                     gaps = isinstance(storage, ArrayStorage) and storage.gaps
-                    check_networks(modality, config.latent_dim, gaps)
+                    networks = modality.make_encoder, modality.make_decoder
+                    check_networks(modality.item, *networks, config.latent_dim, gaps)
             chosen = modality_file.to_json(data, modalities)
         with world.main_only(lambda: runs.sole_writer(folder)):
             run = world.on_main(lambda: runs.start(config, folder, command, chosen))

@@ -1,4 +1,4 @@
-"""CelebA's cache: damaged images, interrupted builds, damaged caches, several processes."""
+"""CelebA's cache: damaged images, stopped builds, damaged caches, several processes."""
 
 import os
 import shutil
@@ -17,9 +17,8 @@ from celeba_folders import attributes_of, names, photo, picture, write_celeba
 from PIL import ImageFile
 
 from workbench import paths
-from workbench.data.celeba import build
+from workbench.data.celeba import cache
 from workbench.data.celeba import load as celeba
-from workbench.data.celeba.cache import VERSION
 from workbench.data.celeba.load import load_celeba
 from workbench.data.celeba.photos import read_photo
 from workbench.data.images import DataError, Images
@@ -31,7 +30,7 @@ PARTS = [0] * 30 + [2] * 10
 def root(tmp_path, monkeypatch):
     """A project with 40 images in its data folder, 30 of training and 10 of test, and no cache; small blocks."""
     monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path))
-    monkeypatch.setattr(build, "BLOCK", 8)
+    monkeypatch.setattr(cache, "BLOCK", 8)
     write_celeba(tmp_path / "data", 40, PARTS)
     return tmp_path / "data"
 
@@ -68,7 +67,7 @@ def decoded(monkeypatch) -> Counter:
         counter[path.name] += 1
         return read_photo(path)
 
-    monkeypatch.setattr(build, "read_photo", counting)
+    monkeypatch.setattr(cache, "read_photo", counting)
     return counter
 
 
@@ -117,8 +116,8 @@ def test_damaged_images_are_skipped_and_named(root, capsys, monkeypatch, case, l
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith("celeba: 40 of 40 images: 29 train, 9 test (official split); skipped 2: 000005.jpg (")
     assert line.count(CASES[case]) == 2 and "000033.jpg" in line
-    counts, cached = celeba.survey(root)
-    assert cached and list(counts.skipped) == names(5, 33)
+    counts, is_cached = celeba.survey(root)
+    assert is_cached and list(counts.skipped) == names(5, 33)
 
 
 def test_every_truncation_is_noticed(tmp_path):
@@ -153,22 +152,22 @@ def test_no_test_image_left_is_refused_and_nothing_is_kept(root):
     assert caches() == []
 
 
-def test_a_disk_that_does_not_answer_is_no_damaged_image(root, monkeypatch, decoded):
+def test_a_disk_that_does_not_answer_is_no_damaged_image(root, monkeypatch):
     def failing(path):
         if path.name == "000020.jpg":
             raise PermissionError(13, "Permission denied", str(path))
         return read_photo(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(build, "read_photo", failing)
+        patch.setattr(cache, "read_photo", failing)
         with pytest.raises(DataError, match=r"000020.jpg cannot be read \(Permission denied\)"):
             load_celeba("train", root)
+    assert caches() == []
     assert_equal(load(root), expected(root))
-    assert min(decoded) == "000017.jpg" and set(decoded.values()) == {1}  # goes on with the block that failed
 
 
 def test_without_room_nothing_is_begun(root, monkeypatch, decoded):
-    monkeypatch.setattr(build.shutil, "disk_usage", lambda path: SimpleNamespace(free=100_000))
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: SimpleNamespace(free=100_000))
     with pytest.raises(DataError, match=r"need 0\.0 GB in .*cache, where 0\.0 are free"):
         load_celeba("train", root)
     assert not decoded
@@ -180,97 +179,56 @@ def test_without_pillow_the_cure_is_named(root, monkeypatch):
         load_celeba("train", root)
 
 
-# ------------------------------------------------------------------------------------------------ interrupted builds
+# ---------------------------------------------------------------------------------------------------- stopped builds
 
 
-def interrupt(root, monkeypatch, name):
-    """Begin a build and stop it, as Ctrl-C does, when it comes to an image."""
+@pytest.mark.parametrize("damaged", [False, True])
+def test_an_interrupted_build_leaves_nothing_and_begins_again(root, monkeypatch, decoded, damaged):
+    if damaged:
+        damage(photo(root / "celeba", 3), "half")
 
-    def interrupted(path):
-        if path.name == name:
+    def interrupted(path):  # as by Ctrl-C
+        if path.name == "000022.jpg":
             raise KeyboardInterrupt
         return read_photo(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(build, "read_photo", interrupted)
+        patch.setattr(cache, "read_photo", interrupted)
         with pytest.raises(KeyboardInterrupt):
             load_celeba("train", root)
-
-
-@pytest.mark.parametrize("damaged", [False, True])
-def test_an_interrupted_build_goes_on(root, monkeypatch, decoded, damaged):
-    if damaged:
-        damage(photo(root / "celeba", 3), "half")
-
-    interrupt(root, monkeypatch, "000022.jpg")
-    assert [name[0] for name in caches()] == ["."]  # nothing that a loader would take for whole
+    assert caches() == []
     assert_equal(load(root), expected(root, *[3] * damaged))
-    assert sorted(decoded) == names(*range(17, 41)) and set(decoded.values()) == {1}
-    assert [name[0] for name in caches()] == ["c"]
+    assert sorted(decoded) == names(*range(1, 41)) and set(decoded.values()) == {1}
     assert list(celeba.survey(root)[0].skipped) == names(3) * damaged
 
 
 KILLED = """
     import os, signal, sys
     from pathlib import Path
-    from workbench.data.celeba import build, load
-    read_photo, build.BLOCK = build.read_photo, 8
+    from workbench.data.celeba import cache, load
 
-    def killing(path):
-        if path.name == "000030.jpg":
-            os.kill(os.getpid(), signal.SIGKILL)
-        return read_photo(path)
+    cache.BLOCK = 8
 
-    build.read_photo = killing
+    def kill(*_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if sys.argv[2] == "decoding":
+        read_photo, cache.read_photo = cache.read_photo, lambda path: (kill if "30" in path.name else read_photo)(path)
+    else:
+        cache.os.fsync = kill
     load.load_celeba("train", Path(sys.argv[1]))
 """
 
 
-def test_a_killed_build_goes_on(root, decoded):
-    command = [sys.executable, "-c", textwrap.dedent(KILLED), str(root)]
+@pytest.mark.parametrize("when", ["decoding", "all is written but not named"])
+def test_what_a_killed_build_leaves_is_no_cache_and_goes(root, decoded, when):
+    command = [sys.executable, "-c", textwrap.dedent(KILLED), str(root), when]
     assert subprocess.run(command, env=os.environ, check=False, capture_output=True).returncode == -signal.SIGKILL
+    assert [name[0] for name in caches()] == ["."]  # nothing that a loader would take for whole
+    assert not celeba.survey(root)[1]
     assert_equal(load(root), expected(root))
-    assert sorted(decoded) == names(*range(25, 41)) and set(decoded.values()) == {1}
-
-
-def half_built(root, monkeypatch):
-    """The hidden folder of a build that was stopped after 16 images."""
-    interrupt(root, monkeypatch, "000020.jpg")
-    (folder,) = paths.cache_dir().glob(".celeba-*.building")
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("case", "first"),
-    [
-        ("torn journal", 9),
-        ("journal without its last line end", 17),
-        ("more pixels than the journal knows", 17),
-        ("fewer pixels than the journal knows", 9),
-        ("no pixels", 1),
-        ("no journal", 1),
-        ("foreign journal", 1),
-    ],
-)
-def test_only_what_is_surely_on_disk_counts(root, monkeypatch, decoded, case, first):
-    folder = half_built(root, monkeypatch)
-    array, journal = folder / "images.npy", folder / "journal.jsonl"
-    if case == "torn journal":
-        journal.write_text(journal.read_text()[:-6])
-    elif case == "journal without its last line end":
-        journal.write_text(journal.read_text().rstrip())
-    elif case == "more pixels than the journal knows":
-        array.write_bytes(array.read_bytes() + b"\7" * 20_000)
-    elif case == "fewer pixels than the journal knows":
-        array.write_bytes(array.read_bytes()[:-1])
-    elif case == "no pixels":
-        array.unlink()
-    elif case == "no journal":
-        journal.unlink()
-    elif case == "foreign journal":
-        journal.write_text("something else\nentirely\n")
-    assert_equal(load(root), expected(root))
-    assert min(decoded) == names(first)[0] and set(decoded.values()) == {1}
+    assert sorted(decoded) == names(*range(1, 41)) and set(decoded.values()) == {1}
+    assert [name[0] for name in caches()] == ["c"]
 
 
 # ------------------------------------------------------------------------------------------------------ the cache
@@ -279,7 +237,7 @@ def test_only_what_is_surely_on_disk_counts(root, monkeypatch, decoded, case, fi
 def test_a_second_load_reads_neither_lists_nor_photographs(root, monkeypatch, capsys):
     images = load(root)
     capsys.readouterr()
-    for module, name in ((celeba, "read_attributes"), (celeba, "read_partition"), (build, "read_photo")):
+    for module, name in ((celeba, "read_attributes"), (celeba, "read_partition"), (cache, "read_photo")):
         monkeypatch.setattr(module, name, None)
     assert_equal(load(root), images)
     assert capsys.readouterr().err == ""
@@ -309,20 +267,14 @@ def test_more_images_replace_the_cache_when_the_new_one_stands(root, monkeypatch
     load(root)
     (old,) = caches()
     shutil.move(root / "later.jpg", extra)
-    half_built(root, monkeypatch)
-    assert old in caches() and len(caches()) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(cache.shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+        with pytest.raises(DataError):
+            load(root)
+    assert caches() == [old]
     assert_equal(load(root), expected(root))
     (new,) = caches()
     assert new != old
-
-
-def test_what_a_build_of_fewer_images_left_is_removed(root, monkeypatch):
-    extra = photo(root / "celeba", 40)
-    shutil.move(extra, root / "later.jpg")
-    left = half_built(root, monkeypatch)
-    shutil.move(root / "later.jpg", extra)
-    load(root)
-    assert left.name not in caches() and len(caches()) == 1
 
 
 def test_caches_of_two_folders_live_side_by_side(root, tmp_path, decoded):
@@ -349,7 +301,7 @@ def test_other_content_makes_another_cache(root, file):
 def test_another_recipe_makes_another_cache(root, monkeypatch):
     load(root)
     before = caches()
-    monkeypatch.setattr(celeba.celeba_cache, "VERSION", VERSION + 1)
+    monkeypatch.setattr(cache, "VERSION", cache.VERSION + 1)
     assert_equal(load(root), expected(root))
     assert len(caches()) == 1 and caches() != before
 

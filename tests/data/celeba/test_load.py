@@ -11,10 +11,9 @@ from PIL import Image
 
 from workbench import paths
 from workbench.data.celeba import attributes, cache, load
-from workbench.data.celeba.lists import COUNT, read_attributes, read_partition
+from workbench.data.celeba.lists import COUNT, is_own_test, read_attributes, read_partition
 from workbench.data.celeba.load import load_celeba, survey
 from workbench.data.celeba.photos import Unusable, crop_box, read_photo
-from workbench.data.celeba.split import is_own_test
 from workbench.data.images import DataError
 from workbench.data.sources import load_dataset
 

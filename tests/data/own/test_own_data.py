@@ -23,8 +23,10 @@ from workbench.evaluation import evaluate_into
 from workbench.likelihoods import LIKELIHOODS, Laplace
 from workbench.modality import OWN
 from workbench.model import MultimodalVAE
+from workbench.networks import faces
 from workbench.networks.general import VectorDecoder, VectorEncoder
 from workbench.objectives import METHODS
+from workbench.runs import modalities as modality_file
 
 
 def data_set(**options):
@@ -325,6 +327,13 @@ def test_what_stands_in_modalities_json(trained):
     scaler = StandardScaler().fit(arrays()["labs"][splits_rows(splits)])
     np.testing.assert_allclose(kept["modalities"][1]["encoding"]["mean"], scaler.mean_)
     assert [m.encoding for m in run.modalities] == [*splits.train.encodings]
+
+
+def test_networks_whose_module_has_moved_are_found(trained):
+    kept = trained[0].read("modalities.json")
+    kept["modalities"][0]["networks"] = [f"workbench.networks.portraits:Image{what}" for what in ("Encoder", "Decoder")]
+    ct = modality_file.read(kept)[0]
+    assert (ct.make_encoder, ct.make_decoder) == (faces.ImageEncoder, faces.ImageDecoder)
 
 
 def splits_rows(splits) -> np.ndarray:

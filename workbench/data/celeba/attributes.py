@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Bool, Int, Integer, UInt8
 from torch import Tensor
 
+from workbench.data.alphabet import ALPHABET, decode, tokens_of
 from workbench.data.images import Images
 from workbench.data.own.encodings import Text
-from workbench.data.text import ALPHABET, decode, tokens_of
 from workbench.errors import did_you_mean
 
 # In the order of CelebA's list, which is alphabetical.
@@ -32,7 +32,7 @@ FILL = "*"
 
 def describe(attributes: Bool[Tensor, "40"]) -> str:
     """The attributes that are present, as the paper writes them, without the filling."""
-    return ", ".join(phrase for phrase, there in zip(PHRASES, attributes.tolist(), strict=True) if there)
+    return ", ".join(phrase for phrase, present in zip(PHRASES, attributes.tolist(), strict=True) if present)
 
 
 def parse(text: str) -> Bool[Tensor, "40"]:
@@ -42,8 +42,8 @@ def parse(text: str) -> Bool[Tensor, "40"]:
     """
     words = [" ".join(word.split()) for word in text.lower().replace("_", " ").strip(FILL + " ,").split(",")]
     if unknown := [word for word in words if word and word not in PHRASES]:
-        hint = did_you_mean(unknown[0], PHRASES, f", such as {PHRASES[2]!r} or {PHRASES[31]!r}")
-        raise ValueError(f"{unknown[0]!r} is none of the 40 attributes{hint}")
+        such_as = f", such as {PHRASES[2]!r} or {PHRASES[31]!r}"
+        raise ValueError(f"{unknown[0]!r} is none of the 40 attributes{did_you_mean(unknown[0], PHRASES, such_as)}")
     return torch.tensor([phrase in words for phrase in PHRASES])
 
 

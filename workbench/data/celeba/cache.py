@@ -1,24 +1,33 @@
 """CelebA's images as one array on disk, made once: the folder `data/cache/celeba-DIGEST`.
 
-It is made in a hidden folder beside it, which takes its name when it is whole.
+It is made in a hidden folder beside it, which takes its name when it is whole: what a stopped build leaves is never
+taken for a cache, and the next build begins anew.
 """
 
+import io
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from tqdm.auto import tqdm
 
-from workbench.data.celeba.build import ARRAY, JOURNAL, SHAPE, Done, decode_all
-from workbench.data.celeba.split import Choice, Counts, describe_skipped, refuse_empty
+from workbench.data.celeba.lists import Choice, Counts, describe_skipped
+from workbench.data.celeba.photos import SIDE, Unusable, read_photo, require_pillow, strictly
 from workbench.data.images import DataError
+from workbench.device import cores
 from workbench.paths import cache_dir
 
 VERSION = 1  # of the recipe: which images, which split, their order, pixels, files
-_LABELS, _INDEX = "labels.npy", "index.json"
+SHAPE = (3, SIDE, SIDE)
+BLOCK = 1024  # photographs in memory at a time
+_ARRAY, _LABELS, _INDEX = "images.npy", "labels.npy", "index.json"
 
 
 class Stored(NamedTuple):
@@ -38,7 +47,7 @@ def read(name: str) -> Stored | None:
     folder = cache_dir() / name
     try:
         counts = Counts(**json.loads((folder / _INDEX).read_text())["counts"])
-        values = np.load(folder / ARRAY, mmap_mode="c", allow_pickle=False)
+        values = np.load(folder / _ARRAY, mmap_mode="c", allow_pickle=False)
         labels = np.load(folder / _LABELS, allow_pickle=False)
     except (FileNotFoundError, ValueError, EOFError, LookupError, TypeError):
         return None
@@ -48,69 +57,110 @@ def read(name: str) -> Stored | None:
 
 
 def build(name: str, photos: Path, choice: Choice) -> Stored:
-    """Make the cache of that name from the photographs in a folder, or go on where an earlier call was stopped.
+    """Make the cache of that name from the photographs in a folder, with no other build at the same time.
 
-    Then caches of other names that were made from the same folder are removed. DataError as from `decode_all`, and,
-    with nothing left behind, when more than half of the photographs cannot be used or a split is left without any.
+    Then caches of other names that were made from the same folder are removed. DataError, with nothing left behind,
+    when a file cannot be read from disk, when there is no room for the array, without Pillow, when more than half of
+    the photographs cannot be used, or when a split is left without any.
     """
-    folder, goal = cache_dir() / f".{name}.building", cache_dir() / name
-    _remove_others(folder, photos, ".celeba-*.building", JOURNAL)
-    folder.mkdir(exist_ok=True)
-    done = decode_all(folder, photos, choice.names)
-    try:
-        counts = _count(photos, choice, done)
-    except DataError:
-        shutil.rmtree(folder)
-        raise
-    _complete(folder, photos, choice, done, counts)
-    if goal.exists():  # damaged, else nothing would be built
-        shutil.rmtree(goal)
-    folder.rename(goal)
-    (goal / JOURNAL).unlink()  # not before, or a build killed in between would begin anew
-    _remove_others(goal, photos, "celeba-*", _INDEX)
+    require_pillow()
+    with _replacing(cache_dir() / name) as folder:
+        needed, free = len(choice.names) * np.prod(SHAPE), shutil.disk_usage(folder).free
+        if needed > free:
+            raise DataError(
+                f"CelebA's images need {needed / 1e9:.1f} GB in {folder.parent}, where {free / 1e9:.1f} are free"
+            )
+        skipped = _decode_all(folder / _ARRAY, photos, choice.names)
+        kept = [n for n, name in enumerate(choice.names) if name not in skipped]
+        train = sum(n < choice.counts.train for n in kept)
+        counts = replace(choice.counts, train=train, test=len(kept) - train, skipped=choice.counts.skipped | skipped)
+        counts.refuse_empty()
+        np.save(folder / _LABELS, choice.labels[kept])
+        index = {"folder": str(photos), "counts": asdict(counts), "names": [choice.names[n] for n in kept]}
+        (folder / _INDEX).write_text(json.dumps(index))
+        for file in folder.iterdir():  # to the disk before its name says that it is whole
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
+    _remove_others(cache_dir() / name, photos)
     stored = read(name)
     if stored is None:
-        raise DataError(f"{goal} was written but cannot be read back: look at the disk, then remove the folder")
+        raise DataError(
+            f"{cache_dir() / name} was written but cannot be read back: look at the disk, then remove the folder"
+        )
     return stored
 
 
-def _count(photos: Path, choice: Choice, done: Done) -> Counts:
-    """What is left of the choice; DataError when that is too little."""
-    if done.hopeless(len(choice.names)):
-        raise DataError(
-            f"more than half of the {len(choice.names):,} images in {photos} cannot be used, "
-            f"of the first {done.seen:,} {describe_skipped(done.skipped)}: get the aligned images again"
-        )
-    train = sum(name not in done.skipped for name in choice.names[: choice.counts.train])
-    skipped = choice.counts.skipped | done.skipped
-    counts = replace(choice.counts, train=train, test=done.rows - train, skipped=skipped)
-    refuse_empty(counts)
-    return counts
+@contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """Yield an empty hidden folder that takes the place of `folder` when the block ends well, and else vanishes.
+
+    So do those that killed builds have left.
+    """
+    for left in folder.parent.glob(".celeba-*.building"):
+        shutil.rmtree(left)
+    building = folder.with_name(f".{folder.name}.building")
+    building.mkdir()
+    try:
+        yield building
+        if folder.exists():  # damaged, else nothing would be built
+            shutil.rmtree(folder)
+        building.rename(folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
 
 
-def _complete(folder: Path, photos: Path, choice: Choice, done: Done, counts: Counts) -> None:
-    """Write what belongs to the array: attributes, names and counts."""
-    kept = [n for n, name in enumerate(choice.names) if name not in done.skipped]
-    np.save(folder / _LABELS, choice.labels[kept])
-    index = {"folder": str(photos), "counts": asdict(counts), "names": [choice.names[n] for n in kept]}
-    (folder / _INDEX).write_text(json.dumps(index))
-    for file in (_LABELS, _INDEX):
-        with (folder / file).open("rb") as stream:
-            os.fsync(stream.fileno())
+def _decode_all(array: Path, photos: Path, names: list[str]) -> dict[str, str]:
+    """Write uint8 [rows, 3, 64, 64] from the photographs `names`, by several threads; what was left out, and why.
+
+    DataError as soon as more than half of them cannot be used: a few bad files are nothing unusual, so many are.
+    """
+    skipped: dict[str, str] = {}
+    bar = tqdm(total=len(names), desc="celeba", unit=" images")
+    with bar, strictly(), array.open("wb") as stream, ThreadPoolExecutor(cores()) as pool:
+        stream.write(_header(0))
+        for start in range(0, len(names), BLOCK):
+            block = names[start : start + BLOCK]
+            for name, pixels in zip(block, pool.map(lambda name: _pixels(photos / name), block), strict=True):
+                if isinstance(pixels, str):
+                    skipped[name] = pixels
+                else:
+                    stream.write(pixels)
+            bar.update(len(block))
+            if 2 * len(skipped) > len(names):
+                raise DataError(
+                    f"more than half of the {len(names):,} images in {photos} cannot be used, "
+                    f"of the first {start + len(block):,} {describe_skipped(skipped)}: get the aligned images again"
+                )
+        stream.seek(0)
+        stream.write(_header(len(names) - len(skipped)))
+    return skipped
 
 
-def _remove_others(keep: Path, photos: Path, pattern: str, origin: str) -> None:
+def _pixels(photo: Path) -> bytes | str:
+    """The pixels of a photograph, or why it cannot be used."""
+    try:
+        return read_photo(photo).tobytes()
+    except Unusable as error:
+        return str(error)
+    except OSError as error:
+        # It is not the file's content but its disk: skipped, it would stay out of the cache for good.
+        raise DataError(f"{photo} cannot be read ({error.strerror}): see to it and start again") from error
+
+
+def _header(rows: int) -> bytes:
+    """The beginning of a .npy file; numpy makes it equally long for every number of rows, so that it can grow."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": (rows, *SHAPE)})
+    return stream.getvalue()
+
+
+def _remove_others(keep: Path, photos: Path) -> None:
     """Remove what other versions of the same folder of photographs left, or of a folder that is no longer there."""
-    for folder in cache_dir().glob(pattern):
-        if folder != keep and (source := _source(folder / origin)) and (source == photos or not source.exists()):
+    for folder in cache_dir().glob("celeba-*"):
+        try:
+            source = Path(json.loads((folder / _INDEX).read_text())["folder"])
+        except (OSError, ValueError, LookupError, TypeError):  # another version's, or damaged
+            continue
+        if folder != keep and (source == photos or not source.exists()):
             # What a process still reads cannot be removed everywhere; then the next build does it.
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _source(file: Path) -> Path | None:
-    """The folder of photographs that an index or a journal names."""
-    try:
-        content = json.loads(file.read_text() if file.name == _INDEX else file.read_text().partition("\n")[0])
-        return Path(content["folder"] if file.name == _INDEX else content)
-    except (OSError, ValueError, LookupError, TypeError):
-        return None

@@ -1,11 +1,12 @@
-"""CelebA's two lists: the attributes of every image, and the official partition into training, validation and test.
+"""CelebA's two lists, the attributes of every image and the official partition, and which images are used for what.
 
 Windows line ends, blank lines and extra blanks are tolerated; anything else that is not as announced is refused with
 its line number, because a shifted list would give faces the attributes of others without anybody noticing.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ COUNT = 202_599  # rows of either list
 CURE = "get the original with `workbench data fetch celeba`, or from CelebA's page"
 _VALUES = frozenset(("1", "-1"))
 _PARTITIONS = {"0": TRAIN, "1": VALIDATION, "2": TEST}
+_OWN_TEST_SHARE = 8  # one in so many
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,3 +110,100 @@ def _shown(*fields: str) -> str:
     """The beginning of a row, for a message."""
     text = " ".join(fields)
     return repr(text if len(text) <= 40 else f"{text[:40]}...")
+
+
+# -------------------------------------------------------------------------------------------------------------- choice
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What was found, used and left out, as numbers and names that JSON can hold."""
+
+    present: int  # images in the folder
+    listed: int  # rows of the list of attributes
+    announced: int  # rows that its first line gives
+    train: int
+    test: int
+    validation: int  # of the official validation partition, used for neither
+    own: bool  # whether the split is ours, for want of official test images
+    skipped: dict[str, str] = field(default_factory=dict)  # file name -> why
+
+    def summary(self) -> str:
+        """One line on what there is."""
+        line = f"{self.present:,} of {self.listed:,} images: {self.train:,} train, {self.test:,} test ({self._split()})"
+        if self.skipped:
+            line += f"; skipped {describe_skipped(self.skipped)}"
+        if self.announced != self.listed:
+            line += f"; {ATTRIBUTE_LIST} announces {self.announced:,} rows but has {self.listed:,}"
+        return line
+
+    def _split(self) -> str:
+        if self.own and not self.validation:
+            return "own split: all lie in the official training partition"
+        kind = "own split of the official training partition, as no official test image is there"
+        unused = f", {self.validation:,} of the official validation partition used for neither" * (self.validation > 0)
+        return (kind if self.own else "official split") + unused
+
+    def refuse_empty(self) -> None:
+        """DataError when no image is left for training or for test."""
+        if not (self.train and self.test):
+            raise DataError(
+                f"no image is left for {'test' if self.train else 'training'} (celeba: {self.summary()}): add more of "
+                f"the {COUNT:,} images, or take the faces that are built in (data=faces)"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Images to be read, first all of training, then all of test: names, and attributes as Bool [N, 40]."""
+
+    names: list[str]
+    labels: np.ndarray
+    counts: Counts
+
+
+def choose(present: Iterable[str], table: AttributeTable, partition: dict[str, int]) -> Choice:
+    """Divide the images that are there into training and test, each sorted by name.
+
+    By the official partition when it has any of them in its test part; else every eighth image of its training part, by
+    a hash of the file name, is for test: the same images whatever else is there. DataError when nothing is left for one
+    of the two.
+    """
+    present, skipped = sorted(present), {}
+    for rows, listing in ((table.rows, ATTRIBUTE_LIST), (partition, PARTITION_LIST)):
+        unlisted = {name: f"no row in {listing}" for name in present if name not in rows}
+        if len(unlisted) == len(present):
+            raise DataError(
+                f"none of the {len(present):,} images, {present[0]} the first, has a row in {listing}: the images must "
+                f"have their original names, 000001.jpg to {COUNT}.jpg, and the list must be the whole one"
+            )
+        skipped = unlisted | skipped
+    usable = [name for name in present if name not in skipped]
+    train, validation, test = ([n for n in usable if partition[n] == part] for part in (TRAIN, VALIDATION, TEST))
+    own = not test
+    if own:
+        train, test = [n for n in train if not is_own_test(n)], [n for n in train if is_own_test(n)]
+    counts = Counts(
+        present=len(present),
+        listed=len(table),
+        announced=table.announced,
+        train=len(train),
+        test=len(test),
+        validation=len(validation),
+        own=own,
+        skipped=dict(sorted(skipped.items())),
+    )
+    counts.refuse_empty()
+    names = train + test
+    return Choice(names, table.values[[table.rows[name] for name in names]], counts)
+
+
+def is_own_test(name: str) -> bool:
+    """Whether our own split has an image in its test part."""
+    return hashlib.sha256(name.encode()).digest()[0] % _OWN_TEST_SHARE == 0
+
+
+def describe_skipped(skipped: dict[str, str]) -> str:
+    """How many, and the first three by name with the reason."""
+    first = ", ".join(f"{name} ({why})" for name, why in list(skipped.items())[:3])
+    return f"{len(skipped):,}: {first}{', ...' * (len(skipped) > 3)}"

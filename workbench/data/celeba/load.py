@@ -19,11 +19,13 @@ from workbench.data.celeba.lists import (
     ATTRIBUTE_LIST,
     COUNT,
     PARTITION_LIST,
+    Choice,
+    Counts,
+    choose,
     read_attributes,
     read_partition,
     unreadable,
 )
-from workbench.data.celeba.split import Choice, Counts, choose
 from workbench.data.images import DataError, Images, check_split
 from workbench.paths import cache_dir, locked
 

@@ -4,23 +4,25 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from workbench.data.dataset import MultimodalDataset, Splits
-from workbench.data.images import SPLITS, Labels
+from workbench.data.images import SPLITS, Images, Labels
 from workbench.data.letters import letters_of
-from workbench.data.own.array_storage import ArrayStorage
-from workbench.data.own.encodings import ABSENT, Encoding, encoding_class
-from workbench.data.own.guess import guess
+from workbench.data.own import encoding_class
+from workbench.data.own.encodings import ABSENT, Encoding
 from workbench.data.own.raw import (
     about,
     as_array,
     check_rows,
+    guess,
     is_frame,
     is_missing,
     is_whole,
@@ -32,6 +34,38 @@ from workbench.data.own.raw import (
 from workbench.data.sources import is_known
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?")  # it becomes part of a folder's name
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayStorage:
+    """All items of one modality, with the encoding that makes a model's values of them."""
+
+    name: str
+    source: str
+    stored: Tensor  # as `Encoding.stored` makes it: uint8 images stay uint8
+    labels: Labels
+    encoding: Encoding
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.encoding.shape
+
+    @property
+    def gaps(self) -> bool:
+        """Whether an item lacks some of its entries; items that lack all of them lack the modality."""
+        missing = (self.stored.isnan() if self.stored.is_floating_point() else self.stored < 0).flatten(1)
+        return bool((missing.any(1) & ~missing.all(1)).any())
+
+    def gather(self, index: Int[Tensor, "batch"], generator: torch.Generator) -> Tensor:
+        """Values in the model's units; nothing is drawn."""
+        return self.encoding.read(self.stored[index])
+
+    def unimodal(self) -> Images:
+        """Everything as it is stored, and the labels."""
+        return Images(self.stored, self.labels)
+
+    def to(self, device: torch.device | str) -> "ArrayStorage":
+        return replace(self, stored=self.stored.to(device), labels=self.labels.to(device))
 
 
 class Targets(NamedTuple):
@@ -51,50 +85,46 @@ def from_arrays(
     name: str = "own",
     kinds: Mapping[str, str] | None = None,
 ) -> Splits:
-    """Training and test part of a data set of one's own; see `MultimodalDataset.from_arrays`."""
+    """Training and test part of one's own data: arrays by the name of the modality, one row for each item.
+
+    Arrays are numpy's, torch's, pandas' or lists, of the kinds in `workbench.data.own`, guessed where `kinds` does not
+    say. NaN and None are missing, and what is False in `present`, Boolean arrays by name, columns of a DataFrame or one
+    `[n, M]`. `labels` are one class for each item, or Boolean attributes `[n, k]`. `split` is the share of items for
+    testing, a Boolean array (True: test) or one of "train" and "test". The name gets eight digits of a digest of
+    everything. Raises ValueError, in one sentence, on what cannot be trained on.
+    """
     kinds = kinds or {}
     count = common_length(arrays, labels, present, split)
     check_names(name, arrays, kinds)
-    told, targets = told_present(present, list(arrays), count), read_labels(labels, count)
+    has, targets = read_present(present, list(arrays), count), read_labels(labels, count)
     test = test_rows(split, targets, count, seed)
-    encodings, stored, there = {}, {}, told
+    encodings, stored = {}, {}
     for m, (key, raw) in enumerate(arrays.items()):
         with about(key):
-            encodings[key] = fit_encoding(raw, kinds.get(key), told[:, m] & ~test)
-            stored[key], has = encodings[key].stored(raw)
-            there[:, m] &= has.numpy()
-            if not there[~test, m].any():
+            encodings[key] = fit_encoding(raw, kinds.get(key), has[:, m] & ~test)
+            stored[key], in_array = encodings[key].stored(raw)
+            has[:, m] &= in_array.numpy()
+            if not has[~test, m].any():
                 raise ValueError(ABSENT)
-    if len(nothing := np.flatnonzero(~there.any(1))):
+    if len(nothing := np.flatnonzero(~has.any(1))):
         raise ValueError(f"items {some(nothing)} have no modality at all: leave them out of all arrays")
-    named = f"{name}-{digest_of(encodings, stored, there, targets, test)}"
-    made = [
-        part(named, split, rows, encodings, stored, there, targets)
-        for split, rows in zip(SPLITS, (~test, test), strict=True)
-    ]
-    return Splits(*made)
+    named = f"{name}-{digest_of(encodings, stored, has, targets, test)}"
 
+    def part(split: str, rows: np.ndarray) -> MultimodalDataset:
+        """Those rows of everything as a data set."""
+        chosen, shown = torch.from_numpy(rows), torch.from_numpy(has[rows])
+        labels = targets.labels[chosen]
+        storages = tuple(
+            ArrayStorage(key, f"{named} {key}", stored[key][chosen], labels, encoding)
+            for key, encoding in encodings.items()
+        )
+        pairs = torch.arange(len(labels), dtype=torch.int32).unsqueeze(1).repeat(1, len(storages))
+        return MultimodalDataset(
+            named, split, storages, pairs, labels, None if shown.all() else shown,
+            labelled=targets.labelled, classes=targets.classes, own=True,
+        )  # fmt: skip
 
-def part(
-    name: str,
-    split: str,
-    rows: np.ndarray,
-    encodings: Mapping[str, Encoding],
-    stored: Mapping[str, Tensor],
-    present: np.ndarray,
-    targets: Targets,
-) -> MultimodalDataset:
-    """Those rows of everything as a data set."""
-    chosen = torch.from_numpy(rows)
-    labels, there = targets.labels[chosen], torch.from_numpy(present[rows])
-    storages = tuple(
-        ArrayStorage(key, f"{name} {key}", stored[key][chosen], labels, encoding) for key, encoding in encodings.items()
-    )
-    pairs = torch.arange(len(labels), dtype=torch.int32).unsqueeze(1).repeat(1, len(storages))
-    return MultimodalDataset(
-        name, split, storages, pairs, labels, None if there.all() else there,
-        labelled=targets.labelled, classes=targets.classes,
-    )  # fmt: skip
+    return Splits(*(part(split, rows) for split, rows in zip(SPLITS, (~test, test), strict=True)))
 
 
 def check_names(name: str, arrays: Mapping[str, Any], kinds: Mapping[str, str]) -> None:
@@ -103,8 +133,8 @@ def check_names(name: str, arrays: Mapping[str, Any], kinds: Mapping[str, str]) 
         raise ValueError(f"name {name!r} becomes part of a folder's: use small letters, digits, '-' and '_' in it")
     if is_known(name) or is_known(name.partition("-")[0]):
         raise ValueError(f"name {name!r} is that of a data set that comes with the package: choose another one")
-    if odd := [key for key in arrays if not isinstance(key, str) or not key or "," in key]:
-        raise ValueError(f"modality {odd[0]!r} needs a name without a comma: rename it")
+    if unnamed := [key for key in arrays if not isinstance(key, str) or not key or "," in key]:
+        raise ValueError(f"modality {unnamed[0]!r} needs a name without a comma: rename it")
     letters_of(list(arrays))  # which must tell them apart
     if unknown := [key for key in kinds if key not in arrays]:
         raise ValueError(f"kinds names {unknown[0]!r}, which is no modality here: they are {', '.join(arrays)}")
@@ -118,40 +148,38 @@ def common_length(arrays: Mapping[str, Any], labels: Any, present: Any, split: A
             given = length(labels)
         if given != count:
             raise ValueError(f"there are {given} labels for {count} items: give one for every item")
-    told = {"present": present}
+    columns = {"present": present}
     if isinstance(present, Mapping):
-        told = {f"present[{key!r}]": column for key, column in present.items()}
-    check_rows([*arrays.items(), ("labels", labels), *told.items(), ("split", split)])
+        columns = {f"present[{key!r}]": column for key, column in present.items()}
+    check_rows([*arrays.items(), ("labels", labels), *columns.items(), ("split", split)])
     return count
 
 
-def told_present(present: Any, names: Sequence[str], count: int) -> np.ndarray:
+def read_present(present: Any, names: Sequence[str], count: int) -> np.ndarray:
     """`present` as Boolean `[n, M]`, of a frame by its columns; ValueError on other shapes, types and names."""
+    table = np.ones((count, len(names)), dtype=bool)
     if present is None:
-        return np.ones((count, len(names)), dtype=bool)
-    if isinstance(present, Mapping) or is_frame(present):
-        if unknown := [key for key in present if key not in names]:
-            raise ValueError(f"present names {unknown[0]!r}, which is no modality here: they are {', '.join(names)}")
-        table = np.ones((count, len(names)), dtype=bool)
-        for m, key in enumerate(names):
-            if key in present:
-                with about(told := f"present[{key!r}]"):
-                    column = as_array(present[key])
-                _check_boolean(column, (count,), told)
-                table[:, m] = column
         return table
-    with about("present"):
-        table = as_array(present)
-    _check_boolean(table, (count, len(names)), "present")
-    return table.copy()
+    if not (isinstance(present, Mapping) or is_frame(present)):
+        return _boolean(present, table.shape, "present").copy()
+    if unknown := [key for key in present if key not in names]:
+        raise ValueError(f"present names {unknown[0]!r}, which is no modality here: they are {', '.join(names)}")
+    for m, key in enumerate(names):
+        if key in present:
+            table[:, m] = _boolean(present[key], (count,), f"present[{key!r}]")
+    return table
 
 
-def _check_boolean(array: np.ndarray, shape: tuple[int, ...], told: str) -> None:
+def _boolean(raw: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
+    with about(name):
+        length(raw)
+        array = as_array(raw)
     if array.dtype != bool or array.shape != shape:
         raise ValueError(
-            f"{told} is {array.dtype} of shape {array.shape}: it must be Boolean of shape {shape}, True where there is "
+            f"{name} is {array.dtype} of shape {array.shape}: it must be Boolean of shape {shape}, True where there is "
             "something"
         )
+    return array
 
 
 def read_labels(labels: Any, count: int) -> Targets:
@@ -165,14 +193,14 @@ def read_labels(labels: Any, count: int) -> Targets:
                 f"labels of several columns are attributes and must be Boolean, not {array.dtype} of shape "
                 f"{array.shape}: give classes in one column, such as frame['class']"
             )
-        names = tuple(map(str, labels.columns)) if is_frame(labels) else tuple(map(str, range(array.shape[1])))
-        return Targets(torch.from_numpy(array.copy()), True, names)
+        names = labels.columns if is_frame(labels) else range(array.shape[1])
+        return Targets(torch.from_numpy(array.copy()), True, tuple(map(str, names)))
     values = array.tolist()
     if missing := [i for i, value in enumerate(values) if is_missing(value)]:
         raise ValueError(f"items {some(missing)} have no label: give every item one, or labels=None")
     strings = any(isinstance(value, str) for value in values)
-    if not strings and (odd := [value for value in values if not is_whole(value)]):
-        raise ValueError(f"labels are classes, {odd[0]!r} is none: give whole numbers or strings")
+    if not strings and (wrong := [value for value in values if not is_whole(value)]):
+        raise ValueError(f"labels are classes, {wrong[0]!r} is none: give whole numbers or strings")
     names, codes = np.unique([str(v) for v in values] if strings else [int(v) for v in values], return_inverse=True)
     return Targets(torch.from_numpy(codes.astype(np.int64)), True, tuple(names.tolist()))
 
@@ -187,7 +215,7 @@ def test_rows(split: Any, targets: Targets, count: int, seed: int) -> np.ndarray
     else:
         with about("split"):
             array = as_array(split)
-        rows = _told(array, count)
+        rows = _given(array, count)
     if (left := int((~rows).sum())) < 2:
         raise ValueError(
             f"{left} of {count} items {'is' if left == 1 else 'are'} left to train on: at least 2 are needed"
@@ -195,13 +223,13 @@ def test_rows(split: Any, targets: Targets, count: int, seed: int) -> np.ndarray
     return rows
 
 
-def _told(array: np.ndarray, count: int) -> np.ndarray:
+def _given(array: np.ndarray, count: int) -> np.ndarray:
     if array.shape != (count,):
         raise ValueError(f"split has shape {array.shape}: give a fraction, or one entry for each of {count} items")
     if array.dtype == bool:
         return array.copy()
-    if odd := sorted({str(value) for value in array.tolist()} - {*SPLITS}):
-        raise ValueError(f"split holds {odd[0]!r}: its entries are 'train' or 'test', or True for test")
+    if other := sorted({str(value) for value in array.tolist()} - {*SPLITS}):
+        raise ValueError(f"split holds {other[0]!r}: its entries are 'train' or 'test', or True for test")
     return np.array([value == "test" for value in array.tolist()], dtype=bool)
 
 
@@ -238,8 +266,8 @@ def digest_of(
     test: np.ndarray,
 ) -> str:
     """Eight hexadecimal digits of everything that a data set holds."""
-    told = [{key: encoding.to_json() for key, encoding in encodings.items()}, targets.classes, targets.labelled]
-    digest = hashlib.sha256(json.dumps(told).encode())
+    content = [{key: encoding.to_json() for key, encoding in encodings.items()}, targets.classes, targets.labelled]
+    digest = hashlib.sha256(json.dumps(content).encode())
     for array in (*(stored[key].numpy() for key in encodings), present, targets.labels.numpy(), test):
         digest.update(np.ascontiguousarray(array))
     return digest.hexdigest()[:8]

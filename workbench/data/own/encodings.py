@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from workbench.data.alphabet import ALPHABET, UNKNOWN, decode, table_of
 from workbench.data.own.raw import as_array, is_missing, strings_of
-from workbench.data.text import ALPHABET
 
 ENCODINGS: dict[str, type["Encoding"]] = {}  # by kind
 Present = Bool[Tensor, "n"]
@@ -76,30 +76,6 @@ class Encoding(ABC):
         return {"kind": self.kind, **asdict(self)}
 
 
-def from_json(content: dict[str, Any]) -> Encoding:
-    """The encoding that `to_json` wrote; ValueError on a kind that nobody defined."""
-    fields = {name: _tuples(value) for name, value in content.items() if name != "kind"}
-    return encoding_class(content["kind"])(**fields)
-
-
-def encoding_class(kind: str) -> type[Encoding]:
-    """The class of a kind; ValueError on an unknown one."""
-    import workbench.data.own.tables  # noqa: F401  (defines kinds)
-
-    if kind not in ENCODINGS:
-        raise ValueError(f"unknown kind {kind!r}: choose one of {', '.join(ENCODINGS)}")
-    return ENCODINGS[kind]
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
-
-
-def tokens_of_means(values: Tensor, dimensions: int = 2) -> np.ndarray:
-    """Tokens `[n, length]` as they are, or the most probable ones of probabilities `[n, length, alphabet]`."""
-    return (values.argmax(-1) if values.dim() > dimensions else values).cpu().numpy()
-
-
 @dataclass(frozen=True)
 class Image(Encoding):
     """Images of one size: uint8 in 0..255 or floats in [0, 1]; an image of only NaN, or None in a list, is missing."""
@@ -127,26 +103,19 @@ class Image(Encoding):
     def stored(self, raw: Any) -> tuple[Tensor, Present]:
         """Images `[n, C, H, W]`, uint8 where they were given so, else float32."""
         array, present = _images(raw, self.size)
-        layouts = [name for name in (self.layout, "CHW", "HWC", "HW") if self._fits(array.shape[1:], name)]
-        if not layouts:
+        shape, grey = array.shape[1:], self.size[0] == 1
+        layouts = [self.layout, "CHW", "HWC", *["HW"] * grey]
+        fitting = [layout for layout in layouts if shape == _shape_in(layout, self.size)]
+        if not fitting:
             raise ValueError(
-                f"images of shape {array.shape[1:]} where {self.shape_given} is wanted: resize them, or train anew"
+                f"images of shape {shape} where {_shape_in(self.layout, self.size)} is wanted: resize them, or train "
+                "anew"
             )
-        array = _to_channels_first(array, layouts[0])
+        array = _to_channels_first(array, fitting[0])
         if array.dtype != np.uint8:
             array = array.astype(np.float32)
             array[~present] = 0
         return torch.from_numpy(np.require(array, requirements=["C", "W"])), torch.from_numpy(present)
-
-    @property
-    def shape_given(self) -> tuple[int, ...]:
-        """Shape of one image in the layout that was given."""
-        c, h, w = self.size
-        return {"HW": (h, w), "CHW": (c, h, w), "HWC": (h, w, c)}[self.layout]
-
-    def _fits(self, shape: tuple[int, ...], layout: str) -> bool:
-        c, h, w = self.size
-        return shape == {"HW": (h, w) if c == 1 else None, "CHW": (c, h, w), "HWC": (h, w, c)}[layout]
 
     def read(self, stored: Tensor) -> Tensor:
         """Pixels in [0, 1]."""
@@ -168,13 +137,11 @@ def _images(raw: Any, size: tuple[int, int, int] | None = None) -> tuple[np.ndar
     present = np.ones(len(raw), dtype=bool)
     if isinstance(raw, list | tuple):
         present = np.array([not is_missing(value) for value in raw], dtype=bool)
-        there = [value for value in raw if not is_missing(value)]
-        if not there:
+        if not present.any():
             return np.zeros((len(raw), *(size or (1, 1, 1))), np.uint8), present
-        array = as_array(there)
-        filled = np.zeros((len(raw), *array.shape[1:]), array.dtype)
-        filled[present] = array
-        array = filled
+        given = as_array([value for value in raw if not is_missing(value)])
+        array = np.zeros((len(raw), *given.shape[1:]), given.dtype)
+        array[present] = given
     else:
         array = as_array(raw)
     if 0 in array.shape[1:]:
@@ -221,12 +188,18 @@ def _layout(shape: tuple[int, ...]) -> str:
 
 
 def _to_channels_first(array: np.ndarray, layout: str) -> np.ndarray:
-    return {"HW": lambda: array[:, None], "CHW": lambda: array, "HWC": lambda: np.moveaxis(array, -1, 1)}[layout]()
+    return array[:, None] if layout == "HW" else np.moveaxis(array, -1, 1) if layout == "HWC" else array
+
+
+def _shape_in(layout: str, size: tuple[int, int, int]) -> tuple[int, ...]:
+    """Shape of an image of that size in a layout."""
+    channels, *sides = size
+    return {"HW": (*sides,), "CHW": size, "HWC": (*sides, channels)}[layout]
 
 
 @dataclass(frozen=True)
 class Text(Encoding):
-    """Strings over `workbench.data.text.ALPHABET`, filled at the end to one length; None is a missing string.
+    """Strings over `workbench.data.alphabet.ALPHABET`, filled at the end to one length; None is a missing string.
 
     `fill` at the end of a string cannot be told from the filling.
     """
@@ -257,17 +230,15 @@ class Text(Encoding):
         """Tokens as uint8 `[n, length]`; of a missing string those of an empty one."""
         strings = strings_of(raw)
         present = torch.tensor([string is not None for string in strings], dtype=torch.bool)
-        if long := [i for i, string in enumerate(strings) if string is not None and len(string) > self.length]:
-            told = strings[long[0]]
+        if long := [(i, string) for i, string in enumerate(strings) if string and len(string) > self.length]:
+            row, string = long[0]
             raise ValueError(
-                f"string {long[0]} ({_cut(told)!r}) has {len(told)} characters, at most {self.length} were there in "
+                f"string {row} ({_cut(string)!r}) has {len(string)} characters, at most {self.length} were there in "
                 f"training: cut it to {self.length}, or train on it"
             )
-        filled = np.array([(string or "").ljust(self.length, self.fill) for string in strings], dtype=f"U{self.length}")
-        codes = filled.view(np.uint32).reshape(len(strings), self.length)
-        tokens = _TOKENS[np.minimum(codes, len(_TOKENS) - 1)]
-        if len(odd := np.argwhere(tokens == UNKNOWN)):
-            row, place = map(int, odd[0])
+        tokens = table_of([string or "" for string in strings], self.length, self.fill)
+        if len(unknown := np.argwhere(tokens == UNKNOWN)):
+            row, place = map(int, unknown[0])
             raise ValueError(
                 f"string {row} ({_cut(strings[row])!r}) holds {strings[row][place]!r}, which the alphabet lacks: "
                 f"replace it (capitals by lower()) by one of {ALPHABET!r}"
@@ -280,16 +251,9 @@ class Text(Encoding):
 
     def original(self, values: Tensor, present: Present | None = None) -> list[str | None]:
         """Strings without their filling, of tokens or of the most probable characters; None where not present."""
-        characters = np.array(list(ALPHABET))[tokens_of_means(values)]
-        strings = ["".join(row).rstrip(self.fill) for row in characters.tolist()]
-        there = [True] * len(strings) if present is None else present.tolist()
-        return [string if is_there else None for string, is_there in zip(strings, there, strict=True)]
-
-
-UNKNOWN = 255
-_TOKENS = np.full(129, UNKNOWN, dtype=np.uint8)  # by code; the last one stands for all beyond ASCII
-for _character in ALPHABET:
-    _TOKENS[ord(_character)] = ALPHABET.index(_character)
+        tokens = values.argmax(-1) if values.dim() == 3 else values
+        shown = [True] * len(tokens) if present is None else present.tolist()
+        return [x.rstrip(self.fill) if is_shown else None for x, is_shown in zip(decode(tokens), shown, strict=True)]
 
 
 def _cut(string: str, most: int = 30) -> str:

@@ -1,8 +1,9 @@
-"""Raw arrays as users have them: numpy, torch, pandas, lists. What they are, their rows, and their columns as numbers.
+"""Raw arrays as users have them: numpy, torch, pandas, lists. Their kind, their rows, and their columns as numbers.
 
-Nothing here imports pandas: a frame is known by what it can do, and made again only where one was given.
+Nothing here imports pandas: where nobody has imported it, nothing is a frame.
 """
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -17,12 +18,13 @@ TIMES = "holds times: give numbers, such as days since a first day"
 
 def is_pandas(raw: Any) -> bool:
     """Whether something is a DataFrame or a Series."""
-    return hasattr(raw, "iloc") and hasattr(raw, "index")
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(raw, pandas.DataFrame | pandas.Series)
 
 
 def is_frame(raw: Any) -> bool:
     """Whether something is a DataFrame."""
-    return is_pandas(raw) and hasattr(raw, "columns")
+    return is_pandas(raw) and raw.ndim == 2
 
 
 def is_missing(value: Any) -> bool:
@@ -55,11 +57,13 @@ def as_array(raw: Any) -> np.ndarray:
         return raw.to_numpy()
     if not isinstance(raw, Iterable):
         raise ValueError(f"{type(raw).__name__} is no array")
+    if hasattr(raw, "__array__"):  # columns of polars, arrays of xarray and others
+        return np.asarray(raw)
     raw = [as_array(value) if isinstance(value, torch.Tensor) else value for value in raw]
     sizes = {np.shape(value) for value in raw if not is_missing(value)}
     if len(sizes) > 1:
-        told = " and ".join(str(size) for size in sorted(sizes, key=str)[:SHOWN])
-        raise ValueError(f"its items have several shapes, {told}: bring them to one, for example by resizing")
+        shown = " and ".join(str(size) for size in sorted(sizes, key=str)[:SHOWN])
+        raise ValueError(f"its items have several shapes, {shown}: bring them to one, for example by resizing")
     if size := next(iter(sizes), ()):
         raw = [np.full(size, None) if is_missing(value) else value for value in raw]
     array = np.asarray(raw)
@@ -67,14 +71,7 @@ def as_array(raw: Any) -> np.ndarray:
     return np.array(raw, dtype=object) if array.dtype.kind == "U" else array
 
 
-def length(raw: Any) -> int:
-    """Items of raw data; ValueError on what has none."""
-    if hasattr(raw, "toarray") or (isinstance(raw, torch.Tensor) and raw.layout != torch.strided):
-        raise ValueError(f"{type(raw).__name__} is sparse: make it dense, by toarray() or to_dense()")
-    unordered = isinstance(raw, str | Mapping | Set) or not hasattr(raw, "__len__")
-    if unordered or (hasattr(raw, "ndim") and raw.ndim == 0):
-        raise ValueError(f"{type(raw).__name__} is no array: give an array, a DataFrame or a list of strings")
-    return len(raw)
+# ------------------------------------------------------------------------------------------------------------- messages
 
 
 @contextmanager
@@ -84,6 +81,31 @@ def about(name: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+def some(indices: Sequence[int] | np.ndarray) -> str:
+    """Indices in a message: "3, 7 and 12", or the first few and how many more."""
+    indices = [str(int(i)) for i in indices]
+    if len(indices) > SHOWN:
+        return f"{', '.join(indices[:SHOWN])} and {len(indices) - SHOWN} more"
+    return " and ".join([", ".join(indices[:-1]), indices[-1]] if len(indices) > 1 else indices)
+
+
+# ----------------------------------------------------------------------------------------------------------------- rows
+
+
+def length(raw: Any) -> int:
+    """Items of raw data; ValueError on what has none."""
+    kind = type(raw).__name__
+    if hasattr(raw, "toarray") or (isinstance(raw, torch.Tensor) and raw.layout != torch.strided):
+        raise ValueError(f"{kind} is sparse: make it dense, by toarray() or to_dense()")
+    if hasattr(type(raw), "columns") and not is_pandas(raw):
+        library = type(raw).__module__.partition(".")[0]
+        raise ValueError(f"{kind} of {library} is no DataFrame of pandas: give it by its to_pandas() or to_numpy()")
+    unordered = isinstance(raw, str | Mapping | Set) or not hasattr(raw, "__len__")
+    if unordered or (hasattr(raw, "ndim") and raw.ndim == 0):
+        raise ValueError(f"{kind} is no array: give an array, a DataFrame or a list of strings")
+    return len(raw)
 
 
 def items_in(arrays: Mapping[str, Any]) -> int:
@@ -97,9 +119,9 @@ def items_in(arrays: Mapping[str, Any]) -> int:
         with about(key):
             counts[key] = length(raw)
     if len({*counts.values()}) > 1:
-        told = ", ".join(f"{key} has {count}" for key, count in counts.items())
+        shown = ", ".join(f"{key} has {count}" for key, count in counts.items())
         raise ValueError(
-            f"modalities differ in their numbers of items ({told}): give each a row for every item, NaN or None where "
+            f"modalities differ in their numbers of items ({shown}): give each a row for every item, NaN or None where "
             "it is missing"
         )
     check_rows(arrays.items())
@@ -119,34 +141,138 @@ def check_rows(named: Iterable[tuple[str, Any]]) -> None:
 def take(raw: Any, rows: np.ndarray) -> Any:
     """Those rows of raw data whose place in a Boolean array is True."""
     if is_pandas(raw):
-        return raw.iloc[np.flatnonzero(rows)]
+        return raw[rows]
     if isinstance(raw, torch.Tensor):
         return raw[torch.from_numpy(rows).to(raw.device)]
-    if isinstance(raw, np.ndarray):
-        return raw[rows]
-    return [raw[i] for i in np.flatnonzero(rows)]
+    if isinstance(raw, list | tuple):
+        return [raw[i] for i in np.flatnonzero(rows)]
+    return as_array(raw)[rows]
 
 
-def some(indices: Sequence[int] | np.ndarray) -> str:
-    """Indices in a message: "3, 7 and 12", or the first few and how many more."""
-    indices = [str(int(i)) for i in indices]
-    if len(indices) > SHOWN:
-        return f"{', '.join(indices[:SHOWN])} and {len(indices) - SHOWN} more"
-    return " and ".join([", ".join(indices[:-1]), indices[-1]] if len(indices) > 1 else indices)
+# ------------------------------------------------------------------------------------------------------------ its kind
+
+
+def guess(raw: Any) -> str:
+    """The kind that raw data looks like; ValueError where it looks like none, with what to do."""
+    if isinstance(raw, list | tuple):
+        present = [value for value in raw if not is_missing(value)]
+        if all(isinstance(value, str) for value in present):
+            return "text"
+        if np.ndim(present[0]) >= 2:
+            return "image"
+    if is_pandas(raw):
+        return _kind_of_columns(dict(raw.items()) if is_frame(raw) else {raw.name: raw})
+    array = as_array(raw)
+    if array.ndim <= 2:
+        kind = _kind(array, "it")
+        return "text" if kind == "categories" and array.ndim == 1 else kind
+    if array.dtype == np.uint8 or array.dtype.kind == "f":
+        return "image"
+    raise ValueError(
+        f"{array.dtype} of shape {array.shape} is no kind of data: give images as uint8 in 0..255 or floats in [0, 1] "
+        "(for yes and no: floats, and the likelihood 'bernoulli')"
+    )
+
+
+def _kind_of_columns(columns: Mapping[Any, Any]) -> str:
+    """The kind of a table by the types of its columns; ValueError, by column, on several kinds or times."""
+    kinds = {name: _kind(column, f"column {name!r}") for name, column in columns.items()}
+    named = [name for name, kind in kinds.items() if kind == "categories"]
+    if numeric := [name for name in kinds if name not in named]:
+        if named:
+            raise ValueError(
+                f"column {numeric[0]!r} holds numbers and column {named[0]!r} categories: make two modalities of them, "
+                "or say kinds={...: 'categories'}"
+            )
+        return "binary" if {*kinds.values()} == {"binary"} else "vector"
+    return "categories"
+
+
+def _kind(column: Any, what: str) -> str:
+    """vector, binary or categories, by the type of a column or of a whole array; ValueError on times."""
+    kind = column.dtype.kind
+    if kind in "mM":
+        raise ValueError(f"{what} {TIMES}")
+    if kind not in "OU":
+        return "binary" if kind == "b" else "vector"
+    if str(column.dtype) == "category" or any(isinstance(value, str) for value in np.ravel(column).tolist()):
+        return "categories"
+    # True and False stay so beside None, which makes a column of objects of them
+    present = [value for value in column.tolist() if not is_missing(value)]
+    return "binary" if present and all(isinstance(value, bool | np.bool_) for value in present) else "vector"
+
+
+# ---------------------------------------------------------------------------------------------------------- its columns
 
 
 class Layout(NamedTuple):
     """How a table was given, and so how one is given back."""
 
-    columns: tuple[Name, ...] | None  # of a DataFrame
+    size: int  # columns
+    columns: tuple[Name, ...] | None  # their names in a DataFrame
     flat: bool  # one column, given without a second dimension
+
+    @classmethod
+    def of(cls, raw: Any) -> "Layout":
+        """How a table was given; ValueError on more than two dimensions or no column."""
+        if is_frame(raw):
+            columns = tuple(name.item() if isinstance(name, np.generic) else name for name in raw.columns)
+            if strange := [name for name in columns if not isinstance(name, Name)]:
+                raise ValueError(f"column {strange[0]!r} is named by neither a string nor an integer: rename it")
+            if twice := [name for name in columns if columns.count(name) > 1]:
+                raise ValueError(f"two columns are named {twice[0]!r}: rename one")
+            if not columns:
+                raise ValueError("it has no column: leave it out")
+            return cls(len(columns), columns, False)
+        if is_pandas(raw):
+            return cls(1, (raw.name,) if isinstance(raw.name, Name) else None, True)
+        shape = np.shape(as_array(raw))
+        if len(shape) > 2 or (len(shape) == 2 and shape[1] == 0):
+            raise ValueError(f"an array of shape {shape} is no table: give it as [items, columns]")
+        return cls(shape[1] if len(shape) == 2 else 1, None, len(shape) == 1)
 
     def column(self, k: int | np.integer) -> str:
         """The k-th column in a message."""
         return f"column {self.columns[k]!r}" if self.columns else "it" if self.flat else f"column {k}"
 
+    def columns_of(self, raw: Any) -> list[Any]:
+        """The columns of a table in the order of this layout; columns of a frame go by their names.
+
+        ValueError on another number of columns, or other names, than there were in training.
+        """
+        if is_frame(raw) and self.columns is not None:
+            missing = [repr(name) for name in self.columns if name not in raw.columns]
+            other = [repr(name) for name in raw.columns if name not in self.columns]
+            if missing or other:
+                lacks, more = f"lacks {', '.join(missing)}", f"has {', '.join(other)} too many"
+                differs = " and ".join([lacks] * bool(missing) + [more] * bool(other))
+                raise ValueError(f"the table {differs}: give the columns of the training")
+            return [raw[name] for name in self.columns]
+        if is_pandas(raw):
+            columns = [column for _, column in raw.items()] if is_frame(raw) else [raw]
+        else:
+            array = as_array(raw)
+            if array.ndim > 2:
+                raise ValueError(f"an array of shape {array.shape} is no table: give it as [items, columns]")
+            columns = [array] if array.ndim == 1 else list(array.T)
+        if len(columns) != self.size:
+            raise ValueError(
+                f"the table has {len(columns)} columns where the training had {self.size}: give the same ones"
+            )
+        return columns
+
+    def numbers(self, raw: Any) -> np.ndarray:
+        """A table as float64 `[n, size]`, NaN where an entry is missing; ValueError on what is no finite number."""
+        columns = self.columns_of(raw)
+        table = np.empty((len(columns[0]), self.size))
+        for k, column in enumerate(columns):
+            table[:, k] = _floats(column, self.column(k))
+            if np.isinf(table[:, k]).any():
+                raise ValueError(f"{self.column(k)} holds infinite values: put NaN where a value is missing")
+        return table
+
     def give_back(self, table: np.ndarray) -> Any:
-        """A table `[n, k]` in the form that was given."""
+        """A table `[n, size]` in the form that was given."""
         if self.columns is None:
             return table[:, 0] if self.flat else table
         try:
@@ -159,80 +285,20 @@ class Layout(NamedTuple):
         return frame.iloc[:, 0] if self.flat else frame
 
 
-def layout_of(raw: Any) -> Layout:
-    """How a table was given; ValueError on more than two dimensions or no column."""
-    if is_frame(raw):
-        columns = tuple(name.item() if isinstance(name, np.generic) else name for name in raw.columns)
-        if odd := [name for name in columns if not isinstance(name, Name)]:
-            raise ValueError(f"column {odd[0]!r} is named by neither a string nor an integer: rename it")
-        if twice := [name for name in columns if columns.count(name) > 1]:
-            raise ValueError(f"two columns are named {twice[0]!r}: rename one")
-        if not columns:
-            raise ValueError("it has no column: leave it out")
-        return Layout(columns, False)
-    if is_pandas(raw):
-        return Layout((raw.name,) if isinstance(raw.name, Name) else None, True)
-    shape = np.shape(as_array(raw))
-    if len(shape) > 2 or (len(shape) == 2 and shape[1] == 0):
-        raise ValueError(f"an array of shape {shape} is no table: give it as [items, columns]")
-    return Layout(None, len(shape) == 1)
-
-
-def columns_of(raw: Any, layout: Layout, size: int) -> list[Any]:
-    """The columns of a table in the order of a layout; columns of a frame go by their names.
-
-    ValueError on another number of columns, or other names, than there were in training.
-    """
-    if is_frame(raw) and layout.columns is not None:
-        missing, other = [
-            [name for name in names if name not in others]
-            for names, others in ((layout.columns, list(raw.columns)), (list(raw.columns), layout.columns))
-        ]
-        if missing or other:
-            lacks = f"lacks {', '.join(map(repr, missing))}" if missing else ""
-            more = f"has {', '.join(map(repr, other))} too many" if other else ""
-            raise ValueError(f"the table {' and '.join(filter(None, (lacks, more)))}: give the columns of the training")
-        return [raw[name] for name in layout.columns]
-    if is_frame(raw):
-        columns = [raw.iloc[:, k] for k in range(raw.shape[1])]
-    elif is_pandas(raw):
-        columns = [raw]
-    else:
-        array = as_array(raw)
-        if array.ndim > 2:
-            raise ValueError(f"an array of shape {array.shape} is no table: give it as [items, columns]")
-        columns = [array] if array.ndim == 1 else list(array.T)
-    if len(columns) != size:
-        raise ValueError(f"the table has {len(columns)} columns where the training had {size}: give the same ones")
-    return columns
-
-
-def numbers(raw: Any, layout: Layout, size: int) -> np.ndarray:
-    """A table as float64 `[n, size]`, NaN where an entry is missing; ValueError on what is no finite number."""
-    columns = columns_of(raw, layout, size)
-    table = np.empty((len(columns[0]), size))
-    for k, column in enumerate(columns):
-        table[:, k] = _floats(column, layout.column(k))
-        if np.isinf(table[:, k]).any():
-            raise ValueError(f"{layout.column(k)} holds infinite values: put NaN where a value is missing")
-    return table
-
-
-def _floats(column: Any, told: str) -> np.ndarray:
+def _floats(column: Any, what: str) -> np.ndarray:
+    """A column as float64, NaN where an entry is missing; ValueError on what is no number."""
     if column.dtype.kind in "mM":
-        raise ValueError(f"{told} {TIMES}")
-    if is_pandas(column):
-        column = column.to_numpy(dtype=object, na_value=np.nan) if column.dtype.kind not in "fiub" else column
-    column = np.asarray(column)
-    if column.dtype.kind in "fiub":
-        return column.astype(np.float64)
-    values = [np.nan if is_missing(value) else value for value in column.tolist()]
-    if not (odd := [value for value in values if not _is_number(value)]):
+        raise ValueError(f"{what} {TIMES}")
+    array = np.asarray(column)
+    if array.dtype.kind in "fiub":
+        return array.astype(np.float64)
+    values = [np.nan if is_missing(value) else value for value in array.tolist()]
+    if not (wrong := [value for value in values if not _is_number(value)]):
         return np.array(values, dtype=np.float64)
-    if isinstance(odd[0], list | tuple) or getattr(odd[0], "ndim", 0):
-        raise ValueError(f"{told} holds entries of several values: give them as a list, by tolist(), or in columns")
+    if isinstance(wrong[0], list | tuple) or getattr(wrong[0], "ndim", 0):
+        raise ValueError(f"{what} holds entries of several values: give them as a list, by tolist(), or in columns")
     raise ValueError(
-        f"{told} holds {odd[0]!r}, which is no number: make a modality of kind 'categories' or 'text' of it"
+        f"{what} holds {wrong[0]!r}, which is no number: make a modality of kind 'categories' or 'text' of it"
     )
 
 
@@ -250,6 +316,8 @@ def strings_of(raw: Any) -> list[str | None]:
         raise ValueError("texts stand in one column: give it alone, as in frame['report']")
     values = raw.tolist() if hasattr(raw, "tolist") else list(raw)
     strings = [None if is_missing(value) else value for value in values]
-    if odd := [i for i, value in enumerate(strings) if not isinstance(value, str | None)]:
-        raise ValueError(f"item {odd[0]} is {strings[odd[0]]!r}, no string: give a list of strings, None where missing")
+    if wrong := [i for i, value in enumerate(strings) if not isinstance(value, str | None)]:
+        raise ValueError(
+            f"item {wrong[0]} is {strings[wrong[0]]!r}, no string: give a list of strings, None where missing"
+        )
     return strings

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from workbench.data.own.encodings import ABSENT, Encoding, Present, tokens_of_means
-from workbench.data.own.raw import Layout, Name, as_array, columns_of, is_missing, is_whole, layout_of, numbers
+from workbench.data.own.encodings import ABSENT, Encoding, Present
+from workbench.data.own.raw import Layout, Name, is_missing, is_whole
 
 Level = str | int
 LARGEST = float(np.finfo(np.float32).max)  # of values
@@ -26,6 +26,11 @@ class Table(Encoding):
     columns: tuple[Name, ...] | None
     flat: bool
 
+    @classmethod
+    def fit(cls, raw: Any) -> "Table":
+        """The columns."""
+        return cls(*read_table(raw)[0])
+
     @property
     def shape(self) -> tuple[int]:
         """Columns of the table."""
@@ -34,11 +39,11 @@ class Table(Encoding):
     @property
     def layout(self) -> Layout:
         """The form in which the table was given."""
-        return Layout(self.columns, self.flat)
+        return Layout(self.size, self.columns, self.flat)
 
     def numbers(self, raw: Any) -> np.ndarray:
         """The entries as float64 `[n, size]`, those of this kind; ValueError on others."""
-        return numbers(raw, self.layout, self.size)
+        return self.layout.numbers(raw)
 
     def stored(self, raw: Any) -> tuple[Float[Tensor, "n size"], Present]:
         """float32, NaN where an entry is missing."""
@@ -59,16 +64,23 @@ class Table(Encoding):
 
 def read_table(raw: Any) -> tuple[Layout, np.ndarray]:
     """A training part and its form; ValueError, which names the column, on columns without any entry."""
-    layout = layout_of(raw)
-    size = len(layout.columns) if layout.columns else 1 if layout.flat else np.shape(as_array(raw))[1]
-    table = numbers(raw, layout, size)
+    layout = Layout.of(raw)
+    table = layout.numbers(raw)
     empty = np.isnan(table).all(0)
     if empty.all():
         raise ValueError(ABSENT)
     if empty.any():
-        told = ", ".join(layout.column(k) for k in np.flatnonzero(empty))
-        raise ValueError(f"{told} holds no entry in the training part, only NaN: leave it out")
+        columns = ", ".join(layout.column(k) for k in np.flatnonzero(empty))
+        raise ValueError(f"{columns} holds no entry in the training part, only NaN: leave it out")
     return layout, table
+
+
+def check_entries(layout: Layout, table: np.ndarray, right: np.ndarray, wrong: str, cure: str) -> None:
+    """ValueError, which names the first column and its value, where an entry is there and not right."""
+    places = np.argwhere(~right & ~np.isnan(table))
+    if len(places):
+        row, k = places[0]
+        raise ValueError(f"{layout.column(k)} holds {table[row, k]:g} in row {row}, {wrong}: {cure}")
 
 
 @dataclass(frozen=True)
@@ -88,7 +100,7 @@ class Vector(Table):
         # the square of what is larger would be infinite, and with it all of its column missing
         check_entries(layout, table, np.abs(table) < 1e150, "too large to be squared", "take a smaller unit")
         scaler = StandardScaler().fit(table)
-        return cls(table.shape[1], *layout, tuple(scaler.mean_.tolist()), tuple(scaler.scale_.tolist()))
+        return cls(*layout, tuple(scaler.mean_.tolist()), tuple(scaler.scale_.tolist()))
 
     def numbers(self, raw: Any) -> np.ndarray:
         """Standardised entries; ValueError on those that are infinite as float32."""
@@ -112,10 +124,9 @@ class Binary(Table):
 
     @classmethod
     def fit(cls, raw: Any) -> "Binary":
-        """The columns."""
-        layout, table = read_table(raw)
-        dtypes = {getattr(column, "dtype", np.dtype(object)).kind for column in columns_of(raw, layout, table.shape[1])}
-        return cls(table.shape[1], *layout, dtypes == {"b"})
+        """The columns, and whether all of them are Boolean."""
+        layout, _ = read_table(raw)
+        return cls(*layout, {column.dtype.kind for column in layout.columns_of(raw)} == {"b"})
 
     def numbers(self, raw: Any) -> np.ndarray:
         """Zeros and ones."""
@@ -136,12 +147,6 @@ class Counts(Table):
 
     kind: ClassVar[str] = "counts"
 
-    @classmethod
-    def fit(cls, raw: Any) -> "Counts":
-        """The columns."""
-        layout, table = read_table(raw)
-        return cls(table.shape[1], *layout)
-
     def numbers(self, raw: Any) -> np.ndarray:
         """Whole numbers."""
         table = super().numbers(raw)
@@ -150,14 +155,6 @@ class Counts(Table):
             self.layout, table, whole, "no count, which is a whole number from 0 to 2^24", "take kind 'vector'"
         )
         return table
-
-
-def check_entries(layout: Layout, table: np.ndarray, right: np.ndarray, wrong: str, cure: str) -> None:
-    """ValueError, which names the first column and its value, where an entry is there and not right."""
-    odd = np.argwhere(~right & ~np.isnan(table))
-    if len(odd):
-        row, k = odd[0]
-        raise ValueError(f"{layout.column(k)} holds {table[row, k]:g} in row {row}, {wrong}: {cure}")
 
 
 @dataclass(frozen=True)
@@ -172,17 +169,14 @@ class Categories(Encoding):
     @classmethod
     def fit(cls, raw: Any) -> "Categories":
         """The levels of every column."""
-        layout = layout_of(raw)
-        size = len(layout.columns) if layout.columns else 1 if layout.flat else np.shape(as_array(raw))[1]
-        levels = []
-        for k, column in enumerate(columns_of(raw, layout, size)):
-            entries, there = _entries(column, layout.column(k))
-            levels.append(tuple(np.unique(entries[there]).tolist()))
+        layout = Layout.of(raw)
+        entries = [_entries(column, layout.column(k)) for k, column in enumerate(layout.columns_of(raw))]
+        levels = tuple(tuple(np.unique(values[present]).tolist()) for values, present in entries)
         if not any(levels):
             raise ValueError(ABSENT)
-        if empty := [layout.column(k) for k, found in enumerate(levels) if not found]:
+        if empty := [layout.column(k) for k, of_column in enumerate(levels) if not of_column]:
             raise ValueError(f"{', '.join(empty)} holds no entry in the training part: leave it out")
-        return cls(tuple(levels), *layout)
+        return cls(levels, layout.columns, layout.flat)
 
     @property
     def shape(self) -> tuple[int]:
@@ -192,7 +186,7 @@ class Categories(Encoding):
     @property
     def layout(self) -> Layout:
         """The form in which the table was given."""
-        return Layout(self.columns, self.flat)
+        return Layout(len(self.levels), self.columns, self.flat)
 
     @property
     def alphabet(self) -> int:
@@ -201,27 +195,27 @@ class Categories(Encoding):
 
     def stored(self, raw: Any) -> tuple[Int[Tensor, "n columns"], Present]:
         """Tokens as int32."""
-        columns = columns_of(raw, self.layout, len(self.levels))
+        columns = self.layout.columns_of(raw)
         tokens = np.stack([self._tokens(column, k) for k, column in enumerate(columns)], axis=1)
         return torch.from_numpy(tokens), torch.from_numpy((tokens >= 0).any(1))
 
     def _tokens(self, column: Any, k: int) -> np.ndarray:
-        told, levels = self.layout.column(k), np.array(self.levels[k])
-        entries, there = _entries(column, told)
+        levels, name = np.array(self.levels[k]), self.layout.column(k)
+        entries, present = _entries(column, name)
         tokens = np.full(len(entries), -1, dtype=np.int32)
-        if not there.any():
+        if not present.any():
             return tokens
         known = levels.dtype.kind == entries.dtype.kind
-        places = np.searchsorted(levels, entries[there]).clip(max=len(levels) - 1) if known else 0
-        unseen = np.flatnonzero(levels[places] != entries[there]) if known else [0]
+        places = np.searchsorted(levels, entries[present]).clip(max=len(levels) - 1) if known else 0
+        unseen = np.flatnonzero(levels[places] != entries[present]) if known else [0]
         if len(unseen):
-            row = np.flatnonzero(there)[unseen[0]]
+            row = np.flatnonzero(present)[unseen[0]]
             raise ValueError(
-                f"{told} holds the level {entries[row].item()!r} in row {row}, which the training part never shows: "
+                f"{name} holds the level {entries[row].item()!r} in row {row}, which the training part never shows: "
                 f"merge it with one of {', '.join(map(repr, self.levels[k][:10]))}, or make it missing (None); free "
                 "text is of kind 'text'"
             )
-        tokens[there] = places
+        tokens[present] = places
         return tokens
 
     def read(self, stored: Tensor) -> Int[Tensor, "n columns"]:
@@ -233,24 +227,24 @@ class Categories(Encoding):
         table = np.full((len(values), len(self.levels)), None, dtype=object)
         for k, levels in enumerate(self.levels):
             # tokens beyond the column's own levels are there for the sake of longer columns
-            own = values[:, k, : len(levels)] if values.dim() == 3 else values[:, k]
-            tokens = tokens_of_means(own, 1)
-            there = tokens >= 0 if present is None else (tokens >= 0) & present.cpu().numpy()
-            table[there, k] = np.array(levels, dtype=object)[tokens[there]]
+            own = values[:, k, : len(levels)].argmax(-1) if values.dim() == 3 else values[:, k]
+            tokens = own.cpu().numpy()
+            shown = tokens >= 0 if present is None else (tokens >= 0) & present.cpu().numpy()
+            table[shown, k] = np.array(levels, dtype=object)[tokens[shown]]
         whole = all(isinstance(value, int) for value in table.ravel())
         return self.layout.give_back(table.astype(np.int64) if whole else table)
 
 
-def _entries(column: Any, told: str) -> tuple[np.ndarray, np.ndarray]:
+def _entries(column: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Entries of a column as strings or int64, and which of them are there; ValueError where they are neither."""
-    values = column.tolist() if hasattr(column, "tolist") else list(column)
-    there = np.array([not is_missing(value) for value in values], dtype=bool)
-    found = [value for value, is_there in zip(values, there, strict=True) if is_there]
-    strings = sum(isinstance(value, str) for value in found)
-    if 0 < strings < len(found):
-        raise ValueError(f"{told} mixes strings and numbers: make all of them strings")
-    if not strings and (odd := [value for value in found if not is_whole(value)]):
-        raise ValueError(f"{told} holds {odd[0]!r}: levels are strings or whole numbers")
-    entries = np.zeros(len(values), dtype=np.array(found, dtype=str).dtype if strings else np.int64)
-    entries[there] = found
-    return entries, there
+    values = column.tolist()
+    present = np.array([not is_missing(value) for value in values], dtype=bool)
+    shown = [value for value, is_present in zip(values, present, strict=True) if is_present]
+    strings = sum(isinstance(value, str) for value in shown)
+    if 0 < strings < len(shown):
+        raise ValueError(f"{name} mixes strings and numbers: make all of them strings")
+    if not strings and (wrong := [value for value in shown if not is_whole(value)]):
+        raise ValueError(f"{name} holds {wrong[0]!r}: levels are strings or whole numbers")
+    entries = np.zeros(len(values), dtype=np.array(shown, dtype=str).dtype if strings else np.int64)
+    entries[present] = shown
+    return entries, present

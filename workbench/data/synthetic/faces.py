@@ -1,21 +1,19 @@
-"""`faces`: portraits drawn by this project from the 40 attributes of CelebA, and the splits that are kept of them.
+"""`faces`: faces drawn by this project from the 40 attributes of CelebA, and the splits that are kept of them.
 
 What an attribute stands for is in `faces_body`, `faces_features` and `faces_hair`, which attributes go together in
-`faces_attributes`; everything else about a portrait is one of `faces_shapes.DRAWS`, independent of the attributes.
+`faces_attributes`; everything else about a face is one of `faces_shapes.DRAWS`, independent of the attributes.
 """
-
-import hashlib
-from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from workbench.data.images import SPLITS, Images, cached, check_split
-from workbench.data.synthetic import faces_attributes, faces_body, faces_features, faces_hair, faces_shapes
+from workbench.data.synthetic import canvas, faces_attributes, faces_body, faces_features, faces_hair, faces_shapes
+from workbench.data.synthetic.canvas import as_bytes, in_chunks
 from workbench.data.synthetic.faces_attributes import sample_attributes
-from workbench.data.synthetic.faces_shapes import SIDE, Scene, draw_styles
+from workbench.data.synthetic.faces_shapes import Scene, draw_styles
 
 COUNTS = {"train": 10_000, "test": 1_000}
 CHUNK = 128  # few enough for the caches of a processor, many enough for each call to be worth it
@@ -50,7 +48,7 @@ PARTS = (
 
 
 def load_faces(split: str, seed: int = 0) -> Images:
-    """Portraits uint8 [N, 3, 64, 64] and their attributes Bool [N, 40]: 10,000 for "train", 1,000 for "test".
+    """Drawn faces uint8 [N, 3, 64, 64] and their attributes Bool [N, 40]: 10,000 for "train", 1,000 for "test".
 
     Face i is `draw` of row i of `styles_of(split, seed)`. Splits and seeds have streams of their own. Drawn once and
     cached under a name that carries a hash of the recipe. ValueError for an unknown split.
@@ -79,26 +77,27 @@ def _stream(what: str, split: str, seed: int) -> int:
 def recipe_version() -> str:
     """Short hash of the code that draws."""
     modules = (faces_attributes, faces_body, faces_features, faces_hair, faces_shapes)
-    code = b"".join(Path(path).read_bytes() for path in (__file__, *(module.__file__ for module in modules)))
-    return hashlib.sha256(code).hexdigest()[:10]
+    return canvas.recipe_version(__file__, *(module.__file__ for module in modules))
 
 
 def render(attributes: Bool[Tensor, "N 40"], seed: int = 0) -> UInt8[Tensor, "N 3 64 64"]:
-    """A portrait for each row of attributes, in the order of `ATTRIBUTES`.
+    """A face for each row of attributes, in the order of `ATTRIBUTES`.
 
-    Everything else about portrait i depends on the seed and i alone: with one attribute changed, the rest is kept.
+    Everything else about face i depends on the seed and i alone: with one attribute changed, the rest is kept.
     """
     return draw(attributes, draw_styles(len(attributes), seed))
 
 
 def draw(attributes: Bool[Tensor, "N 40"], styles: Float[Tensor, "M draws"]) -> UInt8[Tensor, "N 3 64 64"]:
-    """A portrait for each row of attributes and of `draw_styles`; ValueError for more of one than of the other."""
+    """A face for each row of attributes and of `draw_styles`; ValueError for more of one than of the other."""
     if len(attributes) != len(styles):
         raise ValueError(f"{len(attributes)} faces need as many styles, not {len(styles)}")
-    pictures = torch.empty(len(attributes), 3, SIDE, SIDE, dtype=torch.uint8)
-    for rows in torch.arange(len(attributes)).split(CHUNK):
-        scene = Scene.of(attributes[rows].cpu(), styles[rows].cpu())
+    attributes, styles = attributes.cpu(), styles.cpu()
+
+    def painted(i: int, rows: Int[Tensor, "n"]) -> UInt8[Tensor, "n 3 64 64"]:
+        scene = Scene.of(attributes[rows], styles[rows])
         for paint in PARTS:
             paint(scene)
-        pictures[rows] = scene.image.mul_(255).add_(0.5).clamp_(0, 255).to(torch.uint8)
-    return pictures
+        return as_bytes(scene.image)
+
+    return in_chunks(painted, torch.arange(len(attributes)).split(CHUNK))

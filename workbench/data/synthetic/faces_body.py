@@ -1,11 +1,11 @@
-"""Everything of a drawn portrait that is neither hair nor feature: background, clothes, neck, head, ears, light."""
+"""Everything of a drawn face that is neither hair nor feature: background, clothes, neck, head, ears, light."""
 
 import math
 
 import torch
-from torch import Tensor
 
-from workbench.data.synthetic.faces_shapes import Colour, Each, Field, Scene, bar, ellipse, ink, mix, rgb, smooth, tint
+from workbench.data.synthetic.canvas import blur, ink
+from workbench.data.synthetic.faces_shapes import Colour, Field, Scene, bar, ellipse, mix, rgb, smooth, tint
 
 DARK_SKIN, MIDDLE_SKIN, LIGHT_SKIN = rgb(0.45, 0.30, 0.22), rgb(0.74, 0.53, 0.40), rgb(0.93, 0.73, 0.60)
 PALE_SKIN = rgb(1.0, 0.94, 0.92)
@@ -184,11 +184,5 @@ def blurred(scene: Scene) -> None:
     """Out of focus: a Gaussian of about two pixels over the whole picture."""
     with scene.only(scene.has("Blurry")) as some:
         if some is not None:
-            kernel = _blur(some.vary("blur", 1.7, 2.4), some.image.shape[-1])
+            kernel = blur(some.vary("blur", 1.7, 2.4), some.image.shape[-1])
             some.image.copy_(kernel[:, None] @ some.image @ kernel[:, None].mT)
-
-
-def _blur(sigma: Each, side: int) -> Tensor:
-    axis = torch.arange(side)
-    weights = torch.exp(-((axis[:, None] - axis) ** 2) / (2 * sigma**2))
-    return weights / weights.sum(2, keepdim=True)

@@ -5,7 +5,8 @@ Left and right are drawn at once: `|u|` folds the face, and what tells its halve
 
 import torch
 
-from workbench.data.synthetic.faces_shapes import Each, Field, Scene, bar, ellipse, ink, mix, rgb, smooth, tint, turned
+from workbench.data.synthetic.canvas import ink
+from workbench.data.synthetic.faces_shapes import Each, Field, Scene, bar, ellipse, mix, rgb, smooth, tint, turned
 
 EYES, BROWS, NOSE, MOUTH = -1.0, -7.0, 5.6, 12.0  # heights of the features, v
 GAP = 6.9  # from the middle of the face to that of an eye

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import torch
 
+from workbench.data.synthetic.canvas import ink
 from workbench.data.synthetic.faces_body import head_field
-from workbench.data.synthetic.faces_shapes import Colour, Each, Field, Scene, bar, ellipse, ink, mix, rgb, smooth, tint
+from workbench.data.synthetic.faces_shapes import Colour, Each, Field, Scene, bar, ellipse, mix, rgb, smooth, tint
 
 HAIRLINE = -12.0  # v of the hair's lower edge on the forehead
 

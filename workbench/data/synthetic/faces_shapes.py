@@ -14,12 +14,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.data.celeba.attributes import ATTRIBUTES
+from workbench.data.synthetic import canvas
+from workbench.data.synthetic.canvas import Number, ink
 
 SIDE = 64
 CENTRE = (32.0, 31.5)  # x and y of the middle of the head
 SHIFT, SCALE, TURN = 2.0, (0.93, 1.07), 0.09  # pose: at most, in pixels each way; least and most; at most, in radians
 
-# All that is free in a portrait, one uniform draw in [0, 1) each. Names say what is varied where it is used.
+# All that is free in a face, one uniform draw in [0, 1) each. Names say what is varied where it is used.
 _DRAWS = """
 shift_x shift_y scale turn yaw light_x light_y exposure warmth grain_x grain_y
 ground_hue ground_saturation ground_value ground_angle ground_slope ground_second
@@ -70,11 +72,11 @@ class Scene:
         """1.0 where the attribute is present."""
         return self.attributes[:, _HAS[attribute], None, None]
 
-    def vary(self, name: str, low: float | int, high: float | int) -> Each:
+    def vary(self, name: str, low: Number, high: Number) -> Each:
         """The draw of that name, between two numbers."""
         return low + (high - low) * self.styles[:, _COLUMN[name], None, None]
 
-    def near(self, left: float | int, top: float | int, right: float | int, bottom: float | int) -> "Scene":
+    def near(self, left: Number, top: Number, right: Number, bottom: Number) -> "Scene":
         """The part of the pictures that can hold this box of coordinates (u, v) in any pose; not to be cut again."""
         reach = SCALE[1] * 1.01
         across, down = TURN * max(abs(top), abs(bottom)), TURN * max(abs(left), abs(right))
@@ -99,7 +101,7 @@ class Scene:
         """Lay a colour over the picture, where and as much as `cover` says (0..1)."""
         self.image.lerp_(colour, cover[:, None])
 
-    def shade(self, cover: Field, factor: float | int = 0.0) -> None:
+    def shade(self, cover: Field, factor: Number = 0.0) -> None:
         """Darken the picture to `factor` of its light where `cover` is 1, and less where it is less."""
         self.image.mul_((1 - (1 - factor) * cover)[:, None])
 
@@ -111,28 +113,23 @@ def _span(centre: float, low: float, high: float) -> slice:
 # ---- shapes
 
 
-def ink(field: Field, softness: Tensor | float | int = 1.0) -> Field:
-    """How much of each pixel the shape covers, its edge that many pixels wide."""
-    return (field / softness + 0.5).clamp_(0, 1)
-
-
-def smooth(field: Field, softness: Tensor | float | int) -> Field:
+def smooth(field: Field, softness: Tensor | Number) -> Field:
     """`ink` with an edge that begins and ends gently, for shadows and blushes."""
     cover = ink(field, softness)
     return cover * cover * (3 - 2 * cover)
 
 
-def ellipse(u: Field, v: Field, across: Tensor | float | int, down: Tensor | float | int) -> Field:
+def ellipse(u: Field, v: Field, across: Tensor | Number, down: Tensor | Number) -> Field:
     """Distance to an ellipse round (0, 0), good near its edge: the radii's mean stands for the local one."""
     return (1 - ((u / across) ** 2 + (v / down) ** 2).sqrt()) * ((across + down) / 2)
 
 
-def bar(field: Field, half: Tensor | float | int) -> Field:
+def bar(field: Field, half: Tensor | Number) -> Field:
     """Distance to the line along `field` = 0, of that half width."""
     return half - field.abs()
 
 
-def turned(u: Field, v: Field, angle: float | int) -> tuple[Field, Field]:
+def turned(u: Field, v: Field, angle: Number) -> tuple[Field, Field]:
     """Coordinates turned clockwise by an angle in radians."""
     angle = torch.tensor(float(angle))
     return u * angle.cos() + v * angle.sin(), v * angle.cos() - u * angle.sin()
@@ -141,18 +138,16 @@ def turned(u: Field, v: Field, angle: float | int) -> tuple[Field, Field]:
 # ---- colours
 
 
-def rgb(red: float | int, green: float | int, blue: float | int) -> Float[Tensor, "1 3 1 1"]:
+def rgb(red: Number, green: Number, blue: Number) -> Float[Tensor, "1 3 1 1"]:
     return torch.tensor([float(red), float(green), float(blue)]).view(1, 3, 1, 1)
 
 
-def mix(one: Tensor, other: Tensor, share: Tensor | float | int) -> Colour:
+def mix(one: Tensor, other: Tensor, share: Tensor | Number) -> Colour:
     """From one colour (share 0) to the other (share 1); shares [n, 1, 1]."""
     share = share[:, None] if isinstance(share, Tensor) else share
     return one + (other - one) * share
 
 
-def tint(hue: Each, saturation: Tensor | float | int, value: Tensor | float | int) -> Colour:
+def tint(hue: Each, saturation: Tensor | Number, value: Tensor | Number) -> Colour:
     """Colours by hue (in turns: 0 red, 1/3 green, 2/3 blue), saturation and value (HSV)."""
-    hue, saturation, value = (p[:, None] if isinstance(p, Tensor) else p for p in (hue, saturation, value))
-    sector = (torch.tensor([5.0, 3.0, 1.0]).view(1, 3, 1, 1) + 6 * hue) % 6
-    return value - value * saturation * torch.minimum(sector, 4 - sector).clamp(0, 1)
+    return canvas.tint(*(p[:, None] if isinstance(p, Tensor) else p for p in (hue, saturation, value)))

@@ -4,9 +4,7 @@ Shapes are signed distances, from the atlas of glyphs or from the real UCI digit
 size, and a whole chunk of pictures is made at a time.
 """
 
-import hashlib
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -16,10 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from workbench.data.images import SPLITS, Images, cached, check_split
-from workbench.data.synthetic import glyphs, handwriting, polydigits_paints, street
+from workbench.data.synthetic import canvas, glyphs, handwriting, polydigits_paints
+from workbench.data.synthetic.canvas import Chance, as_bytes, in_chunks, pixels
 from workbench.data.synthetic.polydigits import STYLES
-from workbench.data.synthetic.polydigits_paints import PAINTS, SIDE, Style, pixels
-from workbench.data.synthetic.street import Chance
+from workbench.data.synthetic.polydigits_paints import PAINTS, SIDE, Style
 
 PER_CLASS = {"train": 800, "test": 200}
 CHUNK = 500
@@ -39,8 +37,7 @@ def load_polydigits(style: str, split: str, seed: int = 0) -> Images:
 
 def recipe_version() -> str:
     """Short hash of the code that renders."""
-    modules = (__file__, polydigits_paints.__file__, street.__file__, glyphs.__file__, handwriting.__file__)
-    return hashlib.sha256(b"".join(Path(module).read_bytes() for module in modules)).hexdigest()[:10]
+    return canvas.recipe_version(__file__, polydigits_paints.__file__, glyphs.__file__, handwriting.__file__)
 
 
 def render(style: str, labels: Int[Tensor, "N"], split: str = "train", seed: int = 0) -> UInt8[Tensor, "N 3 28 28"]:
@@ -52,23 +49,20 @@ def render(style: str, labels: Int[Tensor, "N"], split: str = "train", seed: int
         raise ValueError("labels must be digits from 0 to 9")
     if seed < 0:
         raise ValueError(f"the seed must not be negative, but is {seed}")
-    fusion, numbers = PAINTS[style], (seed, list(STYLES).index(style), SPLITS.index(split))
-    pictures = torch.empty(len(labels), 3, SIDE, SIDE, dtype=torch.uint8)
-    for i, rows in enumerate(torch.arange(len(labels)).split(CHUNK)):
-        chance = Chance(*numbers, i)
-        fields = _shapes(fusion, labels[rows].cpu().long(), split, chance)
-        pictures[rows] = _as_bytes(fusion.paint(fields[:, None], chance))
-    return pictures
+    chosen, stream = PAINTS[style], (seed, list(STYLES).index(style), SPLITS.index(split))
+    _ = glyphs.atlas() if chosen.faces else writing(split)  # made here, not by several threads at once
 
+    def draw(i: int, part: Int[Tensor, "n"]) -> UInt8[Tensor, "n 3 28 28"]:
+        chance = Chance(*stream, i)
+        return as_bytes(chosen.paint(_shapes(chosen, part, split, chance)[:, None], chance))
 
-def _as_bytes(pictures: Float[Tensor, "N 3 28 28"]) -> UInt8[Tensor, "N 3 28 28"]:
-    return pictures.mul(255).add_(0.5).clamp_(0, 255).to(torch.uint8)
+    return in_chunks(draw, labels.cpu().long().split(CHUNK))
 
 
 def _shapes(style: Style, labels: Int[Tensor, "N"], split: str, chance: Chance) -> Float[Tensor, "N 28 28"]:
     """Signed distances in pixels of one shape for each label."""
     n = len(labels)
-    x, y = (p.expand(n, SIDE, SIDE) for p in pixels())
+    x, y = (p.expand(n, SIDE, SIDE) for p in pixels(SIDE))
     x, y = style.look(x, y, chance)
     height = chance.uniform(*style.height, n, 1, 1)
     x, y = ((p - chance.uniform(-style.shift, style.shift, n, 1, 1)) / height for p in (x, y))
@@ -82,7 +76,7 @@ def _shapes(style: Style, labels: Int[Tensor, "N"], split: str, chance: Chance) 
 
 def _glyphs(faces: tuple[int, ...], labels: Tensor, x: Tensor, y: Tensor, chance: Chance) -> tuple[Tensor, Tensor]:
     """Distances to glyphs of some faces at the points, and half the widths of their strokes, in digit heights."""
-    face = torch.tensor(faces)[torch.randint(len(faces), labels.shape, generator=chance.generator)]
+    face = torch.tensor(faces)[chance.integers(len(faces), len(labels))]
     return glyphs.look_up(face, labels, x, y), glyphs.atlas().half_stroke[face, labels]
 
 

@@ -1,24 +1,19 @@
 """House-number crops rendered by the project itself: `rendered`, a stand-in for SVHN, and `plain`, its easy sister.
 
 A crop is a scene: digits of one face on a ground, seen through a camera. Every step works on a whole chunk of crops;
-chunks are independent, each with its own random stream and computed on one thread, so the result depends on the
-seed and the labels alone, never on the number of threads.
+chunks are independent, each with its own random stream, and computed on one thread each.
 """
 
-import hashlib
 import math
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
 from workbench.data.images import Images, cached, check_split
-from workbench.data.synthetic import glyphs
+from workbench.data.synthetic import canvas, glyphs
+from workbench.data.synthetic.canvas import Chance, as_bytes, blotches, blur, in_chunks, ink, pixels
 
 SOURCES = ("rendered", "plain")
 SIDE = 32
@@ -51,8 +46,7 @@ def load_rendered(source: str, split: str, seed: int = 0) -> Images:
 
 def recipe_version() -> str:
     """Short hash of the code that renders."""
-    code = b"".join(Path(module).read_bytes() for module in (__file__, glyphs.__file__))
-    return hashlib.sha256(code).hexdigest()[:10]
+    return canvas.recipe_version(__file__, glyphs.__file__)
 
 
 def render(source: str, labels: Int[Tensor, "N"], seed: int) -> UInt8[Tensor, "N 3 32 32"]:
@@ -68,58 +62,14 @@ def render(source: str, labels: Int[Tensor, "N"], seed: int) -> UInt8[Tensor, "N
     if seed < 0:
         raise ValueError(f"the seed must not be negative, but is {seed}")
     paint = _street_crops if source == "rendered" else _plain_crops
-    chunks = labels.cpu().long().split(CHUNK)
     glyphs.atlas()  # made here, not by several threads at once
-    with _one_thread_per_operation() as workers, ThreadPoolExecutor(workers) as pool:
-        jobs = [pool.submit(paint, part, Chance(seed, SOURCES.index(source), i)) for i, part in enumerate(chunks)]
-        return torch.cat([job.result() for job in jobs])
+    stream = seed, SOURCES.index(source)
+    return in_chunks(lambda i, part: paint(part, Chance(*stream, i)), labels.cpu().long().split(CHUNK))
 
 
 def _check_source(source: str) -> None:
     if source not in SOURCES:
         raise ValueError(f"unknown rendered source {source!r}: choose 'rendered' or 'plain'")
-
-
-@contextmanager
-def _one_thread_per_operation():
-    """Yield the number of threads torch had; inside, every operation keeps to one, and so to one order of sums."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield threads
-    finally:
-        torch.set_num_threads(threads)
-
-
-class Chance:
-    """Random draws of one chunk; the stream depends on all numbers given."""
-
-    def __init__(self, *numbers: int):
-        state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
-        self.generator = torch.Generator().manual_seed(int(state >> 1))
-
-    def uniform(self, low: int | float, high: int | float, *shape: int) -> Tensor:
-        return torch.rand(shape, generator=self.generator) * (high - low) + low
-
-    def normal(self, scale: int | float, *shape: int) -> Tensor:
-        return torch.randn(shape, generator=self.generator) * scale
-
-    def around(self, low: int | float, high: int | float, *shape: int) -> Tensor:
-        """Triangular: most often in the middle."""
-        return (self.uniform(low, high, *shape) + self.uniform(low, high, *shape)) / 2
-
-    def coin(self, probability: float, *shape: int) -> Tensor:
-        """1.0 with the given probability, else 0.0."""
-        return (torch.rand(shape, generator=self.generator) < probability).float()
-
-    def choice(self, weights: Tensor, count: int) -> Tensor:
-        return torch.multinomial(weights, count, replacement=True, generator=self.generator)
-
-
-def _pixels() -> tuple[Tensor, Tensor]:
-    """x and y of the pixel centres, in pixels from the crop's centre: [1, 32] and [32, 1]."""
-    axis = torch.arange(SIDE) + 0.5 - SIDE / 2
-    return axis[None], axis[:, None]
 
 
 def _image(values: Tensor) -> Tensor:
@@ -133,26 +83,22 @@ def _colour(lightness: Tensor, hue: Tensor, saturation: Tensor) -> Float[Tensor,
     return _image(lightness[:, None] + saturation[:, None] * torch.cos(2 * math.pi * turns))
 
 
-def _as_bytes(image: Float[Tensor, "N 3 32 32"]) -> UInt8[Tensor, "N 3 32 32"]:
-    return image.mul(255).add_(0.5).clamp_(0, 255).to(torch.uint8)
-
-
 # ---- plain: one bright digit on a darker ground
 
 
 def _plain_crops(labels: Int[Tensor, "N"], chance: Chance) -> UInt8[Tensor, "N 3 32 32"]:
     n = len(labels)
     face = chance.choice(glyphs.atlas().plain, n)
-    x, y = _pixels()
+    x, y = pixels(SIDE)
     height = chance.uniform(20, 26, n, 1, 1)
     x, y = (x - chance.uniform(-1.5, 1.5, n, 1, 1)) / height, (y - chance.uniform(-1.5, 1.5, n, 1, 1)) / height
     tilt = chance.uniform(-0.1, 0.1, n, 1, 1)
     x, y = x + tilt * y, y - tilt * x
     field = glyphs.look_up(face, labels, x, y)[:, None] + 0.01
-    ink = (field * _image(height.flatten()) * 0.8 + 0.5).clamp_(0, 1)
+    cover = ink(field * _image(height.flatten()) * 0.8)
     ground = _colour(chance.uniform(0.1, 0.3, n), chance.uniform(0, 1, n), chance.uniform(0, 0.08, n))
     digit = _colour(chance.uniform(0.75, 0.95, n), chance.uniform(0, 1, n), chance.uniform(0, 0.05, n))
-    return _as_bytes(torch.lerp(ground, digit, ink).add_(chance.normal(0.01, n, 1, SIDE, SIDE)))
+    return as_bytes(torch.lerp(ground, digit, cover).add_(chance.normal(0.01, n, 1, SIDE, SIDE)))
 
 
 # ---- rendered: street numbers
@@ -169,15 +115,15 @@ def _street_crops(labels: Int[Tensor, "N"], chance: Chance) -> UInt8[Tensor, "N 
     scene = _wall(ground, plate, digit, chance)
     scene = _relief(scene, field, height, chance)
     softness = _image(chance.uniform(0.5, 1.3, n))
-    ink = (field / softness + 0.5).clamp_(0, 1) * _image(chance.uniform(0.75, 1, n))
-    scene = torch.lerp(scene, digit + _gradient(chance, n, 0.15), ink)
-    return _as_bytes(_camera(_light(scene, chance), chance))
+    cover = ink(field, softness) * _image(chance.uniform(0.75, 1, n))
+    scene = torch.lerp(scene, digit + _gradient(chance, n, 0.15), cover)
+    return as_bytes(_camera(_light(scene, chance), chance))
 
 
 def _seen(height: Float[Tensor, "N"], chance: Chance) -> tuple[Tensor, Tensor]:
     """Coordinates on the wall of every pixel, in digit heights from the middle digit's centre, [N, 32, 32] each."""
     n = len(height)
-    x, y = _pixels()
+    x, y = pixels(SIDE)
     depth = 1 + chance.normal(0.004, n, 1, 1) * x + chance.normal(0.003, n, 1, 1) * y
     x, y = (x + chance.normal(1.0, n, 1, 1)) / depth, (y + chance.normal(1.0, n, 1, 1)) / depth
     x, y = x / height[:, None, None], y / height[:, None, None]
@@ -194,7 +140,7 @@ def _seen(height: Float[Tensor, "N"], chance: Chance) -> tuple[Tensor, Tensor]:
 def _number(labels: Int[Tensor, "N"], x: Tensor, y: Tensor, chance: Chance) -> tuple[Tensor, Tensor]:
     """Signed distances, in digit heights, to the digits of a number round the labels and to the plate they are on."""
     n, middle = len(labels), SLOTS // 2
-    digit = torch.randint(10, (n, SLOTS), generator=chance.generator)
+    digit = chance.integers(10, n, SLOTS)
     digit[:, middle] = labels
     face = chance.choice(glyphs.atlas().street, n)[:, None].expand(n, SLOTS)
     width = glyphs.atlas().width[face, digit]
@@ -248,34 +194,29 @@ def _wall(ground: Tensor, plate: Tensor, digit: Tensor, chance: Chance) -> Float
     """The plate, perhaps with a border in the digits' colour, on another ground, with stains and ledges."""
     n = len(ground)
     around = _colour(chance.uniform(0.03, 0.95, n), chance.uniform(0, 1, n), chance.uniform(0, 1, n) ** 2 * 0.12)
-    scene = torch.lerp(around, ground, (plate + 0.5).clamp(0, 1))
+    scene = torch.lerp(around, ground, ink(plate))
     thick, inset = _image(chance.uniform(0.4, 1.5, n)), _image(chance.uniform(0.0, 2.0, n))
-    border = (thick - (plate - inset - thick).abs() + 0.5).clamp(0, 1) * _image(chance.coin(0.3, n))
+    border = ink(thick - (plate - inset - thick).abs()) * _image(chance.coin(0.3, n))
     scene = torch.lerp(scene, digit, border)
-    stains = _blotches(chance, n, 4) * 0.6 + _blotches(chance, n, 9) * 0.4
+    stains = blotches(chance, n, 4, SIDE) * 0.6 + blotches(chance, n, 9, SIDE) * 0.4
     ledge = _line(chance, n) * _image(chance.coin(0.35, n)) * _image(chance.normal(0.12, n))
     return scene + stains * _image(chance.uniform(0, 1, n) ** 2 * 0.12) + ledge
 
 
-def _blotches(chance: Chance, n: int, cells: int) -> Float[Tensor, "N 1 32 32"]:
-    """Smooth noise of unit scale with `cells` blotches each way."""
-    return F.interpolate(chance.normal(1.0, n, 1, cells, cells), SIDE, mode="bilinear", align_corners=True)
-
-
 def _line(chance: Chance, n: int) -> Float[Tensor, "N 1 32 32"]:
     """A dark or light band, edge or line anywhere in the crop, in 0..1."""
-    x, y = _pixels()
+    x, y = pixels(SIDE)
     angle = _image(chance.choice(torch.tensor([0.4, 0.4, 0.2]), n) * (math.pi / 2) + chance.normal(0.15, n))
     across = (x * angle.cos() + y * angle.sin() - _image(chance.uniform(-18, 18, n))) / _image(
         chance.uniform(0.7, 3, n)
     )
     thickness = _image(chance.uniform(0.5, 6, n) + 40 * chance.coin(0.3, n))
-    return (across + 0.5).clamp(0, 1) * (thickness - across + 0.5).clamp(0, 1)
+    return ink(across) * ink(thickness - across)
 
 
 def _gradient(chance: Chance, n: int, scale: int | float) -> Float[Tensor, "N 1 32 32"]:
     """A linear slope of brightness, `scale` its spread from the centre to an edge."""
-    x, y = _pixels()
+    x, y = pixels(SIDE)
     return (_image(chance.normal(scale, n)) * x + _image(chance.normal(scale, n)) * y) / (SIDE / 2)
 
 
@@ -287,18 +228,18 @@ def _relief(scene: Tensor, field: Tensor, height: Tensor, chance: Chance) -> Ten
     place = torch.eye(2, 3).repeat(n, 1, 1)
     place[..., 2] = shift
     moved = F.grid_sample(field, F.affine_grid(place, [n, 1, SIDE, SIDE], align_corners=False), align_corners=False)
-    shadow = (moved / _image(chance.uniform(0.8, 3.5, n)) + 0.5).clamp(0, 1) * _image(chance.uniform(0.2, 0.8, n))
+    shadow = ink(moved, _image(chance.uniform(0.8, 3.5, n))) * _image(chance.uniform(0.2, 0.8, n))
     dark = _image(torch.where(chance.coin(0.8, n) > 0, 0.05, 0.9))
     scene = torch.lerp(scene, dark.expand_as(scene), shadow * _image((kind < 0.3).float()))
     rim = _colour(chance.uniform(0, 1, n), chance.uniform(0, 1, n), chance.uniform(0, 0.1, n))
-    outline = (field + _image(chance.uniform(0.5, 1.6, n)) + 0.5).clamp(0, 1) * _image((kind > 0.88).float())
+    outline = ink(field + _image(chance.uniform(0.5, 1.6, n))) * _image((kind > 0.88).float())
     return torch.lerp(scene, rim.expand_as(scene), outline * _image(chance.uniform(0.3, 1, n)))
 
 
 def _light(scene: Tensor, chance: Chance) -> Tensor:
     """Light falling unevenly: a slope, a soft spot, the edge of a cast shadow."""
     n = len(scene)
-    light = 1 + _gradient(chance, n, 0.1) + 0.08 * _blotches(chance, n, 3)
+    light = 1 + _gradient(chance, n, 0.1) + 0.08 * blotches(chance, n, 3, SIDE)
     cast = _line(chance, n) * _image(chance.coin(0.15, n) * chance.uniform(0.1, 0.45, n))
     return scene * light * (1 - cast)
 
@@ -309,7 +250,7 @@ def _camera(scene: Tensor, chance: Chance) -> Float[Tensor, "N 3 32 32"]:
     scene = scene + chance.normal(1.0, n, 1, SIDE, SIDE) * _image(chance.uniform(0, 1, n) ** 2 * 0.06)
     coarse = 0.45 + 1.35 * chance.uniform(0, 1, n) ** 1.3
     sharp = chance.coin(0.4, n) * chance.uniform(0, 0.8, n)
-    down, across = (_blur(coarse * chance.uniform(0.8, 1.25, n), sharp) for _ in range(2))
+    down, across = (_lens(coarse * chance.uniform(0.8, 1.25, n), sharp) for _ in range(2))
     scene = down[:, None] @ scene @ across[:, None].mT
     scene = _jpeg(scene, chance)
     gain = 1 + chance.normal(0.03, n, 3, 1, 1) + chance.normal(0.08, n, 1, 1, 1)
@@ -318,12 +259,9 @@ def _camera(scene: Tensor, chance: Chance) -> Float[Tensor, "N 3 32 32"]:
     return scene + chance.normal(1.0, n, 3, SIDE, SIDE) * _image(chance.uniform(0, 1, n) ** 2 * 0.025)
 
 
-def _blur(sigma: Float[Tensor, "N"], sharp: Float[Tensor, "N"]) -> Float[Tensor, "N 32 32"]:
-    """Matrices that blur a column of pixels by a Gaussian of `sigma` pixels; `sharp` of a twice wider one is undone."""
-    axis = torch.arange(SIDE)
-    squared = (axis[:, None] - axis) ** 2
-    weights = torch.exp(-squared / (2 * torch.stack((sigma, 2 * sigma))[..., None, None] ** 2))
-    narrow, wide = weights / weights.sum(3, keepdim=True)
+def _lens(sigma: Float[Tensor, "N"], sharp: Float[Tensor, "N"]) -> Float[Tensor, "N 32 32"]:
+    """Matrices that blur a column of pixels by `sigma` pixels; `sharp` of a twice wider blur is undone."""
+    narrow, wide = blur(torch.stack((sigma, 2 * sigma))[..., None, None], SIDE)
     return torch.lerp(narrow, wide, -sharp[:, None, None])
 
 
