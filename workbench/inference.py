@@ -59,6 +59,11 @@ def components(fusion: str, subset: Sequence[Any]) -> Parts:
     return ((ALONE if fusion == "dynamic_prior" and len(subset) == 1 else fusion, tuple(subset)),)
 
 
+def relating(fusion: str, given: Sequence[Any]) -> str:
+    """Return the fusion of some modalities: of a single one the dynamic prior is its own posterior, as above."""
+    return "mixture" if fusion == "dynamic_prior" and len(given) == 1 else fusion
+
+
 def component_posterior(
     model: MultimodalVAE, q: Posteriors, part: Component, prior_weight: float | None = None
 ) -> Diagonal:

@@ -22,7 +22,7 @@ from workbench.data.dataset import MultimodalDataset
 from workbench.data.own.encodings import Image, Text
 from workbench.distributions import Mixture
 from workbench.fusion import FUSIONS
-from workbench.interop.export import FORMULAS, export
+from workbench.interop.export import WEIGHTS, export
 from workbench.modality import make_modalities
 from workbench.runs.run import Run, model_of
 from workbench.training.loop import fit
@@ -139,7 +139,7 @@ def test_posteriors_are_fused_in_numpy(fusion, given, taken):
 
 
 def test_every_fusion_has_its_formula():
-    assert FORMULAS.keys() == FUSIONS.keys()
+    assert WEIGHTS.keys() == FUSIONS.keys()
 
 
 def test_model_json_says_what_there_is(run, taken):
