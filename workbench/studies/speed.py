@@ -9,8 +9,8 @@ Rows are dictionaries, as they are kept in JSON. Each says what was trained (`de
     speeds, scaling   steps_per_second and items_per_second in the best round; peak_bytes of the tensors of a training:
                       weights, optimiser, batch, activations and gradients; first_step, the seconds from nothing but the
                       data to its end
-    profiles          label (before | after); seconds of a step, the best of the rounds; clocked, those of a step under
-                      the profiler in the round that was fastest there: its parts, and the rest
+    profiles          label (before | after); seconds of a step, the best of the rounds; clocked, those of the fastest
+                      step under the profiler: its parts, and the rest
 """
 
 import math
@@ -45,21 +45,14 @@ from workbench.training.loop import Trainer, TrainingDiverged
 Row = dict[str, Any]
 STYLES = (0, 4)  # a shared space only, and with modality-specific subspaces
 WARM_STEPS = 3  # before rounds begin: what is compiled is recorded in the second
-SLOW = 5  # a step that takes so many times the seconds of a round has one round, of one step
+SLOW = 5  # a step of so many times the seconds of a round has one round
 SWEEPS = {
     "batch_size": (64, 128, 256, 512, 1024, 2048, 4096),
     "modalities": (2, 3, 4, 8, 16),
     "samples": (1, 2, 5, 10, 20, 50),
 }
-PARTS = {
-    "gather": "indices, images and text of a batch",
-    "encode": "encoders and their heads",
-    "fuse": "everything of the objective that is no network: products, mixtures, divergences, draws",
-    "decode": "decoders and likelihoods",
-    "backward": "the gradient, with what is computed again for it",
-    "optimiser": "Adam and the zeroing of gradients",
-}
-PROFILED = 10  # steps at most in a round under the profiler, which remembers every operation
+# fuse: all of the objective that is no network; decode: likelihoods, too; optimiser: the zeroing of gradients, too
+PARTS = ("gather", "encode", "fuse", "decode", "backward", "optimiser")
 
 
 class Timing(NamedTuple):
@@ -68,29 +61,21 @@ class Timing(NamedTuple):
     rounds: int = 5
     seconds: float = 1.0  # of a round of one training, about
 
-    def steps_for(self, once: float) -> int:
-        """Return how many steps of about `once` seconds make a round."""
-        return max(1, round(self.seconds / once))
-
-    def rounds_for(self, once: float) -> int:
-        """Return how many rounds such steps have."""
-        return 1 if once > SLOW * self.seconds else self.rounds
-
 
 def best_of_rounds(steps: Sequence[Callable[[], object]], timing: Timing, together: bool = False) -> list[float]:
     """Time each of `steps`, all taking turns: seconds of a call, the mean over its best round.
 
-    With `together` all have as few rounds as the slowest, so that none has more chances.
+    Slow ones have one round; with `together` all have as few as the slowest, so that none has more chances.
     """
     options = {"timer": clock, "num_threads": torch.get_num_threads()}
     timers = [Timer("step()", globals={"step": step}, **options) for step in steps]
     once = [timer.timeit(1).mean for timer in timers]
-    rounds = [timing.rounds_for(max(once) if together else seconds) for seconds in once]
+    slow = [(max(once) if together else seconds) > SLOW * timing.seconds for seconds in once]
     best = [math.inf] * len(once)
     for turn in range(timing.rounds):
         for n, timer in enumerate(timers):
-            if turn < rounds[n]:
-                best[n] = min(best[n], timer.timeit(timing.steps_for(once[n])).mean)
+            if turn == 0 or not slow[n]:
+                best[n] = min(best[n], timer.timeit(max(1, round(timing.seconds / once[n]))).mean)
     return best
 
 
@@ -229,26 +214,25 @@ def profiles(base: Config, objectives: Sequence[str], timing: Timing) -> list[Ro
         with Bench() as bench:
             trainers = [bench.started(config)[0] for config in labels]
             seconds = best_of_rounds([trainer.step for trainer in trainers], timing)
-            steps = [min(PROFILED, timing.steps_for(once)) for once in seconds]
-            rounds = [[*map(parts_of_steps, trainers, steps)] for _ in range(timing.rounds_for(max(seconds)))]
-        for label, trainer, once, *profiled in zip(labels.values(), trainers, seconds, *rounds, strict=True):
-            best = min(profiled, key=lambda row: row["clocked"])
+            profiled = zip(
+                *([parts_of_step(trainer) for trainer in trainers] for _ in range(timing.rounds)), strict=True
+            )
+        for label, trainer, once, turns in zip(labels.values(), trainers, seconds, profiled, strict=True):
+            best = min(turns, key=lambda row: row["clocked"])
             rows.append(described(trainer) | {"label": label, "seconds": once} | best)
     return rows
 
 
-def parts_of_steps(trainer: Trainer, steps: int) -> Row:
-    """Take some steps under torch.profiler: mean seconds of a step, of its parts, and of the rest, which is in no part.
+def parts_of_step(trainer: Trainer) -> Row:
+    """Take a step under torch.profiler: seconds of all of it, of its parts, and of the rest, which is in no part.
 
     A compiled objective cannot be taken apart: its evaluation is in no part, its gradient is `backward`.
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else it tells the terminal when it begins and ends
-    with named_parts(trainer), profile(activities=[ProfilerActivity.CPU]) as profiler:
-        for _ in range(steps):
-            with record_function("step"):
-                trainer.step()
-                clock()
-    seconds = {row.key: row.cpu_time_total / 1e6 / steps for row in profiler.key_averages()}
+    with named_parts(trainer), profile(activities=[ProfilerActivity.CPU]) as profiler, record_function("step"):
+        trainer.step()
+        clock()
+    seconds = {row.key: row.cpu_time_total / 1e6 for row in profiler.key_averages()}
     parts = {part: seconds.get(part, 0.0) for part in PARTS}
     parts["fuse"] = max(0.0, seconds.get("objective", 0.0) - parts["encode"] - parts["decode"])
     return {"clocked": seconds["step"], "parts": parts, "rest": seconds["step"] - sum(parts.values())}

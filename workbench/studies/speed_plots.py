@@ -17,7 +17,6 @@ from workbench.plotting.base import panel
 from workbench.studies.speed import PARTS, Row
 from workbench.studies.speed_results import significant
 
-DPI = 144
 COLOURS = "colorblind"
 BAR = 0.24  # inches
 WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # so that no line goes through a number
@@ -26,33 +25,25 @@ WAYS = {"batch_size": "items in a batch", "modalities": "modalities M", "samples
 
 def draw(results: Mapping[str, Any], path: Path) -> list[Path]:
     """Draw what there is; of several kinds each has its own file, NAME-KIND. ValueError when there is nothing."""
-    kinds = {
-        "speed": (speeds, "speeds"),
-        "against": (comparisons, "comparisons"),
-        "scaling": (scaling, "scaling"),
-        "profile": (profiles, "profiles"),
-    }
-    figures = {kind: picture(results[name]) for kind, (picture, name) in kinds.items() if results.get(name)}
+    pictures = {"speeds": speeds, "comparisons": comparisons, "scaling": scaling, "profiles": profiles}
+    figures = {kind: picture(results[kind]) for kind, picture in pictures.items() if results.get(kind)}
     if not figures:
         raise ValueError("there is nothing to draw: measure something first")
-    written = []
-    for kind, figure in figures.items():
-        written.append(path if len(figures) == 1 else path.with_stem(f"{path.stem}-{kind}"))
-        with replacing(written[-1]) as temporary:
-            figure.savefig(temporary, format=path.suffix[1:] or "png", dpi=DPI)
-    return written
+    files = {kind: path if len(figures) == 1 else path.with_stem(f"{path.stem}-{kind}") for kind in figures}
+    for kind, file in files.items():
+        with replacing(file) as temporary:
+            figures[kind].savefig(temporary, format=path.suffix[1:] or "png", dpi=144)
+    return [*files.values()]
 
 
 def speeds(rows: Sequence[Row]) -> Figure:
-    """Steps a second of every method, a panel without styles and one with, on one logarithmic axis."""
+    """Draw steps a second of every method, a panel without styles and one with, on one logarithmic axis."""
     frame = pd.DataFrame(rows)
     frame["panel"] = [f"styles of {size} dimensions" if size else "shared space" for size in frame.style_dim]
     frame["name"] = frame.method.str.replace(r",? ?\(?MS\)", "", regex=True)
     frame["value"], frame["label"] = frame.steps_per_second, frame.steps_per_second.map(significant)
-    figure = _bars(frame, 4.3)
-    highest, lowest = frame.value.max(), frame.value.min()
+    figure, highest, lowest = _bars(frame, "steps per second", 4.3), frame.value.max(), frame.value.min()
     for ax in figure.axes:
-        ax.set_xlabel("steps per second", fontsize=8)
         ax.set_xscale("log")
         _plain_ticks(ax.xaxis, (1, 2, 5) if highest < 30 * lowest else (1,))
         ax.set_xlim(lowest / 3, highest * (highest / lowest * 9) ** 0.22)  # room for the numbers
@@ -60,21 +51,18 @@ def speeds(rows: Sequence[Row]) -> Figure:
 
 
 def comparisons(rows: Sequence[Row]) -> Figure:
-    """How many times faster our steps are than the other library's; a line where both are equal."""
-    frame = pd.DataFrame(rows)
-    frame["panel"], frame["value"] = "", frame.ratio
+    """Draw how many times faster our steps are than the other library's; a line where both are equal."""
+    frame = pd.DataFrame(rows).assign(panel="", value=lambda x: x.ratio)
     frame["name"] = [f"{x.method}\nmultivae: {x.theirs}, batch {x.batch_size}" for x in frame.itertuples()]
-    milliseconds = (f"{1000 * x.our_seconds:,.0f} against {1000 * x.their_seconds:,.0f} ms" for x in frame.itertuples())
-    frame["label"] = [f"{x:.2f}x   {text}" for x, text in zip(frame.ratio, milliseconds, strict=True)]
-    figure = _bars(frame, 7.0, least=0.5, title="ours in")
-    ax = figure.axes[0]
-    ax.axvline(1, color="0.3", linewidth=0.9, linestyle="--")
-    ax.set_xlim(0, 2.2 * frame.ratio.max())
-    ax.set_xlabel("multivae's time of a step, over ours", fontsize=8)
+    numbers = zip(frame.ratio, 1000 * frame.our_seconds, 1000 * frame.their_seconds, strict=True)
+    frame["label"] = [f"{ratio:.2f}x   {ours:,.0f} against {theirs:,.0f} ms" for ratio, ours, theirs in numbers]
+    figure = _bars(frame, "multivae's time of a step, over ours", 7.0, least=0.5, title="ours in")
+    figure.axes[0].axvline(1, color="0.3", linewidth=0.9, linestyle="--")
+    figure.axes[0].set_xlim(0, 2.2 * frame.ratio.max())
     return figure
 
 
-def _bars(frame: pd.DataFrame, width: float, least: float = 0.0, title: str | None = None) -> Figure:
+def _bars(frame: pd.DataFrame, xlabel: str, width: float, least: float = 0.0, title: str | None = None) -> Figure:
     """Horizontal bars of the columns name, value and label, a colour for each precision, in panels.
 
     `least` are the inches of a name at least; `title` is that of the legend.
@@ -87,6 +75,7 @@ def _bars(frame: pd.DataFrame, width: float, least: float = 0.0, title: str | No
         for bars, hue in zip(ax.containers, hues, strict=True):
             ax.bar_label(bars, [*group.label[group.precision == hue]], padding=3, fontsize=7, bbox=WHITE)
         ax.set_title(heading, fontsize=9)
+        ax.set_xlabel(xlabel, fontsize=8)
         ax.set_ylabel("")
         ax.tick_params(labelsize=8)
         ax.grid(axis="x", color="0.9", linewidth=0.6)
@@ -98,7 +87,7 @@ def _bars(frame: pd.DataFrame, width: float, least: float = 0.0, title: str | No
 
 
 def scaling(sweeps: Mapping[str, Sequence[Row]]) -> Figure:
-    """Time and memory of a step over what is varied, a column for each sweep, on doubly logarithmic axes."""
+    """Draw time and memory of a step over what is varied, a column for each sweep, on doubly logarithmic axes."""
     frame = pd.DataFrame([row | {"way": way, "x": row[way]} for way, rows in sweeps.items() for row in rows])
     frame["method"] = [METHODS[name].label for name in frame.objective]
     frame["time of a step (ms)"], frame["peak memory (MB)"] = 1000 / frame.steps_per_second, frame.peak_bytes / 1e6
@@ -108,12 +97,13 @@ def scaling(sweeps: Mapping[str, Sequence[Row]]) -> Figure:
     with sns.plotting_context("paper", font_scale=0.8):
         grid = sns.relplot(long, x="x", y="value", kind="line", height=2.5, aspect=1.2, **facets, **looks)
     plt.close(grid.figure)
-    grid.set(yscale="log").set_titles("", row_template="", col_template="").tight_layout()
+    grid.set_titles("", row_template="", col_template="").tight_layout()
     for (measure, way), ax in grid.axes_dict.items():
         ax.set_xscale("log", base=2)
+        ax.set_yscale("log")
+        _plain_ticks(ax.yaxis)
         places = sorted(frame.x[frame.way == way].unique())
         ax.set_xticks(places, [str(place) for place in places])
-        _plain_ticks(ax.yaxis)
         ax.xaxis.set_minor_locator(NullLocator())
         ax.set(xlabel=WAYS[way], ylabel=measure)
     return grid.figure
@@ -127,21 +117,21 @@ def _plain_ticks(axis: Axis, steps: Sequence[int] = (1, 2, 5)) -> None:
 
 
 def profiles(rows: Sequence[Row]) -> Figure:
-    """Shares of the parts of a step, a bar for each profile, with the time of a step at its end."""
-    shares = pd.DataFrame([row["parts"] | {"not attributed": row["rest"]} for row in rows])
-    shares = shares.div([row["clocked"] for row in rows], axis=0)
+    """Draw shares of the parts of a step, a bar for each profile, with the time of a step at its end."""
+    frame = pd.DataFrame(rows).iloc[::-1]
+    names = frame.method + ", " + frame.label + " (" + frame.precision + ")"
+    shares = pd.DataFrame([*frame.parts], index=names).assign(rest=[*frame.rest])
+    shares = shares.rename(columns={"rest": "not attributed"}).div([*frame.clocked], axis=0)
     figure, axes = panel(1, 1, 7.2, 0.8 + 0.32 * len(rows))
     ax, colours = axes[0, 0], [*sns.color_palette(COLOURS, len(PARTS)), "0.8"]
     shares.plot.barh(stacked=True, width=0.7, color=colours, legend=False, ax=ax)
-    for bars, part in zip(ax.containers, shares, strict=True):
-        texts = [f"{share:.0%}" if share >= 0.05 else "" for share in shares[part]]
-        ax.bar_label(bars, texts, label_type="center", fontsize=7, color="white")
-    for n, row in enumerate(rows):
-        ax.text(1.01, n, f"{significant(1000 * row['clocked'])} ms", va="center", fontsize=7)
-    ax.set_yticks(range(len(rows)), [f"{row['method']}, {row['label']} ({row['precision']})" for row in rows])
-    ax.invert_yaxis()
-    ax.set_xlim(0, 1.12)
-    ax.set_xticks([0, 0.25, 0.5, 0.75, 1])
+    for bars in ax.containers:
+        ax.bar_label(
+            bars, fmt=lambda x: f"{x:.0%}" if x >= 0.05 else "", label_type="center", fontsize=7, color="white"
+        )
+    for n, seconds in enumerate(frame.clocked):
+        ax.text(1.01, n, f"{significant(1000 * seconds)} ms", va="center", fontsize=7)
+    ax.set(xlim=(0, 1.12), xticks=[0, 0.25, 0.5, 0.75, 1])
     ax.xaxis.set_major_formatter(PercentFormatter(1))
     ax.tick_params(labelsize=8)
     sns.despine(ax=ax)

@@ -16,6 +16,7 @@ from typing import Any
 from workbench import paths
 from workbench.config import Config
 from workbench.objectives import METHODS, method
+from workbench.reports.report import markdown
 from workbench.runs.versions import PACKAGE, provenance
 from workbench.studies import speed, speed_against
 from workbench.studies.speed import PARTS, Row, Timing
@@ -116,10 +117,11 @@ def write(results: Mapping[str, Any], path: Path) -> Path:
 
 # ------------------------------------------------------------------------------------------------------------- tables
 
-SPEED = "method precision batch_size modalities samples steps_per_second items_per_second peak_MB first_step device"
-COMPARISON = "method precision theirs batch_size samples our_seconds their_seconds ratio device"
-PROFILE = f"method precision label {' '.join(PARTS)} rest clocked seconds"
-VERSION = "version parts seconds ratio"
+# words first, then numbers
+SPEED = "method precision device", "batch_size modalities samples steps_per_second items_per_second peak_MB first_step"
+COMPARISON = "method precision theirs device", "batch_size samples our_seconds their_seconds ratio"
+PROFILE = "method precision label device", f"{' '.join(PARTS)} rest clocked seconds"
+VERSION = "version parts", "seconds ratio"
 
 
 def tables(results: Mapping[str, Any]) -> str:
@@ -155,22 +157,16 @@ def _version(row: Row, ours: Row) -> Row:
     return {"version": row["commit"] or row["code"], "parts": parts, **numbers}
 
 
-def table(columns: str, rows: Iterable[Row]) -> str:
-    """Format named columns of rows as a Markdown table, aligned, with numbers at the right."""
-    names = columns.split()
-    lines = [[_cell(row[name]) for name in names] for row in rows]
-    right = [cell[:1].isdigit() for cell in lines[0]]
-    lines.insert(0, [name.replace("_", " ") for name in names])
-    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]  # a rule has three characters
-    lines.insert(1, ["-" * (width - 1) + "-:"[flush] for width, flush in zip(widths, right, strict=True)])
-    padded = ([f"{cell:{'<>'[r]}{w}}" for cell, w, r in zip(line, widths, right, strict=True)] for line in lines)
-    return "\n".join(f"| {' | '.join(line)} |" for line in padded)
+def table(columns: tuple[str, str], rows: Iterable[Row]) -> str:
+    """Format named columns of rows, of words and of numbers, as a Markdown table."""
+    words, numbers = (names.split() for names in columns)
+    heading = [name.replace("_", " ") for name in (*words, *numbers)]
+    lines = ([*(row[name] for name in words), *(significant(row[name]) for name in numbers)] for row in rows)
+    return markdown([heading, *lines])
 
 
-def _cell(value: str | float) -> str:
-    return significant(value) if isinstance(value, float) else str(value)
-
-
-def significant(value: float) -> str:
-    """Format three significant digits, without an exponent where the number is large."""
+def significant(value: float | int | str) -> str:
+    """Format three significant digits, without an exponent where the number is large; counts and words as they are."""
+    if not isinstance(value, float):
+        return str(value)
     return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"
