@@ -1,7 +1,6 @@
 """What makes an evaluation fast, against the plain way: other layers, kept features, other devices."""
 
 import copy
-import json
 
 import pytest
 import torch
@@ -20,7 +19,6 @@ from workbench.metrics.real_features import kept_reference
 from workbench.modality import NETWORKS
 from workbench.networks.classifiers import MnistClassifier
 from workbench.runs.run import Run
-from workbench.studies import speed_evaluation
 from workbench.training.loop import fit
 
 
@@ -189,61 +187,6 @@ def test_half_precision_moves_numbers_by_noise_alone(root_with_judges, monkeypat
         for name, found in row.items():
             assert half["log_likelihood"]["X"][fusion][name]["nats"] == pytest.approx(found["nats"], abs=3)
             assert half["rate"][fusion][name] == pytest.approx(one["rate"][fusion][name], rel=0.05, abs=0.02)
-
-
-def test_an_evaluation_is_timed_in_turns(monkeypatch, tmp_path):
-    seconds = iter([9.0, 4.0, 8.0, 5.0, 6.0])
-
-    def child(version, run, limit):
-        return speed_evaluation.Evaluated(version.name, None, next(seconds), {"latent": 1.0})
-
-    monkeypatch.setattr(speed_evaluation, "_evaluate", child)
-    found = speed_evaluation.measure(tmp_path, [tmp_path / "first"], limit=50, rounds=2)
-    assert [row["total"] for row in found["versions"]] == [4, 6], "the first one fills caches"
-    assert "| first | 6.0 | 1.50 x | latent 1.0 |" in speed_evaluation.table(found)
-
-
-OLD = {
-    "config.py": """
-from dataclasses import dataclass
-@dataclass
-class Config:
-    objective: str
-""",
-    "runs.py": """
-import json
-class Run:
-    def __init__(self, folder): self.folder = folder
-    def read(self, name): return json.loads((self.folder / name).read_text())
-    def write(self, name, content): (self.folder / name).write_text(json.dumps(content))
-""",
-    "evaluation.py": """
-def evaluate(run, limit, progress):
-    assert run.read("config.json") == {"config": {"objective": "mvae"}, "commit": "abc"}, "what it does not know"
-    return {"seconds": {"probe": float(limit)}}
-""",
-}
-
-
-def test_an_old_version_reads_a_new_run(tmp_path):
-    """An old version of the package, reduced to what is called of it, in a process of its own."""
-    (package := tmp_path / "first" / "workbench").mkdir(parents=True)
-    for name, code in {"__init__.py": "", **OLD}.items():
-        (package / name).write_text(code)
-    (run := tmp_path / "run").mkdir()
-    kept = {"config": {"objective": "mvae", "invented_later": 3}, "commit": "abc"}
-    (run / "config.json").write_text(json.dumps(kept))
-    found = speed_evaluation._evaluate(tmp_path / "first", run, limit=7)
-    assert found.parts == {"probe": 7.0} and found.code == "first" and 0 <= found.total < 60
-    assert json.loads((run / "config.json").read_text()) == kept, "the run itself stays as it is"
-
-
-def test_a_version_that_cannot_evaluate_a_run_says_so(tmp_path):
-    with pytest.raises(ValueError, match="no_run is no run folder"):
-        speed_evaluation.measure(tmp_path / "no_run")
-    (tmp_path / "config.json").write_text('{"config": {}}')
-    with pytest.raises(ValueError, match=r"the code in .* cannot evaluate .*FileNotFoundError"):
-        speed_evaluation.measure(tmp_path)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")

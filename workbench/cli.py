@@ -148,7 +148,9 @@ def latents(
     given: Annotated[
         list[str] | None, typer.Option(help="A modality, by letter or name; several times. None: all.")
     ] = None,
-    fusion: Annotated[str | None, typer.Option(help="How they are fused (else as the method does it).")] = None,
+    fusion: Annotated[
+        str | None, typer.Option("--fusion", "--how", help="How they are fused (else as the method does it).")
+    ] = None,
 ) -> None:
     """Write what a run makes of every item to a table: content, styles, labels, and what was there."""
     from workbench.interop.latents import latents as table_of
@@ -200,11 +202,6 @@ def report(
 @app.command()
 def bench(
     objective: Annotated[list[str] | None, typer.Option("--objective", "-o", help="One of several; none: all.")] = None,
-    batch: Annotated[int, typer.Option(help="Items in a batch.")] = 256,
-    data: Annotated[str, typer.Option(help="Data set; the default needs no download.")] = "uci-plain-text",
-    speed: Annotated[
-        bool | None, typer.Option("--speed/--no-speed", help="Table of all (else: when nothing else is asked for).")
-    ] = None,
     against: Annotated[str | None, typer.Option(help="Another library's steps beside ours: multivae.")] = None,
     scaling: Annotated[bool, typer.Option("--scaling", help="Sweeps of batch, modalities and samples.")] = False,
     profile: Annotated[bool, typer.Option("--profile", help="Where the time of a step goes.")] = False,
@@ -214,8 +211,7 @@ def bench(
     ] = None,
     limit: Annotated[int, typer.Option(help="With --evaluation: test items at most.")] = 2000,
     rounds: Annotated[int, typer.Option(help="Rounds, of which the best counts.")] = 5,
-    seconds: Annotated[float, typer.Option(help="Of a round of one contender, about.")] = 1.0,
-    steps: Annotated[int, typer.Option(help="Steps in a round; 0: as many as take those seconds.")] = 0,
+    seconds: Annotated[float, typer.Option(help="Of a round of one training, about.")] = 1.0,
     max_batch: Annotated[int, typer.Option(help="End of the scaling sweep of batches.")] = 4096,
     max_modalities: Annotated[int, typer.Option(help="End of the scaling sweep of modalities.")] = 16,
     max_samples: Annotated[int, typer.Option(help="End of the scaling sweep of importance samples.")] = 50,
@@ -223,45 +219,26 @@ def bench(
     figure: Annotated[Path | None, typer.Option(help="Also draw it to this file, one of each kind of table.")] = None,
     settings: Settings = None,
 ) -> None:
-    """Measure training steps on this machine: speed, memory, scaling, parts, and against another library.
+    """Measure training steps on this machine: speed of every objective, or scaling, parts, and another library's.
 
     Without -p precision=... and -p style_dim=... both precisions are measured, with and without styles.
     """
+    from workbench.studies import speed_results as machinery
+
+    draw = _drawing() if figure else None
     if evaluation:
-        _bench_evaluation(evaluation, checkout or [], limit, rounds, out)
-        return
-    from workbench.config import Config
-    from workbench.studies.speed import Limits, Timing
-    from workbench.studies.speed_results import Wanted, measure, tables, write
-
-    if figure:
-        draw = _drawing()
-    fixed = _parse(settings)
-    base = Config.make(**{"batch_size": batch, "data": data, **fixed})
-    speed = not (against or scaling or profile) if speed is None else speed
-    limits = Limits(max_batch, max_modalities, max_samples)
-    wanted = Wanted(base, objective or [], [*fixed], speed, against, scaling, profile, limits)
-    results = measure(wanted, Timing(rounds, seconds, steps), shlex.join(["workbench", *sys.argv[1:]]))
-    print(tables(results))
+        results = machinery.measure_evaluation(evaluation, checkout or [], limit, rounds)
+    else:
+        asked = {"against": against, "scaling": scaling, "profiles": profile}
+        ends = {"batch_size": max_batch, "modalities": max_modalities, "samples": max_samples}
+        timing = machinery.Timing(rounds, seconds)
+        results = machinery.measure(_parse(settings), objective or [], timing=timing, ends=ends, **asked)
+    results = {"command": shlex.join(["workbench", *sys.argv[1:]])} | results
+    print(machinery.tables(results))
     if out:
-        write(results, out)
-    for path in [*([out] if out else []), *(draw(results, figure) if figure else [])]:
+        print(f"Written: {machinery.write(results, out)}")
+    for path in draw(results, figure) if draw else []:
         print(f"Written: {path}")
-
-
-def _bench_evaluation(run: Path, others: list[Path], limit: int, rounds: int, out: Path | None) -> None:
-    """Measure evaluations, print the table and keep it as JSON."""
-    import json
-
-    from workbench.paths import replacing
-    from workbench.studies.speed_evaluation import measure, table
-
-    results = {"command": shlex.join(["workbench", *sys.argv[1:]])} | measure(run, others, limit, rounds)
-    print(table(results))
-    if out:
-        with replacing(out) as temporary:
-            temporary.write_text(json.dumps(results, indent=1) + "\n")
-        print(f"Written: {out}")
 
 
 def _drawing() -> Callable[..., list[Path]]:

@@ -6,7 +6,7 @@ that are mixtures share their components with others, so that what is drawn from
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -57,6 +57,11 @@ def components(fusion: str, subset: Sequence[Any]) -> Parts:
     if fusion == "mixture_of_products":
         return tuple((ALONE, members) for members in subsets(subset))
     return ((ALONE if fusion == "dynamic_prior" and len(subset) == 1 else fusion, tuple(subset)),)
+
+
+def relating(fusion: str, given: Collection[Any]) -> str:
+    """Return the fusion of some modalities: of a single one the dynamic prior is its own posterior, as above."""
+    return "mixture" if fusion == "dynamic_prior" and len(given) == 1 else fusion
 
 
 def component_posterior(

@@ -7,8 +7,8 @@ import pandas
 import pytest
 import torch
 from own_arrays import KINDS, arrays
+from own_runs import shell, trained
 
-from workbench.cli import main
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
 from workbench.distributions import Gaussian, Mixture
@@ -16,28 +16,25 @@ from workbench.interop.latents import latents, moments, write
 from workbench.training.loop import fit
 
 LEVELS = np.array(["ill", "well"])
-
-
-def fitted(folder, objective="mmjsd"):
-    """A run of a few steps, and its data."""
-    labels = LEVELS[np.arange(48) % 2]
-    data = MultimodalDataset.from_arrays(arrays(), labels, name="hospital", kinds=KINDS)
-    fields = dict(data=data.train.name, steps=3, batch_size=8, latent_dim=4, style_dim=1, objective=objective)
-    run = fit(Config(**fields, device="cpu", compiled="off"), folder, data=data.train, progress=False)
-    return run, data
+LABELS = LEVELS[np.arange(48) % 2]
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return fitted(tmp_path_factory.mktemp("run"))
+def fitted(tmp_path_factory):
+    """A run of a few steps on one modality of each kind, its data, and the latents of the test split."""
+    run, data = trained(tmp_path_factory.mktemp("run"), labels=LABELS, style_dim=1)
+    return run, data, latents(run, data.test)
+
+
+def content(table):
+    return table.filter(like="content_mean").to_numpy(float)
 
 
 @torch.no_grad()
-def test_each_item_has_its_row(trained):
+def test_each_item_has_its_row(fitted):
     """Against a loop over items, each encoded alone from the arrays."""
-    run, data = trained
-    model, table = run.model, latents(run, data.test)
-    batch = data.test.batch(torch.arange(len(data.test)), torch.Generator())
+    run, data, table = fitted
+    model, batch = run.model, data.test.batch(torch.arange(len(data.test)), torch.Generator())
     assert len(table) == len(data.test) and table["label"].tolist() == LEVELS[data.test.labels].tolist()
     for n, row in table.iterrows():
         alone = type(batch)(tuple(x[n : n + 1] for x in batch.values), batch.present[:, n : n + 1], batch.labels[:1])
@@ -48,34 +45,33 @@ def test_each_item_has_its_row(trained):
             assert row[f"present_{name}"] == bool(alone.present[m, 0])
             expected = posteriors.style.mean[m, 0, 0] if alone.present[m, 0] else np.nan
             assert np.allclose(row[f"{name}_style_mean_0"], expected, atol=1e-6, equal_nan=True)
-    assert table.shape[1] == 1 + 6 + 2 * 3 + 6 * 2
+    assert table.shape[1] == 1 + 6 + 2 * 3 + 6 * 2 and table.columns[0] == "label"
 
 
 @torch.no_grad()
-def test_frames_keep_their_index(trained):
-    run, _ = trained
+def test_frames_keep_their_index(fitted):
+    model = fitted[0].model
     labs = arrays(seed=3)["labs"].iloc[5:9].set_index(pandas.Index(["p7", "p1", "p3", "p9"], name="patient"))
-    table = latents(run.model, {"labs": labs, "report": ["case 1", None, "case 2", "case 3"]}, fusion="product")
+    table = latents(model, {"labs": labs, "report": ["case 1", None, "case 2", "case 3"]}, fusion="product")
     assert table.index.tolist() == ["p7", "p1", "p3", "p9"] and "label" not in table
-    expected = run.model.infer({"labs": labs.iloc[[1]]}, fusion="product").mean[0]
-    assert np.allclose(table.loc["p1"].filter(like="content_mean").astype(float), expected, atol=1e-6)
+    expected = model.infer({"labs": labs.iloc[[1]]}, fusion="product").mean
+    assert np.allclose(content(table.loc[["p1"]]), expected, atol=1e-6)
     with pytest.raises(ValueError, match="indexed differently"):
-        latents(run.model, {"labs": labs, "signs": pandas.DataFrame(np.zeros((4, 2)))})
+        latents(model, {"labs": labs, "signs": pandas.DataFrame(np.zeros((4, 2)))})
 
 
 @torch.no_grad()
-def test_given_some(trained):
+def test_given_some(fitted):
     """A single modality's posterior is its encoder's, as in the evaluation; items without it have none."""
-    run, _ = trained
+    run, model = fitted[0], fitted[0].model
     labs = arrays()["labs"].iloc[2:6]  # of the third of them there is nothing
     table = latents(run, {"labs": labs, "report": ["case 1"] * 4}, given=["labs"])
-    q = run.model.encode({"labs": labs.drop(4)}).content[run.model.place("labs")]
-    assert np.allclose(table.drop(4).filter(like="content_mean"), q.mean, atol=1e-6)
+    q = model.encode({"labs": labs.drop(4)}).content[model.place("labs")]
+    assert np.allclose(content(table.drop(4)), q.mean, atol=1e-6)
     assert table.loc[4].filter(like="content").isna().all() and table.loc[4, "present_report"]
     assert not [name for name in table if name.startswith("report_style")]
-    told = latents(run, {"labs": labs.drop(4)}, ["L"], fusion="dynamic_prior")
-    expected = run.model.infer({"labs": labs.drop(4)}, fusion="dynamic_prior").mean
-    assert np.allclose(told.filter(like="content_mean"), expected, atol=1e-6)
+    asked = latents(run, {"labs": labs.drop(4)}, ["L"], fusion="dynamic_prior")
+    assert np.allclose(content(asked), model.infer({"labs": labs.drop(4)}, fusion="dynamic_prior").mean, atol=1e-6)
     with pytest.raises(ValueError, match="unknown modality 'mri'"):
         latents(run, {"labs": labs}, ["mri"])
     with pytest.raises(ValueError, match="nothing is given: name some of ct, labs"):
@@ -96,37 +92,35 @@ def test_moments_of_a_mixture():
 
 
 def test_a_mixture_is_the_default_of_its_methods(tmp_path):
-    run, data = fitted(tmp_path / "run", "mmvae")
-    table = latents(run, data.test)
-    posterior = run.model.infer(data.test.batch(torch.arange(len(data.test)), torch.Generator()), fusion="mixture")
-    assert np.allclose(table.filter(like="content_mean"), posterior.mean().detach(), atol=1e-6)
+    run, data = trained(tmp_path / "run", labels=LABELS, objective="mmvae")
+    table, batch = latents(run, data.test), data.test.batch(torch.arange(len(data.test)), torch.Generator())
+    assert np.allclose(content(table), run.model.infer(batch, fusion="mixture").mean().detach(), atol=1e-6)
     pandas.testing.assert_frame_equal(latents(run.model, data.test), table)
 
 
 def test_attributes_are_columns_by_name(tmp_path):
     table = arrays()["labs"].drop(4)
     attributes = pandas.DataFrame({"smokes": np.arange(47) % 3 == 0, "male": np.arange(47) % 2 == 0}, index=table.index)
-    train, _ = MultimodalDataset.from_arrays({"labs": table}, attributes)
-    run = fit(Config(data=train.name, steps=1, device="cpu", compiled="off"), tmp_path, data=train, progress=False)
-    told = latents(run, train)
-    assert np.array_equal(told[["label_smokes", "label_male"]], train.labels.numpy())
+    run, (train, _) = trained(tmp_path, {"labs": table}, attributes)
+    assert np.array_equal(latents(run, train)[["label_smokes", "label_male"]], train.labels.numpy())
 
 
-def test_data_of_others_is_refused(trained):
+def test_data_of_others_is_refused(fitted):
     """Arrays that were standardised by their own means would be read wrongly, without a word."""
-    run, data = trained
-    with pytest.raises(ValueError, match="the modalities of the data are labs, of the model"):
-        latents(run, MultimodalDataset.from_arrays({"labs": arrays()["labs"].drop(4)}).test)
-    others = MultimodalDataset.from_arrays(arrays(seed=1), name="clinic", kinds=KINDS)
-    with pytest.raises(ValueError, match=r"'labs' of clinic-.* was fitted to other data than the model's: give the"):
-        latents(run, others.test)
-    with pytest.raises(ValueError, match="Splits holds no items: give a MultimodalDataset or arrays by name"):
-        latents(run, data)
+    run, data, _ = fitted
+    others = MultimodalDataset.from_arrays(arrays(seed=1), name="clinic", kinds=KINDS).test
+    fewer = MultimodalDataset.from_arrays({"labs": arrays()["labs"].drop(4)}).test
+    for wrong, message in (
+        (fewer, "the modalities of the data are labs, of the model"),
+        (others, r"'labs' of clinic-.* was fitted to other data than the model's: give the"),
+        (data, "Splits holds no items: give a MultimodalDataset or arrays by name"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            latents(run, wrong)
 
 
-def test_csv_can_be_read_back(trained, tmp_path):
-    run, data = trained
-    table = latents(run, data.test)
+def test_csv_can_be_read_back(fitted, tmp_path):
+    table = fitted[2]
     assert write(table, str(tmp_path / "latents.csv")) == tmp_path / "latents.csv"
     read = pandas.read_csv(tmp_path / "latents.csv", index_col="item")
     pandas.testing.assert_frame_equal(read, table, check_dtype=False, check_names=False)
@@ -135,37 +129,28 @@ def test_csv_can_be_read_back(trained, tmp_path):
         write(table, tmp_path / "latents.xlsx")
 
 
-def test_parquet_can_be_read_back(trained, tmp_path):
+def test_parquet_can_be_read_back(fitted, tmp_path):
     pytest.importorskip("pyarrow")
-    table = latents(trained[0], trained[1].test)
-    pandas.testing.assert_frame_equal(pandas.read_parquet(write(table, tmp_path / "latents.parquet")), table)
+    pandas.testing.assert_frame_equal(pandas.read_parquet(write(fitted[2], tmp_path / "latents.parquet")), fitted[2])
 
 
-def test_parquet_needs_pyarrow(trained, tmp_path, monkeypatch):
+def test_parquet_needs_pyarrow(fitted, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ValueError, match="parquet needs pyarrow: pip install pyarrow"):
-        write(pandas.DataFrame({"a": [1]}), tmp_path / "latents.parquet")
+        write(fitted[2], tmp_path / "latents.parquet")
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ValueError, match=r"a table of latents needs pandas: pip install 'workbench\[notebooks\]'"):
-        latents(trained[0], trained[1].test)
+        latents(fitted[0], fitted[1].test)
     assert not [*tmp_path.iterdir()]
 
 
-def shell(monkeypatch, *words):
-    monkeypatch.setattr(sys, "argv", ["workbench", *map(str, words)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return ended.value.code
-
-
-def test_in_a_shell(tiny_root, trained, tmp_path, monkeypatch, capsys):
+def test_in_a_shell(tiny_root, fitted, tmp_path, monkeypatch, capsys):
     config = Config(data="uci-text", repeats=2, batch_size=8, steps=2, device="cpu", compiled="off")
     run, out = fit(config, tmp_path / "run", progress=False), tmp_path / "latents.csv"
     assert not shell(monkeypatch, "latents", run.folder, "--out", out, "--given", "T", "--fusion", "product")
     assert f"Written: {out}" in capsys.readouterr().out
-    test = run.dataset()
-    expected = latents(run, test, ["T"], "product")
-    assert len(expected) == len(test) // 2 and expected["label"].between(0, 9).all()
+    expected = latents(run, run.dataset(), ["T"], "product")
+    assert len(expected) == len(run.dataset()) // 2 and expected["label"].between(0, 9).all()
     pandas.testing.assert_frame_equal(pandas.read_csv(out, index_col=0), expected, check_dtype=False, check_names=False)
-    told = shell(monkeypatch, "latents", trained[0].folder, "--out", out)
-    assert "was trained on arrays" in told and "\n" not in told
+    error = shell(monkeypatch, "latents", fitted[0].folder, "--out", out)
+    assert "was trained on arrays" in error and "\n" not in error

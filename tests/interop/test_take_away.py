@@ -11,14 +11,12 @@ import numpy as np
 import pandas
 import pytest
 import torch
+from own_runs import trained
 from torch import nn
 
 from workbench.config import Config
-from workbench.data.dataset import MultimodalDataset
-from workbench.modality import modalities_of
-from workbench.networks import general
+from workbench.networks.general import VectorDecoder
 from workbench.runs.run import Run, start
-from workbench.training.loop import fit
 
 PACKAGE = Path(__file__).resolve().parents[2]
 OF_A_USER = """
@@ -45,45 +43,39 @@ def hospital(items: int = 40) -> dict:
     return {"labs": table, "scan": scans}
 
 
-def trained(folder: Path, **modalities) -> Run:
-    """A run of three steps on the hospital's data."""
-    train, _ = MultimodalDataset.from_arrays(hospital(), name="hospital")
-    config = Config.make(data=train.name, steps=3, batch_size=8, latent_dim=4, device="cpu", compiled="off")
-    made = modalities_of(train, **modalities) if modalities else None
-    return fit(config, folder, data=train, progress=False, modalities=made)
-
-
 def python(script: str, folder: Path, *paths: Path) -> subprocess.CompletedProcess:
     """A script in a process of its own that knows of the package, or of other folders, and of nothing else of ours."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("WORKBENCH")}
-    found = kept | {"PYTHONPATH": os.pathsep.join(map(str, paths or (PACKAGE,))), "OMP_NUM_THREADS": "1"}
+    place = {name: value for name, value in os.environ.items() if not name.startswith("WORKBENCH")}
+    place |= {"PYTHONPATH": os.pathsep.join(map(str, paths or (PACKAGE,))), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", textwrap.dedent(script)]
-    return subprocess.run(command, cwd=folder, env=found, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=folder, env=place, capture_output=True, text=True, timeout=300)
 
 
-def test_three_lines_of_any_script(tmp_path):
-    run = trained(tmp_path / "run")
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Run:
+    """A run of three steps on the hospital's data."""
+    return trained(tmp_path_factory.mktemp("hospital") / "run", hospital())[0]
+
+
+def test_three_lines_of_any_script(run, tmp_path):
     frame = hospital()["labs"].iloc[:4]
-    frame.to_csv(elsewhere / "new.csv", index=False)
+    frame.to_csv(tmp_path / "new.csv", index=False)
     done = python(
-        """
+        f"""
         import pandas
         from workbench import Run
-        posterior = Run.load("../run").model.infer({"labs": pandas.read_csv("new.csv")}, fusion="dynamic_prior")
-        print(posterior.mean.tolist())
+        model = Run.load("{os.path.relpath(run.folder, tmp_path)}").model
+        print(model.infer({{"labs": pandas.read_csv("new.csv")}}, fusion="dynamic_prior").mean.tolist())
         """,
-        elsewhere,
+        tmp_path,
     )
     assert not done.returncode, done.stderr
     expected = run.model.infer({"labs": frame}, fusion="dynamic_prior").mean
     assert torch.allclose(torch.tensor(eval(done.stdout)), expected, atol=1e-6)
-    assert [path.name for path in elsewhere.iterdir()] == ["new.csv"], "nothing is left where it was read"
+    assert [path.name for path in tmp_path.iterdir()] == ["new.csv"], "nothing is left where it was read"
 
 
-def test_each_access_gives_a_model_of_its_own(tmp_path):
-    run = trained(tmp_path / "run")
+def test_each_access_gives_a_model_of_its_own(run):
     model = run.model
     nn.init.zeros_(model.heads[0].layers[0].weight)
     assert not model.training and run.model.heads[0].layers[0].weight.abs().sum() > 0
@@ -108,31 +100,28 @@ class Reader(nn.Sequential):
 
 
 def test_networks_that_cannot_be_imported_again_must_be_given(tmp_path):
-    def writer(code_dim):
-        return general.VectorDecoder(code_dim, 3, 2)
-
-    trained(tmp_path / "run", networks={"labs": (Reader, writer)})
+    own = {"labs": (Reader, lambda code_dim: VectorDecoder(code_dim, 3, 2))}
+    trained(tmp_path / "run", hospital(), networks=own)
     cure = r"the networks of 'labs' were defined where .*: give them: Run\.load\(folder, networks=\{'labs': \(Encoder, "
     with pytest.raises(ValueError, match=cure):
         Run.load(tmp_path / "run")
-    model = Run.load(tmp_path / "run", {"labs": (Reader, writer)}).model
-    assert isinstance(model.encoders[0], Reader)
+    assert isinstance(Run.load(tmp_path / "run", own).model.encoders[0], Reader)
     with pytest.raises(ValueError, match="networks names 'lab', which is no modality of this run: they are labs, scan"):
-        Run.load(tmp_path / "run", {"lab": (Reader, writer)})
+        Run.load(tmp_path / "run", {"lab": own["labs"]})
 
 
-def test_networks_of_another_shape_are_refused_in_one_line(tmp_path):
-    run = trained(tmp_path / "run")
-    other = {"labs": (Reader, lambda code_dim: general.VectorDecoder(code_dim, 3, 2))}
-    with pytest.raises(ValueError, match=r"model\.safetensors holds the weights of other networks than these") as told:
+def test_networks_of_another_shape_are_refused_in_one_line(run):
+    other = {"labs": (Reader, lambda code_dim: VectorDecoder(code_dim, 3, 2))}
+    with pytest.raises(ValueError, match=r"model\.safetensors holds the weights of other networks than these") as error:
         _ = Run.load(run.folder, other).model
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 def test_networks_of_a_module_of_ones_own_are_imported_again(tmp_path):
     """They were defined in a file beside the script that trained; a script that can import it needs no more."""
     (tmp_path / "mynets.py").write_text(textwrap.dedent(OF_A_USER))
     train = """
+        from pathlib import Path
         import numpy as np
         from mynets import Reader, writer
         from workbench import Config, MultimodalDataset, fit, modalities_of
@@ -140,17 +129,15 @@ def test_networks_of_a_module_of_ones_own_are_imported_again(tmp_path):
         data, _ = MultimodalDataset.from_arrays({"labs": table, "other": table[:, :2]})
         config = Config.make(data=data.name, steps=2, batch_size=8, compiled="off", device="cpu")
         made = modalities_of(data, networks={"labs": (Reader, writer)})
-        fit(config, "run", data=data, modalities=made, progress=False)
+        fit(config, Path("run"), data=data, modalities=made, progress=False)
     """
     read = """
         from pathlib import Path
         from workbench import Run
         print(type(Run.load(Path("run")).model.encoders[0]).__module__)
     """
-    train, read = train.replace('"run"', '__import__("pathlib").Path("run")'), read
-    done = python(train, tmp_path, PACKAGE, tmp_path)
+    done, again = (python(script, tmp_path, PACKAGE, tmp_path) for script in (train, read))
     assert not done.returncode, done.stderr
-    again = python(read, tmp_path, PACKAGE, tmp_path)
     assert again.stdout == "mynets\n", again.stderr
     (tmp_path / "elsewhere").mkdir()
     without = python(read.replace('"run"', '"../run"'), tmp_path / "elsewhere")
@@ -164,9 +151,7 @@ def test_the_examples_of_the_readme(tmp_path, monkeypatch):
     labs = pandas.DataFrame(rng.normal(size=(60, 3)), columns=["na", "k", "ca"])
     labs.iloc[9:20, 1] = np.nan
     texts = ["no finding" if i % 3 else None for i in range(60)]
-    train, _ = MultimodalDataset.from_arrays({"labs": labs, "report": texts}, name="hospital")
-    config = Config.make(data=train.name, steps=3, batch_size=8, latent_dim=4, device="cpu", compiled="off")
-    fit(config, tmp_path / "run", data=train, progress=False)
+    trained(tmp_path / "run", {"labs": labs, "report": texts})
     measured = labs.assign(mean=labs["na"], error=labs["k"])
     shown = {"folder": tmp_path / "run", "frame": labs, "texts": texts, "measurements": measured}
     shown["diagnoses"] = np.where(labs["na"] > 0, "ill", "well")

@@ -103,24 +103,23 @@ def test_what_is_known_of_the_target_is_not_looked_at_and_frames_and_names_do_no
 def test_frames_images_and_texts_are_imputed_in_their_own_form(tmp_path):
     frame = pd.DataFrame(tables(24)["a"], columns=["x", "y", "z"])
     pixels = np.random.default_rng(0).integers(0, 255, (24, 8, 8), dtype=np.uint8)
-    notes = ["a dot", "no dot"] * 12
-    train, _ = MultimodalDataset.from_arrays({"labs": frame, "scan": pixels, "note": notes})
+    arrays = {"labs": frame, "scan": pixels, "note": ["a dot", "no dot"] * 12}
+    train, _ = MultimodalDataset.from_arrays(arrays)
     run = fit(Config.make(data=train.name, steps=2, batch_size=8, device="cpu"), tmp_path / "r", train, progress=False)
-    model = run.model
     for target, shape in {"labs": (3,), "scan": (8, 8), "note": ()}.items():
-        draws = imputation.impute(model, {"labs": frame, "scan": pixels, "note": notes}, target, 3, seeded())
+        draws = imputation.impute(run.model, arrays, target, 3, seeded())
         assert draws.shape == (3, 24, *shape)
     assert draws.dtype.kind == "U"
 
 
 def test_items_that_lack_one_of_the_given_modalities_use_the_others():
     model, _ = laboratory()
-    arrays = {name: table[:6].copy() for name, table in tables(60).items()}
-    holes = {"a": arrays["a"].copy(), "b": arrays["b"].copy()}
-    holes["b"][2] = np.nan
-    some = imputation.impute(model, holes, "c", 4000, seeded(4), fusion="product")
-    alone = imputation.impute(model, {"a": arrays["a"]}, "c", 4000, seeded(5), fusion="product")
-    both = imputation.impute(model, {"a": arrays["a"], "b": arrays["b"]}, "c", 4000, seeded(6), fusion="product")
+    a, b = (tables(60)[name][:6] for name in "ab")
+    holes = np.where(np.arange(6)[:, None] == 2, np.nan, b)
+    some, alone, both = (
+        imputation.impute(model, arrays, "c", 4000, seeded(seed), fusion="product")
+        for seed, arrays in ((4, {"a": a, "b": holes}), (5, {"a": a}), (6, {"a": a, "b": b}))
+    )
     close = dict(atol=4 * 1.5 * SCALE / math.sqrt(4000))
     np.testing.assert_allclose(some[:, 2].mean(0), alone[:, 2].mean(0), **close)
     np.testing.assert_allclose(some[:, 3].mean(0), both[:, 3].mean(0), **close)
@@ -157,10 +156,8 @@ def test_invented_items_have_the_mean_and_covariance_of_the_model_within_and_acr
 def test_items_are_invented_from_given_contents():
     model, exact = laboratory()
     made = imputation.invent(model, torch.full((20_000, 1), 2.0), seeded(9))["b"]
-    encoding = model.modalities[1].encoding
-    expected = (
-        exact.loadings[1] @ torch.tensor([2.0]).double() + exact.biases[1]
-    ).numpy() * encoding.scale + encoding.mean
+    encoding, mean = model.modalities[1].encoding, 2.0 * exact.loadings[1][:, 0] + exact.biases[1]
+    expected = mean.numpy() * encoding.scale + encoding.mean
     noise = exact.logvars[1].exp().sqrt().numpy() * encoding.scale
     assert np.abs((made.mean(0) - expected) / noise).max() < 4 / math.sqrt(20_000)
     np.testing.assert_allclose(made.std(0), noise, rtol=0.03)
@@ -222,15 +219,15 @@ def test_rmse_is_scikit_learns_of_standardised_columns():
 
 
 def test_impossible_intervals_and_truths_are_refused():
-    draws = np.zeros((38, 3, 2))
-    with pytest.raises(ValueError, match="38 draws are too few for an interval of 95%: take 39 or more"):
-        imputation.intervals(draws)
-    with pytest.raises(ValueError, match=r"share of 1\.0"):
-        imputation.intervals(draws, [1.0])
-    with pytest.raises(ValueError, match=r"truth has shape \(2, 2\)"):
-        imputation.coverage(draws, np.zeros((2, 2)), [0.5])
-    with pytest.raises(ValueError, match="all are NaN"):
-        imputation.rmse_in_deviations(np.zeros((3, 2)), np.full((3, 2), np.nan), [1, 1])
+    draws, two, none = np.zeros((38, 3, 2)), np.zeros((2, 2)), np.full((3, 2), np.nan)
+    for call, message in (
+        (lambda: imputation.intervals(draws), "38 draws are too few for an interval of 95%: take 39 or more"),
+        (lambda: imputation.intervals(draws, [1.0]), r"share of 1\.0"),
+        (lambda: imputation.coverage(draws, two, [0.5]), r"truth has shape \(2, 2\)"),
+        (lambda: imputation.rmse_in_deviations(draws[0], none, [1, 1]), "all are NaN"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
 
 
 # ----------------------------------------------------------------------------------------------------------- baselines
@@ -242,22 +239,22 @@ def with_holes() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     return train, test
 
 
-def side_by_side(arrays) -> np.ndarray:
-    return np.hstack([*arrays.values()])
+def standardised(train, test):
+    """Columns side by side: the training items, and the test items without table c; what scaled them."""
+    learnt, rows = (np.hstack([*arrays.values()]) for arrays in (train, test))
+    scaler = StandardScaler().fit(learnt)
+    return scaler, scaler.transform(learnt), np.where(np.arange(9) >= 6, np.nan, scaler.transform(rows))
 
 
 def test_guesses_are_those_of_scikit_learn():
     train, test = with_holes()
     found = baselines(train, {name: test[name] for name in "ab"}, ["c"], draws=50, names=["mean", "kNN", "regression"])
-    scaler = StandardScaler().fit(side_by_side(train))
-    learnt = scaler.transform(side_by_side(train))
-    rows = scaler.transform(side_by_side(test))
-    rows[:, 6:] = np.nan
-    complete = ~np.isnan(learnt).any(1)
+    scaler, learnt, rows = standardised(train, test)
+    complete = learnt[~np.isnan(learnt).any(1)]
     expected = {
         "mean": np.zeros((15, 3)),
         "kNN": KNNImputer(n_neighbors=5).fit(learnt).transform(rows)[:, 6:],
-        "regression": RidgeCV(PENALTIES).fit(learnt[complete, :6], learnt[complete, 6:]).predict(rows[:, :6]),
+        "regression": RidgeCV(PENALTIES).fit(complete[:, :6], complete[:, 6:]).predict(rows[:, :6]),
     }
     for name, values in expected.items():
         assert found[name, "c"].shape == (50, 15, 3)
@@ -277,10 +274,8 @@ def test_columns_of_frames_go_by_their_names():
 def test_iterative_draws_have_the_mean_of_scikit_learns_own():
     train, test = with_holes()
     found = baselines(train, test, ["a", "c"], draws=400, names=["iterative"], rounds=20)["iterative", "c"]
-    scaler = StandardScaler().fit(side_by_side(train))
-    rows = scaler.transform(side_by_side(test))
-    rows[:, 6:] = np.nan
-    imputer = IterativeImputer(max_iter=20, random_state=0).fit(scaler.transform(side_by_side(train)))
+    scaler, learnt, rows = standardised(train, test)
+    imputer = IterativeImputer(max_iter=20, random_state=0).fit(learnt)
     expected = scaler.inverse_transform(imputer.transform(rows))[:, 6:]
     # draws feed the regressions of the other columns, so that means agree up to their spread
     assert np.abs(found.mean(0) - expected).mean() < 0.2 * found.std(0).mean()
@@ -310,13 +305,14 @@ def test_what_is_drawn_is_not_looked_at_and_a_seed_is_a_seed():
 
 def test_impossible_baselines_are_refused():
     train, test = with_holes()
-    with pytest.raises(ValueError, match="unknown baseline 'mice'"):
-        baselines(train, test, ["c"], names=["mice"])
-    with pytest.raises(ValueError, match="unknown table 'd': the training items have a, b, c"):
-        baselines(train, test, ["d"])
-    test["a"][0, 0] = np.nan
-    with pytest.raises(ValueError, match="a regression needs every entry"):
-        baselines(train, test, ["c"], names=["regression"])
+    gap = test | {"a": np.where(np.eye(15, 3) == 1, np.nan, test["a"])}
+    for wrong, message in (
+        ({"names": ["mice"]}, "unknown baseline 'mice'"),
+        ({"targets": ["d"]}, "unknown table 'd': the training items have a, b, c"),
+        ({"arrays": gap, "names": ["regression"]}, "a regression needs every entry"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            baselines(train, **{"arrays": test, "targets": ["c"], **wrong})
     few = {name: table[18:22] for name, table in train.items()}
     with pytest.raises(ValueError, match="2 training items are complete"):
         baselines(few, test, ["c"], names=["mean"])

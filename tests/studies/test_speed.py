@@ -2,91 +2,93 @@
 
 import json
 import sys
+import time
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.benchmark.utils import timer
 
 from workbench.cli import main
 from workbench.config import Config
 from workbench.distributions import Gaussian
 from workbench.objectives import METHODS
-from workbench.studies import speed, speed_against, speed_plots, speed_profile, speed_results
-from workbench.studies.speed import Candidate, Limits, Timing, best_of_rounds, speeds, sweeps, variants
-from workbench.studies.speed_against import Comparison, against, configurations
-from workbench.studies.speed_profile import PARTS, REST, profiles
-from workbench.studies.speed_results import Results, Wanted, measure, read, tables, write
+from workbench.studies import speed, speed_against, speed_plots, speed_results
+from workbench.studies.speed import PARTS, Timing, best_of_rounds, profiles, speeds, sweeps, variants
+from workbench.studies.speed_against import configurations
+from workbench.studies.speed_results import measure, tables, write
 from workbench.training.loop import Trainer
 from workbench.training.step import Speed
 
-BASE = Config(data="uci-text", batch_size=8, repeats=2, device="cpu", importance_samples=2, compiled="off")
-SHORT = Timing(rounds=1, steps=1)
+SMALL = dict(data="uci-text", batch_size=8, repeats=2, device="cpu", importance_samples=2)
+BASE = Config(**SMALL, compiled="off")
+ONCE = Timing(rounds=1, seconds=1e-9)  # one step a round
+REFERENCE = Path(__file__).resolve().parents[2] / "outputs" / "reference"
+NAMES = ("bench", "bench_importance", "bench_against", "bench_against_dreg", "bench_scaling", "bench_profile")
+KEPT = {name: json.loads((REFERENCE / f"{name}.json").read_text()) for name in (*NAMES, "bench_evaluation")}
 
 
 class Clock:
-    """A clock that is moved by hand."""
+    """A clock that is moved by hand, and functions that move it."""
 
     def __init__(self) -> None:
-        self.now = 0.0
+        self.now, self.log = 0.0, []
 
     def __call__(self) -> float:
         return self.now
 
+    def worker(self, name: str, *seconds: float):
+        """A step to be timed: the n-th takes the n-th of some seconds, then the last."""
+        left = list(seconds)
 
-class Worker:
-    """Something to be timed: its n-th step takes the n-th of some seconds, then the last."""
+        def step() -> None:
+            self.log.append(name)
+            self.now += left.pop(0) if len(left) > 1 else left[0]
 
-    def __init__(self, name: str, clock: Clock, log: list[str], *seconds: float) -> None:
-        self.name, self.clock, self.log, self.seconds = name, clock, log, list(seconds)
+        return step
 
-    def step(self) -> None:
-        """Take a step."""
-        self.log.append(self.name)
-        self.clock.now += self.seconds.pop(0) if len(self.seconds) > 1 else self.seconds[0]
+    def slower(self, function, seconds):
+        """The function, which takes that long, or what `seconds` says of the object that it belongs to."""
 
-    def contender(self) -> Candidate:
-        return Candidate(self.step, lambda: None)
+        def called(self_, *args):
+            self.now += seconds(self_) if callable(seconds) else seconds
+            return function(self_, *args)
+
+        return called
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    assert speed.clock is timer.timer, "which waits for the device"
+    monkeypatch.setattr(speed, "clock", Clock())
+    return speed.clock
+
+
+def shell(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["workbench", "bench", *map(str, words)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return stop.value.code
 
 
 # --------------------------------------------------------------------------------------------------------------- rounds
 
 
-def test_rounds_alternate_and_the_best_counts():
-    clock, log = Clock(), []
-    one = Worker("a", clock, log, 1.0, 5.0, 5.0, 2.0, 4.0, 9.0, 9.0)
-    other = Worker("b", clock, log, 1.0, 8.0, 8.0, 7.0, 7.0, 6.0, 7.0)
-    found = best_of_rounds([one.contender(), other.contender()], Timing(rounds=3, seconds=2.0, clock=clock))
-    assert "".join(log) == "ab" + "aabb" * 3, "a step of each to know how long it takes, then turns"
+def test_rounds_alternate_and_the_best_counts(clock):
+    warm = (7.0, 7.0)  # steps before those of a round
+    one = clock.worker("a", *warm, 1.0, *warm, 5.0, 5.0, *warm, 2.0, 4.0, *warm, 9.0, 9.0)
+    other = clock.worker("b", *warm, 1.0, *warm, 8.0, 8.0, *warm, 7.0, 7.0, *warm, 6.0, 7.0)
+    found = best_of_rounds([one, other], Timing(rounds=3, seconds=2.0))
+    assert "".join(clock.log) == "aaabbb" + "aaaabbbb" * 3, "a step of each to know how long it takes, then turns"
     assert found == [3.0, 6.5], "means of the rounds are 5, 3, 9 and 8, 7, 6.5"
 
 
-def test_the_time_of_a_round_is_its_steps_and_the_waiting():
-    clock = Clock()
-
-    def wait() -> None:
-        clock.now = max(clock.now, ends)
-
-    def step() -> None:  # returns at once, while the device is at work for a second
-        nonlocal ends
-        ends = max(ends, clock.now) + 1.0
-
-    ends = 0.0
-    assert best_of_rounds([Candidate(step, wait)], Timing(rounds=2, steps=3, clock=clock)) == [1.0]
-
-
-@pytest.mark.parametrize(("together", "quick"), [(False, 5), (True, 2)])
-def test_slow_steps_have_fewer_rounds(together, quick):
-    clock, log = Clock(), []
-    workers = [Worker("quick", clock, log, 1.0), Worker("slow", clock, log, 6.0)]
-    best_of_rounds([x.contender() for x in workers], Timing(rounds=5, seconds=1.0, clock=clock), together)
-    assert Counter(log) == {"quick": 1 + quick, "slow": 1 + 2}
-
-
-@pytest.mark.parametrize("wrong", [{"rounds": 0}, {"seconds": 0.0}, {"steps": -1}])
-def test_nothing_is_measured_in_no_time(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        Timing(**wrong)
+@pytest.mark.parametrize(("together", "quick"), [(False, 5), (True, 1)])
+def test_slow_steps_have_one_round(together, quick, clock):
+    best_of_rounds([clock.worker("quick", 1.0), clock.worker("slow", 6.0)], Timing(5, 1.0), together)
+    assert Counter(clock.log) == {"quick": 3 + 3 * quick, "slow": 3 + 3}
 
 
 # --------------------------------------------------------------------------------------------------------------- speeds
@@ -96,70 +98,42 @@ def test_rows_are_complete_and_consistent(tiny_root):
     configs = variants(BASE, [])
     assert len(configs) == len({config.key() for config in configs}) == len(METHODS) * 2 * 2
     before, configs = sorted(tiny_root.rglob("*")), configs[::3]  # of every kind some
-    rows = speeds(configs, SHORT)
+    rows = speeds(configs, ONCE)
     assert sorted(tiny_root.rglob("*")) == before, "nothing is left behind"
     for config, row in zip(configs, rows, strict=True):
-        assert row[1:6] == (config.objective, "uci-text", config.style_dim, config.precision, 8)
-        assert (row.modalities, row.device) == (2, "cpu")
-        assert row.samples == (2 if config.objective in ("mmvae_iwae", "mmvae_dreg") else 1)
-        assert row.items_per_second == pytest.approx(8 * row.steps_per_second) and row.steps_per_second > 0
-        assert row.first_step > 0
+        assert row.keys() == KEPT["bench"]["speeds"][0].keys()
+        for name in ("objective", "data", "style_dim", "precision", "batch_size", "device"):
+            assert row[name] == getattr(config, name)
+        assert row["modalities"] == 2
+        assert row["samples"] == (2 if config.objective in ("mmvae_iwae", "mmvae_dreg") else 1)
+        assert row["items_per_second"] == pytest.approx(8 * row["steps_per_second"]) and row["steps_per_second"] > 0
+        assert row["first_step"] > 0
 
 
 def test_memory_holds_weights_gradients_and_adams_two_moments(tiny_root):
-    with speed.Bench(SHORT) as measured:
-        trainer = measured.trainer(BASE)
-        weights = sum(x.nbytes for x in trainer.model.parameters())
+    with speed.Bench() as measured:
+        weights = sum(x.nbytes for x in measured.trainer(BASE).model.parameters())
         peaks = [measured.peak(BASE.replace(batch_size=batch)) for batch in (8, 16, 24)]
     assert 4 * weights < peaks[0] < 1.05 * 4 * weights
     small, large = (b - a for a, b in pairwise(peaks))
     assert small > 0 and large == pytest.approx(small, rel=0.2), "activations grow with the batch"
 
 
-def test_steps_are_those_of_a_trainer(tiny_root, monkeypatch):
-    log, take = [], Trainer.step
-    monkeypatch.setattr(Trainer, "step", lambda self: log.append(self.config.objective) or take(self))
-    speeds([BASE.replace(objective=name) for name in ("mvae", "mmjsd")], Timing(rounds=2, steps=2))
-    first, memory, rest = ["mvae", "mmjsd"], ["mvae"] * 3 + ["mmjsd"] * 3, ["mvae"] * 2 + ["mmjsd"] * 2
-    once, round_ = ["mvae", "mmjsd"], ["mvae"] * 2 + ["mmjsd"] * 2
-    assert log == first + memory + rest + once + round_ * 2
-
-
-def test_time_to_the_first_step_begins_before_the_trainer(tiny_root, monkeypatch):
-    clock, take, make = Clock(), Trainer.step, Trainer.__init__
-
-    def timed(function, seconds):
-        def called(*args):
-            clock.now += seconds
-            return function(*args)
-
-        return called
-
-    monkeypatch.setattr(Trainer, "__init__", timed(make, 2.0))
-    monkeypatch.setattr(Trainer, "step", timed(take, 0.25))
-    (row,) = speeds([BASE], Timing(rounds=1, steps=4, clock=clock))
-    assert clock.now == 2 * 2.0 + 0.25 * (3 + 3 + 1 + 4), "twice made: for its time and for its memory"
-    assert row.first_step == 2.25 and row.steps_per_second == 4.0 and row.items_per_second == 32.0
-
-
-def test_slow_steps_are_not_repeated_to_be_warm(tiny_root):
-    clock = Clock()
-    with speed.Bench(Timing(seconds=1.0, clock=clock)) as measured:
-        trainer, taken = measured.trainer(BASE), []
-        step = trainer.step
-
-        def slow():
-            clock.now += 1.5
-            taken.append(clock.now)
-            return step()
-
-        trainer.step = slow
-        assert measured.warm(trainer) is trainer and len(taken) == 2
+def test_steps_are_those_of_a_trainer(tiny_root, monkeypatch, clock):
+    """The time to the first one begins before the trainer is made."""
+    monkeypatch.setattr(Trainer, "__init__", clock.slower(Trainer.__init__, 2.0))
+    monkeypatch.setattr(Trainer, "step", clock.slower(Trainer.step, lambda self: clock.log.append(self) or 0.25))
+    rows = speeds([BASE.replace(objective=name) for name in ("mvae", "mmjsd")], Timing(rounds=2, seconds=0.5))
+    first, once, turn = ["mvae"] * 3 + ["mmjsd"] * 3, ["mvae"] * 3 + ["mmjsd"] * 3, ["mvae"] * 4 + ["mmjsd"] * 4
+    assert [trainer.config.objective for trainer in clock.log] == first + first + once + turn * 2
+    assert clock.now == 4 * 2.0 + 0.25 * len(clock.log), "twice made: for its time and for its memory"
+    for row in rows:
+        assert (row["first_step"], row["steps_per_second"], row["items_per_second"]) == (2.25, 4.0, 32.0)
 
 
 def test_nonsense_is_not_timed(tiny_root):
     with pytest.raises(speed.TrainingDiverged, match="mmJSD"):
-        speeds([BASE.replace(beta=1e38, learning_rate=1e30)], SHORT)
+        speeds([BASE.replace(beta=1e38, learning_rate=1e30)], ONCE)
 
 
 def test_fixed_settings_are_not_varied():
@@ -167,282 +141,282 @@ def test_fixed_settings_are_not_varied():
     assert [(config.style_dim, config.precision) for config in configs] == [(3, "bfloat16")]
 
 
-# -------------------------------------------------------------------------------------------------------------- scaling
-
-
 def test_sweeps_end_at_their_limits_and_at_what_methods_can_take():
-    found = sweeps(BASE, [], Limits(batch=200, modalities=16, samples=5))
+    found = sweeps(BASE, [], {"batch_size": 200, "modalities": 16, "samples": 5})
     assert [*found] == ["batch_size", "modalities", "samples"]
-    assert {(c.objective, c.batch_size) for c in found["batch_size"]} == {
-        (name, batch) for name in METHODS if "_" not in name for batch in (64, 128)
-    }
-    assert {c.data for c in found["modalities"] if c.objective == "mopoe"} == {f"polydigits-{m}" for m in (2, 3, 4, 8)}
-    assert {c.data for c in found["modalities"] if c.objective == "mvae"} == {
-        f"polydigits-{m}" for m in (2, 3, 4, 8, 16)
-    }
-    assert {(c.objective, c.importance_samples) for c in found["samples"]} == {
-        (name, k) for name in ("mmvae_iwae", "mmvae_dreg") for k in (1, 2, 5)
-    }
-    assert [*sweeps(BASE, ["mmjsd"], Limits(batch=64, modalities=1))] == ["batch_size"], "empty sweeps are left out"
+    plain = [name for name in METHODS if "_" not in name]
+    batches = {(c.objective, c.batch_size) for c in found["batch_size"]}
+    assert batches == {(name, batch) for name in plain for batch in (64, 128)}
+    for name, counts in (("mopoe", (2, 3, 4, 8)), ("mvae", (2, 3, 4, 8, 16))):
+        assert {c.data for c in found["modalities"] if c.objective == name} == {f"polydigits-{m}" for m in counts}
+    samples = {(c.objective, c.importance_samples) for c in found["samples"]}
+    assert samples == {(name, k) for name in ("mmvae_iwae", "mmvae_dreg") for k in (1, 2, 5)}
+    assert [*sweeps(BASE, ["mmjsd"], {"batch_size": 64, "modalities": 1})] == ["batch_size"], "empty ones are left out"
 
 
 # ------------------------------------------------------------------------------------------------------------- profiles
 
 
 def test_parts_add_up_to_the_step(tiny_root):
-    rows = profiles(BASE.replace(precision="bfloat16"), ["mmjsd", "mmvae_dreg"], Timing(rounds=2, steps=2))
-    assert [(row.label, row.precision) for row in rows] == [("before", "float32"), ("after", "bfloat16")] * 2
+    rows = profiles(BASE.replace(precision="bfloat16"), ["mmjsd", "mmvae_dreg"], Timing(rounds=2, seconds=1e-9))
+    assert [(row["label"], row["precision"]) for row in rows] == [("before", "float32"), ("after", "bfloat16")] * 2
     for row in rows:
-        assert [*row.parts] == [*PARTS] and all(seconds > 0 for seconds in row.parts.values())
-        assert sum(row.parts.values()) + row.rest == pytest.approx(row.clocked)
-        assert 0 < row.rest < 0.2 * row.clocked
-    assert [row.label for row in profiles(BASE, ["mvae"], SHORT)] == ["after"], "before would be the same"
+        assert row.keys() >= KEPT["bench_profile"]["profiles"][0].keys()
+        assert [*row["parts"]] == [*PARTS] and all(seconds > 0 for seconds in row["parts"].values())
+        assert sum(row["parts"].values()) + row["rest"] == pytest.approx(row["clocked"])
+        assert 0 < row["rest"] < 0.2 * row["clocked"]
+    assert [row["label"] for row in profiles(BASE, ["mvae"], ONCE)] == ["after"], "before would be the same"
 
 
-def test_every_part_is_charged_what_it_takes(tiny_root, monkeypatch):
-    clock = Clock()
+SLOWED = {
+    "gather": lambda trainer: (type(trainer.batches), "__next__"),
+    "encode": lambda trainer: (trainer.model.encoders[0], "forward"),
+    "fuse": lambda _: (Gaussian, "log_prob"),  # of draws, styles among them, under their posteriors and the prior
+    "decode": lambda trainer: (trainer.model.decoders[1], "forward"),
+    "decode, likelihoods": lambda trainer: (type(trainer.model.modalities[0].likelihood), "log_prob"),
+    "backward": lambda _: (torch.Tensor, "backward"),
+    "optimiser": lambda trainer: (trainer.optimizer, "step"),
+    "optimiser, zeroing": lambda trainer: (trainer.optimizer, "zero_grad"),
+}
 
-    def slower(of, name, seconds):
-        function = getattr(of, name)
 
-        def called(*args, **kwargs):
-            clock.now += seconds
+@pytest.mark.parametrize("part", SLOWED)
+def test_every_part_is_charged_what_it_takes(part, tiny_root, monkeypatch):
+    with speed.Bench() as measured:
+        trainer = measured.trainer(BASE.replace(objective="mmvae_iwae"))
+        owner, name = SLOWED[part](trainer)
+        function, called, pause = getattr(owner, name), [], 4 * speed.parts_of_step(trainer)["clocked"]
+
+        def slow(*args, **kwargs):
+            called.append(time.sleep(pause))
             return function(*args, **kwargs)
 
-        monkeypatch.setattr(of, name, called)
-
-    with speed.Bench(Timing(clock=clock)) as measured:
-        trainer = measured.trainer(BASE.replace(objective="mmvae_iwae"))
-        slower(type(trainer.batches), "__next__", 1.0)
-        slower(trainer.model.encoders[0], "forward", 10.0)
-        slower(Gaussian, "log_prob", 100.0)  # of draws, styles among them, under their posteriors and the prior
-        slower(trainer.model.decoders[1], "forward", 1000.0)
-        slower(type(trainer.model.modalities[0].likelihood), "log_prob", 1e4)
-        slower(torch.Tensor, "backward", 1e5)
-        slower(trainer.optimizer, "zero_grad", 1e6)
-        slower(trainer.optimizer, "step", 1e7)
+        monkeypatch.setattr(owner, name, slow)
         before = {name: dict(vars(of)) for name, of in (("trainer", trainer), ("model", trainer.model))}
-        found = speed_profile._clocked(trainer, 2, clock)
-    assert found.pop("fuse") % 100 == 0
-    assert found == {
-        "gather": 1.0,
-        "encode": 10.0,
-        "decode": 2 * (1000.0 + 1e4),  # of all draws, and once more of those that count
-        "backward": 1e5,
-        "optimiser": 1.1e7,
-        REST: 0.0,
-    }
-    assert vars(trainer.model) == before["model"], "all clocks are gone"
+        row = speed.parts_of_step(trainer)
+    assert max(pause * len(called), row["clocked"] / 2) <= row["parts"][part.partition(",")[0]] < row["clocked"]
+    assert len(called) == 2 or not part.startswith("decode"), "of all draws, and once more of those that count"
+    assert vars(trainer.model) == before["model"], "all names are gone"
     assert vars(trainer) == before["trainer"] | {"done": 2}
 
 
 # -------------------------------------------------------------------------------------------------------------- results
 
 
-def made_results() -> Results:
-    """Results as if they had been measured."""
-    row = speed.StepCost("mmJSD", "mmjsd", "uci-text", 0, "float32", 64, 3, 1, 12.5, 800.0, 34_000_000, 0.4, "cpu")
-    rows = [row._replace(style_dim=style, precision=kind) for style in (0, 4) for kind in ("float32", "bfloat16")]
-    ratio = Comparison("MVAE", "mvae", "MVAE, k=0", "uci-text", "float32", 64, 3, 1, 0.1, 0.25, 2.5, "cpu")
-    parts = dict.fromkeys(PARTS, 0.01)
-    part = speed_profile.Profile("after", "mmJSD", "mmjsd", "float32", 64, "cpu", 0.07, 0.08, parts, 0.02)
-    scaling = {"batch_size": [row, row._replace(batch_size=128, items_per_second=1200.0)]}
-    return Results("workbench bench", {"rounds": 2}, speed_results.provenance(), rows, scaling, [ratio], [part])
-
-
-def test_results_survive_their_file(tmp_path):
-    results = made_results()
-    write(results, tmp_path / "bench.json")
-    assert read(tmp_path / "bench.json") == results
-    kept = json.loads((tmp_path / "bench.json").read_text())
-    assert {"machine", "date", "commit", "gpu"} <= kept["measured_with"].keys() and len(list(tmp_path.iterdir())) == 1
-
-
 def test_tables_show_every_row():
-    text = tables(made_results())
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
-    assert ["mmJSD", "bfloat16", "64", "3", "1", "12.5", "800", "34.0", "0.400", "cpu"] in lines
-    assert ["MVAE", "MVAE, k=0", "64", "float32", "100", "250", "2.50", "cpu"] in lines
-    assert ["gather", "10.0", "12%"] in lines and ["not attributed", "20.0", "25%"] in lines
-    assert "triples/s" in text and "items/s" not in text
-    assert all(set(cell) <= set("-:") and len(cell) >= 3 for line in lines for cell in line if cell[:1] == "-")
+    shown = {name: tables(results) for name, results in KEPT.items()}
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for text in shown.values() for line in text.split("\n")
+    ]
+    mvae = ["256", "3", "1", "5.85", "1,497", "101", "2.34"]
+    assert ["MVAE", "float32", "cpu", *mvae] in lines
+    assert ["MVAE", "float32", "MVAE, k=0", "cpu", "256", "1", "0.194", "0.282", "1.45"] in lines
+    (profiled,) = (line for line in lines if line[:3] == ["mmJSD", "bfloat16", "after"])
+    assert profiled[4:7] == ["1.23 ms (1%)", "9.50 ms (11%)", "2.66 ms (3%)"] and profiled[-2:] == ["0.0851", "0.0897"]
+    (first,) = (line for line in lines if line[0] == "05cb643")
+    assert first[2:] == ["83.3", "3.06"] and "encoding 7.7, probes 16.1" in first[1]
+    for name, results in KEPT.items():
+        kinds = (results.get(kind) or [] for kind in ("speeds", "comparisons", "profiles", "versions"))
+        rows = [*kinds, *results.get("scaling", {}).values()]
+        assert sum(line[:1] == "|" for line in shown[name].split("\n")) == sum(len(x) + 2 for x in rows if x)
 
 
-@pytest.mark.parametrize(("value", "shown"), [(0.4, "0.400"), (99.96, "100"), (1234.5, "1,234"), (12.34, "12.3")])
-def test_three_significant_digits(value, shown):
-    assert speed_results.significant(value) == shown
+def test_three_significant_digits():
+    shown = [speed_results.significant(value) for value in (0.4, 99.96, 1234.5, 12.34, 8)]
+    assert shown == ["0.400", "100", "1,234", "12.3", "8"]
 
 
-def test_measuring_is_what_is_wanted(tiny_root):
-    wanted = Wanted(BASE, ["mvae"], ["style_dim", "precision"], True, None, True, True, Limits(64, 1))
-
-    results = measure(wanted, SHORT, "typed")
-    assert [row.method for row in results.speeds] == ["MVAE"] and results.command == "typed"
-    assert [row.batch_size for row in results.scaling["batch_size"]] == [64]
-    assert [row.method for row in results.profiles] == ["MVAE"] and not results.comparisons
-    assert results.settings["batch_size"] == 8 and results.settings["rounds"] == 1
+def test_measuring_is_what_is_wanted(tiny_root, tmp_path):
+    settings = SMALL | {"style_dim": 0, "precision": "float32"}
+    results = measure(settings, ["mvae"], None, True, True, {"batch_size": 64, "modalities": 1}, ONCE)
+    assert [row["batch_size"] for row in results["scaling"]["batch_size"]] == [64]
+    assert [row["method"] for row in results["profiles"]] == ["MVAE"]
+    assert not results["comparisons"] and not results["speeds"], "only where nothing else is asked for"
+    assert results["settings"]["batch_size"] == 8 and results["settings"]["rounds"] == 1
+    assert {"machine", "date", "commit", "gpu"} <= results["measured_with"].keys()
+    assert json.loads(write(results, tmp_path / "bench.json").read_text()) == results
+    assert len([*tmp_path.glob("*.json*")]) == 1
 
 
 # ------------------------------------------------------------------------------------------------------------- pictures
 
 
 def test_pictures_show_every_row(tmp_path):
-    results = made_results()
+    """Also of what earlier versions kept."""
+    results = {"speeds": [], **KEPT["bench"], "profiles": KEPT["bench_profile"]["profiles"]}
     written = speed_plots.draw(results, tmp_path / "bench.png")
-    assert [path.name for path in written] == [f"bench-{x}.png" for x in ("speed", "against", "scaling", "profile")]
+    assert [path.name for path in written] == ["bench-speeds.png", "bench-profiles.png"]
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in written)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in written)
-    shared, styled = speed_plots.speeds(results.speeds).axes
-    for ax in (shared, styled):
-        assert [bar.get_width() for bars in ax.containers for bar in bars] == [12.5, 12.5]
-    (ratios,) = speed_plots.comparisons(results.comparisons).axes
-    assert ratios.containers[0][0].get_width() == 2.5
-    (shares,) = speed_plots.profiles(results.profiles).axes
-    ends = [bar.get_x() + bar.get_width() for bars in shares.containers for bar in bars]
+    assert sorted(tmp_path.iterdir()) == sorted(written)
+    for ax, style in zip(speed_plots.speeds(results["speeds"]).axes, (0, 4), strict=True):
+        rates = [row["steps_per_second"] for row in results["speeds"] if row["style_dim"] == style]
+        assert sorted(bar.get_width() for bars in ax.containers for bar in bars) == sorted(rates)
+    compared = KEPT["bench_against"]["comparisons"]
+    (ratios,) = speed_plots.comparisons(compared).axes
+    assert [bars[n].get_width() for n in range(5) for bars in ratios.containers] == [row["ratio"] for row in compared]
+    (shares,) = speed_plots.profiles(results["profiles"]).axes
+    ends = [bars[0].get_x() + bars[0].get_width() for bars in shares.containers]
     assert ends[-1] == pytest.approx(1) and ends == sorted(ends)
-    time, memory = speed_plots.scaling(results.scaling).axes
-    assert time.containers[0].lines[0].get_xdata().tolist() == [64, 128]
-    assert memory.containers[0].lines[0].get_ydata().tolist() == [34.0, 34.0]
+    scaling = KEPT["bench_scaling"]["scaling"]
+    drawn = speed_plots.scaling(scaling).axes
+    rows = [row for row in scaling["batch_size"] if row["objective"] == "mvae"]
+    assert drawn[0].lines[0].get_xdata().tolist() == [row["batch_size"] for row in rows]
+    assert drawn[0].lines[0].get_ydata() == pytest.approx([1000 / row["steps_per_second"] for row in rows])
+    assert drawn[3].lines[0].get_ydata() == pytest.approx([row["peak_bytes"] / 1e6 for row in rows])
 
 
 def test_one_kind_has_the_name_it_was_given(tmp_path):
-    results = Results("", {}, {}, made_results().speeds, {}, [], [])
-    assert speed_plots.draw(results, tmp_path / "bench.svg") == [tmp_path / "bench.svg"]
+    assert speed_plots.draw(KEPT["bench_importance"], tmp_path / "bench.svg") == [tmp_path / "bench.svg"]
     assert "<svg" in (tmp_path / "bench.svg").read_text()
     with pytest.raises(ValueError, match="nothing to draw"):
-        speed_plots.draw(Results("", {}, {}, [], {}, [], []), tmp_path / "none.png")
+        speed_plots.draw(KEPT["bench_evaluation"], tmp_path / "none.png")
 
 
 # -------------------------------------------------------------------------------------------------------------- command
 
-
-SETTINGS = (
-    "-p",
-    "data=uci-text",
-    "-p",
-    "repeats=2",
-    "-p",
-    "device=cpu",
-    "--batch",
-    "8",
-    "--rounds",
-    "1",
-    "--steps",
-    "1",
-)
+SETTINGS = [word for name, value in SMALL.items() for word in ("-p", f"{name}={value}")] + ["--seconds", "1e-9"]
 
 
 def test_the_command_prints_and_keeps(tiny_root, monkeypatch, capsys):
     out, figure = tiny_root / "bench.json", tiny_root / "bench.png"
-    arguments = ["bench", "-o", "mmjsd", "-p", "style_dim=0", *SETTINGS, "--out", str(out), "--figure", str(figure)]
-    monkeypatch.setattr(sys, "argv", ["workbench", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    assert stop.value.code == 0
-    printed, results = capsys.readouterr().out, read(out)
-    assert [(row.method, row.precision) for row in results.speeds] == [("mmJSD", "float32"), ("mmJSD", "bfloat16")]
-    assert (
-        printed.endswith(f"Written: {out}\nWritten: {figure}\n")
-        and speed_results.speed_table(results.speeds) in printed
-    )
-    assert results.command.startswith("workbench bench -o mmjsd -p style_dim=0") and figure.is_file()
+    words = ["-o", "mmjsd", "-p", "style_dim=0", *SETTINGS, "--out", out, "--figure", figure]
+    assert shell(monkeypatch, *words, "--rounds", 1) == 0
+    printed, results = capsys.readouterr().out, json.loads(out.read_text())
+    found = [(row["method"], row["precision"]) for row in results["speeds"]]
+    assert found == [("mmJSD", "float32"), ("mmJSD", "bfloat16")]
+    assert printed == f"{tables(results)}\nWritten: {out}\nWritten: {figure}\n" and figure.is_file()
+    assert results["command"].startswith("workbench bench -o mmjsd -p style_dim=0")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("-o", "elbo"), "unknown objective 'elbo': choose one of mvae"),
-        (("-o", "elbo", "--profile"), "unknown objective 'elbo': choose one of mvae"),
-        (("-o", "elbo", "--scaling"), "unknown objective 'elbo': choose one of mvae"),
-        (("--against", "pythae"), "unknown comparison 'pythae': choose multivae"),
-        (("--rounds", "0"), "rounds 0 is too few"),
-        (("-p", "betta=1"), "did you mean 'beta'?"),
-    ],
-    ids=lambda x: "-".join(x).replace("--", "") if isinstance(x, tuple) else "",
-)
-def test_errors_are_one_line(arguments, message, tiny_root, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["workbench", "bench", *SETTINGS, *arguments])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    assert stop.value.code.startswith("workbench: ") and message in stop.value.code and "\n" not in stop.value.code
+ERRORS = {
+    "-o elbo": "unknown objective 'elbo': choose one of mvae",
+    "-o elbo --profile": "unknown objective 'elbo': choose one of mvae",
+    "-o elbo --scaling": "unknown objective 'elbo': choose one of mvae",
+    "--against pythae": "unknown comparison 'pythae': choose multivae",
+    "--rounds 0": "nothing is measured in rounds 0",
+    "--seconds 0": "of seconds 0.0: choose more",
+    "-p betta=1": "did you mean 'beta'?",
+}
+
+
+@pytest.mark.parametrize("words", ERRORS)
+def test_errors_are_one_line(words, tiny_root, monkeypatch):
+    error = shell(monkeypatch, *SETTINGS, *words.split())
+    assert error.startswith("workbench: ") and ERRORS[words] in error and "\n" not in error
 
 
 def test_without_multivae_the_error_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "multivae", None)
     with pytest.raises(ValueError, match=r"needs multivae: install .*\[oracle\]"):
-        against("multivae")
+        measure(SMALL, against="multivae")
+
+
+# ----------------------------------------------------------------------------------------------------------- evaluation
+
+
+def test_an_evaluation_is_timed_in_turns(monkeypatch, tmp_path):
+    seconds = iter([9.0, 4.0, 8.0, 5.0, 6.0])
+
+    def child(version, run, limit):
+        return {"code": version.name, "commit": None, "total": next(seconds), "parts": {"latent": 1.0}}
+
+    monkeypatch.setattr(speed_results, "_evaluate", child)
+    found = speed_results.measure_evaluation(tmp_path, [tmp_path / "first"], limit=50, rounds=2)
+    assert [row["total"] for row in found["versions"]] == [4, 6], "the first one fills caches"
+    assert "| first | latent 1.0 | 6.00 | 1.50 |" in tables(found)
+
+
+OLD = {
+    "__init__.py": "",
+    "config.py": "import dataclasses\nConfig = dataclasses.make_dataclass('Config', ['objective'])",
+    "runs.py": """
+import json
+class Run:
+    def __init__(self, folder): self.folder = folder
+    def read(self, name): return json.loads((self.folder / name).read_text())
+    def write(self, name, content): (self.folder / name).write_text(json.dumps(content))
+""",
+    "evaluation.py": """
+def evaluate(run, limit, progress):
+    assert run.read("config.json") == {"config": {"objective": "mvae"}, "commit": "abc"}, "what it does not know"
+    return {"seconds": {"probe": float(limit)}}
+""",
+}
+
+
+def test_an_old_version_reads_a_new_run(tmp_path):
+    """An old version of the package, reduced to what is called of it, in a process of its own."""
+    (package := tmp_path / "first" / "workbench").mkdir(parents=True)
+    for name, code in OLD.items():
+        (package / name).write_text(code)
+    (run := tmp_path / "run").mkdir()
+    kept = {"config": {"objective": "mvae", "invented_later": 3}, "commit": "abc"}
+    (run / "config.json").write_text(json.dumps(kept))
+    found = speed_results._evaluate(tmp_path / "first", run, limit=7)
+    assert found["parts"] == {"probe": 7.0} and found["code"] == "first" and 0 <= found["total"] < 60
+    assert json.loads((run / "config.json").read_text()) == kept, "the run itself stays as it is"
+
+
+def test_a_version_that_cannot_evaluate_a_run_says_so(tmp_path):
+    with pytest.raises(ValueError, match="no_run is no run folder"):
+        speed_results.measure_evaluation(tmp_path / "no_run")
+    (tmp_path / "config.json").write_text('{"config": {}}')
+    with pytest.raises(ValueError, match=r"the code in .* cannot evaluate .*FileNotFoundError"):
+        speed_results.measure_evaluation(tmp_path)
 
 
 # ----------------------------------------------------------------------------------------------------- against multivae
 
 
 def test_what_is_compared():
-    names = ("mvae", "mmvae", "mmvae_iwae", "mmvae_dreg", "mopoe")
-    assert [(c.objective, c.importance_samples) for c in configurations(BASE) if c.objective != "mvae"] == [
-        ("mmvae", 2),
-        ("mmvae_iwae", 1),
-        ("mmvae_dreg", 30),
-        ("mopoe", 2),
-    ]
-    assert tuple(c.objective for c in configurations(BASE)) == names
+    samples = {c.objective: c.importance_samples for c in configurations(BASE)}
+    assert samples == {"mvae": 2, "mmvae": 2, "mmvae_iwae": 1, "mmvae_dreg": 30, "mopoe": 2}
     assert {c.importance_samples for c in configurations(BASE, fixed=["importance_samples"])} == {2}
     assert [c.objective for c in configurations(BASE, ["mmjsd", "mopoe"])] == ["mopoe"]
-    for changes, objectives, message in (
-        ({}, ["mmjsd"], "multivae has no mmjsd: compare some of mvae"),
-        ({"style_dim": 4}, [], "style_dim 4"),
-        ({"dynamic_prior": "none", "objective": "mmjsd"}, [], "without a dynamic prior"),
-        ({}, ["elbo"], "unknown objective"),
-    ):
+    with pytest.raises(ValueError, match="multivae has no mmjsd: compare some of mvae"):
+        configurations(BASE, ["mmjsd"])
+    for changes, message in (({"style_dim": 4}, "style_dim 4"), ({"dynamic_prior": "none"}, "without a dynamic prior")):
         with pytest.raises(ValueError, match=message):
-            configurations(BASE.replace(**changes), objectives)
+            configurations(BASE.replace(**changes))
 
 
 @pytest.fixture
-def without_noise(monkeypatch):
-    """Draws of both libraries are means."""
+def adapters(monkeypatch):
+    """What drives the models of multivae; draws of both libraries are means."""
     pytest.importorskip("multivae", reason="multivae is not installed: pip install -e '.[oracle]'")
+    from workbench.studies import speed_multivae
+
     monkeypatch.setattr(Gaussian, "_noise", lambda self, generator: torch.zeros_like(self.mean))
-
-    def rsample(self, sample_shape=()):
-        return self.mean.expand(self._extended_shape(sample_shape))
-
-    monkeypatch.setattr(torch.distributions.Normal, "rsample", rsample)
+    means = lambda self, shape=(): self.mean.expand(self._extended_shape(shape))  # noqa: E731
+    monkeypatch.setattr(torch.distributions.Normal, "rsample", means)
+    return speed_multivae
 
 
 @pytest.mark.parametrize("name", [*speed_against.THEIRS])
-def test_the_other_side_computes_the_same_losses(name, tiny_root, without_noise):
+def test_the_other_side_computes_the_same_losses(name, tiny_root, adapters):
     """Over three steps: networks, batches, loss, gradient and optimiser are the same.
 
     Their value of DReG is sum_k w_k ln w_k, whose w_k, from ln w_k of tens of thousands in float32, do not quite add up
     to one. With more digits it is compared in test_oracle_multivae.
     """
     config = BASE.replace(objective=name, batch_size=21, data="uci-plain-text")
-    with speed.Bench(SHORT) as measured:
+    with speed.Bench() as measured:
         trainer = measured.trainer(config)
-        theirs = speed_against.Theirs(config, measured.data(config), torch.device("cpu"))
+        theirs = adapters.Theirs(config, measured.data(config), torch.device("cpu"))
         for _ in range(3):
             ours, other = trainer.step().total.item(), theirs.step().item()
             other = other / 21 if name in ("mmvae_iwae", "mmvae_dreg") else other  # theirs add up over the batch
             assert other == pytest.approx(ours, rel=1e-3 if name == "mmvae_dreg" else 1e-4)
 
 
-def test_ratios_are_of_the_best_rounds(tiny_root, without_noise, monkeypatch):
-    clock, take, their = Clock(), Trainer.step, speed_against.Theirs.step
-
-    def timed(function, seconds):
-        def called(self):
-            clock.now += seconds(self)
-            return function(self)
-
-        return called
-
-    monkeypatch.setattr(Trainer, "step", timed(take, lambda self: 2.0 if self.config.precision == "float32" else 1.0))
-    monkeypatch.setattr(speed_against.Theirs, "step", timed(their, lambda self: 5.0))
-    ours = (Speed(), Speed("bfloat16"))
-    rows = against("multivae")(configurations(BASE, ["mvae", "mmvae"]), Timing(rounds=2, steps=2, clock=clock), ours)
-    assert [(row.precision, row.our_seconds, row.their_seconds, row.ratio) for row in rows] == [
-        ("float32", 2.0, 5.0, 2.5),
-        ("bfloat16", 1.0, 5.0, 5.0),
-    ] * 3
-    assert [row.theirs for row in rows[::2]] == ["MVAE, k=0", "MoPoE, single subsets", "MMVAE, IWAE, K=1"]
-    assert (rows[0].batch_size, rows[0].modalities, rows[0].samples) == (8, 2, 1)
+def test_ratios_are_of_the_best_rounds(tiny_root, adapters, monkeypatch, clock):
+    half = lambda self: 2.0 if self.config.precision == "float32" else 1.0  # noqa: E731
+    monkeypatch.setattr(Trainer, "step", clock.slower(Trainer.step, half))
+    monkeypatch.setattr(adapters.Theirs, "step", clock.slower(adapters.Theirs.step, 5.0))
+    ways = (Speed(), Speed("bfloat16"))
+    rows = speed_against.compare(configurations(BASE, ["mvae", "mmvae"]), Timing(rounds=2, seconds=4.0), ways)
+    numbers = [(row["precision"], row["our_seconds"], row["their_seconds"], row["ratio"]) for row in rows]
+    assert numbers == [("float32", 2.0, 5.0, 2.5), ("bfloat16", 1.0, 5.0, 5.0)] * 3
+    assert [row["theirs"] for row in rows[::2]] == ["MVAE, k=0", "MoPoE, single subsets", "MMVAE, IWAE, K=1"]
+    assert (rows[0]["batch_size"], rows[0]["modalities"], rows[0]["samples"]) == (8, 2, 1)
+    assert rows[0].keys() >= KEPT["bench_against"]["comparisons"][0].keys()

@@ -8,9 +8,10 @@
 The table of a mixture holds the mean and the variance of the whole mixture, not those of a component.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from workbench.data.celeba.attributes import ATTRIBUTES
 from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.data.own.raw import is_pandas
 from workbench.distributions import Diagonal, Mixture
-from workbench.inference import at_a_time
+from workbench.inference import at_a_time, relating
 from workbench.model import MultimodalVAE
 from workbench.objectives import METHODS
 from workbench.runs.run import Run
@@ -30,48 +31,54 @@ from workbench.runs.run import Run
 if TYPE_CHECKING:
     import pandas
 
-Columns = dict[str, np.ndarray]
-
-
-class Reading(NamedTuple):
-    """How a posterior is read off a model: given what, fused how."""
-
-    given: Sequence[str]
-    fusion: str
-    prior_weight: float | None
-
 
 def latents(
-    run_or_model: Run | MultimodalVAE,
-    data: Any,
-    given: Sequence[str] | None = None,
-    fusion: str | None = None,
+    run_or_model: Run | MultimodalVAE, data: Any, given: Sequence[str] | None = None, fusion: str | None = None
 ) -> "pandas.DataFrame":
-    """The latents of each item of a MultimodalDataset, or of raw arrays by the name of their modality, as a DataFrame.
+    """Return the latents of each item of a MultimodalDataset, or of raw arrays by the name of their modality.
 
     `given` holds names or letters (None: all); `fusion` is one of `fusion.FUSIONS` (None: the run's method's own, as
     its evaluation has it; a mixture for a model alone). An index of frames is kept; of a built-in data set each paired
     item is there once. Content is NaN where an item has none of what is given. Raises ValueError on data that the model
     was not made for, and where pandas is missing.
     """
-    pandas = _pandas()
-    model = run_or_model.model if isinstance(run_or_model, Run) else run_or_model
-    reading = _reading(run_or_model, model, given, fusion)
+    try:
+        import pandas
+    except ImportError:
+        raise ValueError("a table of latents needs pandas: pip install 'workbench[notebooks]'") from None
+    model, config = run_or_model, None
+    if isinstance(run_or_model, Run):
+        model, config = run_or_model.model, run_or_model.config
+    chosen = {model.place(name) for name in (model.names if given is None else given)}
+    given = [name for m, name in enumerate(model.names) if m in chosen]
+    if not given:
+        raise ValueError(f"nothing is given: name some of {', '.join(model.names)}")
+    if fusion is None:
+        fusion = relating(METHODS[config.objective].inference[0], given) if config else "mixture"
+    batches, labels, index = _batches(model, data)
+    prior_weight = config.prior_weight if config else None
+    parts = [labels(batch) | _columns(model, batch, given, fusion, prior_weight) for batch in batches]
+    return pandas.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, index=index)
+
+
+def _batches(model: MultimodalVAE, data: Any) -> tuple[Iterable[Batch], Callable[[Batch], dict[str, Any]], Any]:
+    """Each item once, in batches; what gives the columns of their labels; the index of their frames.
+
+    What storages draw, such as the places of words, is the same every time.
+    """
     if isinstance(data, MultimodalDataset):
         check_encodings(model, data)
-        batches, index, labels = _batches(data), None, data
-    elif isinstance(data, Mapping):
-        index = next((raw.index for raw in data.values() if is_pandas(raw)), None)
-        batches, labels = model.batch_of(data).split(at_a_time([m.shape for m in model.modalities])), None
-    else:
+        generator = torch.Generator(data.pairs.device).manual_seed(0)
+        rows = data.first_repeat().split(at_a_time(data.shapes))
+        return (data.batch(chunk, generator) for chunk in rows), partial(_labels, data), None
+    if not isinstance(data, Mapping):
         raise ValueError(f"{type(data).__name__} holds no items: give a MultimodalDataset or arrays by name")
-    parts = [_columns(model, batch, reading, labels) for batch in batches]
-    table = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return pandas.DataFrame(table, index=index)
+    index = next((raw.index for raw in data.values() if is_pandas(raw)), None)
+    return model.batch_of(data).split(at_a_time([m.shape for m in model.modalities])), lambda _: {}, index
 
 
 def check_encodings(model: MultimodalVAE, data: MultimodalDataset) -> None:
-    """ValueError on a data set with other modalities than a model's, or values in other units."""
+    """Raise ValueError on a data set with other modalities than a model's, or values in other units."""
     if data.modalities != model.names:
         raise ValueError(f"the modalities of the data are {', '.join(data.modalities)}, of the model {model.names}")
     for modality, encoding in zip(model.modalities, data.encodings, strict=True):
@@ -82,47 +89,26 @@ def check_encodings(model: MultimodalVAE, data: MultimodalDataset) -> None:
             )
 
 
-def _reading(
-    source: Run | MultimodalVAE, model: MultimodalVAE, given: Sequence[str] | None, fusion: str | None
-) -> Reading:
-    places = sorted({model.place(name) for name in model.names if given is None} | {*map(model.place, given or ())})
-    if not places:
-        raise ValueError(f"nothing is given: name some of {', '.join(model.names)}")
-    names = [model.names[m] for m in places]
-    if not isinstance(source, Run):
-        return Reading(names, fusion or "mixture", None)
-    config = source.config
-    if fusion is None:
-        fusion = METHODS[config.objective].inference[0]
-        # as in the evaluation: the prior in it serves to relate several
-        fusion = "mixture" if fusion == "dynamic_prior" and len(names) == 1 else fusion
-    return Reading(names, fusion, config.prior_weight)
-
-
-def _batches(data: MultimodalDataset) -> Iterator[Batch]:
-    """Each paired item once; what storages draw, such as the places of words, is the same every time."""
-    generator = torch.Generator(data.pairs.device).manual_seed(0)
-    return (data.batch(rows, generator) for rows in data.first_repeat().split(at_a_time(data.shapes)))
-
-
 @torch.no_grad()
-def _columns(model: MultimodalVAE, batch: Batch, reading: Reading, data: MultimodalDataset | None) -> Columns:
-    """The table's columns of a batch."""
-    batch = batch.to(next(model.parameters()).device)
-    q = model.encode(batch)
-    some = (batch.present & model.mask(reading.given, batch.present)).any(0)
-    columns = _label_columns(data, batch.labels) if data is not None and data.labelled else {}
-    columns |= {f"present_{name}": there.cpu().numpy() for name, there in zip(model.names, batch.present, strict=True)}
-    mean, logvar = moments(model.infer(q, reading.given, reading.fusion, reading.prior_weight))
-    columns |= _numbered("content", mean, logvar, some)
-    for name in reading.given:
-        m = model.place(name)
-        columns |= _numbered(f"{name}_style", q.style.mean[m], q.style.logvar[m], batch.present[m])
+def _columns(
+    model: MultimodalVAE, batch: Batch, given: Sequence[str], fusion: str, prior_weight: float | None
+) -> dict[str, np.ndarray]:
+    """The columns of a batch, but for labels; mean and log-variance are NaN where there is nothing."""
+    q = model.encode(batch.to(next(model.parameters()).device))
+    columns = {f"present_{name}": has.cpu().numpy() for name, has in zip(model.names, q.present, strict=True)}
+    some = (q.present & model.mask(given, q.present)).any(0)
+    posteriors = [("content", *moments(model.infer(q, given, fusion, prior_weight)), some)]
+    styles = zip(model.names, q.style.mean, q.style.logvar, q.present, strict=True)
+    posteriors += [(f"{name}_style", *style) for name, *style in styles if name in given]
+    for name, *both, present in posteriors:
+        for what, values in zip(("mean", "logvar"), both, strict=True):
+            values = values.masked_fill(~present.unsqueeze(1), torch.nan).cpu().numpy()
+            columns |= {f"{name}_{what}_{k}": column for k, column in enumerate(values.T)}
     return columns
 
 
 def moments(posterior: Diagonal | Mixture) -> tuple[Float[Tensor, "batch latent"], Float[Tensor, "batch latent"]]:
-    """Mean and logarithm of the variance of a posterior, of a mixture those of the whole."""
+    """Return mean and logarithm of the variance of a posterior, of a mixture those of the whole."""
     if isinstance(posterior, Diagonal):
         return posterior.mean, posterior.logvar
     mean, weights = posterior.mean(), posterior.weights.unsqueeze(-1)
@@ -130,17 +116,10 @@ def moments(posterior: Diagonal | Mixture) -> tuple[Float[Tensor, "batch latent"
     return mean, (weights * spread).sum(0).log()
 
 
-def _numbered(name: str, mean: Tensor, logvar: Tensor, there: Tensor) -> Columns:
-    """Columns of each dimension's mean, then of each one's log-variance; NaN where there is nothing."""
-    columns = {}
-    for what, values in (("mean", mean), ("logvar", logvar)):
-        told = values.masked_fill(~there.unsqueeze(1), torch.nan).cpu().numpy()
-        columns |= {f"{name}_{what}_{k}": told[:, k] for k in range(told.shape[1])}
-    return columns
-
-
-def _label_columns(data: MultimodalDataset, labels: Tensor) -> Columns:
-    labels = labels.cpu().numpy()
+def _labels(data: MultimodalDataset, batch: Batch) -> dict[str, Any]:
+    labels = batch.labels.cpu().numpy()
+    if not data.labelled:
+        return {}
     if labels.ndim == 1:
         return {"label": np.array(data.classes)[labels] if data.classes else labels}
     names = data.classes or (ATTRIBUTES if labels.shape[1] == len(ATTRIBUTES) else range(labels.shape[1]))
@@ -155,26 +134,12 @@ def write(table: "pandas.DataFrame", path: str | Path) -> Path:
     path = Path(path).expanduser()
     if path.suffix not in (".csv", ".parquet"):
         raise ValueError(f"{path} is neither .csv nor .parquet: choose one of these endings")
-    if path.suffix == ".parquet":
-        _pyarrow()
     with paths.replacing(path) as temporary:
         if path.suffix == ".csv":
             table.to_csv(temporary, index_label=table.index.name or "item")
-        else:
+            return path
+        try:
             table.to_parquet(temporary, engine="pyarrow")
+        except ImportError:
+            raise ValueError("parquet needs pyarrow: pip install pyarrow, or write .csv") from None
     return path
-
-
-def _pandas() -> Any:
-    try:
-        import pandas
-    except ImportError:
-        raise ValueError("a table of latents needs pandas: pip install 'workbench[notebooks]'") from None
-    return pandas
-
-
-def _pyarrow() -> None:
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError:
-        raise ValueError("parquet needs pyarrow: pip install pyarrow, or write .csv") from None

@@ -7,7 +7,7 @@ It takes scikit-learn 1.6 or newer.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,13 +20,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from workbench.config import Config
 from workbench.data.dataset import Batch, MultimodalDataset
-from workbench.distributions import Mixture
+from workbench.inference import relating
+from workbench.interop.latents import moments
 from workbench.objectives import METHODS, method
 from workbench.training.loop import fit
 
 ITEMS = 10_000  # encoded or decoded at a time
 # arguments that are fields of the configuration
-TOLD = ("objective", "latent_dim", "style_dim", "steps", "batch_size", "beta", "learning_rate", "device")
+FIELDS = ("objective", "latent_dim", "style_dim", "steps", "batch_size", "beta", "learning_rate", "device")
 
 
 class MultimodalTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -71,8 +72,7 @@ class MultimodalTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     def fit(self, X: Any, y: Any = None) -> "MultimodalTransformer":
         """Train on a table `[n, columns]`; `y` is ignored. Raises ValueError on what cannot be trained."""
         X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2)
-        self._check_columns(X)
-        self.groups_ = self._places(X.shape[1])
+        self.groups_ = self._places(X)
         X = X[~np.isnan(X).all(1)]
         arrays = {name: X[:, places] for name, places in self.groups_.items()}
         kinds = dict.fromkeys(arrays, "vector")
@@ -107,62 +107,41 @@ class MultimodalTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
 
     def _config(self, train: MultimodalDataset) -> Config:
         """The configuration of a training; ValueError on what cannot be one."""
-        told = {name: getattr(self, name) for name in TOLD}
-        told = {name: value.item() if isinstance(value, np.generic) else value for name, value in told.items()}
+        given = {name: getattr(self, name) for name in FIELDS}
+        given = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        config = Config(data=train.name, seed=seed, compiled="off", checkpoint_every=sys.maxsize, **told)
+        config = Config(data=train.name, seed=seed, compiled="off", checkpoint_every=sys.maxsize, **given)
         return config.replace(batch_size=min(config.batch_size, len(train)))
 
-    def _check_columns(self, X: np.ndarray) -> None:
+    def _places(self, X: np.ndarray) -> dict[str, np.ndarray]:
+        """The places of each group's columns; ValueError unless every column is in one group and has an entry."""
+        names = [*getattr(self, "feature_names_in_", range(X.shape[1]))]
+        shown = [f"column {name!r}" for name in names]
         if len(empty := np.flatnonzero(np.isnan(X).all(0))):
-            raise ValueError(f"{self._told(int(empty[0]))} holds no entry, only NaN: leave it out")
-
-    def _places(self, count: int) -> dict[str, np.ndarray]:
-        """The places of each group's columns; ValueError unless every column is in one group."""
+            raise ValueError(f"{shown[empty[0]]} holds no entry, only NaN: leave it out")
         if self.groups is None:
-            return {"table": np.arange(count)}
+            return {"table": np.arange(len(names))}
         if not isinstance(self.groups, Mapping) or not all(map(np.iterable, self.groups.values())):
             raise ValueError("groups must be lists of columns by name, as in {'blood': ['na', 'k']}")
-        found = {name: [self._place(column, count) for column in columns] for name, columns in self.groups.items()}
-        if empty := [name for name, places in found.items() if not places]:
+        places = {name: [_place(column, names) for column in columns] for name, columns in self.groups.items()}
+        if empty := [name for name, columns in places.items() if not columns]:
             raise ValueError(f"the group {empty[0]!r} has no columns: leave it out")
-        times = np.bincount(np.concatenate([*found.values(), []]).astype(int), minlength=count)
-        if len(odd := np.flatnonzero(times != 1)):
-            told = "no group" if times[odd[0]] == 0 else "several groups"
-            raise ValueError(f"{self._told(int(odd[0]))} is in {told}: put every column into one")
-        return {name: np.array(places) for name, places in found.items()}
-
-    def _told(self, place: int) -> str:
-        """A column in a message."""
-        names = getattr(self, "feature_names_in_", None)
-        return f"column {place}" if names is None else f"column {names[place]!r}"
-
-    def _place(self, column: Any, count: int) -> int:
-        """Where a column stands, by its name or its place."""
-        names = list(getattr(self, "feature_names_in_", ()))
-        if isinstance(column, str) and column in names:
-            return names.index(column)
-        a_place = isinstance(column, int | np.integer) and not isinstance(column, bool)
-        if not (a_place and -count <= column < count):
-            told = f"columns are {', '.join(names)}" if names else f"columns are 0 to {count - 1}, and have no names"
-            raise ValueError(f"groups names the column {column!r}, which X does not have: its {told}")
-        return int(column) % count
+        times = np.bincount(np.concatenate([*places.values(), []]).astype(int), minlength=len(names))
+        if len(wrong := np.flatnonzero(times != 1)):
+            number = "several groups" if times[wrong[0]] else "no group"
+            raise ValueError(f"{shown[wrong[0]]} is in {number}: put every column into one")
+        return {name: np.array(columns) for name, columns in places.items()}
 
     @torch.no_grad()
     def _encoded(self, X: np.ndarray) -> np.ndarray:
         """Codes of some rows."""
         model = self.model_
-        read = [
-            m.encoding.values(X[:, places]) for m, places in zip(model.modalities, self.groups_.values(), strict=True)
-        ]
-        values, present = zip(*read, strict=True)
+        pairs = zip(model.modalities, self.groups_.values(), strict=True)
+        values, present = zip(*(m.encoding.values(X[:, places]) for m, places in pairs), strict=True)
         labels = torch.zeros(len(X), dtype=torch.long)
         batch = Batch(tuple(x.double() for x in values), torch.stack(present), labels)
-        fusion = METHODS[self.objective].inference[0]
-        # as in an evaluation: the dynamic prior relates several modalities
-        fusion = "mixture" if fusion == "dynamic_prior" and len(model.modalities) == 1 else fusion
-        posterior = model.infer(batch, fusion=fusion)
-        return (posterior.mean() if isinstance(posterior, Mixture) else posterior.mean).numpy()
+        fusion = relating(METHODS[self.objective].inference[0], model.names)
+        return moments(model.infer(batch, fusion=fusion))[0].numpy()
 
     @torch.no_grad()
     def _decoded(self, codes: np.ndarray) -> np.ndarray:
@@ -173,3 +152,15 @@ class MultimodalTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         for modality, places, mean in zip(model.modalities, self.groups_.values(), means, strict=True):
             rows[:, places] = modality.encoding.original(mean)
         return rows
+
+
+def _place(column: Any, names: Sequence[Any]) -> int:
+    """Where a column stands, by its name or its place."""
+    if isinstance(column, str) and column in names:
+        return names.index(column)
+    count, named = len(names), isinstance(names[0], str)
+    a_place = isinstance(column, int | np.integer) and not isinstance(column, bool)
+    if not (a_place and -count <= column < count):
+        columns = f"columns are {', '.join(names)}" if named else f"columns are 0 to {count - 1}, and have no names"
+        raise ValueError(f"groups names the column {column!r}, which X does not have: its {columns}")
+    return int(column) % count

@@ -7,10 +7,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from workbench.data.celeba.attributes import PHRASES, encode_attributes
-from workbench.data.dataset import Batch
-from workbench.inference import subset_posterior
+from workbench.distributions import Diagonal, Mixture
+from workbench.fusion import fuse
+from workbench.inference import relating
 from workbench.metrics.judges import Classifier
-from workbench.model import MultimodalVAE, Posteriors
+from workbench.model import MultimodalVAE
 
 EDITS = ("smiling", "eyeglasses", "male", "blond hair", "wearing hat", "young")
 HAIR = ("bald", "black hair", "blond hair", "brown hair", "gray hair")  # of which a face has one
@@ -40,18 +41,18 @@ class Edit:
 
 
 def edited(attributes: Bool[Tensor, "n 40"], phrase: str) -> Bool[Tensor, "n 40"]:
-    """Attributes with one added where it is missing and taken away where it is not.
+    """Return attributes with one added where it is missing and taken away where it is not.
 
     A colour of hair takes the place of the one that is there. ValueError for a phrase that is none of the 40.
     """
     if phrase not in PHRASES:
         raise ValueError(f"{phrase!r} is none of the 40 attributes: {', '.join(PHRASES)}")
-    found, place = attributes.clone(), PHRASES.index(phrase)
-    found[:, place] = ~attributes[:, place]
+    changed, place = attributes.clone(), PHRASES.index(phrase)
+    changed[:, place] = ~attributes[:, place]
     if phrase in HAIR:
         others = [PHRASES.index(hair) for hair in HAIR if hair != phrase]
-        found[:, others] &= attributes[:, place : place + 1]
-    return found
+        changed[:, others] &= attributes[:, place : place + 1]
+    return changed
 
 
 def edit(
@@ -61,7 +62,7 @@ def edit(
     phrase: str,
     fusion: str = "mixture",
 ) -> Edit:
-    """Faces in a given style from their attributes, and from the same with one word changed."""
+    """Generate faces in a given style from their attributes, and from the same with one word changed."""
     before, after = (
         decode_images(model, content_of(model, "T", encode_attributes(words).long(), fusion), style)
         for words in (attributes, edited(attributes, phrase))
@@ -71,33 +72,29 @@ def edit(
 
 @torch.no_grad()
 def content_of(model: MultimodalVAE, letter: str, x: Tensor, fusion: str = "mixture") -> Float[Tensor, "n content"]:
-    """Mean of the content's posterior given one modality of each item; under a product it has the prior in it."""
-    return subset_posterior(model, _encode(model, letter, x), [letter], fusion).mean.cpu()
+    """Return the mean of the content's posterior given one modality of each item; a product has the prior in it."""
+    content, present = _encode(model, letter, x)[0].unsqueeze(0), torch.ones(1, len(x), dtype=torch.bool)
+    q = fuse(relating(fusion, letter), content, present.to(content.mean.device))
+    return (q.mean() if isinstance(q, Mixture) else q.mean).cpu()
 
 
 @torch.no_grad()
 def style_of(model: MultimodalVAE, letter: str, x: Tensor) -> Float[Tensor, "n style"]:
-    """Mean of the style's posterior of one modality."""
-    return _encode(model, letter, x).style.mean[model.letters.index(letter)].cpu()
+    """Return the mean of the style's posterior of one modality."""
+    return _encode(model, letter, x)[1].mean.cpu()
+
+
+def _encode(model: MultimodalVAE, letter: str, x: Tensor) -> tuple[Diagonal, Diagonal]:
+    """Posteriors of content and style of items of which one modality is there, on the model's device."""
+    m = model.letters.index(letter)
+    return model.heads[m](model.encoders[m](x.to(next(model.parameters()).device)))
 
 
 @torch.no_grad()
 def decode_images(
     model: MultimodalVAE, content: Float[Tensor, "n content"], style: Float[Tensor, "n style"]
 ) -> Float[Tensor, "n 3 64 64"]:
-    """Images of contents in styles, on the CPU."""
+    """Return images of contents in styles, on the CPU."""
     m, device = model.letters.index("I"), next(model.parameters()).device
     output = model.decode_one(m, content.to(device), style.to(device))
     return model.modalities[m].likelihood.mean(output).cpu()
-
-
-def _encode(model: MultimodalVAE, letter: str, x: Tensor) -> Posteriors:
-    """Posteriors of items of which one modality is there, on the model's device."""
-    device = next(model.parameters()).device
-    types = {3: torch.float32, 1: torch.long}
-    values = [
-        x.to(device) if m.letter == letter else torch.zeros(len(x), *m.shape, dtype=types[len(m.shape)], device=device)
-        for m in model.modalities
-    ]
-    present = torch.tensor([[m.letter == letter] * len(x) for m in model.modalities], device=device)
-    return model.encode(Batch(tuple(values), present, torch.zeros(len(x), dtype=torch.long, device=device)))

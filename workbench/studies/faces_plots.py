@@ -37,14 +37,14 @@ WORDS = 2.7  # inches of the descriptions at the left
 def text_to_images(
     model: MultimodalVAE, descriptions: Sequence[str], columns: int = 10, fusion: str = "mixture", seed: int = 0
 ) -> Figure:
-    """Faces generated from descriptions: a row each, every column in a random style of its own (Figure 2).
+    """Draw faces generated from descriptions: a row each, every column in a random style of its own (Figure 2).
 
     Words in any order, with commas between them. `fusion` is the fusion that contents are inferred with. ValueError,
     with the nearest phrase, for a word that is none of the 40 attributes.
     """
     attributes = torch.stack([parse(text) for text in descriptions])
     content = content_of(model, "T", encode_attributes(attributes).long(), fusion)
-    styles = _styles(model, columns, seed)
+    styles = model.prior(torch.zeros(columns, model.style_dim)).rsample(torch.Generator().manual_seed(seed))
     labels = [_wrap(describe(row), WORDS) for row in attributes]
     heights = [max(CELL, LINE * (label.count("\n") + 1)) + GAP for label in labels]
     title = "Faces from descriptions: contents are the means of q(c | text), each column has one random style"
@@ -59,7 +59,7 @@ def text_to_images(
 
 
 def random_faces(model: MultimodalVAE, rows: int = 6, columns: int = 10, seed: int = 0) -> Figure:
-    """Faces of random contents and styles, and the descriptions that the same contents give for the first row.
+    """Draw faces of random contents and styles, and the descriptions that the same contents give for the first row.
 
     Figure 7 and Table 20 of the paper.
     """
@@ -92,18 +92,18 @@ def images_to_text(
     fusion: str = "mixture",
     originals: bool | None = None,
 ) -> Figure:
-    """Faces, their own words, and the words that the model generates from the image alone; marks say which agree.
+    """Draw faces, their own words, and the words that the model generates from the image alone; marks say which agree.
 
     `originals` shows the images of the data set themselves; None does where this project has drawn them.
     """
     images, attributes = _items(data, rows)
     shown, note = _faces(model, data, images, originals)
     text = model.letters.index("T")
-    content = content_of(model, "I", images, fusion)
-    output = model.decode_one(text, content.to(_device(model)), content.new_zeros(len(content), model.style_dim))
+    content = content_of(model, "I", images, fusion).to(_device(model))
+    output = model.decode_one(text, content, content.new_zeros(len(content), model.style_dim))
     written = [text_of(x) for x in model.modalities[text].likelihood.mean(output).detach().cpu()]
     wide = 3.6
-    said = [_wrapped_pair(row, words, wide) for row, words in zip(attributes, written, strict=True)]
+    said = [[_listed(side, wide) for side in marked(*pair)] for pair in zip(attributes, written, strict=True)]
     heights = [max(CELL, LINE * (max(a.count("\n"), b.count("\n")) + 1)) + 2 * GAP for a, b in said]
     title = f"{note}, its own words, and the words that the model reads off the image"
     key = "✓ in both, ○ missed, ✗ not its own, ? no attribute"
@@ -121,11 +121,11 @@ def images_to_text(
 
 
 def marked(attributes: Bool[Tensor, "40"], written: str) -> tuple[list[str], list[str]]:
-    """A face's own words and those that were written about it, each behind a mark that says whether it is in both.
+    """List a face's own words and those that were written about it, each behind a mark that says whether it is in both.
 
     ✓ in both, ○ one of its own that was not written, ✗ written but not its own, ? written but no attribute at all.
     """
-    own = [phrase for phrase, there in zip(PHRASES, attributes.tolist(), strict=True) if there]
+    own = [phrase for phrase, has in zip(PHRASES, attributes.tolist(), strict=True) if has]
     words = [" ".join(word.split()) for word in written.split(",") if word.strip()]
     signs = {word: "✓" if word in own else "✗" if word in PHRASES else "?" for word in words}
     return [f"{'✓' if word in words else '○'} {word}" for word in own], [f"{signs[word]} {word}" for word in words]
@@ -141,7 +141,7 @@ def attribute_edits(
     columns: int = 8,
     originals: bool | None = None,
 ) -> Figure:
-    """Faces generated from their own words, and again with one word changed, in the style that their images have.
+    """Draw faces generated from their own words, and again with one word changed, in the style that their images have.
 
     The word of a row is added to the faces that lack it and taken from those that have it. A small picture shows what
     has changed, grey where nothing has. The first `columns` of `rows` are shown; the numbers are the probability that
@@ -162,13 +162,13 @@ def attribute_edits(
     for row, (label, faces) in enumerate(((note, shown), ("From its own words", edits[0].before[:columns]))):
         _write(ax, _wrap(label, WORDS), WORDS - 0.1, row * high + CELL / 2, ha="right", va="center")
         _pictures(ax, faces, WORDS, row * high, wide + GAP)
-    for row, found in enumerate(edits, start=2):
-        label = "\n".join([found.phrase.capitalize(), *(found.judged(judge) if judge else [])])
+    for row, edited in enumerate(edits, start=2):
+        label = "\n".join([edited.phrase.capitalize(), *(edited.judged(judge) if judge else [])])
         _write(ax, label, WORDS - 0.1, row * high + CELL / 2, ha="right", va="center")
-        _pictures(ax, found.after[:columns], WORDS, row * high, wide + GAP)
-        change = 0.5 + (found.after - found.before)[:columns].mean(1, keepdim=True) / (2 * scale)
+        _pictures(ax, edited.after[:columns], WORDS, row * high, wide + GAP)
+        change = 0.5 + (edited.after - edited.before)[:columns].mean(1, keepdim=True) / (2 * scale)
         _pictures(ax, change, WORDS + CELL + GAP, row * high + CELL / 2, wide + GAP, CELL / 2)
-        for column, added in enumerate(found.added[:columns].tolist()):
+        for column, added in enumerate(edited.added[:columns].tolist()):
             left = WORDS + column * (wide + GAP) + 1.25 * CELL
             _write(ax, "+" if added else "−", left, row * high + CELL / 4, ha="center", va="center", size=14.0)
     return ax.figure
@@ -192,15 +192,8 @@ def _faces(
     return decode_images(model, content, style), "The face as the model reconstructs it"
 
 
-def _wrapped_pair(attributes: Bool[Tensor, "40"], written: str, width: float) -> tuple[str, str]:
-    own, words = (
-        _wrap(", ".join(w.replace(" ", "\u00a0") for w in side), width) for side in marked(attributes, written)
-    )
-    return own or "(none)", words or "(none)"
-
-
-def _styles(model: MultimodalVAE, count: int, seed: int) -> Float[Tensor, "n style"]:
-    return model.prior(torch.zeros(count, model.style_dim)).rsample(torch.Generator().manual_seed(seed))
+def _listed(words: Sequence[str], width: float) -> str:
+    return _wrap(", ".join(word.replace(" ", "\u00a0") for word in words), width) or "(none)"
 
 
 def _device(model: MultimodalVAE) -> torch.device:
@@ -237,8 +230,8 @@ def _pictures(
     ax.set_aspect("auto")
 
 
-def _write(ax: Axes, text: str, left: float, top: float, size: float = FONT, **fusion: str) -> None:
-    ax.text(left, top, text, fontsize=size, linespacing=1.2, **fusion)
+def _write(ax: Axes, text: str, left: float, top: float, size: float = FONT, **style: str) -> None:
+    ax.text(left, top, text, fontsize=size, linespacing=1.2, **style)
 
 
 def _wrap(text: str, width: float) -> str:

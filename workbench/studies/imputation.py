@@ -4,6 +4,7 @@ Several draws of what is missing, instead of one guess, say how sure a guess is 
 a draw is x ~ p(x | c, s), with the content c ~ q(c | what is given) and the style s ~ p(s).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.distributions import Diagonal, Mixture
+from workbench.inference import relating
 from workbench.model import MultimodalVAE
 
 LEVELS = (0.5, 0.8, 0.95)  # shares of the draws that an interval holds
@@ -39,17 +41,14 @@ def impute(
     if draws < 1:
         raise ValueError(f"{draws} draws say nothing: ask for 1 or more")
     place = model.place(target)
-    modality = model.modalities[place]
     given = {name: raw for name, raw in arrays.items() if model.place(name) != place}
     if not given:
         raise ValueError(f"nothing but {target} is given: name at least one other modality to impute it from")
     batch = model.batch_of(given)
-    # the dynamic prior of a single modality is its own posterior, as everywhere
-    fusion = "mixture" if fusion == "dynamic_prior" and len(given) == 1 else fusion
-    content = draw_content(model.infer(batch, None, fusion, prior_weight), draws, generator)
+    content = draw_content(model.infer(batch, None, relating(fusion, given), prior_weight), draws, generator)
     values = [_draw(model, place, codes, generator) for codes in content.flatten(0, 1).split(CHUNK)]
-    found = np.asarray(modality.encoding.original(torch.cat(values)))
-    return found.reshape(draws, batch.size, *found.shape[1:])
+    drawn = np.asarray(model.modalities[place].encoding.original(torch.cat(values)))
+    return drawn.reshape(draws, batch.size, *drawn.shape[1:])
 
 
 def _draw(
@@ -97,32 +96,23 @@ def intervals(draws: np.ndarray, levels: Sequence[float] = LEVELS) -> np.ndarray
         if not 0 < level < 1:
             raise ValueError(f"an interval cannot hold a share of {level}: choose one between 0 and 1")
         if (1 - level) / 2 * (count + 1) < 1 - 1e-9:
-            raise ValueError(f"{count} draws are too few for an interval of {level:.0%}: take {_needed(level)} or more")
+            needed = math.ceil(2 / (1 - level) - 1 - 1e-9)
+            raise ValueError(f"{count} draws are too few for an interval of {level:.0%}: take {needed} or more")
     ends = [[(1 - level) / 2, (1 + level) / 2] for level in levels]
     return np.stack([np.quantile(draws, pair, axis=0, method="weibull") for pair in ends])
-
-
-def _needed(level: float) -> int:
-    return int(np.ceil(2 / (1 - level) - 1 - 1e-9))
 
 
 def coverage(draws: np.ndarray, truth: Any, levels: Sequence[float] = LEVELS) -> dict[float, float]:
     """The share of true entries `[n, columns]` that the intervals of the draws hold, by level; NaN is left out."""
     truth = _table(truth, draws.shape[1:])
-    known = ~np.isnan(truth)
-    inside = {}
-    for level, (low, high) in zip(levels, intervals(draws, levels), strict=True):
-        inside[level] = float(((low <= truth) & (truth <= high))[known].mean())
-    return inside
+    ends = zip(levels, intervals(draws, levels), strict=True)
+    return {level: float(((a <= truth) & (truth <= b))[~np.isnan(truth)].mean()) for level, (a, b) in ends}
 
 
 def widths(draws: np.ndarray, deviations: Any, levels: Sequence[float] = LEVELS) -> dict[float, float]:
     """Mean width of the intervals, by level, in standard deviations of the columns."""
-    found = intervals(draws, levels)
-    return {
-        level: float(((high - low) / np.asarray(deviations)).mean())
-        for level, (low, high) in zip(levels, found, strict=True)
-    }
+    ends = zip(levels, intervals(draws, levels), strict=True)
+    return {level: float(((b - a) / np.asarray(deviations)).mean()) for level, (a, b) in ends}
 
 
 def quality(draws: np.ndarray, truth: Any, deviations: Any, levels: Sequence[float] = LEVELS) -> dict[str, float]:
@@ -130,9 +120,9 @@ def quality(draws: np.ndarray, truth: Any, deviations: Any, levels: Sequence[flo
 
     Errors and widths are in standard deviations of the columns.
     """
-    found = {"rmse": rmse_in_deviations(draws.mean(0), truth, deviations)}
-    found |= {f"held {level:.0%}": share for level, share in coverage(draws, truth, levels).items()}
-    return found | {f"width {level:.0%}": width for level, width in widths(draws, deviations, levels).items()}
+    numbers = {"rmse": rmse_in_deviations(draws.mean(0), truth, deviations)}
+    numbers |= {f"held {level:.0%}": share for level, share in coverage(draws, truth, levels).items()}
+    return numbers | {f"width {level:.0%}": width for level, width in widths(draws, deviations, levels).items()}
 
 
 def rmse_in_deviations(predicted: Any, truth: Any, deviations: Any) -> float:

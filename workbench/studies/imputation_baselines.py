@@ -12,7 +12,6 @@ had left it out. Columns are standardised by the training items.
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,48 +27,6 @@ from workbench.data.own.raw import is_frame
 FOLDS = 5  # of the cross-validation
 ROUNDS = 10  # of the iterative imputation: scikit-learn's default
 PENALTIES = np.logspace(-3, 3, 13)  # of the ridge regression, which chooses by leaving one out
-
-
-@dataclass(frozen=True)
-class Tables:
-    """Standardised columns of several tables side by side, of the items to learn from and of those to impute."""
-
-    columns: dict[str, slice]  # of each table
-    scaler: StandardScaler
-    train: np.ndarray  # [n, d], NaN where something is missing
-    rows: np.ndarray  # [k, d]
-
-    @classmethod
-    def of(cls, train: Mapping[str, Any], arrays: Mapping[str, Any]) -> "Tables":
-        """From tables by name; one that `arrays` lacks is missing for all of its items."""
-        ends = np.cumsum([0, *(np.shape(table)[1] for table in train.values())])
-        columns = {name: slice(*ends[k : k + 2]) for k, name in enumerate(train)}
-        count = len(next(iter(arrays.values())))
-        blank = {name: np.full((count, np.shape(table)[1]), np.nan) for name, table in train.items()}
-        arrays = {name: in_order(table, train[name]) for name, table in arrays.items()}
-        learnt, rows = (np.hstack([np.asarray(t, float) for t in x.values()]) for x in (train, blank | {**arrays}))
-        scaler = StandardScaler().fit(learnt)
-        return cls(columns, scaler, scaler.transform(learnt), scaler.transform(rows))
-
-    def mask(self, target: str) -> np.ndarray:
-        """Which columns are the target's."""
-        mask = np.zeros(self.train.shape[1], dtype=bool)
-        mask[self.columns[target]] = True
-        return mask
-
-    def original(self, values: np.ndarray, target: str) -> np.ndarray:
-        """Standardised values of a target in its user's units."""
-        chosen = self.columns[target]
-        return values * self.scaler.scale_[chosen] + self.scaler.mean_[chosen]
-
-
-def in_order(table: Any, train: Any) -> Any:
-    """A frame with its columns in the order of another; ValueError where they are not the same."""
-    if not (is_frame(table) and is_frame(train)):
-        return table
-    if {*table.columns} != {*train.columns}:
-        raise ValueError(f"columns are {', '.join(map(str, table.columns))}: give those of the training items")
-    return table[list(train.columns)]
 
 
 Guess = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # training items, items, mask -> [items, target]
@@ -106,41 +63,56 @@ def baselines(
     names: Sequence[str] = BASELINES,
     rounds: int = ROUNDS,
 ) -> dict[tuple[str, str], np.ndarray]:
-    """Draws of each target given all other tables, `[draws, n, columns]`, as `imputation.impute` gives them.
+    """Draw each target given all other tables, `[draws, n, columns]`, as `imputation.impute` does.
 
     By (baseline, target). `train` and `arrays` hold tables of numbers by name, in their user's units, NaN where
-    something is missing; of `arrays`, what is drawn is not looked at. `rounds` are those of the iterative imputation.
-    Raises ValueError on an unknown baseline or target, and on a regression on entries that are missing.
+    something is missing; of `arrays`, what is drawn is not looked at, and a table that is not there is missing.
+    `rounds` are those of the iterative imputation. Raises ValueError on an unknown baseline or target, and on a
+    regression on entries that are missing.
     """
     if unknown := [name for name in names if name not in BASELINES]:
         raise ValueError(f"unknown baseline {unknown[0]!r}: choose one of {', '.join(BASELINES)}")
     if unknown := [name for name in (*targets, *arrays) if name not in train]:
         raise ValueError(f"unknown table {unknown[0]!r}: the training items have {', '.join(train)}")
-    tables, found = Tables.of(train, arrays), {}
+    items = len(next(iter(arrays.values())))
+    blank = {name: np.full((items, np.shape(table)[1]), np.nan) for name, table in train.items()}
+    given = blank | {name: in_order(table, train[name]) for name, table in arrays.items()}
+    learnt, rows = (np.hstack([np.asarray(table, float) for table in x.values()]) for x in (train, given))
+    scaler, owners = StandardScaler().fit(learnt), np.repeat([*blank], [table.shape[1] for table in blank.values()])
+    learnt, rows, masks = scaler.transform(learnt), scaler.transform(rows), {name: owners == name for name in targets}
+    drawn: dict[tuple[str, str], np.ndarray] = {}
     for name in names:
         if name == "iterative":
-            drawn = iterated(tables, targets, draws, seed, rounds)
+            values = iterated(learnt, rows, masks, draws, seed, rounds)
         else:
-            drawn = {target: guessed(GUESSES[name], tables, target, draws, seed) for target in targets}
-        found |= {(name, target): tables.original(values, target) for target, values in drawn.items()}
-    return found
+            values = {t: guessed(GUESSES[name], learnt, rows, mask, draws, seed) for t, mask in masks.items()}
+        drawn |= {(name, t): values[t] * scaler.scale_[mask] + scaler.mean_[mask] for t, mask in masks.items()}
+    return drawn
+
+
+def in_order(table: Any, train: Any) -> Any:
+    """Return a frame with its columns in the order of another; ValueError where they are not the same."""
+    if not (is_frame(table) and is_frame(train)):
+        return table
+    if {*table.columns} != {*train.columns}:
+        raise ValueError(f"columns are {', '.join(map(str, table.columns))}: give those of the training items")
+    return table[list(train.columns)]
 
 
 def hidden(rows: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Items without what is to be imputed."""
+    """Return items without what is to be imputed."""
     return np.where(mask, np.nan, rows)
 
 
-def guessed(guess: Guess, tables: Tables, target: str, draws: int, seed: int) -> np.ndarray:
-    """A guess, and round it errors of training items that it had not seen, less their mean."""
-    mask, errors = tables.mask(target), left_out_errors(guess, tables, target, seed)
+def guessed(guess: Guess, train: np.ndarray, rows: np.ndarray, mask: np.ndarray, draws: int, seed: int) -> np.ndarray:
+    """Draw a guess, and round it errors of training items that it had not seen, less their mean."""
+    errors = left_out_errors(guess, train, mask, seed)
     chosen = errors[np.random.default_rng(seed).permutation(np.arange(draws) % len(errors))]
-    return guess(tables.train, tables.rows, mask) + (chosen - chosen.mean(0))[:, None]
+    return guess(train, rows, mask) + (chosen - chosen.mean(0))[:, None]
 
 
-def left_out_errors(guess: Guess, tables: Tables, target: str, seed: int) -> np.ndarray:
-    """Errors `[items, target]` of a cross-validation, in random order, for training items that lack nothing."""
-    mask, train = tables.mask(target), tables.train
+def left_out_errors(guess: Guess, train: np.ndarray, mask: np.ndarray, seed: int) -> np.ndarray:
+    """Return errors `[items, target]` of a cross-validation, in random order, for training items that lack nothing."""
     complete = np.flatnonzero(~np.isnan(train).any(1))
     if len(complete) < FOLDS:
         raise ValueError(f"{len(complete)} training items are complete: a cross-validation needs {FOLDS}")
@@ -152,15 +124,14 @@ def left_out_errors(guess: Guess, tables: Tables, target: str, seed: int) -> np.
 
 
 def iterated(
-    tables: Tables, targets: Sequence[str], draws: int, seed: int, rounds: int = ROUNDS
+    train: np.ndarray, rows: np.ndarray, masks: Mapping[str, np.ndarray], draws: int, seed: int, rounds: int
 ) -> dict[str, np.ndarray]:
-    """Draws from the posteriors of the regressions, after so many rounds from the means of all columns."""
+    """Draw from the posteriors of the regressions, after so many rounds from the means of all columns."""
     imputer, found = IterativeImputer(max_iter=rounds, sample_posterior=True, random_state=seed), {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # whether so many rounds are enough is to be seen
-        imputer.fit(tables.train)
-        for target in targets:
-            mask = tables.mask(target)
-            drawn = imputer.transform(np.tile(hidden(tables.rows, mask), (draws, 1)))
-            found[target] = drawn.reshape(draws, *tables.rows.shape)[:, :, mask]
+        imputer.fit(train)
+        for target, mask in masks.items():
+            drawn = imputer.transform(np.tile(hidden(rows, mask), (draws, 1)))
+            found[target] = drawn.reshape(draws, *rows.shape)[:, :, mask]
     return found

@@ -3,23 +3,16 @@
 The other side is given what costs it nothing: data on the device, gathered as ours are, and no logging of its own.
 """
 
-import itertools
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
-
-import torch
+from collections.abc import Collection, Sequence
+from itertools import product
+from typing import Any
 
 from workbench.config import Config
-from workbench.data.dataset import MultimodalDataset
 from workbench.device import pick_device
-from workbench.objectives import method
-from workbench.reports.report import label_of
-from workbench.runs import run
-from workbench.studies.speed import Bench, Candidate, Timing, best_of_rounds, samples_of, wait_for
-from workbench.training.loop import Trainer
+from workbench.studies.speed import Bench, Row, Timing, best_of_rounds, described
 from workbench.training.step import Speed
 
-# What computes the same in multivae.
+# What computes the same in multivae: the class of its model, and its settings.
 THEIRS = {
     "mvae": "MVAE, k=0",
     "mmvae": "MoPoE, single subsets",
@@ -40,102 +33,66 @@ NOTE = (
 )
 
 
-class Comparison(NamedTuple):
-    """Seconds for a step of ours and of another library's, each the best of as many rounds, and their ratio."""
-
-    method: str
-    objective: str
-    theirs: str  # the class of their model, and its settings
-    data: str
-    precision: str  # of ours, and whether it was compiled; theirs is float32
-    batch_size: int
-    modalities: int
-    samples: int
-    our_seconds: float
-    their_seconds: float
-    ratio: float
-    device: str
-
-
-class Theirs:
-    """The training of a model of multivae: its loss, and Adam with its defaults."""
-
-    def __init__(self, config: Config, data: MultimodalDataset, device: torch.device) -> None:
-        from workbench.studies import speed_multivae
-
-        self.ours = run.build_model(config, data).to(device).train()
-        self.model = speed_multivae.as_multivae(config.objective, self.ours, config).to(device).train()
-        self.inputs = speed_multivae.as_inputs
-        self.optimizer = torch.optim.Adam(self.model.parameters())
-        self.batches = data.batches(config.batch_size, device, torch.Generator(device).manual_seed(config.seed))
-
-    def step(self) -> torch.Tensor:
-        """One step on the next batch; returns its loss, which is still on the device."""
-        loss = self.model(self.inputs(self.ours, next(self.batches))).loss
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        return loss.detach()
-
-
-def configurations(base: Config, objectives: Iterable[str] = (), fixed: Iterable[str] = ()) -> list[Config]:
-    """What is compared: each objective that multivae has, with the importance samples of SAMPLES unless they are fixed.
-
-    Raises ValueError on an unknown objective, when there is nothing to compare, and on styles.
-    """
-    if base.style_dim:
-        raise ValueError(f"style_dim {base.style_dim}: the comparison is of shared spaces only, take style_dim=0")
-    if base.dynamic_prior != "geometric" or base.posterior != "gaussian":
-        raise ValueError("the comparison is of Gaussian posteriors without a dynamic prior: leave both as they are")
-    chosen = list(objectives) or DEFAULT
-    for name in chosen:
-        method(name)
-    if not THEIRS.keys() & chosen:
-        raise ValueError(f"multivae has no {' and no '.join(chosen)}: compare some of {', '.join(THEIRS)}")
-    samples = {} if "importance_samples" in fixed else SAMPLES
-    return [
-        base.replace(objective=name, importance_samples=samples.get(name, base.importance_samples))
-        for name in chosen
-        if name in THEIRS
-    ]
-
-
-def against(name: str) -> Callable[..., list[Comparison]]:
-    """The comparison with a library; ValueError when it is unknown or not installed."""
-    if name != "multivae":
-        raise ValueError(f"unknown comparison {name!r}: choose multivae")
+def check(library: str) -> None:
+    """Raise ValueError when the library to be compared with is unknown or not installed."""
+    if library != "multivae":
+        raise ValueError(f"unknown comparison {library!r}: choose multivae")
     try:
         import multivae  # noqa: F401
     except ModuleNotFoundError as error:
         raise ValueError(
             f"the comparison needs {error.name}: install multivae with `pip install -e '.[oracle]'`"
         ) from None
-    return compare
 
 
-def compare(
-    configs: Sequence[Config], timing: Timing | None = None, speeds: Sequence[Speed] = SPEEDS
-) -> list[Comparison]:
-    """Ours in several ways and multivae's in float32, one row for each of ours and each of theirs.
+def configurations(base: Config, objectives: Sequence[str] = (), fixed: Collection[str] = ()) -> list[Config]:
+    """List what is compared: objectives that multivae has, with the importance samples of SAMPLES unless fixed.
 
+    Raises ValueError when there is nothing to compare, and on styles.
+    """
+    if base.style_dim:
+        raise ValueError(f"style_dim {base.style_dim}: the comparison is of shared spaces only, take style_dim=0")
+    if base.dynamic_prior != "geometric" or base.posterior != "gaussian":
+        raise ValueError("the comparison is of Gaussian posteriors without a dynamic prior: leave both as they are")
+    chosen = [name for name in objectives or DEFAULT if name in THEIRS]
+    if not chosen:
+        raise ValueError(f"multivae has no {' and no '.join(objectives)}: compare some of {', '.join(THEIRS)}")
+    samples = {} if "importance_samples" in fixed else SAMPLES
+    return [
+        base.replace(objective=name, importance_samples=samples.get(name, base.importance_samples)) for name in chosen
+    ]
+
+
+def ways(base: Config, fixed: Collection[str] = ()) -> list[Speed]:
+    """List the ways of taking our steps that have what is fixed."""
+    compiled = {base.compiled == "on"} if "compiled" in fixed else {True, False}
+    precisions = {base.precision} if "precision" in fixed else {speed.precision for speed in SPEEDS}
+    return [speed for speed in SPEEDS if speed.compiled in compiled and speed.precision in precisions]
+
+
+def compare(configs: Sequence[Config], timing: Timing, speeds: Sequence[Speed] = SPEEDS) -> list[Row]:
+    """Time ours in several ways and multivae's in float32, one row for each of ours and each of theirs.
+
+    A row says what of ours was timed (`described`), and `theirs`, our_seconds, their_seconds and the `ratio` of these.
     All of one configuration take turns, for as many rounds.
     """
     return [row for config in configs for row in _compare(config, timing, speeds)]
 
 
-def _compare(config: Config, timing: Timing | None, speeds: Sequence[Speed]) -> list[Comparison]:
-    device = pick_device(config.device)
-    with Bench(timing) as bench:
-        data = bench.data(config)
-        theirs = {name: Theirs(config.replace(**change), data, device) for name, change in _rivals(config).items()}
-        ways = [config.replace(precision=s.precision, compiled="on" if s.compiled else "off") for s in speeds]
-        trainers = [bench.warm(bench.trainer(one)) for one in ways]
-        for other in theirs.values():
-            other.step()
-        others = [Candidate(other.step, lambda: wait_for(device)) for other in theirs.values()]
-        seconds = best_of_rounds([*map(bench.contender, trainers), *others], bench.timing, together=True)
-    rows = itertools.product(zip(theirs, seconds[len(ways) :], strict=True), zip(trainers, seconds, strict=False))
-    return [_row(trainer, name, ours, other) for (name, other), (trainer, ours) in rows]
+def _compare(config: Config, timing: Timing, speeds: Sequence[Speed]) -> list[Row]:
+    from workbench.studies.speed_multivae import Theirs
+
+    rivals, device = _rivals(config), pick_device(config.device)
+    with Bench() as bench:
+        theirs = [Theirs(config.replace(**changes), bench.data(config), device) for changes in rivals.values()]
+        pinned = [config.replace(precision=s.precision, compiled="on" if s.compiled else "off") for s in speeds]
+        ours = [bench.started(one)[0] for one in pinned]
+        seconds = best_of_rounds([training.step for training in (*ours, *theirs)], timing, together=True)
+    pairs = product(zip(rivals, seconds[len(ours) :], strict=True), zip(ours, seconds, strict=False))
+    return [
+        described(trainer) | {"theirs": name, "our_seconds": our, "their_seconds": their, "ratio": their / our}
+        for (name, their), (trainer, our) in pairs
+    ]
 
 
 def _rivals(config: Config) -> dict[str, dict[str, Any]]:
@@ -144,21 +101,3 @@ def _rivals(config: Config) -> dict[str, dict[str, Any]]:
     if other := INSTEAD.get(config.objective):
         rivals[THEIRS[other].format(SAMPLES[other])] = {"objective": other, "importance_samples": SAMPLES[other]}
     return rivals
-
-
-def _row(trainer: Trainer, theirs: str, our_seconds: float, their_seconds: float) -> Comparison:
-    config = trainer.config
-    return Comparison(
-        label_of(config),
-        config.objective,
-        theirs,
-        config.data,
-        trainer.evaluate.speed.label,
-        config.batch_size,
-        len(trainer.model.modalities),
-        samples_of(config),
-        our_seconds,
-        their_seconds,
-        their_seconds / our_seconds,
-        str(trainer.device),
-    )

@@ -5,7 +5,6 @@ gradients, and says what the two do differently on purpose. Importing this needs
 """
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,10 +16,11 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from workbench.config import Config
-from workbench.data.dataset import Batch
+from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.distributions import Laplace, stratified_choice
 from workbench.likelihoods import Categorical
 from workbench.model import MultimodalVAE
+from workbench.runs import run
 
 Settings = tuple[type[base.BaseMultiVAE], type[base.BaseMultiVAEConfig], dict[str, Any]]
 
@@ -90,58 +90,36 @@ class LaplaceMMVAE(models.MMVAE):
         return self.prior_mean, torch.full_like(self.prior_mean, math.sqrt(0.5))
 
 
-def mvae_settings(model: MultimodalVAE, config: Config) -> Settings:
-    """The joint ELBO and the unimodal ones, but none of the further random subsets (k), and no warm-up of beta."""
-    return models.MVAE, models.MVAEConfig, {"use_subsampling": True, "k": 0, "warmup": 0, "beta": config.beta}
+def settings_of(name: str, model: MultimodalVAE, config: Config) -> Settings:
+    """Return the class of their model that computes an objective of ours, that of its settings, and these.
 
-
-def mopoe_settings(model: MultimodalVAE, config: Config) -> Settings:
-    """All subsets; styles of the same size and weight everywhere."""
+    mvae: the joint ELBO and the unimodal ones, none of the further random subsets (k), and no warm-up of beta. mmvae,
+    mopoe: styles of the same size and weight everywhere; MMVAE with a closed form of the divergence is a MoPoE whose
+    subsets are single modalities. mmvae_iwae, mmvae_dreg: a fixed prior; the loose bound is the one that averages the
+    draws of every expert by themselves, as ours.
+    """
+    if name == "mvae":
+        return models.MVAE, models.MVAEConfig, {"use_subsampling": True, "k": 0, "warmup": 0, "beta": config.beta}
+    if name == "mvtcae":
+        return models.MVTCAE, models.MVTCAEConfig, {"alpha": config.mvtcae_alpha, "beta": config.beta}
+    if name in ("mmvae_iwae", "mmvae_dreg"):
+        laplace = model.family is Laplace
+        family = "laplace_with_softmax" if laplace else "normal"
+        values = {"K": config.importance_samples, "prior_and_posterior_dist": family, "learn_prior": False}
+        values["loss"] = "iwae_looser" if name == "mmvae_iwae" else "dreg_looser"
+        return LaplaceMMVAE if laplace else models.MMVAE, models.MMVAEConfig, values
     weights = {m.style_weight for m in model.modalities}
     if model.style_dim and len(weights) > 1:
         raise ValueError("multivae has one weight for all styles, these modalities differ in theirs: take style_dim=0")
     styles = {m.name: model.style_dim for m in model.modalities} if model.style_dim else None
-    betas = {"beta": config.beta, "beta_style": config.beta_style * max(weights)}
-    return MoPoE, models.MoPoEConfig, {**betas, "modalities_specific_dim": styles}
-
-
-def mmvae_settings(model: MultimodalVAE, config: Config) -> Settings:
-    """MMVAE with a closed form of the divergence is a MoPoE whose subsets are single modalities."""
-    theirs, settings, values = mopoe_settings(model, config)
-    return theirs, settings, values | {"subsets": [[m.name] for m in model.modalities]}
-
-
-def mvtcae_settings(model: MultimodalVAE, config: Config) -> Settings:
-    """Their alpha is our `mvtcae_alpha`."""
-    return models.MVTCAE, models.MVTCAEConfig, {"alpha": config.mvtcae_alpha, "beta": config.beta}
-
-
-def iwae_settings(model: MultimodalVAE, config: Config, loss: str = "iwae_looser") -> Settings:
-    """A fixed prior; the loose bound is the one that averages the draws of every expert by themselves, as ours."""
-    laplace = model.family is Laplace
-    family = "laplace_with_softmax" if laplace else "normal"
-    values = {"K": config.importance_samples, "prior_and_posterior_dist": family, "learn_prior": False, "loss": loss}
-    return LaplaceMMVAE if laplace else models.MMVAE, models.MMVAEConfig, values
-
-
-def dreg_settings(model: MultimodalVAE, config: Config) -> Settings:
-    """As IWAE, with the other gradient."""
-    return iwae_settings(model, config, "dreg_looser")
-
-
-SETTINGS: dict[str, Callable[[MultimodalVAE, Config], Settings]] = {
-    "mvae": mvae_settings,
-    "mmvae": mmvae_settings,
-    "mopoe": mopoe_settings,
-    "mvtcae": mvtcae_settings,
-    "mmvae_iwae": iwae_settings,
-    "mmvae_dreg": dreg_settings,
-}
+    values = {"beta": config.beta, "beta_style": config.beta_style * max(weights), "modalities_specific_dim": styles}
+    values |= {"subsets": [[m.name] for m in model.modalities]} if name == "mmvae" else {}
+    return MoPoE, models.MoPoEConfig, values
 
 
 def as_multivae(name: str, model: MultimodalVAE, config: Config) -> base.BaseMultiVAE:
     """A model of multivae around our networks, with its own likelihoods, weighted as ours."""
-    theirs, settings, values = SETTINGS[name](model, config)
+    theirs, settings, values = settings_of(name, model, config)
     names = [m.name for m in model.modalities]
     scales = {m.name: {"scale": m.likelihood.scale} for m in model.modalities if hasattr(m.likelihood, "scale")}
     likelihoods = {
@@ -163,3 +141,21 @@ def as_inputs(model: MultimodalVAE, batch: Batch) -> DatasetOutput:
     for m, (modality, x) in enumerate(zip(model.modalities, batch.values, strict=True)):
         data[modality.name] = one_hot(x, model.encoders[m].alphabet).float() if is_text(model, m) else x
     return DatasetOutput(data=data)
+
+
+class Theirs:
+    """The training of a model of multivae: its loss, and Adam with its defaults."""
+
+    def __init__(self, config: Config, data: MultimodalDataset, device: torch.device) -> None:
+        self.ours = run.build_model(config, data).to(device).train()
+        self.model = as_multivae(config.objective, self.ours, config).to(device).train()
+        self.optimizer = torch.optim.Adam(self.model.parameters())
+        self.batches = data.batches(config.batch_size, device, torch.Generator(device).manual_seed(config.seed))
+
+    def step(self) -> Tensor:
+        """Take one step on the next batch; returns its loss, which is still on the device."""
+        loss = self.model(as_inputs(self.ours, next(self.batches))).loss
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()

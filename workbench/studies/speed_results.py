@@ -1,211 +1,172 @@
-"""What a bench found: measured as asked for, kept as JSON with machine and settings, shown as tables of text."""
+"""What a bench found: measured as asked for, kept as JSON with machine and settings, shown as tables of text.
+
+It also times the evaluation of a run by several versions of the code.
+"""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from tempfile import TemporaryDirectory
+from typing import Any
 
+from workbench import paths
 from workbench.config import Config
-from workbench.objectives import METHODS
-from workbench.paths import replacing
-from workbench.runs.versions import provenance
-from workbench.studies import speed, speed_against, speed_profile
-from workbench.studies.speed import Limits, StepCost, Timing
-from workbench.studies.speed_against import Comparison
-from workbench.studies.speed_profile import PARTS, REST, Profile
-from workbench.training import step
+from workbench.objectives import METHODS, method
+from workbench.reports.report import markdown
+from workbench.runs.versions import PACKAGE, provenance
+from workbench.studies import speed, speed_against
+from workbench.studies.speed import PARTS, Row, Timing
 
-MEGABYTE = 1e6
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is to be measured; objectives: none for all that can be; `fixed` are the fields of `base` that stay."""
-
-    base: Config
-    objectives: Sequence[str] = ()
-    fixed: Sequence[str] = ()
-    speeds: bool = True
-    against: str | None = None
-    scaling: bool = False
-    profile: bool = False
-    limits: Limits = field(default_factory=Limits)
-
-
-@dataclass(frozen=True)
-class Results:
-    """What was measured, with the command, the settings that all rows share, and the machine."""
-
-    command: str
-    settings: dict[str, Any]
-    measured_with: dict[str, str | None]
-    speeds: list[StepCost]
-    scaling: dict[str, list[StepCost]]  # by what is varied
-    comparisons: list[Comparison]
-    profiles: list[Profile]
+BATCH, DEFAULT = 256, Timing()  # the paper's
+# Versions name their parts by themselves; the clock they read is made that of the processor before they are imported.
+EVALUATION = """
+import dataclasses, json, sys, time
+time.perf_counter = time.process_time
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from workbench.config import Config
+from workbench.evaluation import evaluate
+from workbench.runs import Run
+run = Run(Path(sys.argv[1]))
+kept, known = run.read("config.json"), {field.name for field in dataclasses.fields(Config)}
+kept["config"] = {name: value for name, value in kept["config"].items() if name in known}
+run.write("config.json", kept)
+begin = time.process_time()
+result = evaluate(run, limit=int(sys.argv[2]), progress=False)
+print(json.dumps({"total": time.process_time() - begin, "parts": result["seconds"]}))
+"""
 
 
-def measure(wanted: Wanted, timing: Timing | None = None, command: str = "") -> Results:
-    """Everything that is wanted. ValueError, before anything is measured, on what cannot be."""
-    timing, base = timing or Timing(), wanted.base
-    if "compiled" not in wanted.fixed:  # compiling takes a minute for every row: only where it is asked for
-        base = base.replace(compiled="off")
-    variants = speed.variants(base, wanted.objectives, wanted.fixed) if wanted.speeds else []
-    sweeps = speed.sweeps(base, wanted.objectives, wanted.limits) if wanted.scaling else {}
-    compare = speed_against.against(wanted.against) if wanted.against else None
-    compared = speed_against.configurations(base, wanted.objectives, wanted.fixed) if compare else []
-    profiled = list(wanted.objectives or METHODS) if wanted.profile else []
-    return Results(
-        command,
-        {**base.to_json(), "rounds": timing.rounds, "seconds": timing.seconds, "steps_in_a_round": timing.steps},
-        provenance(),
-        speed.speeds(variants, timing) if variants else [],
-        {name: speed.speeds(configs, timing) for name, configs in sweeps.items()},
-        compare(compared, timing, _ways(base, wanted.fixed)) if compare else [],
-        speed_profile.profiles(base, profiled, timing),
-    )
+def measure(
+    settings: Mapping[str, Any],
+    objectives: Sequence[str] = (),
+    against: str | None = None,
+    scaling: bool = False,
+    profiles: bool = False,
+    ends: Mapping[str, int] | None = None,
+    timing: Timing = DEFAULT,
+) -> dict[str, Any]:
+    """Measure what is asked for, else the speed of every objective, as JSON values.
+
+    `settings` are fields of `Config`, which are not varied; `objectives` none are all that can be measured; `ends` are
+    those of the sweeps. Raises ValueError, before anything is measured, on what cannot be.
+    """
+    if timing.rounds < 1 or not timing.seconds > 0:
+        raise ValueError(f"nothing is measured in rounds {timing.rounds} of seconds {timing.seconds}: choose more")
+    # compiling takes a minute for every row: only where it is asked for
+    base = Config.make(**{"batch_size": BATCH, "compiled": "off", **settings})
+    for name in objectives:
+        method(name)
+    if against:
+        speed_against.check(against)
+    compared = speed_against.configurations(base, objectives, settings) if against else []
+    sweeps = speed.sweeps(base, objectives, ends or {}) if scaling else {}
+    variants = [] if against or scaling or profiles else speed.variants(base, objectives, settings)
+    return {
+        "settings": base.to_json() | timing._asdict(),
+        "measured_with": provenance(),
+        "speeds": speed.speeds(variants, timing) if variants else [],
+        "scaling": {way: speed.speeds(configs, timing) for way, configs in sweeps.items()},
+        "comparisons": speed_against.compare(compared, timing, speed_against.ways(base, settings)),
+        "profiles": speed.profiles(base, objectives or [*METHODS], timing) if profiles else [],
+    }
 
 
-def _ways(base: Config, fixed: Sequence[str]) -> list[step.Speed]:
-    """Ways of taking our steps, for a comparison: those that have what is fixed."""
-    return [
-        way
-        for way in speed_against.SPEEDS
-        if ("precision" not in fixed or way.precision == base.precision)
-        and ("compiled" not in fixed or way.compiled == (base.compiled == "on"))
-    ]
+def measure_evaluation(run: Path, others: Sequence[Path] = (), limit: int = 2000, rounds: int = 2) -> dict[str, Any]:
+    """Evaluate `run` with this version and those of other checkouts in turns: processor seconds, as JSON values.
+
+    Each evaluation is a process of its own on one thread of the CPU, since two versions of a package do not fit into
+    one. Processor time is hardly moved by what else the machine does, and the best round counts. Caches (images,
+    judges, features) are filled before. Each version gets a copy of the run without the settings that it does not know
+    yet. ValueError where a version cannot evaluate the run.
+    """
+    versions = [PACKAGE.parent, *others]
+    _evaluate(versions[0], run, limit)
+    turns = [[_evaluate(version, run, limit) for version in versions] for _ in range(rounds)]
+    best = [min(rows, key=lambda row: row["total"]) for rows in zip(*turns, strict=True)]
+    return {"measured_with": provenance(), "limit": limit, "rounds": rounds, "versions": best}
 
 
-def write(results: Results, path: Path) -> None:
-    """Keep results as JSON, whole or not at all."""
-    content = {name: _plain(value) for name, value in vars(results).items()}
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
+def _evaluate(version: Path, run: Path, limit: int) -> Row:
+    """One evaluation by the code of a checkout, with the data and caches of this project."""
+    place = {"PYTHONPATH": str(version), "WORKBENCH_ROOT": str(paths.project_root()), "OMP_NUM_THREADS": "1"}
+    place["CUDA_VISIBLE_DEVICES"] = ""  # what a GPU does is no time of the processor
+    if not (run / "config.json").is_file():
+        raise ValueError(f"{run} is no run folder: it holds no config.json")
+    with TemporaryDirectory() as folder:
+        copy = shutil.copytree(run, Path(folder) / run.name)
+        command = [sys.executable, "-c", EVALUATION, str(copy), str(limit)]
+        done = subprocess.run(command, env={**os.environ, **place}, capture_output=True, text=True, cwd=version)
+    if done.returncode:
+        raise ValueError(f"the code in {version} cannot evaluate {run}: {done.stderr.strip().splitlines()[-1]}")
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=version, capture_output=True, text=True)
+    return {"code": version.name, "commit": commit.stdout.strip() or None} | json.loads(done.stdout.splitlines()[-1])
 
 
-def read(path: Path) -> Results:
-    """Results that were kept."""
-    found = json.loads(path.read_text())
-    rows = {"speeds": StepCost, "comparisons": Comparison, "profiles": Profile}
-    made = {name: [kind(**row) for row in found[name]] for name, kind in rows.items()}
-    scaling = {name: [StepCost(**row) for row in speeds] for name, speeds in found["scaling"].items()}
-    return Results(**{**found, **made, "scaling": scaling})
-
-
-def _plain(value: Any) -> Any:
-    """Named tuples as dictionaries."""
-    if hasattr(value, "_asdict"):
-        return value._asdict()
-    if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+def write(results: Mapping[str, Any], path: Path) -> Path:
+    """Keep results as JSON, whole or not at all; returns the path."""
+    with paths.replacing(path) as temporary:
+        temporary.write_text(json.dumps(results, indent=1) + "\n")
+    return path
 
 
 # ------------------------------------------------------------------------------------------------------------- tables
 
+# words first, then numbers
+SPEED = "method precision device", "batch_size modalities samples steps_per_second items_per_second peak_MB first_step"
+COMPARISON = "method precision theirs device", "batch_size samples our_seconds their_seconds ratio"
+PROFILE = "method precision label device", f"{' '.join(PARTS)} rest clocked seconds"
+VERSION = "version parts", "seconds ratio"
 
-def tables(results: Results) -> str:
-    """All tables as Markdown, each under a line that says what it holds."""
-    where = results.measured_with
+
+def tables(results: Mapping[str, Any]) -> str:
+    """Format results as Markdown, each table under a line that says what it holds."""
+    where = results["measured_with"]
     machine = ", ".join(part for part in (where["gpu"], where["machine"]) if part)
-    head = f"Measured {where['date']} on {machine}; torch {where['torch']}, commit {where['commit']}."
-    parts = [f"{head}\nBest of {results.settings['rounds']} rounds (fewer where a step is slow), in turns."]
-    if results.speeds:
-        parts.append(f"Training steps\n\n{speed_table(results.speeds)}")
-    parts += [f"Scaling in {name}\n\n{speed_table(rows)}" for name, rows in results.scaling.items()]
-    if results.comparisons:
-        parts.append(f"Against multivae\n\n{comparison_table(results.comparisons)}\n\n{speed_against.NOTE}")
-    if results.profiles:
-        parts.append(f"Where a step's time goes\n\n{profile_tables(results.profiles)}")
-    return "\n\n".join(parts)
+    text = [f"Measured {where['date']} on {machine}; torch {where['torch']}, commit {where['commit']}."]
+    if rows := results.get("versions"):
+        title = f"Evaluation of {results['limit']:,} test items, processor seconds, best of {results['rounds']} rounds"
+        return "\n\n".join([*text, title, table(VERSION, [_version(row, rows[0]) for row in rows])])
+    text[0] += f"\nBest of {results['settings']['rounds']} rounds (one where a step is slow), in turns."
+    for way, rows in {"": results["speeds"], **results["scaling"]}.items():
+        title = f"Scaling in {way}" if way else "Training steps"
+        title += ": first step in seconds, items are triples where there are three modalities"
+        text += [title, table(SPEED, [row | {"peak_MB": row["peak_bytes"] / 1e6} for row in rows])] if rows else []
+    if rows := results["comparisons"]:
+        text += ["Against multivae", table(COMPARISON, rows), speed_against.NOTE]
+    if rows := results["profiles"]:
+        title = "Where a step's time goes; seconds of a whole one under the profiler (clocked) and without"
+        text += [title, table(PROFILE, map(_profile, rows))]
+    return "\n\n".join(text)
 
 
-class Column(NamedTuple):
-    """A column of a table: its heading, and its cell of a row."""
-
-    heading: str
-    cell: Any
+def _profile(row: Row) -> Row:
+    parts = {**row["parts"], "rest": row["rest"]}
+    return row | {part: f"{significant(1000 * x)} ms ({x / row['clocked']:.0%})" for part, x in parts.items()}
 
 
-SPEED_COLUMNS = (
-    Column("method", lambda row: row.method),
-    Column("precision", lambda row: row.precision),
-    Column("batch", lambda row: str(row.batch_size)),
-    Column("M", lambda row: str(row.modalities)),
-    Column("K", lambda row: str(row.samples)),
-    Column("steps/s", lambda row: significant(row.steps_per_second)),
-    Column("items/s", lambda row: significant(row.items_per_second)),
-    Column("peak MB", lambda row: significant(row.peak_bytes / MEGABYTE)),
-    Column("first step s", lambda row: significant(row.first_step)),
-    Column("device", lambda row: row.device),
-)
-COMPARISON_COLUMNS = (
-    Column("method", lambda row: row.method),
-    Column("theirs", lambda row: row.theirs),
-    Column("batch", lambda row: str(row.batch_size)),
-    Column("ours in", lambda row: row.precision),
-    Column("ours ms", lambda row: significant(1000 * row.our_seconds)),
-    Column("theirs ms", lambda row: significant(1000 * row.their_seconds)),
-    Column("ratio", lambda row: f"{row.ratio:.2f}"),
-    Column("device", lambda row: row.device),
-)
+def _version(row: Row, ours: Row) -> Row:
+    """How many times as fast ours is as this one."""
+    parts = ", ".join(f"{name} {seconds:.1f}" for name, seconds in row["parts"].items())
+    numbers = {"seconds": row["total"], "ratio": row["total"] / ours["total"]}
+    return {"version": row["commit"] or row["code"], "parts": parts, **numbers}
 
 
-def speed_table(rows: Sequence[StepCost]) -> str:
-    """One line a configuration; items are triples where M is 3."""
-    triples = {row.modalities for row in rows} == {3}
-    named = (c._replace(heading="triples/s") if triples and c.heading == "items/s" else c for c in SPEED_COLUMNS)
-    return _table(rows, list(named))
+def table(columns: tuple[str, str], rows: Iterable[Row]) -> str:
+    """Format named columns of rows, of words and of numbers, as a Markdown table."""
+    words, numbers = (names.split() for names in columns)
+    heading = [name.replace("_", " ") for name in (*words, *numbers)]
+    lines = ([*(row[name] for name in words), *(significant(row[name]) for name in numbers)] for row in rows)
+    return markdown([heading, *lines])
 
 
-def comparison_table(rows: Sequence[Comparison]) -> str:
-    """One line an objective and a precision of ours; the ratio is how many times faster ours is."""
-    return _table(rows, COMPARISON_COLUMNS)
-
-
-def profile_tables(rows: Sequence[Profile]) -> str:
-    """For each method the parts of a step, in milliseconds and shares, before and after side by side."""
-    methods = dict.fromkeys(row.method for row in rows)
-    return "\n\n".join(_profile_table([row for row in rows if row.method == name]) for name in methods)
-
-
-def _profile_table(rows: Sequence[Profile]) -> str:
-    """Lines are parts, columns are profiles of one method."""
-    lines = [*PARTS, REST, "with clocks", "without"]
-
-    def values(row: Profile) -> list[float]:
-        return [*row.parts.values(), row.rest, row.clocked, row.seconds]
-
-    columns = [Column(rows[0].method, lambda n: lines[n])]
-    for row in rows:
-        found = values(row)
-        columns += [
-            Column(f"{row.label} ms ({row.precision})", lambda n, found=found: significant(1000 * found[n])),
-            Column(
-                "share", lambda n, found=found, row=row: f"{found[n] / row.clocked:.0%}" if n < len(PARTS) + 1 else ""
-            ),
-        ]
-    return _table(range(len(lines)), columns)
-
-
-def significant(value: float) -> str:
-    """Three significant digits, without an exponent where the number is large."""
+def significant(value: float | int | str) -> str:
+    """Format three significant digits, without an exponent where the number is large; counts and words as they are."""
+    if not isinstance(value, float):
+        return str(value)
     return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"
-
-
-def _table(rows: Iterable[Any], columns: Sequence[Column]) -> str:
-    """A Markdown table whose columns are aligned; numbers to the right."""
-    rows = list(rows)
-    cells = [[column.heading, *(column.cell(row) for row in rows)] for column in columns]
-    widths = [max(3, *map(len, column)) for column in cells]  # a rule of Markdown has three characters
-    right = [bool(rows) and column[1][:1].isdigit() for column in cells]
-    lines = [
-        [
-            cell.rjust(width) if flush else cell.ljust(width)
-            for cell, width, flush in zip(line, widths, right, strict=True)
-        ]
-        for line in zip(*cells, strict=True)
-    ]
-    rule = ["-" * (width - 1) + (":" if flush else "-") for width, flush in zip(widths, right, strict=True)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
