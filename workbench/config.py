@@ -1,12 +1,13 @@
 """One frozen configuration of a run; every field is a papermill parameter of the training notebook."""
 
 import dataclasses
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from workbench.errors import did_you_mean
 
 # Fields by the names that older runs have for them, and what they are called now.
 RENAMED = {
@@ -203,9 +204,9 @@ def _check_names(changes: dict[str, Any]) -> None:
         if name in RENAMED:
             raise ValueError(f"the configuration field {name!r} is called {RENAMED[name]!r} now")
         if name not in field_names():
-            near = difflib.get_close_matches(name, field_names(), n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"the fields are {', '.join(field_names())}"
-            raise ValueError(f"unknown configuration field {name!r}: {hint}")
+            fields = field_names()
+            hint = did_you_mean(name, fields, f": the fields are {', '.join(fields)}")
+            raise ValueError(f"unknown configuration field {name!r}{hint}")
 
 
 def _check_type(field: dataclasses.Field, value: Any) -> None:
