@@ -101,10 +101,10 @@ def train(
     from workbench.training.processes import joined
 
     config = Config.make(preset, **_parse(settings))
-    with joined() as world:
-        command = shlex.join([*world.program, *sys.argv[1:]])
+    with joined() as processes:
+        command = shlex.join([*processes.program, *sys.argv[1:]])
         run = train_and_evaluate(config, out, command) if judge else fit(config, out, command=command)
-        if world.first:
+        if processes.is_main:
             print(f"{'Complete' if judge else 'Trained, to be evaluated by `workbench evaluate`'}: {run.folder}")
 
 

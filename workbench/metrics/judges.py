@@ -17,8 +17,8 @@ from tqdm.auto import tqdm
 from workbench.data.celeba.attributes import DescriptionStorage
 from workbench.data.dataset import MultimodalDataset
 from workbench.device import double
+from workbench.distributions import full_precision
 from workbench.metrics.attributes import average_precision, mean_precision
-from workbench.model import full_precision
 from workbench.networks.classifiers import CLASSIFIERS, SCALABLE, make_classifier
 from workbench.paths import cache_dir, locked, replacing
 

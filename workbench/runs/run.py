@@ -146,8 +146,8 @@ class Run:
         try:
             model.load_state_dict(safetensors.torch.load_file(weights))
         except RuntimeError as error:
-            told = str(error).strip().splitlines()[-1].strip()
-            raise ValueError(f"{weights} holds the weights of other networks than these: {told}") from None
+            message = str(error).strip().splitlines()[-1].strip()
+            raise ValueError(f"{weights} holds the weights of other networks than these: {message}") from None
         return model.eval()
 
     def check_trained(self, weights: Path) -> None:
