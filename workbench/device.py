@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+CPUINFO = Path("/proc/cpuinfo")
 BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}  # flags of processors that multiply in it: Intel's and AMD's, ARM's
 ROOM_BYTES, MOST_ROOM = 2**30, 10  # of a GPU's memory for every chunk of items, which takes some tenth of it
 
@@ -60,6 +61,5 @@ def has_bfloat16(device: torch.device) -> bool:
 
 def _cpuinfo(name: str) -> str:
     """What Linux says under a name of the first processor; empty where it says nothing."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
+    lines = CPUINFO.read_text().splitlines() if CPUINFO.is_file() else []
     return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == name), "")

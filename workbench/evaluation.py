@@ -13,8 +13,8 @@ from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
 from workbench.device import pick_device
 from workbench.metrics.evaluator import Evaluator
+from workbench.runs import versions
 from workbench.runs.run import Run, archive_stale, is_current, run_folder, sole_writer
-from workbench.runs.versions import judges_version, provenance
 from workbench.training.loop import fit
 from workbench.training.processes import joined
 
@@ -93,7 +93,7 @@ def parts_of(
 
 def _also(run: Run, parts: Sequence[str], limit: int) -> tuple[Sequence[str], int | None]:
     """Parts and limit that take in what these judges evaluated before: an evaluation only ever gains."""
-    if not run.complete or (before := run.metrics["evaluated_with"])["judges"] != judges_version():
+    if not run.complete or (before := run.metrics["evaluated_with"])["judges"] != versions.judges_version():
         return parts, limit
     limit = None if before["limit"] is None else max(limit, before["limit"])
     return check_parts([*parts, *before["parts"]]), limit
@@ -119,7 +119,9 @@ def evaluate_into(
         brief |= {"device": options.get("device"), "data": data}
         brief["parts"] = [part for part in SNAPSHOT_PARTS if part in parts]
         metrics["over_steps"] = [{"step": n} | evaluate(run, path, **brief) for n, path in run.snapshots().items()]
-        run.write("metrics.json", metrics | {"evaluated_with": provenance() | {"parts": [*parts], "limit": limit}})
+        run.write(
+            "metrics.json", metrics | {"evaluated_with": versions.provenance() | {"parts": [*parts], "limit": limit}}
+        )
     return metrics
 
 

@@ -10,10 +10,10 @@ from workbench.config import Config
 from workbench.data.dataset import Batch
 from workbench.explorers import generation, grids
 from workbench.explorers.grids import Plan
-from workbench.explorers.models import ExploredModel, exhibits
+from workbench.explorers.models import ExploredModel, exhibits, shipped_judges
 from workbench.inference import subset_posterior
 from workbench.runs.run import build_model
-from workbench.runs.shipped import embedded, shipped_judges
+from workbench.runs.shipped import embedded
 
 
 @pytest.fixture(scope="module")
