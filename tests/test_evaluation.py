@@ -10,9 +10,10 @@ from workbench.data.dataset import Batch
 from workbench.distributions import stratified_choice
 from workbench.evaluation import collapsed_modalities, evaluate_into
 from workbench.fusion import subsets
-from workbench.inference import codes, component_choice, components, subset_posterior
-from workbench.metrics import judges, kmeans, quality, regression, scores
+from workbench.inference import component_choice, components, subset_posterior
+from workbench.metrics import encode, judges, kmeans, quality, regression, scores
 from workbench.metrics.coherence import conditional_coherence
+from workbench.metrics.encode import codes
 from workbench.metrics.generation import Judges, judge_conditional
 from workbench.metrics.judges import Classifier
 from workbench.model import MultimodalVAE
@@ -33,7 +34,7 @@ def little(tiny_root, monkeypatch):
     monkeypatch.setattr(quality, "RUNS", 1)
     monkeypatch.setattr(kmeans, "STEPS", 5)
     monkeypatch.setattr(regression, "MAX_ITER", 5)
-    monkeypatch.setattr(inference, "CHUNK", 64)
+    monkeypatch.setattr(encode, "CHUNK", 64)
 
 
 def trained(**changes) -> Run:

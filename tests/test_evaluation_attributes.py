@@ -7,12 +7,11 @@ import torch
 from helpers import seeded
 from made_faces import replace_faces, smooth_faces
 
-from workbench import inference
 from workbench.config import Config
 from workbench.data.celeba.attributes import ATTRIBUTES
 from workbench.evaluation import collapsed_modalities, evaluate, evaluate_into
+from workbench.metrics import encode, quality
 from workbench.metrics import judges as classifiers
-from workbench.metrics import quality
 from workbench.metrics.attributes import average_precision
 from workbench.metrics.evaluator import Items
 from workbench.metrics.judges import AttributeClassifier, classifiers_of
@@ -182,7 +181,7 @@ def test_asleep_by_the_base_rate():
 
 
 def test_items_are_alike_at_every_visit_and_never_all_at_once(monkeypatch):
-    monkeypatch.setattr(inference, "CHUNK", 64)
+    monkeypatch.setattr(encode, "CHUNK", 64)
     data = smooth_faces("test", 50, anywhere=True)
     items = Items(data, torch.arange(45), seed=3)
     first, second = list(items), list(items)
@@ -195,5 +194,5 @@ def test_items_are_alike_at_every_visit_and_never_all_at_once(monkeypatch):
 
 
 def test_small_items_come_in_large_batches():
-    assert inference.at_a_time([(1, 28, 28), (3, 32, 32), (8,)]) == inference.at_a_time([(8,)]) == inference.CHUNK
-    assert inference.at_a_time([(256,), (3, 64, 64)]) == inference.CHUNK // 4
+    assert encode.at_a_time([(1, 28, 28), (3, 32, 32), (8,)]) == encode.at_a_time([(8,)]) == encode.CHUNK
+    assert encode.at_a_time([(256,), (3, 64, 64)]) == encode.CHUNK // 4

@@ -12,10 +12,8 @@ from workbench.device import double
 from workbench.evaluation import evaluate
 from workbench.metrics import quality
 from workbench.metrics.fast_layers import Doubled, FromOnePosition, ToOnePosition, fuse_for_inference
-from workbench.metrics.features import ClassifierFeatures
+from workbench.metrics.features import ClassifierFeatures, kept_reference, reference
 from workbench.metrics.judges import Classifier
-from workbench.metrics.quality import reference
-from workbench.metrics.real_features import kept_reference
 from workbench.modality import NETWORKS
 from workbench.networks.classifiers import MnistClassifier
 from workbench.runs.run import Run

@@ -101,10 +101,10 @@ def train(
     from workbench.training.processes import joined
 
     config = Config.make(preset, **_parse(settings))
-    with joined() as world:
-        command = shlex.join([*world.program, *sys.argv[1:]])
+    with joined() as processes:
+        command = shlex.join([*processes.program, *sys.argv[1:]])
         run = train_and_evaluate(config, out, command) if judge else fit(config, out, command=command)
-        if world.first:
+        if processes.is_main:
             print(f"{'Complete' if judge else 'Trained, to be evaluated by `workbench evaluate`'}: {run.folder}")
 
 
@@ -253,12 +253,16 @@ def _drawing() -> Callable[..., list[Path]]:
 @app.command()
 def ship(folders: Annotated[list[Path], typer.Argument(help="Trained runs, one of each method.")]) -> None:
     """Write models to data/models, in 8 bits, with their judges: what explorers show where nothing was trained."""
+    from workbench.evaluation import evaluate
+    from workbench.metrics.judges import classifiers_of, note_of
     from workbench.runs.run import find_runs
     from workbench.runs.shipped import ship as pack
 
     for folder in folders:
         for run in find_runs(folder, evaluated=False):
-            print(f"Written: {pack(run)}")
+            judges = classifiers_of(run.dataset("train"), run.dataset("test"), width=run.config.judge_width)
+            noted = {judge.source: (judge.network, note_of(judge)) for judge in judges}
+            print(f"Written: {pack(run, noted, evaluate)}")
 
 
 @data_app.command("fetch")

@@ -82,8 +82,8 @@ class Config:
     learning_rate: float = 1e-3  # Adam (0.9, 0.999), no schedule, no clipping
     seed: int = 0
     device: str = "auto"  # auto | cpu | cuda | cuda:N | mps
-    precision: str = "float32"  # float32 | bfloat16 (autocast) | auto: the faster one here
-    compiled: str = "auto"  # the objective through torch.compile: auto, where that saves time | on | off
+    precision: str = "float32"  # float32 | bfloat16 (autocast) | auto: bfloat16 where the device computes in it
+    compiled: str = "auto"  # the objective through torch.compile: auto, in long trainings | on | off
     checkpoint_every: int = 1000  # steps
     snapshot_every: int = 0  # keep a copy of the weights every so many steps; 0: none
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+CPUINFO = Path("/proc/cpuinfo")
+BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}  # flags of processors that multiply in it: Intel's and AMD's, ARM's
 ROOM_BYTES, MOST_ROOM = 2**30, 10  # of a GPU's memory for every chunk of items, which takes some tenth of it
 
 
@@ -15,8 +17,8 @@ def pick_device(name: str = "auto") -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     kind = name.split(":")[0]
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(kind, False):
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(kind, False):
         raise ValueError(f"device {name!r} is not available here: choose auto or cpu")
     return torch.device(name)
 
@@ -46,7 +48,18 @@ def cores() -> int:
 
 def processor() -> str:
     """The processor's name where the system tells it, else its architecture."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Return whether a device has instructions for bfloat16; without them it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    flags = f"{_cpuinfo('flags')} {_cpuinfo('Features')}".split()  # on x86 and on ARM
+    return device.type == "cpu" and not BFLOAT16.isdisjoint(flags)
+
+
+def _cpuinfo(name: str) -> str:
+    """What Linux says under a name of the first processor; empty where it says nothing."""
+    lines = CPUINFO.read_text().splitlines() if CPUINFO.is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == name), "")

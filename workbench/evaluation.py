@@ -13,8 +13,8 @@ from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
 from workbench.device import pick_device
 from workbench.metrics.evaluator import Evaluator
+from workbench.runs import versions
 from workbench.runs.run import Run, archive_stale, is_current, run_folder, sole_writer
-from workbench.runs.versions import judges_version, provenance
 from workbench.training.loop import fit
 from workbench.training.processes import joined
 
@@ -43,24 +43,20 @@ def train_and_evaluate(
     another version of the code trained or began to is set aside and made again, so that no run mixes two programs
     (`fit` goes on with it all the same); an interrupted run of this version goes on from its checkpoint, and one that
     other judges evaluated, or these in too few parts or on too few items, is evaluated again. One that another process
-    is making is waited for. Processes that torchrun started train together; the first of them evaluates.
+    is making is waited for. Processes that torchrun started train together; the main one evaluates.
     """
-    run, parts, limit = (
-        Run(folder or run_folder(config)),
-        check_parts(PARTS if parts is None else parts),
-        limit or ITEMS,
-    )
-    with joined() as world:
-        if world.on_main(lambda: is_current(run, config, parts, limit)):
+    run, limit = Run(folder or run_folder(config)), limit or ITEMS
+    parts = PARTS if parts is None else check_parts(parts)
+    with joined() as processes:
+        if processes.on_main(lambda: is_current(run, config, parts, limit)):
             return run
-        with world.main_only(lambda: sole_writer(run.folder)):
+        with processes.main_only(sole_writer(run.folder)):
             # another process may have made it while this one waited
-            if world.on_main(lambda: is_current(run, config, parts, limit)):
+            if processes.on_main(lambda: is_current(run, config, parts, limit)):
                 return run
-            world.on_main(lambda: archive_stale(run, config))
+            processes.on_main(lambda: archive_stale(run, config))
             run = fit(config, run.folder, progress=progress, command=command)
-            with world.threads_of_all():
-                world.on_main(lambda: evaluate_into(run, progress, **_also(run, parts, limit)))
+            processes.on_main(lambda: evaluate_into(run, progress, *_also(run, parts, limit)))
     return run
 
 
@@ -79,8 +75,8 @@ def parts_of(
     """
     if data is None:
         return check_parts(PARTS if parts is None else parts)
-    if odd := [split.name for split in data if split.name != run.config.data]:
-        raise ValueError(f"the run in {run.folder} was trained on {run.config.data!r}, but {odd[0]!r} is given")
+    if others := [split.name for split in data if split.name != run.config.data]:
+        raise ValueError(f"the run in {run.folder} was trained on {run.config.data!r}, but {others[0]!r} is given")
     if not len(data[1]):
         raise ValueError(f"the test part of {run.config.data} has no items: give one that has some")
     missing = {part: "labels" for part in NEEDS_LABELS if not data[0].labelled}
@@ -89,20 +85,18 @@ def parts_of(
         missing["likelihood"] = "test items with all modalities"
     if parts is None:
         return check_parts([part for part in PARTS if part not in missing])
-    if odd := [part for part in check_parts(parts) if part in missing]:
-        raise ValueError(f"the part {odd[0]!r} needs {missing[odd[0]]}, which {run.config.data} lacks: leave it out")
+    if lacking := [part for part in check_parts(parts) if part in missing]:
+        part = lacking[0]
+        raise ValueError(f"the part {part!r} needs {missing[part]}, which {run.config.data} lacks: leave it out")
     return check_parts(parts)
 
 
-def _also(run: Run, parts: Sequence[str], limit: int) -> dict[str, Any]:
+def _also(run: Run, parts: Sequence[str], limit: int) -> tuple[Sequence[str], int | None]:
     """Parts and limit that take in what these judges evaluated before: an evaluation only ever gains."""
-    found = run.metrics["evaluated_with"] if run.complete else {"judges": None}
-    if found["judges"] != judges_version():
-        return {"parts": parts, "limit": limit}
-    return {
-        "parts": check_parts([*parts, *found["parts"]]),
-        "limit": None if found["limit"] is None else max(limit, found["limit"]),
-    }
+    if not run.complete or (before := run.metrics["evaluated_with"])["judges"] != versions.judges_version():
+        return parts, limit
+    limit = None if before["limit"] is None else max(limit, before["limit"])
+    return check_parts([*parts, *before["parts"]]), limit
 
 
 def evaluate_into(
@@ -125,7 +119,9 @@ def evaluate_into(
         brief |= {"device": options.get("device"), "data": data}
         brief["parts"] = [part for part in SNAPSHOT_PARTS if part in parts]
         metrics["over_steps"] = [{"step": n} | evaluate(run, path, **brief) for n, path in run.snapshots().items()]
-        run.write("metrics.json", metrics | {"evaluated_with": provenance() | {"parts": [*parts], "limit": limit}})
+        run.write(
+            "metrics.json", metrics | {"evaluated_with": versions.provenance() | {"parts": [*parts], "limit": limit}}
+        )
     return metrics
 
 
@@ -152,19 +148,19 @@ def evaluate(
     the data does not allow, or a device that is not there.
     """
     parts, place = parts_of(run, parts, data), pick_device(device or run.config.device)
-    with Evaluator.of(run, weights, limit, seed, progress, parts, data, place) as trial:
-        metrics: dict[str, Any] = {"data": trial.config.data, "test_items": len(trial.labels)}
+    with Evaluator.of(run, weights, limit, seed, progress, parts, data, place) as evaluator:
+        metrics: dict[str, Any] = {"data": evaluator.config.data, "test_items": len(evaluator.labels)}
         if "latent" in parts:
-            metrics |= trial.latents()
+            metrics |= evaluator.latents()
         if "probe" in parts:
-            metrics |= trial.probes()
+            metrics |= evaluator.probes()
         if "full_probe" in parts:
-            metrics |= trial.full_probes()
+            metrics |= evaluator.full_probes()
         if {"coherence", "quality"} & set(parts):
-            metrics |= trial.generations(inception, "quality" in parts)
+            metrics |= evaluator.generations(inception, "quality" in parts)
         if "likelihood" in parts:
-            metrics |= trial.likelihoods(samples)
-        return metrics | trial.told | {"seconds": trial.seconds}
+            metrics |= evaluator.likelihoods(samples)
+        return metrics | evaluator.about | {"seconds": evaluator.seconds}
 
 
 def collapsed_modalities(metrics: dict[str, Any], classes: int = 10) -> list[str]:
@@ -175,7 +171,7 @@ def collapsed_modalities(metrics: dict[str, Any], classes: int = 10) -> list[str
     tables = metrics.get("linear_probe_full") or metrics.get("linear_probe")
     if not tables:
         raise ValueError("no probe was evaluated: ask for the part 'probe' or 'full_probe'")
-    there = [rate for rate in metrics.get("base_rate", ()) if rate > 0]  # attributes that some test item has
-    floor = fmean(there) + BASE_MARGIN if there else 1 / classes + CHANCE_MARGIN
+    rates = [rate for rate in metrics.get("base_rate", ()) if rate > 0]  # of attributes that some test item has
+    floor = fmean(rates) + BASE_MARGIN if rates else 1 / classes + CHANCE_MARGIN
     probes = next(iter(tables.values()))
     return [name for name, x in probes.items() if "," not in name and x < floor]

@@ -1,12 +1,11 @@
-"""Posteriors of subsets of modalities, which subsets an evaluation looks at, and the codes that it reads off them.
+"""Posteriors of subsets of modalities, and which subsets an evaluation looks at.
 
 Posteriors of subsets: the method's own, the paper's first (`Method.inference`). A single modality's posterior is its
 encoder's under mixture and dynamic prior (the subset of one), and includes the prior expert under the product. Those
 that are mixtures share their components with others, so that what is drawn from a component serves all of them.
 """
 
-import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -14,20 +13,15 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from workbench.data.dataset import Batch, MultimodalDataset
-from workbench.device import room
 from workbench.distributions import Diagonal, stratified_choice
 from workbench.fusion import mixture_weights, subsets
 from workbench.model import MultimodalVAE, Posteriors
 
-CHUNK = 1000  # items encoded or generated at a time, where they have no more than
-VALUES = 3072  # numbers in any modality; larger ones come in smaller chunks, as the networks' own numbers do
 EVERY_SUBSET_OF = 4  # modalities: of so many, every subset is evaluated; of more, a selection
 ORDERS = 3  # random orders of the modalities, along which the selection grows
 ALONE = "product_alone"  # of a single modality: its posterior
 Component = tuple[str, tuple[Any, ...]]  # a fusion that gives no mixture, and the modalities whose posteriors it fuses
 Parts = tuple[Component, ...]  # of a posterior; subsets, and ways to infer, of the same parts have the same posterior
-Encoded = list[tuple[Posteriors, Tensor]]  # posteriors and labels of the items of a data set, in chunks
 
 
 def evaluated_subsets(members: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -71,8 +65,8 @@ def component_posterior(
     fusion, members = part
     if fusion == ALONE and len(members) == 1:
         m = model.letters.index(members[0])  # whatever its family; who lacks it has the prior
-        there = q.present[m].unsqueeze(-1)
-        return model.family(q.content.mean[m].where(there, 0.0), q.content.logvar[m].where(there, 0.0))
+        present = q.present[m].unsqueeze(-1)
+        return model.family(q.content.mean[m].where(present, 0.0), q.content.logvar[m].where(present, 0.0))
     return model.infer(q, members, fusion, prior_weight)
 
 
@@ -82,8 +76,8 @@ def component_choice(model: MultimodalVAE, q: Posteriors, parts: Sequence[Compon
         items = q.present.shape[1]
         return (torch.arange(items, device=q.present.device) * 2 + 1) * len(parts) // (2 * items)
     given = [model.mask(members, q.present) for _, members in parts]
-    there = torch.stack([(q.present | ~mask).all(0) for mask in given])
-    return stratified_choice(mixture_weights(there))
+    complete = torch.stack([(q.present | ~mask).all(0) for mask in given])
+    return stratified_choice(mixture_weights(complete))
 
 
 def subset_posterior(
@@ -103,48 +97,3 @@ def parts_posterior(
     posteriors = model.family.stack([component_posterior(model, q, part, prior_weight) for part in parts])
     chosen = component_choice(model, q, parts) if len(parts) > 1 else torch.zeros_like(q.present[0], dtype=torch.long)
     return posteriors[chosen, torch.arange(len(chosen), device=chosen.device)]
-
-
-def at_a_time(shapes: Sequence[tuple[int, ...]], device: torch.device | None = None) -> int:
-    """Items of these shapes to encode or generate at a time; more on a GPU, which wants many and has room for them."""
-    return max(1, CHUNK * room(device) * VALUES // max(VALUES, *map(math.prod, shapes)))
-
-
-def encode_rows(
-    model: MultimodalVAE, dataset: MultimodalDataset, rows: Int[Tensor, "n"], generator: torch.Generator
-) -> Encoded:
-    """Posteriors and labels of rows of a data set."""
-    size = at_a_time(dataset.shapes, rows.device)
-    return encode_batches(model, (dataset.batch(chunk, generator) for chunk in rows.split(size)))
-
-
-@torch.no_grad()
-def encode_batches(model: MultimodalVAE, batches: Iterable[Batch]) -> Encoded:
-    """Posteriors and labels of batches."""
-    return [(model.encode(batch), batch.labels) for batch in batches]
-
-
-def subset_posteriors(
-    model: MultimodalVAE, encoded: Encoded, fusion: str, prior_weight: float | None = None
-) -> dict[str, Diagonal]:
-    """Content posteriors `[n, content]` of every evaluated subset, by name such as "M,S".
-
-    A mixture takes its components in turn of the items' order: the first rows are one modality's. Shuffle before a cut.
-    """
-    found = {}
-    for subset in evaluated_subsets(model.letters):
-        parts = [subset_posterior(model, q, subset, fusion, prior_weight) for q, _ in encoded]
-        found[",".join(subset)] = model.family(torch.cat([p.mean for p in parts]), torch.cat([p.logvar for p in parts]))
-    return found
-
-
-def codes(model: MultimodalVAE, encoded: Encoded, fusion: str, prior_weight: float | None = None) -> dict[str, Tensor]:
-    """Means of the posteriors that `subset_posteriors` gives."""
-    return {name: q.mean for name, q in subset_posteriors(model, encoded, fusion, prior_weight).items()}
-
-
-def style_codes(model: MultimodalVAE, encoded: Encoded) -> dict[str, Tensor]:
-    """Means of the style posterior of each modality, by letter; none without styles."""
-    if model.style_dim == 0:
-        return {}
-    return {letter: torch.cat([q.style.mean[m] for q, _ in encoded]) for m, letter in enumerate(model.letters)}

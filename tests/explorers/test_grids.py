@@ -10,9 +10,10 @@ from helpers import controls_of, touch
 from workbench.config import Config
 from workbench.data.dataset import Batch
 from workbench.explorers import ExploredModel, Plan, generation, grids
+from workbench.explorers.models import shipped_judges
 from workbench.inference import subset_posterior
 from workbench.runs.run import build_model
-from workbench.runs.shipped import embedded, shipped_judges
+from workbench.runs.shipped import embedded
 
 
 @pytest.fixture(scope="module")

@@ -14,16 +14,17 @@ from sklearn.metrics import average_precision_score
 from sklearn.preprocessing import StandardScaler
 
 from workbench.data.celeba.attributes import ATTRIBUTES, DescriptionStorage
+from workbench.metrics import regression
 from workbench.metrics.attributes import (
     attribute_probe,
     average_precision,
-    logistic_regression,
     mean_precision,
     reading,
     repeated_attribute_probe,
     written,
 )
 from workbench.metrics.coherence import all_agree, attribute_agreement
+from workbench.metrics.regression import logistic_regression
 from workbench.metrics.representation import few_items
 
 
@@ -95,11 +96,9 @@ def test_regressions_are_those_of_scikit_learn_where_there_is_an_optimum():
 
 
 def test_regressions_on_many_items_come_in_parts(monkeypatch):
-    from workbench.metrics import attributes
-
     x, y = correlated(300)
     whole = logistic_regression(x, y)
-    monkeypatch.setattr(attributes, "ROWS", 64)
+    monkeypatch.setattr(regression, "ROWS", 64)
     for one, other in zip(whole, logistic_regression(x, y), strict=True):
         torch.testing.assert_close(one, other)
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch.distributions import MultivariateNormal, kl_divergence
 
 from workbench.distributions import Gaussian, Laplace, kl
-from workbench.inference import codes, encode_batches, subset_posterior, subset_posteriors
+from workbench.inference import subset_posterior
+from workbench.metrics.encode import codes, encode_batches, subset_posteriors
 from workbench.metrics.latent import marginal_kl, moments, rate
 
 

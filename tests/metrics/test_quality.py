@@ -16,13 +16,19 @@ from torch import nn
 
 from workbench.data import DataError
 from workbench.metrics.coherence import conditional_coherence, confusion
-from workbench.metrics.features import ClassifierFeatures, Features, InceptionFeatures, features_for
+from workbench.metrics.features import (
+    ClassifierFeatures,
+    Features,
+    FeatureSet,
+    InceptionFeatures,
+    Statistics,
+    features_for,
+    reference,
+)
 from workbench.metrics.judges import Classifier
 from workbench.metrics.kmeans import clusters_of
 from workbench.metrics.quality import (
     Curve,
-    FeatureSet,
-    Statistics,
     average_precision,
     f_beta,
     frechet_distance,
@@ -30,7 +36,6 @@ from workbench.metrics.quality import (
     prd_ceiling,
     prd_curve,
     quality,
-    reference,
 )
 from workbench.networks.classifiers import MnistClassifier, SvhnClassifier
 

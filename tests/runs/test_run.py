@@ -129,9 +129,9 @@ def test_current_means_trained_and_judged_by_this_code_in_this_configuration(tmp
     run.write("metrics.json", {"evaluated_with": judged | {"limit": None}})
     assert is_current(run, TINY, ["coherence"], 61) and is_current(run, TINY, ["coherence"], None)
     with monkeypatch.context() as patch:
-        patch.setattr("workbench.runs.run.judges_version", lambda: "other judges")
+        patch.setattr("workbench.runs.versions.judges_version", lambda: "other judges")
         assert is_trained(run, TINY) and not is_current(run, TINY)
-    monkeypatch.setattr("workbench.runs.run.code_version", lambda: "another code")
+    monkeypatch.setattr("workbench.runs.versions.code_version", lambda: "another code")
     assert not is_trained(run, TINY)
 
 
@@ -209,7 +209,7 @@ def test_one_process_at_a_time_writes_into_a_folder_until_it_ends_however_it_end
 
 def test_a_resumed_run_keeps_the_version_that_began_it(tmp_path, monkeypatch):
     version = start(TINY, tmp_path).read("config.json")["code"]
-    monkeypatch.setattr("workbench.runs.run.code_version", lambda: "another code")
+    monkeypatch.setattr("workbench.runs.versions.code_version", lambda: "another code")
     assert start(TINY, tmp_path).read("config.json")["code"] == version != "another code"
 
 
@@ -254,7 +254,7 @@ def test_weights_of_other_code_are_never_passed_off_as_current(evaluated, tiny_r
 
     monkeypatch.setattr(evaluation, "evaluate_into", evaluate_into)
     with monkeypatch.context() as patch:
-        patch.setattr("workbench.runs.run.code_version", lambda: "older code")
+        patch.setattr("workbench.runs.versions.code_version", lambda: "older code")
         run = fit(TINY, progress=False)
         fresh = (run.folder / "model.safetensors").read_bytes()
         save_weights(build_model(TINY.replace(seed=9), run.dataset()), run.folder / "model.safetensors")
@@ -267,7 +267,7 @@ def test_weights_of_other_code_are_never_passed_off_as_current(evaluated, tiny_r
     assert len(evaluations) == 1 and is_current(run, TINY)
     evaluation.train_and_evaluate(TINY, progress=False)
     assert len(evaluations) == 1, "what is current is not made again"
-    monkeypatch.setattr("workbench.runs.run.judges_version", lambda: "other judges")
+    monkeypatch.setattr("workbench.runs.versions.judges_version", lambda: "other judges")
     evaluation.train_and_evaluate(TINY, progress=False)
     assert len(evaluations) == 2, "other judges evaluate again"
     assert (run.folder / "model.safetensors").read_bytes() == fresh, "but do not train again"

@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from workbench import explorers
+from workbench import cli, explorers
 from workbench.config import Config
 from workbench.data.images import DataError
 from workbench.explorers import models as rooms
+from workbench.explorers.models import shipped_judges
 from workbench.metrics.attributes import average_precision
 from workbench.runs.run import start
-from workbench.runs.shipped import SCALE, models_dir, pack, ship, shipped_judges, shipped_model, shipped_runs, unpack
+from workbench.runs.shipped import SCALE, models_dir, pack, shipped_model, shipped_runs, unpack
 from workbench.studies.faces_edits import content_of, decode_images
 from workbench.training.loop import fit
 
@@ -36,10 +37,11 @@ def test_packing_moves_no_entry_by_more_than_half_a_step(values):
     assert ((back - tensor).abs() <= 0.5001 * steps).all()
 
 
-def test_a_trained_run_is_shipped_and_read_back(root_with_judges):
+def test_a_trained_run_is_shipped_and_read_back(root_with_judges, capsys):
     run = fit(Config.make("quick", steps=3, style_dim=2), progress=False)
-    folder = ship(run)
-    assert folder == root_with_judges / "data" / "models" / "mmjsd" and not list(folder.parent.rglob("*.part"))
+    cli.ship([run.folder])
+    folder = root_with_judges / "data" / "models" / "mmjsd"
+    assert capsys.readouterr().out == f"Written: {folder}\n" and not list(folder.parent.rglob("*.part"))
     (shipped,) = shipped_runs()
     assert shipped.config == run.config and shipped.metrics["coherence"]["dynamic_prior"]
     code = torch.randn(5, 18, generator=seeded())

@@ -2,7 +2,7 @@
 
 It is started as: torchrun distributed_worker.py PART FOLDER.
 
-It leaves what this process saw in FOLDER/RANK.json and FOLDER/RANK.safetensors.
+It leaves what this process saw in FOLDER/RANK.json.
 """
 
 import json
@@ -13,7 +13,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from jaxtyping import install_import_hook
 from torch import nn
@@ -51,32 +50,22 @@ def blind(model, batch, config, generator=None) -> Loss:
 BLIND = replace(METHODS["mmvae"], objective=blind)
 
 
-class Unsteady(nn.Sequential):
-    """An encoder of handwriting with batch normalisation and dropout, as the networks of faces have them."""
+class Dropping(nn.Sequential):
+    """An encoder of handwriting with dropout."""
 
     features = 8
 
     def __init__(self) -> None:
-        super().__init__(nn.Flatten(), nn.Linear(784, 8), nn.BatchNorm1d(8), nn.Dropout(0.5))
+        super().__init__(nn.Flatten(), nn.Linear(784, 8), nn.Dropout(0.5))
 
 
-def normalised() -> nn.Module:
-    """A module with both kinds of batch normalisation, of one weight each in all processes."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        layers = [nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.Tanh(), nn.Flatten(), nn.Linear(12, 4), nn.BatchNorm1d(4)]
-        return nn.Sequential(*layers).double()
+class Normalised(nn.Sequential):
+    """An encoder of handwriting with batch normalisation, as the networks of faces have it."""
 
+    features = 8
 
-def cubes(model: nn.Module, x: torch.Tensor) -> Loss:
-    """A loss of a module that batch normalisation does not make trivial."""
-    total = (model(x) ** 3).sum(1).mean()
-    return Loss(total, {"total": total.detach()})
-
-
-def images(items: int) -> torch.Tensor:
-    """Images of four by four pixels."""
-    return torch.rand(items, 1, 4, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    def __init__(self) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(784, 8), nn.BatchNorm1d(8))
 
 
 def said(action) -> str:
@@ -109,11 +98,11 @@ def interrupt() -> None:
     raise KeyboardInterrupt
 
 
-def taught(folder: Path, world: Processes) -> tuple[dict, dict]:
-    """Train in many ways; returns numbers and tensors that this process saw."""
-    seen, tensors, data = {}, {}, load_dataset(MAIN.data, "train", repeats=MAIN.repeats)
-    seen["rows"], gather = [], MultimodalDataset.batch
-    MultimodalDataset.batch = lambda self, rows, g: seen["rows"].append(rows.tolist()) or gather(self, rows, g)
+def taught(folder: Path, processes: Processes) -> dict:
+    """Train in many ways; returns what this process saw."""
+    saw, data = {"rows": []}, load_dataset(MAIN.data, "train", repeats=MAIN.repeats)
+    gather, take = MultimodalDataset.batch, loop.Trainer.step
+    MultimodalDataset.batch = lambda self, rows, g: saw["rows"].append(rows.tolist()) or gather(self, rows, g)
     loop.fit(MAIN, folder / "main", data, progress=False)
     MultimodalDataset.batch = gather
     METHODS["blind"] = BLIND
@@ -123,32 +112,29 @@ def taught(folder: Path, world: Processes) -> tuple[dict, dict]:
     loop.fit(Config.make("quick", **KILLED), folder / "undisturbed", data, progress=False)
     loop.LOG_EVERY = log_every
 
-    # a run that is there is given back, and what cannot be done is refused, in both processes
-    take, loop.Trainer.step = loop.Trainer.step, None
-    seen["again"] = loop.fit(MAIN, folder / "main", progress=False).trained
-    seen["other"] = said(lambda: loop.fit(MAIN.replace(beta=2.0), folder / "main", data, progress=False))
-    seen["odd"] = said(lambda: loop.fit(MAIN.replace(batch_size=15), folder / "odd", data, progress=False))
-    seen["alone"] = said(lambda: loop.fit(MAIN, folder / "alone", data, progress=False))
-    seen["mps"] = said(lambda: world.place(torch.device("mps")))
-    loop.Trainer.step = take
-
-    model = normalised()
-    share = images(8)[world.rank :: world.size]
-    evaluate = world.averaging(model)
-    evaluate(cubes, share).total.backward()
-    tensors |= {name: p.grad.contiguous() for name, p in model.named_parameters()} | dict(model.named_buffers())
-
-    NETWORKS[1, 28, 28] = replace(NETWORKS[1, 28, 28], encoder=Unsteady)
-    unsteady = MAIN.replace(steps=10, checkpoint_every=4)
-    loop.fit(unsteady, folder / "unsteady", data, progress=False)
+    NETWORKS[1, 28, 28] = replace(handwriting := NETWORKS[1, 28, 28], encoder=Dropping)
+    dropping = MAIN.replace(steps=10, checkpoint_every=4)
+    loop.fit(dropping, folder / "dropping", data, progress=False)
     at_step(7, interrupt)
     try:
-        loop.fit(unsteady, folder / "stopped", data, progress=False)
+        loop.fit(dropping, folder / "stopped", data, progress=False)
     except KeyboardInterrupt:
         loop.Trainer.step = take
     torch.manual_seed(0)  # what was drawn since then must not matter
-    loop.fit(unsteady, folder / "stopped", data, progress=False)
-    return seen, tensors
+    loop.fit(dropping, folder / "stopped", data, progress=False)
+
+    # a run that is there is given back, and what cannot be done is refused, in both processes
+    loop.Trainer.step = None
+    NETWORKS[1, 28, 28] = replace(handwriting, encoder=Normalised)
+    saw["normalised"] = said(lambda: loop.fit(MAIN, folder / "normalised", data, progress=False))
+    NETWORKS[1, 28, 28] = handwriting
+    saw["again"] = loop.fit(MAIN, folder / "main", progress=False).trained
+    saw["other"] = said(lambda: loop.fit(MAIN.replace(beta=2.0), folder / "main", data, progress=False))
+    saw["odd"] = said(lambda: loop.fit(MAIN.replace(batch_size=15), folder / "odd", data, progress=False))
+    saw["alone"] = said(lambda: loop.fit(MAIN, folder / "alone", data, progress=False))
+    saw["mps"] = said(lambda: processes.place(torch.device("mps"), nn.Identity(), 16))
+    loop.Trainer.step = take
+    return saw
 
 
 def diverge(rank: int) -> None:
@@ -178,10 +164,8 @@ def main(part: str, folder: Path) -> None:
             at_step(DIES_BEFORE, lambda: os.kill(os.getpid(), signal.SIGKILL))
         train(folder / "killed")
     log_every, loop.LOG_EVERY = loop.LOG_EVERY, 1
-    with joined() as world:
-        seen, tensors = taught(folder, world)
-        (folder / f"{rank}.json").write_text(json.dumps(seen))
-        safetensors.torch.save_file(tensors, folder / f"{rank}.safetensors")
+    with joined() as processes:
+        (folder / f"{rank}.json").write_text(json.dumps(taught(folder, processes)))
         loop.LOG_EVERY = log_every
         diverge(rank)
         train(folder / "diverging")

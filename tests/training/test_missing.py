@@ -12,7 +12,7 @@ from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.data.missing import as_configured, at_random, by_block
 from workbench.data.sources import load_dataset
 from workbench.distributions import Gaussian
-from workbench.metrics import evaluator
+from workbench.metrics import encode
 from workbench.objectives import METHODS
 from workbench.runs.run import Run, build_model
 from workbench.training import loop
@@ -160,8 +160,8 @@ def test_a_run_trains_on_what_its_configuration_leaves(what, tiny_root, tmp_path
 def test_probes_are_fitted_to_whole_items(root_with_judges, tmp_path, monkeypatch):
     """All models are judged alike, whatever they were trained on: no probe sees an item that lacks something."""
     config, seen = PARTLY.replace(batch_size=8), []
-    encode = evaluator.encode_rows
-    monkeypatch.setattr(evaluator, "encode_rows", lambda model, d, *rest: seen.append(d) or encode(model, d, *rest))
+    rows = encode.encode_rows
+    monkeypatch.setattr(encode, "encode_rows", lambda model, d, *rest: seen.append(d) or rows(model, d, *rest))
     run = loop.fit(config, tmp_path / "run", progress=False)
     metrics = evaluation.evaluate(run, limit=50, progress=False, parts=["probe"])
     assert [len(data) for data in seen] == [300] and seen[0].present is None

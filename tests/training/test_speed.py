@@ -1,124 +1,97 @@
-"""The choice of how steps are taken: pinned, measured once, kept with the run, worth its own time."""
-
-import json
+"""How steps are taken: by a rule that can be read, kept with the run."""
 
 import pytest
 import torch
 
-from workbench import runs
+from workbench import device
 from workbench.config import Config
 from workbench.data.sources import load_dataset
-from workbench.training import speed
+from workbench.training import step
 from workbench.training.loop import Trainer, fit
-from workbench.training.step import Speed
+from workbench.training.processes import SINGLE, Processes
+from workbench.training.step import Speed, can_compile, speed_for
 
 CONFIG = Config(data="uci-text", repeats=2, batch_size=8, steps=4, device="cpu", precision="auto")
+FEW, MANY = step.WORTH_COMPILING - 1, step.WORTH_COMPILING
+INTEL, OLD, ARM = "flags : fpu avx2 avx512_bf16", "flags : fpu avx2", "Features : asimd bf16 i8mm"
 
 
 @pytest.fixture
-def data(tiny_root):
-    return load_dataset(CONFIG.data, "train", repeats=CONFIG.repeats)
+def here(monkeypatch, tmp_path):
+    """What kind of machine this is: its processor, and whether torch.compile works."""
 
+    def make(cpuinfo: str, compiles: bool) -> None:
+        (tmp_path / "cpuinfo").write_text(f"processor : 0\nmodel name : Zuse Z3\n{cpuinfo}\n\nprocessor : 1\n")
+        monkeypatch.setattr(device, "CPUINFO", tmp_path / "cpuinfo")
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: cpuinfo != OLD)
+        monkeypatch.setattr(step, "can_compile", lambda device: compiles)
 
-def chosen(config, data, folder, monkeypatch, seconds: dict[Speed, tuple[float, float]], steps: int) -> Speed:
-    """The choice where steps take so long, and how often each candidate was measured."""
-    measured = []
-
-    def measure(self, speed: Speed) -> tuple[float, float]:
-        measured.append(speed)
-        return seconds[speed]
-
-    monkeypatch.setattr(speed.Timings, "_measure", measure)
-    batches = data.batches(config.batch_size, "cpu", torch.Generator())
-    found = speed.choose(config, runs.start(config, folder), runs.build_model(config, data), batches, steps)
-    assert len(measured) == len({*measured})
-    return found
-
-
-FAST_HALF = {
-    Speed("float32"): (3.0, 2.0),
-    Speed("bfloat16"): (3.0, 1.0),
-    Speed("float32", True): (60.0, 1.5),
-    Speed("bfloat16", True): (60.0, 0.5),
-}
-SLOW_HALF = FAST_HALF | {Speed("bfloat16"): (9.0, 4.0)}
+    return make
 
 
 @pytest.mark.parametrize(
-    ("changes", "seconds", "steps", "expected"),
+    ("place", "cpuinfo", "compiles", "steps", "expected"),
     [
-        ({}, FAST_HALF, 10, Speed("bfloat16")),
-        ({}, SLOW_HALF, 10, Speed("float32")),
-        ({}, FAST_HALF, 1000, Speed("bfloat16", True)),
-        ({}, SLOW_HALF, 1000, Speed("float32", True)),
-        ({"compiled": "off"}, FAST_HALF, 1000, Speed("bfloat16")),
-        ({"compiled": "on"}, FAST_HALF, 1, Speed("bfloat16", True)),
-        ({"precision": "float32"}, FAST_HALF, 10, Speed("float32")),
-        ({"precision": "float32"}, FAST_HALF, 1000, Speed("float32", True)),
-        # compiling would pay for itself only in 120 steps of these, and is not tried below five minutes
-        ({}, FAST_HALF, 200, Speed("bfloat16")),
-        # it was tried and saves too little
-        ({}, FAST_HALF | {Speed("bfloat16", True): (60.0, 0.99)}, 400, Speed("bfloat16")),
-        ({"precision": "bfloat16", "compiled": "on"}, {}, 1, Speed("bfloat16", True)),
-        ({"precision": "float32", "compiled": "off"}, {}, 10**6, Speed()),
+        ("cpu", INTEL, True, FEW, Speed("bfloat16")),
+        ("cpu", INTEL, True, MANY, Speed("bfloat16", True)),
+        ("cpu", INTEL, False, MANY, Speed("bfloat16")),
+        ("cpu", OLD, True, FEW, Speed("float32")),
+        ("cpu", OLD, True, MANY, Speed("float32", True)),
+        ("cpu", OLD, False, MANY, Speed("float32")),
+        ("cpu", ARM, True, FEW, Speed("bfloat16")),
+        ("cpu", "", True, FEW, Speed("float32")),
+        ("cuda", INTEL, True, FEW, Speed("bfloat16")),
+        ("cuda", INTEL, True, MANY, Speed("bfloat16", True)),
+        ("cuda", OLD, True, MANY, Speed("float32", True)),  # a GPU without bfloat16
+        ("mps", INTEL, False, MANY, Speed("float32")),
     ],
 )
-def test_the_fastest_is_chosen_where_nothing_is_pinned(changes, seconds, steps, expected, data, tmp_path, monkeypatch):
-    assert chosen(CONFIG.replace(**changes), data, tmp_path / "run", monkeypatch, seconds, steps) == expected
+def test_the_rule_where_nothing_is_pinned(place, cpuinfo, compiles, steps, expected, here):
+    here(cpuinfo, compiles)
+    assert speed_for(CONFIG, torch.device(place), steps) == expected
+    for precision in ("float32", "bfloat16"):
+        pinned = CONFIG.replace(precision=precision)
+        assert speed_for(pinned, torch.device(place), steps) == Speed(precision, expected.compiled)
+    assert speed_for(CONFIG.replace(compiled="on"), torch.device(place), steps) == expected._replace(compiled=True)
+    assert speed_for(CONFIG.replace(compiled="off"), torch.device(place), steps) == expected._replace(compiled=False)
 
 
-def test_a_run_goes_on_as_it_began_and_says_so(data, tmp_path, monkeypatch):
-    assert chosen(CONFIG, data, tmp_path / "run", monkeypatch, FAST_HALF, 10) == Speed("bfloat16")
-    assert chosen(CONFIG, data, tmp_path / "run", monkeypatch, {}, 10) == Speed("bfloat16")
-    run = runs.Run(tmp_path / "run")
+def test_draws_of_importance_samples_count_and_gradients_that_are_averaged_are_not_compiled(here):
+    here(INTEL, True)
+    cpu, sampled = torch.device("cpu"), CONFIG.replace(objective="mmvae_dreg", importance_samples=30)
+    assert not speed_for(sampled, cpu, (MANY - 1) // 30).compiled and speed_for(sampled, cpu, MANY // 30).compiled
+    assert not speed_for(CONFIG, cpu, MANY, Processes(0, 2)).compiled and speed_for(CONFIG, cpu, MANY, SINGLE).compiled
+    assert speed_for(CONFIG.replace(compiled="on"), cpu, 1, Processes(0, 2)).compiled
+
+
+def test_the_processor_has_a_name(here):
+    here(INTEL, True)
+    assert device.processor() == "Zuse Z3"
+
+
+def test_a_run_goes_on_as_it_began_and_says_so(tiny_root, here, monkeypatch):
+    """A run whose precision was chosen takes the very steps of one whose precision was pinned."""
+    here(INTEL, True)
+    data, take = load_dataset(CONFIG.data, "train", repeats=CONFIG.repeats), Trainer.step
+    config = CONFIG.replace(checkpoint_every=2)
+    monkeypatch.setattr(Trainer, "step", lambda self: take(self) if self.done < 3 else 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        fit(config, tiny_root / "run", data, progress=False)
+    monkeypatch.setattr(Trainer, "step", take)
+    here(OLD, True)
+    run = fit(config, tiny_root / "run", data, progress=False)
     assert run.read("config.json")["speed"] == {"precision": "bfloat16", "compiled": False}
     assert run.config.precision == "auto" and run.precision == "bfloat16"
+    pinned = fit(config.replace(precision="bfloat16"), tiny_root / "pinned", data, progress=False)
+    assert run.history() == pinned.history()
 
 
-def test_timings_are_measured_once_for_runs_alike(data, tmp_path, monkeypatch):
-    slow = {speed: (first, 2 * best) for speed, (first, best) in SLOW_HALF.items()}
-    assert chosen(CONFIG, data, tmp_path / "one", monkeypatch, FAST_HALF, 10) == Speed("bfloat16")
-    assert chosen(CONFIG.replace(seed=3, beta=1.0), data, tmp_path / "two", monkeypatch, slow, 10) == Speed("bfloat16")
-    assert chosen(CONFIG.replace(latent_dim=8), data, tmp_path / "three", monkeypatch, slow, 10) == Speed("float32")
+def test_where_nothing_can_be_compiled_training_goes_on_and_says_why(monkeypatch):
+    def refuse(*rest, **options):
+        raise RuntimeError("no working C++ compiler was found\nand much more")
 
-
-def test_measuring_leaves_the_training_as_it_is(data, tmp_path):
-    """A run whose precision was measured takes the very steps of one whose precision was pinned."""
-    measured = fit(CONFIG, tmp_path / "measured", data, progress=False)
-    pinned = fit(
-        CONFIG.replace(precision=measured.precision, compiled="off"), tmp_path / "pinned", data, progress=False
-    )
-    assert measured.history() == pinned.history()
-    kept = json.loads(next((tmp_path / "data" / "cache" / "speed").glob("*.json")).read_text())
-    assert {*kept} == {"float32", "bfloat16"}
-    assert all(0 < best <= 60 and 0 < first <= 60 for first, best in kept.values())
-
-
-def test_where_nothing_can_be_compiled_training_goes_on_and_says_why(data, tmp_path, monkeypatch):
-    def measure(self, speed: Speed) -> tuple[float, float]:
-        if speed.compiled:
-            raise RuntimeError("no working C++ compiler was found\nand much more")
-        return 2.0, 1.0
-
-    monkeypatch.setattr(speed.Timings, "_measure", measure)
-    batches = data.batches(CONFIG.batch_size, "cpu", torch.Generator())
-    begun = runs.start(CONFIG, tmp_path / "run"), runs.build_model(CONFIG, data), batches
+    monkeypatch.setattr(torch, "compile", refuse)
     with pytest.warns(UserWarning, match="does not work here: no working C[+][+] compiler was found$"):
-        assert not speed.choose(CONFIG, *begun, 10_000).compiled
-
-
-def test_networks_with_running_statistics_keep_them(data, tmp_path):
-    config = CONFIG.replace(precision="float32", compiled="off")
-    run = runs.start(config, tmp_path / "run")
-    trainer = Trainer(config, run, data, torch.device("cpu"))
-    trainer.model.register_module("norm", torch.nn.BatchNorm1d(20))
-
-    def follow(heads, inputs, output) -> None:
-        trainer.model.norm(output[0].mean)
-
-    trainer.model.heads[0].register_forward_hook(follow)
-    before = {name: x.clone() for name, x in trainer.model.state_dict().items()}
-    speed.Timings(config, trainer.model, trainer.batches).of_step(Speed())
-    after = trainer.model.state_dict()
-    assert all(torch.equal(before[name], after[name]) for name in before)
-    assert all(p.grad is None for p in trainer.model.parameters())
+        assert speed_for(CONFIG, torch.device("cpu"), MANY) == speed_for(CONFIG, torch.device("cpu"), FEW)
+    with pytest.warns(UserWarning, match="steps are taken without torch.compile"):
+        assert not can_compile(torch.device("cpu"))

@@ -84,8 +84,9 @@ import json, sys, torch
 from helpers import rows_of, spoiled, tiny_batch, tiny_model
 from workbench.config import Config
 from workbench.objectives import METHODS
-from workbench.training.step import Speed, Step
+from workbench.training.step import Speed, Step, can_compile
 
+assert can_compile(torch.device("cpu"))
 found = {}
 for objective in sys.argv[1:]:
     model, batch = tiny_model(2, 2, 2), tiny_batch(2, 8, missing=True)

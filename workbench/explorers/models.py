@@ -6,12 +6,14 @@ from pathlib import Path
 
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
+from workbench.data.sources import parse_name
 from workbench.explorers.subjects import Digits, Faces, subject_of
-from workbench.metrics.judges import Classifier, classifiers_of
+from workbench.metrics.judges import Classifier, classifiers_of, with_note
 from workbench.model import MultimodalVAE
+from workbench.networks.classifiers import make_classifier
 from workbench.reports.report import label_of
 from workbench.runs.run import Run, find_runs
-from workbench.runs.shipped import DIGITS, embedded, shipped_judges, shipped_model, shipped_runs
+from workbench.runs.shipped import DIGITS, embedded, shipped_judge, shipped_model, shipped_runs
 
 NO_MODEL = "no model to explore: train one with `workbench train`"
 
@@ -71,6 +73,13 @@ def shipped_models(kind: str = DIGITS) -> list[ExploredModel]:
             ExploredModel(label_of(run.config), run.config, shipped_model(run, data), own, data, shipped=True)
         )
     return models
+
+
+def shipped_judges(name: str, data: MultimodalDataset, width: float = 1.0) -> list[Classifier]:
+    """The judges of the sources in a data set's name; FileNotFoundError when one does not come with the project."""
+    networks = [make_classifier(shape, width) for shape in data.shapes]
+    pairs = zip(parse_name(name), networks, strict=True)
+    return [with_note(*shipped_judge(name, source, network), source) for source, network in pairs]
 
 
 def explored_models(folder: str | Path | None = None) -> list[ExploredModel]:

@@ -23,7 +23,8 @@ from workbench.data.celeba.attributes import ATTRIBUTES
 from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.data.own.raw import is_pandas
 from workbench.distributions import Diagonal, Mixture
-from workbench.inference import at_a_time, relating
+from workbench.inference import relating
+from workbench.metrics.encode import at_a_time
 from workbench.model import MultimodalVAE
 from workbench.objectives import METHODS
 from workbench.runs.run import Run

@@ -16,12 +16,10 @@ from torch import Tensor
 from workbench.data.alphabet import decode
 from workbench.data.celeba.attributes import PHRASES
 from workbench.device import double
-from workbench.metrics.regression import MAX_ITER, TOLERANCE
+from workbench.metrics.regression import logistic_regression
 from workbench.metrics.representation import DRAWS, PAPER_ITEMS, few_items, standard_error, standardised
 
 TRAIN_ITEMS = 20_000  # training items, drawn at random, that the probe on many items learns from
-ROWS = 4096  # items whose products of features are held at a time
-HALVINGS = 12  # of a step that would raise the loss
 
 
 def average_precision(scores: Float[Tensor, "n *k"], labels: Bool[Tensor, "n *k"]) -> Float[Tensor, "*k"]:
@@ -47,62 +45,6 @@ def average_precision(scores: Float[Tensor, "n *k"], labels: Bool[Tensor, "n *k"
 def mean_precision(precisions: Float[Tensor, "*k"]) -> float:
     """Mean over attributes of their average precisions, without those that have none."""
     return precisions.nanmean().item()
-
-
-def logistic_regression(
-    x: Float[Tensor, "n d"], y: Bool[Tensor, "n k"], iterations: int = MAX_ITER
-) -> tuple[Float[Tensor, "d k"], Float[Tensor, "k"]]:
-    """Weights and intercepts of k logistic regressions without penalty on the same inputs, in double precision.
-
-    Newton's method on the mean loss, all k at once, until no entry of a gradient is above TOLERANCE, where
-    scikit-learn's solver stops, too. Separable items have no finite optimum: their gradients still fall below it, at
-    weights that separate them, or `iterations` end it. A column of one value only has weights of zero.
-    """
-    x = double(x)
-    inputs = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
-    targets = double(y)
-    learnable = (targets > 0).any(0) & (targets < 1).any(0)
-    weights = inputs.new_zeros(inputs.shape[1], y.shape[1])
-    loss = _loss(inputs @ weights, targets)
-    for _ in range(iterations):
-        probability = torch.sigmoid(inputs @ weights)
-        gradient = inputs.T @ (probability - targets) / len(x)
-        active = ((gradient.abs().amax(0) > TOLERANCE) & learnable).nonzero().flatten()
-        if not len(active):
-            break
-        hessian = _hessian(inputs, (probability * (1 - probability))[:, active])
-        step = torch.linalg.solve(hessian, gradient[:, active].T).T
-        weights[:, active], loss[active] = _descend(inputs, targets[:, active], weights[:, active], loss[active], step)
-    return weights[:-1], weights[-1]
-
-
-def _loss(logits: Float[Tensor, "n k"], targets: Float[Tensor, "n k"]) -> Float[Tensor, "k"]:
-    return (torch.nn.functional.softplus(logits) - targets * logits).mean(0)
-
-
-def _hessian(inputs: Float[Tensor, "n d"], curvature: Float[Tensor, "n k"]) -> Float[Tensor, "k d d"]:
-    """Sum over items of curvature times x x^T, as one product of matrices; barely lifted off singularity."""
-    size = inputs.shape[1]
-    products = inputs.new_zeros(curvature.shape[1], size * size)
-    for part, weight in zip(inputs.split(ROWS), curvature.split(ROWS), strict=True):
-        products.addmm_(weight.T, (part.unsqueeze(2) * part.unsqueeze(1)).flatten(1))
-    hessian = products.view(-1, size, size) / len(inputs)
-    lift = 1e-9 * hessian.diagonal(dim1=1, dim2=2).mean(1) + 1e-15  # dimensions that never vary, separable items
-    return hessian + lift.view(-1, 1, 1) * torch.eye(size, dtype=inputs.dtype, device=inputs.device)
-
-
-def _descend(inputs: Tensor, targets: Tensor, weights: Tensor, loss: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-    """Newton's step where it lowers a regression's loss, else the first half of it that does, else none."""
-    size = torch.ones_like(loss)
-    for _ in range(HALVINGS):
-        lower = _loss(inputs @ (weights - size * step), targets)
-        worse = ~(lower <= loss)
-        if not worse.any():
-            break
-        size = torch.where(worse, size / 2, size)
-    else:
-        lower, size = torch.where(worse, loss, lower), torch.where(worse, 0.0, size)
-    return weights - size * step, lower
 
 
 def attribute_probe(
@@ -152,16 +94,16 @@ def written(characters: Float[Tensor, "n length alphabet"]) -> Bool[Tensor, "n 4
     return found.view(-1, len(PHRASES))
 
 
-def reading(there: Bool[Tensor, "n k"], labels: Bool[Tensor, "n k"]) -> dict[str, float]:
+def reading(present: Bool[Tensor, "n k"], labels: Bool[Tensor, "n k"]) -> dict[str, float]:
     """How well attributes that are read off agree with those that were given.
 
     Precision: of all that are read, the share given (NaN where nothing is); recall: of all given, the share read; and
     the mean average precision, to stand beside a judge's, whose scores are finer than yes or no.
     """
-    hits = (there & labels).sum().item()
-    read, given = there.sum().item(), labels.sum().item()
+    hits = (present & labels).sum().item()
+    read, given = present.sum().item(), labels.sum().item()
     return {
         "precision": hits / read if read else math.nan,
         "recall": hits / given if given else math.nan,
-        "average_precision": mean_precision(average_precision(there.float(), labels)),
+        "average_precision": mean_precision(average_precision(present.float(), labels)),
     }

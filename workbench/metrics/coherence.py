@@ -43,15 +43,15 @@ def all_agree(predicted: Int[Tensor, "M n"] | Bool[Tensor, "M n attributes"]) ->
     return double(same.all(1) if same.dim() == 2 else same).mean().item()
 
 
-def attribute_agreement(there: Bool[Tensor, "M n attributes"]) -> tuple[float, float]:
+def attribute_agreement(present: Bool[Tensor, "M n attributes"]) -> tuple[float, float]:
     """Fraction of attributes on which all judges of a random generation agree, and the same by chance.
 
     By chance: of modalities that were generated independently of each other, with attributes as frequent in each as
     they are. Where most attributes are rare that is most of the agreement, so neither number stands alone.
     """
-    rate = double(there).mean(1)
+    rate = double(present).mean(1)
     chance = rate.prod(0) + (1 - rate).prod(0)
-    return double((there == there[0]).all(0)).mean().item(), chance.mean().item()
+    return double((present == present[0]).all(0)).mean().item(), chance.mean().item()
 
 
 def agreement_pattern(predicted: Int[Tensor, "M n"]) -> float:

@@ -1,4 +1,4 @@
-"""A trained model on trial: each part of an evaluation is a method that returns its sections of metrics.json.
+"""A trained model under evaluation: each part is a method that returns its sections of metrics.json.
 
 What depends on the kind of labels, one class or many attributes, is in `workbench.metrics.scores`.
 """
@@ -19,19 +19,9 @@ from workbench.config import Config
 from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.data.images import Labels
 from workbench.device import autocast
-from workbench.inference import (
-    EVERY_SUBSET_OF,
-    Encoded,
-    Parts,
-    at_a_time,
-    codes,
-    components,
-    encode_batches,
-    encode_rows,
-    evaluated_subsets,
-    style_codes,
-    subset_posteriors,
-)
+from workbench.inference import EVERY_SUBSET_OF, Parts, components, evaluated_subsets
+from workbench.metrics import encode
+from workbench.metrics.encode import Encoded
 from workbench.metrics.fast_layers import fuse_for_inference
 from workbench.metrics.generation import Conditional, Judges, judge_conditional, judge_random
 from workbench.metrics.judges import CPU, Classifier, classifiers_of
@@ -75,7 +65,7 @@ class Items:
 
     @property
     def _at_a_time(self) -> int:
-        return at_a_time(self.data.shapes, self.rows.device)
+        return encode.at_a_time(self.data.shapes, self.rows.device)
 
 
 @dataclass
@@ -107,7 +97,7 @@ class Evaluator:
         data: tuple[MultimodalDataset, MultimodalDataset] | None = None,
         device: torch.device = CPU,
     ) -> Iterator["Evaluator"]:
-        """A trial of a run's model on its test split, or on the (train, test) that is given, everything on `device`."""
+        """Evaluate a run's model on its test split, or on the (train, test) that is given, everything on `device`."""
         # probes are fitted to whole items, also where the model was trained on less: they judge all models alike
         train, test = data or (run.dataset("train", whole=True), run.dataset("test"))
         train, test = train.to(device), test.to(device)
@@ -120,9 +110,10 @@ class Evaluator:
         total = fusions * ("probe" in parts) + fusions * ("full_probe" in parts) + generated
         config = run.config.replace(precision=run.precision)  # what was chosen where it says auto
         with tqdm(total=total, desc="evaluation", disable=not progress) as bar, autocast(device, config.precision):
-            trial = cls(config, model, train, test, tests, encode_batches(model, tests), generator, bar, progress)
-            bar.total += trial.for_likelihoods.batches * ("likelihood" in parts)
-            yield trial
+            encoded = encode.encode_batches(model, tests)
+            evaluator = cls(config, model, train, test, tests, encoded, generator, bar, progress)
+            bar.total += evaluator.for_likelihoods.batches * ("likelihood" in parts)
+            yield evaluator
 
     @property
     def device(self) -> torch.device:
@@ -145,10 +136,10 @@ class Evaluator:
         return score_of(self.test.labels)
 
     @property
-    def told(self) -> dict[str, Any]:
+    def about(self) -> dict[str, Any]:
         """What metrics.json says of its score; of attributes also every number one by one, of the parts done so far."""
-        told = self.score.told(self.train, self.labels)
-        return told | {"by_attribute": self.by_attribute} if self.by_attribute else told
+        about = self.score.about(self.train, self.labels)
+        return about | {"by_attribute": self.by_attribute} if self.by_attribute else about
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -161,7 +152,7 @@ class Evaluator:
         self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 1)
 
     def _anew(self) -> torch.Generator:
-        """A generator as the trial's was at first."""
+        """A generator as the evaluator's was at first."""
         return torch.Generator(self.device).manual_seed(self.generator.initial_seed())
 
     def latents(self) -> dict[str, Any]:
@@ -169,7 +160,7 @@ class Evaluator:
         found: dict[str, Any] = {"rate": {}, "marginal_kl": {}}
         with self.part("latent"):
             for fusion in self.fusions:
-                posteriors = subset_posteriors(self.model, self.tested, fusion, self.config.prior_weight)
+                posteriors = encode.subset_posteriors(self.model, self.tested, fusion, self.config.prior_weight)
                 same = self._anew()  # noise for every way to infer
                 found["rate"][fusion] = {name: rate(q, same) for name, q in posteriors.items()}
                 found["marginal_kl"][fusion] = {name: marginal_kl(q) for name, q in posteriors.items()}
@@ -180,11 +171,11 @@ class Evaluator:
         found: dict[str, Any] = {"linear_probe": {}, "linear_probe_error": {}}
         rows = torch.randint(len(self.train), (PAPER_ITEMS * DRAWS,), generator=self.generator, device=self.device)
         with self.part("probe"):
-            fitted = encode_rows(self.model, self.train, rows, self.generator)
+            fitted = encode.encode_rows(self.model, self.train, rows, self.generator)
             labels = torch.cat([y for _, y in fitted])
 
-            def few(seen: Codes, new: Codes) -> Probed:
-                return self.score.few(seen, labels, new, self.labels, self._anew())  # the same items every time
+            def few(train: Codes, test: Codes) -> Probed:
+                return self.score.few(train, labels, test, self.labels, self._anew())  # the same items every time
 
             for fusion, probed in self._probed(few, fitted):
                 found["linear_probe"][fusion], found["linear_probe_error"][fusion] = probed.mean, probed.error
@@ -195,15 +186,16 @@ class Evaluator:
         """Linear probes on the content of all training items, or many, and on their styles."""
         found: dict[str, Any] = {"linear_probe_full": {}}
         with self.part("full probe"):
-            fitted = encode_rows(self.model, self.train, self.score.rows(self.train, self.generator), self.generator)
+            rows = self.score.rows(self.train, self.generator)
+            fitted = encode.encode_rows(self.model, self.train, rows, self.generator)
             labels = torch.cat([y for _, y in fitted])
-            styles = [style_codes(self.model, part) for part in (fitted, self.tested)]
+            styles = [encode.style_codes(self.model, part) for part in (fitted, self.tested)]
             of_styles = self.score.many(styles[0], labels, styles[1], self.labels)
             found["style_probe"] = of_styles.mean
             self.by_attribute |= {"style_probe": of_styles.by_attribute} if of_styles.by_attribute else {}
 
-            def many(seen: Codes, new: Codes) -> Probed:
-                return self.score.many(seen, labels, new, self.labels)
+            def many(train: Codes, test: Codes) -> Probed:
+                return self.score.many(train, labels, test, self.labels)
 
             for fusion, probed in self._probed(many, fitted):
                 found["linear_probe_full"][fusion] = probed.mean
@@ -215,9 +207,9 @@ class Evaluator:
         known: dict[Parts, Probed] = {}
         for fusion in self.fusions:
             names = {",".join(s): components(fusion, s) for s in evaluated_subsets(self.model.letters)}
-            seen, new = (codes(self.model, x, fusion, self.config.prior_weight) for x in (fitted, self.tested))
+            train, test = (encode.codes(self.model, x, fusion, self.config.prior_weight) for x in (fitted, self.tested))
             fresh = [name for name, parts in names.items() if parts not in known]
-            probed = probe({name: seen[name] for name in fresh}, {name: new[name] for name in fresh})
+            probed = probe({name: train[name] for name in fresh}, {name: test[name] for name in fresh})
             known |= {names[name]: probed.only(name) for name in fresh}
             yield fusion, Probed.joined({name: known[parts] for name, parts in names.items()})
             self.bar.update()
@@ -243,7 +235,7 @@ class Evaluator:
             names = {letter: images.extractor.name for letter, images in panel.real.items()}
             measured = {"features": names, "ceiling": prd_ceiling(), "images": len(self.labels), "random": random}
             found["quality"] = measured | {
-                "conditional": {fusion: seen.quality for fusion, seen in conditional.items()}
+                "conditional": {fusion: judged.quality for fusion, judged in conditional.items()}
             }
         return found
 
@@ -258,7 +250,7 @@ class Evaluator:
 
     def _coherence(self, panel: Judges, conditional: dict[str, Conditional]) -> dict[str, Any]:
         """The judges' own scores, those of conditional generations, and the tallies behind them."""
-        tallies = {fusion: seen.tallies for fusion, seen in conditional.items()}
+        tallies = {fusion: judged.tallies for fusion, judged in conditional.items()}
         found: dict[str, Any] = {
             "classifier_accuracy": {letter: judge.accuracy for letter, judge in panel.judges.items()},
             "coherence": _each(tallies, self.score.number),
@@ -267,7 +259,7 @@ class Evaluator:
             return found | {"confusion": tallies}
         self.by_attribute |= {"coherence": tallies}
         self.by_attribute["judges"] = {letter: [*judge.precisions] for letter, judge in panel.judges.items()}
-        return found | {"written": {fusion: seen.written for fusion, seen in conditional.items()}}
+        return found | {"written": {fusion: judged.written for fusion, judged in conditional.items()}}
 
     @property
     def for_likelihoods(self) -> Items:

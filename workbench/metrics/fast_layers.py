@@ -51,8 +51,8 @@ class ToOnePosition(nn.Module):
         kernel, stride = self.layer.kernel_size, self.layer.stride
         if any(n - k not in range(s) for n, k, s in zip(x.shape[2:], kernel, stride, strict=True)):
             return self.layer(x)
-        seen = x[(..., *(slice(k) for k in kernel))].movedim(1, -1)
-        return F.linear(seen.flatten(1), self.weight, self.layer.bias).view(len(x), -1, *[1] * len(kernel))
+        patches = x[(..., *(slice(k) for k in kernel))].movedim(1, -1)
+        return F.linear(patches.flatten(1), self.weight, self.layer.bias).view(len(x), -1, *[1] * len(kernel))
 
 
 class Doubled(nn.Module):

@@ -1,22 +1,31 @@
 """What sample quality is measured on: features of images, by Inception where its weights are, else by a judge.
 
 Distances between sets of features mean something only for one extractor, so every extractor has a name to show.
+Features of real images are kept, as they are the same for every run that is evaluated on them: a file of data/cache for
+each set of images and extractor. Its name is a digest of all pixels, all of the extractor's weights and the type of
+number in which they meet, so what is read back is what would be worked out.
 """
 
+import hashlib
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Protocol, runtime_checkable
 from unittest.mock import patch
 
+import safetensors.torch
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from workbench.data.images import DataError
+from workbench.device import double
 from workbench.metrics.judges import Classifier
+from workbench.paths import cache_dir, replacing
 
 INCEPTION_BATCH = 50  # images at a time, pytorch-fid's own choice: activations take megabytes for each
 
@@ -110,3 +119,104 @@ def _inception(path: Path) -> nn.Module:
 
 def _coloured(images: Tensor) -> Tensor:
     return images.expand(-1, 3, -1, -1)
+
+
+class Statistics:
+    """Mean and covariance of features that come in batches, in float64: pairwise updates of Chan et al. (1979)."""
+
+    def __init__(self, dimensions: int) -> None:
+        self.count = 0
+        self.mean = torch.zeros(dimensions, dtype=torch.float64)
+        self._scatter = torch.zeros(dimensions, dimensions, dtype=torch.float64)
+
+    def update(self, features: Float[Tensor, "n d"]) -> None:
+        """Take one more batch into account."""
+        features, count = double(features), len(features)
+        mean = features.mean(0)
+        self.mean, self._scatter = self.mean.to(mean.device), self._scatter.to(mean.device)
+        shift, total = mean - self.mean, self.count + count
+        centred = features - mean
+        self._scatter += centred.T @ centred + torch.outer(shift, shift) * (self.count * count / total)
+        self.mean = self.mean + shift * (count / total)
+        self.count = total
+
+    @property
+    def covariance(self) -> Float[Tensor, "d d"]:
+        """The unbiased estimate, as numpy.cov has it; ValueError with less than two items."""
+        if self.count < 2:
+            raise ValueError(f"a covariance needs at least two items, not {self.count}: give it more images")
+        return self._scatter / (self.count - 1)
+
+
+class FeatureSet:
+    """What an extractor sees in a set of images: features (float32, where it sees them) and no image."""
+
+    def __init__(self, extractor: Features) -> None:
+        self.extractor = extractor
+        self._parts: list[Tensor] = []
+
+    def see(self, images: Float[Tensor, "n C H W"]) -> Float[Tensor, "n d"]:
+        """Features of images in [0, 1]."""
+        return self.extractor(images).detach().float()
+
+    def add(self, images: Float[Tensor, "n C H W"]) -> None:
+        """Take a batch of images in [0, 1] into the set."""
+        self.add_features(self.see(images))
+
+    def add_features(self, features: Float[Tensor, "n d"]) -> None:
+        """Take a batch of images that were seen before into the set."""
+        self._parts.append(features)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    @property
+    def features(self) -> Float[Tensor, "n d"]:
+        return torch.cat(self._parts)
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Mean and covariance of all features, once the set is whole."""
+        found = Statistics(self.extractor.dimensions)
+        for part in self._parts:
+            found.update(part)
+        return found
+
+
+def reference(extractor: Features, batches: Iterable[Tensor]) -> FeatureSet:
+    """Features of real images that come in batches: make it once for all generated sets of its modality."""
+    made = FeatureSet(extractor)
+    for images in batches:
+        made.add(images)
+    return made
+
+
+def kept_reference(extractor: Features, batches: Callable[[], Iterable[Float[Tensor, "n C H W"]]]) -> FeatureSet:
+    """Features of real images, `batches()` of them, from the cache where they are there, else `reference`."""
+    digest, device = _digest(extractor, batches())
+    path = cache_dir() / f"features-{digest}.safetensors"
+    if path.is_file():
+        try:
+            kept = FeatureSet(extractor)
+            kept.add_features(safetensors.torch.load_file(path)["features"].to(device))
+            return kept
+        except (SafetensorError, KeyError):
+            path.unlink()  # damaged: made again
+    made = reference(extractor, batches())
+    with replacing(path) as temporary:
+        safetensors.torch.save_file({"features": made.features.cpu()}, temporary)
+    return made
+
+
+def _digest(extractor: Features, batches: Iterable[Tensor]) -> tuple[str, torch.device]:
+    """Digest of all that features depend on, and where the images are."""
+    digest, device = hashlib.sha256(extractor.name.encode()), torch.device("cpu")
+    for name, weights in extractor.weights.items():
+        digest.update(name.encode() + weights.cpu().contiguous().numpy().tobytes())
+    for images in batches:
+        device = images.device
+        half = torch.is_autocast_enabled(device.type)
+        digest.update(
+            f"{device.type} {half} {list(images.shape)}".encode() + images.cpu().contiguous().numpy().tobytes()
+        )
+    return digest.hexdigest()[:16], device

@@ -21,9 +21,7 @@ from workbench.data.dataset import Batch
 from workbench.inference import (
     EVERY_SUBSET_OF,
     Component,
-    Encoded,
     Parts,
-    at_a_time,
     component_choice,
     component_posterior,
     components,
@@ -31,10 +29,10 @@ from workbench.inference import (
     parts_posterior,
 )
 from workbench.metrics.attributes import reading, written
-from workbench.metrics.features import features_for
+from workbench.metrics.encode import Encoded, at_a_time
+from workbench.metrics.features import FeatureSet, features_for, kept_reference
 from workbench.metrics.judges import AttributeClassifier, Classifier
-from workbench.metrics.quality import FeatureSet, quality
-from workbench.metrics.real_features import kept_reference
+from workbench.metrics.quality import quality
 from workbench.metrics.scores import score_of
 from workbench.model import MultimodalVAE, Posteriors
 
@@ -70,14 +68,14 @@ class Judges:
 
     def look(self, generated: Sequence[Tensor], images_of: Container[str]) -> "Judged":
         """See generations of all modalities, with features of the images of some."""
-        seen = Judged({}, {}, {})
+        judged = Judged({}, {}, {})
         for (letter, judge), x in zip(self.judges.items(), generated, strict=True):
-            seen.judged[letter] = judge.read(x)
+            judged.judged[letter] = judge.read(x)
             if letter in images_of:
-                seen.features[letter] = self.real[letter].see(x.clamp(0, 1))
+                judged.features[letter] = self.real[letter].see(x.clamp(0, 1))
             if x.dim() == 3 and isinstance(judge, AttributeClassifier):
-                seen.written[letter] = written(x)
-        return seen
+                judged.written[letter] = written(x)
+        return judged
 
 
 def _images(tests: Iterable[Batch], m: int) -> Iterator[Tensor]:
@@ -106,13 +104,13 @@ class JudgedSet:
         """One more batch of generations of all modalities."""
         self.take([self.panel.look(generated, self.images)])
 
-    def take(self, seen: Sequence[Judged], chosen: Tensor | None = None) -> None:
+    def take(self, several: Sequence[Judged], chosen: Tensor | None = None) -> None:
         """One more batch, of each item what was seen in the chosen one of several generations."""
         for kept, kind in ((self._judged, "judged"), (self._written, "written")):
-            for letter in getattr(seen[0], kind):
-                kept.setdefault(letter, []).append(_pick([getattr(one, kind)[letter] for one in seen], chosen))
+            for letter in getattr(several[0], kind):
+                kept.setdefault(letter, []).append(_pick([getattr(one, kind)[letter] for one in several], chosen))
         for letter, images in self.images.items():
-            images.add_features(_pick([one.features[letter] for one in seen], chosen))
+            images.add_features(_pick([one.features[letter] for one in several], chosen))
 
     @property
     def judged(self) -> dict[str, Tensor]:
@@ -189,7 +187,7 @@ def _generate(
 
     Where components outnumber posteriors, as of products of many modalities, each mixture is generated from by itself.
     """
-    seen: dict[Component, Judged] = {}
+    judged: dict[Component, Judged] = {}
     if len({part for parts in looks for part in parts}) > len(looks):
         for parts in (parts for parts in looks if len(parts) > 1):
             looks[parts].at(model.generate(parts_posterior(model, q, parts, prior_weight), generator=generator))
@@ -197,9 +195,9 @@ def _generate(
     for part in dict.fromkeys(part for parts in looks for part in parts):
         images_of = {letter for parts, look in looks.items() if part in parts for letter in look.images}
         posterior = component_posterior(model, q, part, prior_weight)
-        seen[part] = panel.look(model.generate(posterior, generator=generator), images_of)
+        judged[part] = panel.look(model.generate(posterior, generator=generator), images_of)
     for parts, look in looks.items():
-        look.take([seen[part] for part in parts], component_choice(model, q, parts) if len(parts) > 1 else None)
+        look.take([judged[part] for part in parts], component_choice(model, q, parts) if len(parts) > 1 else None)
 
 
 class Summary(NamedTuple):
@@ -215,7 +213,7 @@ def _summary(look: JudgedSet, labels: Tensor) -> Summary:
     return Summary(
         {letter: score.tally(judged, labels) for letter, judged in look.judged.items()},
         {letter: look.quality(letter) for letter in look.images},
-        {letter: reading(there, labels) for letter, there in look.written.items()},
+        {letter: reading(present, labels) for letter, present in look.written.items()},
     )
 
 
@@ -224,10 +222,10 @@ def _by_target(model: MultimodalVAE, summaries: dict[Parts, Summary], fusion: st
     names = {",".join(subset): summaries[components(fusion, subset)] for subset in evaluated_subsets(model.letters)}
 
     def table(kind: str) -> dict[str, dict[str, Any]]:
-        there = [letter for letter in model.letters if any(letter in getattr(s, kind) for s in names.values())]
+        targets = [letter for letter in model.letters if any(letter in getattr(s, kind) for s in names.values())]
         return {
             letter: {name: getattr(s, kind)[letter] for name, s in names.items() if letter in getattr(s, kind)}
-            for letter in there
+            for letter in targets
         }
 
     return Conditional(table("tallies"), table("quality"), table("written"))

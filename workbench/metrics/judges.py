@@ -17,8 +17,8 @@ from tqdm.auto import tqdm
 from workbench.data.celeba.attributes import DescriptionStorage
 from workbench.data.dataset import MultimodalDataset
 from workbench.device import double
+from workbench.distributions import full_precision
 from workbench.metrics.attributes import average_precision, mean_precision
-from workbench.model import full_precision
 from workbench.networks.classifiers import CLASSIFIERS, SCALABLE, make_classifier
 from workbench.paths import cache_dir, locked, replacing
 
@@ -112,7 +112,7 @@ def note_of(judge: Classifier) -> dict[str, str]:
     return {"accuracy": json.dumps(judge.accuracy)} | attributes
 
 
-def with_note(network: nn.Module, source: str, note: dict[str, str]) -> Classifier:
+def with_note(network: nn.Module, note: dict[str, str], source: str) -> Classifier:
     """A judge from its network, which has its weights, and the note in its file."""
     network, accuracy = network.eval(), json.loads(note["accuracy"])
     if "precisions" in note:
@@ -125,7 +125,7 @@ def read_judge(path: Path, network: nn.Module, source: str) -> Classifier:
     with safetensors.safe_open(path, "pt") as file:
         note = file.metadata()
     network.load_state_dict(safetensors.torch.load_file(path))
-    return with_note(network, source, note)
+    return with_note(network, note, source)
 
 
 def _train(train: MultimodalDataset, k: int, network: nn.Module, progress: bool) -> nn.Module:

@@ -27,13 +27,13 @@ def clusters_of(
     with torch.autocast(points.device.type, enabled=False):
         points = points.float() - points.float().mean(0)  # near zero, so that squares do not cancel
         centres = _first_centres(points, clusters, runs, generator)
-        seen = points.new_zeros(runs, clusters, 1)
+        counts = points.new_zeros(runs, clusters, 1)
         steps = max(STEPS, PASSES * len(points) // BATCH)
         for rows in _rows(points, (steps, runs, BATCH), generator):
             batch = points.index_select(0, rows.flatten()).view(runs, BATCH, -1)  # sooner than points[rows]
             own = F.one_hot(_nearest(batch, centres), clusters).to(points.dtype).transpose(1, 2)
-            seen += (new := own.sum(2, keepdim=True))
-            centres += (own @ batch - new * centres) / seen.clamp(min=1)
+            counts += (new := own.sum(2, keepdim=True))
+            centres += (own @ batch - new * centres) / counts.clamp(min=1)
         return _nearest(points, centres)
 
 

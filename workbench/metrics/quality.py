@@ -5,84 +5,19 @@ for all generated sets of a modality; images come in batches and are not kept.
 """
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from workbench.device import double
-from workbench.metrics.features import Features
+from workbench.metrics.features import FeatureSet, Statistics
 from workbench.metrics.kmeans import clusters_of
 
 ANGLES = 1001
 CLUSTERS = 20
 RUNS = 10
-
-
-class Statistics:
-    """Mean and covariance of features that come in batches, in float64: pairwise updates of Chan et al. (1979)."""
-
-    def __init__(self, dimensions: int) -> None:
-        self.count = 0
-        self.mean = torch.zeros(dimensions, dtype=torch.float64)
-        self._scatter = torch.zeros(dimensions, dimensions, dtype=torch.float64)
-
-    def update(self, features: Float[Tensor, "n d"]) -> None:
-        """Take one more batch into account."""
-        features, count = double(features), len(features)
-        mean = features.mean(0)
-        self.mean, self._scatter = self.mean.to(mean.device), self._scatter.to(mean.device)
-        shift, total = mean - self.mean, self.count + count
-        centred = features - mean
-        self._scatter += centred.T @ centred + torch.outer(shift, shift) * (self.count * count / total)
-        self.mean = self.mean + shift * (count / total)
-        self.count = total
-
-    @property
-    def covariance(self) -> Float[Tensor, "d d"]:
-        """The unbiased estimate, as numpy.cov has it; ValueError with less than two items."""
-        if self.count < 2:
-            raise ValueError(f"a covariance needs at least two items, not {self.count}: give it more images")
-        return self._scatter / (self.count - 1)
-
-
-class FeatureSet:
-    """What an extractor sees in a set of images: features (float32, where it sees them) and no image."""
-
-    def __init__(self, extractor: Features) -> None:
-        self.extractor = extractor
-        self._parts: list[Tensor] = []
-
-    def see(self, images: Float[Tensor, "n C H W"]) -> Float[Tensor, "n d"]:
-        """Features of images in [0, 1]."""
-        return self.extractor(images).detach().float()
-
-    def add(self, images: Float[Tensor, "n C H W"]) -> None:
-        """Take a batch of images in [0, 1] into the set."""
-        self.add_features(self.see(images))
-
-    def add_features(self, features: Float[Tensor, "n d"]) -> None:
-        """Take a batch of images that were seen before into the set."""
-        self._parts.append(features)
-
-    def __len__(self) -> int:
-        return sum(map(len, self._parts))
-
-    @property
-    def features(self) -> Float[Tensor, "n d"]:
-        return torch.cat(self._parts)
-
-    @cached_property
-    def statistics(self) -> Statistics:
-        """Mean and covariance of all features, once the set is whole."""
-        found = Statistics(self.extractor.dimensions)
-        for part in self._parts:
-            found.update(part)
-        return found
 
 
 class Curve(NamedTuple):
@@ -100,14 +35,6 @@ class Quality:
     f_8: float  # mostly recall: falls when modes are missing
     f_1_8: float  # mostly precision: falls when samples are unlike anything real
     fid: float  # squared Fréchet distance, 0 is best; means nothing across extractors
-
-
-def reference(extractor: Features, batches: Iterable[Tensor]) -> FeatureSet:
-    """Features of real images that come in batches: make it once for all generated sets of its modality."""
-    made = FeatureSet(extractor)
-    for images in batches:
-        made.add(images)
-    return made
 
 
 def quality(real: FeatureSet, generated: FeatureSet, seed: int = 0) -> Quality:

@@ -1,8 +1,9 @@
-"""Logistic regression on several classes, as scikit-learn fits it, with the sums over the items on their device.
+"""Logistic regressions, with sums over the items on their device: on several classes, and on many attributes at once.
 
-The optimiser, its tolerance and its limits are scikit-learn's, so that it stops where scikit-learn's does, also where
-classes can be separated and there is no finite optimum. Classes come before items in every array: sums over thousands
-of items and ten classes are some ten times as fast that way round.
+On classes the optimiser, its tolerance and its limits are scikit-learn's, so that it stops where scikit-learn's does,
+also where classes can be separated and there is no finite optimum. Classes come before items in every array: sums over
+thousands of items and ten classes are some ten times as fast that way round. Attributes are many small problems on the
+same items, which Newton's method solves side by side.
 """
 
 from typing import Any
@@ -10,13 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from workbench.device import double
 
 MAX_ITER = 100
 TOLERANCE = 1e-4  # of the gradient's largest entry
+ROWS = 4096  # items whose products of features are held at a time
+HALVINGS = 12  # of a step that would raise the loss
 OPTIONS: dict[str, Any] = {"maxls": 50, "gtol": TOLERANCE, "ftol": 64 * np.finfo(float).eps}
 
 
@@ -41,8 +44,8 @@ def softmax_regression(
         total = logits.logsumexp(0)
         value = total.mean() - (of_labels * weights).sum() + (free * weights.square()).sum() / 2
         gradient = (logits - total).exp_() @ items / len(x) - of_labels + free * weights
-        told = torch.cat([value.view(1), gradient.flatten()]).cpu().numpy()  # the one wait for the device
-        return told[0], told[1:]
+        answer = torch.cat([value.view(1), gradient.flatten()]).cpu().numpy()  # the one wait for the device
+        return answer[0], answer[1:]
 
     start = np.zeros(classes * across.shape[0])
     # the optimiser's own sums are short: threads of its library and of torch's, in turns, would take 30 times as long
@@ -50,3 +53,59 @@ def softmax_regression(
         found = minimize(loss, start, jac=True, method="L-BFGS-B", options=OPTIONS | {"maxiter": MAX_ITER}).x
     weights = torch.from_numpy(found).to(items).view(classes, -1)
     return weights[:, :-1].T, weights[:, -1]
+
+
+def logistic_regression(
+    x: Float[Tensor, "n d"], y: Bool[Tensor, "n k"], iterations: int = MAX_ITER
+) -> tuple[Float[Tensor, "d k"], Float[Tensor, "k"]]:
+    """Return weights and intercepts of k logistic regressions without penalty on the same inputs, in double precision.
+
+    Newton's method on the mean loss, all k at once, until no entry of a gradient is above TOLERANCE, where
+    scikit-learn's solver stops, too. Separable items have no finite optimum: their gradients still fall below it, at
+    weights that separate them, or `iterations` end it. A column of one value only has weights of zero.
+    """
+    x = double(x)
+    inputs = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
+    targets = double(y)
+    learnable = (targets > 0).any(0) & (targets < 1).any(0)
+    weights = inputs.new_zeros(inputs.shape[1], y.shape[1])
+    loss = _loss(inputs @ weights, targets)
+    for _ in range(iterations):
+        probability = torch.sigmoid(inputs @ weights)
+        gradient = inputs.T @ (probability - targets) / len(x)
+        active = ((gradient.abs().amax(0) > TOLERANCE) & learnable).nonzero().flatten()
+        if not len(active):
+            break
+        hessian = _hessian(inputs, (probability * (1 - probability))[:, active])
+        step = torch.linalg.solve(hessian, gradient[:, active].T).T
+        weights[:, active], loss[active] = _descend(inputs, targets[:, active], weights[:, active], loss[active], step)
+    return weights[:-1], weights[-1]
+
+
+def _loss(logits: Float[Tensor, "n k"], targets: Float[Tensor, "n k"]) -> Float[Tensor, "k"]:
+    return (F.softplus(logits) - targets * logits).mean(0)
+
+
+def _hessian(inputs: Float[Tensor, "n d"], curvature: Float[Tensor, "n k"]) -> Float[Tensor, "k d d"]:
+    """Sum over items of curvature times x x^T, as one product of matrices; barely lifted off singularity."""
+    size = inputs.shape[1]
+    products = inputs.new_zeros(curvature.shape[1], size * size)
+    for part, weight in zip(inputs.split(ROWS), curvature.split(ROWS), strict=True):
+        products.addmm_(weight.T, (part.unsqueeze(2) * part.unsqueeze(1)).flatten(1))
+    hessian = products.view(-1, size, size) / len(inputs)
+    lift = 1e-9 * hessian.diagonal(dim1=1, dim2=2).mean(1) + 1e-15  # dimensions that never vary, separable items
+    return hessian + lift.view(-1, 1, 1) * torch.eye(size, dtype=inputs.dtype, device=inputs.device)
+
+
+def _descend(inputs: Tensor, targets: Tensor, weights: Tensor, loss: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+    """Newton's step where it lowers a regression's loss, else the first half of it that does, else none."""
+    size = torch.ones_like(loss)
+    for _ in range(HALVINGS):
+        lower = _loss(inputs @ (weights - size * step), targets)
+        worse = ~(lower <= loss)
+        if not worse.any():
+            break
+        size = torch.where(worse, size / 2, size)
+    else:
+        lower, size = torch.where(worse, loss, lower), torch.where(worse, 0.0, size)
+    return weights - size * step, lower

@@ -38,8 +38,8 @@ def linear_probe(
     train, test = (double(train), double(test)) if regularised else standardised(train, test)
     penalty = 1 / (REFERENCE_C * len(train)) if regularised else 0.0
     weights, intercepts = softmax_regression(train, known, len(classes), penalty)
-    found = classes.to(test.device)[(test @ weights + intercepts).argmax(1)]
-    return (found == test_labels.to(test.device)).double().mean().item()
+    predicted = classes.to(test.device)[(test @ weights + intercepts).argmax(1)]
+    return (predicted == test_labels.to(test.device)).double().mean().item()
 
 
 def standardised(

@@ -5,7 +5,7 @@ many items, a tally of the generations of one modality, a number made of each, a
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -50,65 +50,37 @@ class Probed(NamedTuple):
         return cls(*({name: x for name, one in named.items() for x in one[part].values()} for part in range(3)))
 
 
-@runtime_checkable
-class Score(Protocol):
-    """The steps of an evaluation that depend on what labels are."""
-
-    likelihood_items: int | None  # test items whose log-likelihoods are estimated; None: all
-
-    def told(self, train: MultimodalDataset, labels: Labels) -> dict[str, Any]:
-        """What metrics.json says of the score itself."""
-
-    def rows(self, train: MultimodalDataset, generator: torch.Generator) -> Int[Tensor, "rows"]:
-        """Rows of the training split that the probe on many items learns from."""
-
-    def few(self, seen: Codes, labels: Tensor, new: Codes, new_labels: Tensor, generator: torch.Generator) -> Probed:
-        """Probes on few items, many times."""
-
-    def many(self, seen: Codes, labels: Tensor, new: Codes, new_labels: Tensor) -> Probed:
-        """Probes on many items."""
-
-    def tally(self, judged: Tensor, labels: Labels) -> list:
-        """What a judge found in the generations of one modality, counted."""
-
-    def number(self, tally: Sequence) -> float:
-        """The headline of a tally."""
-
-    def agreement(self, judged: Sequence[Tensor]) -> dict[str, float]:
-        """How far the modalities of random generations agree, by what all their judges found."""
-
-
 class ByClass:
     """One class of several: accuracy, confusion, agreement on the class."""
 
-    likelihood_items = None
+    likelihood_items = None  # test items whose log-likelihoods are estimated; None: all
 
-    def told(self, train: MultimodalDataset, labels: Labels) -> dict[str, Any]:
-        """Nothing: accuracies are the default."""
+    def about(self, train: MultimodalDataset, labels: Labels) -> dict[str, Any]:
+        """What metrics.json says of the score itself: nothing, as accuracies are the default."""
         return {}
 
     def rows(self, train: MultimodalDataset, generator: torch.Generator) -> Int[Tensor, "rows"]:
-        """Every item once."""
+        """Rows of the training split that the probe on many items learns from: every item once."""
         return train.first_repeat()
 
-    def few(self, seen: Codes, labels: Tensor, new: Codes, new_labels: Tensor, generator: torch.Generator) -> Probed:
+    def few(self, train: Codes, labels: Tensor, test: Codes, test_labels: Tensor, generator: torch.Generator) -> Probed:
         """The paper's linear probe on few items, many times."""
-        return Probed(*repeated_probe(seen, labels, new, new_labels, generator=generator), {})
+        return Probed(*repeated_probe(train, labels, test, test_labels, generator=generator), {})
 
-    def many(self, seen: Codes, labels: Tensor, new: Codes, new_labels: Tensor) -> Probed:
+    def many(self, train: Codes, labels: Tensor, test: Codes, test_labels: Tensor) -> Probed:
         """One linear probe on all items."""
-        return Probed(probe_all(seen, labels, new, new_labels), {}, {})
+        return Probed(probe_all(train, labels, test, test_labels), {}, {})
 
     def tally(self, judged: Tensor, labels: Labels) -> list:
-        """Counts `[given class][judged class]`."""
+        """What a judge found in the generations of one modality: counts `[given class][judged class]`."""
         return confusion(judged, labels).tolist()
 
     def number(self, tally: Sequence) -> float:
-        """Fraction of generations that are judged to be of the given class."""
+        """The headline of a tally: the fraction of generations that are judged to be of the given class."""
         return conditional_coherence(tally)
 
     def agreement(self, judged: Sequence[Int[Tensor, "n"]]) -> dict[str, float]:
-        """All agree on a class, and the count of the reference code."""
+        """How far random generations agree, by what all judges found: on a class, and the reference code's count."""
         classes = torch.stack([*judged])
         return {"all_agree": all_agree(classes), "agreement_pattern": agreement_pattern(classes)}
 
@@ -119,7 +91,7 @@ class ByAttribute:
     # an item costs a decoder pass for every draw, subset and modality, and these decoders are large
     likelihood_items = 200
 
-    def told(self, train: MultimodalDataset, labels: Bool[Tensor, "n k"]) -> dict[str, Any]:
+    def about(self, train: MultimodalDataset, labels: Bool[Tensor, "n k"]) -> dict[str, Any]:
         """The score's name, what scores that know nothing reach (how frequent attributes are), and items to train."""
         rates = double(labels).mean(0).tolist()
         return {"score": "average precision", "base_rate": rates, "train_items": len(train)}
@@ -128,14 +100,14 @@ class ByAttribute:
         """TRAIN_ITEMS items drawn at random, or all."""
         return torch.randperm(len(train), generator=generator, device=generator.device)[:TRAIN_ITEMS]
 
-    def few(self, seen: Codes, labels: Tensor, new: Codes, new_labels: Tensor, generator: torch.Generator) -> Probed:
+    def few(self, train: Codes, labels: Tensor, test: Codes, test_labels: Tensor, generator: torch.Generator) -> Probed:
         """The paper's linear probes on few items, many times."""
-        precisions, errors = repeated_attribute_probe(seen, labels, new, new_labels, generator=generator)
+        precisions, errors = repeated_attribute_probe(train, labels, test, test_labels, generator=generator)
         return _probed(precisions, errors)
 
-    def many(self, seen: Codes, labels: Tensor, new: Codes, new_labels: Tensor) -> Probed:
+    def many(self, train: Codes, labels: Tensor, test: Codes, test_labels: Tensor) -> Probed:
         """One linear probe of each attribute on many items."""
-        return _probed({name: attribute_probe(x, labels, new[name], new_labels) for name, x in seen.items()}, {})
+        return _probed({name: attribute_probe(x, labels, test[name], test_labels) for name, x in train.items()}, {})
 
     def tally(self, judged: Float[Tensor, "n k"], labels: Bool[Tensor, "n k"]) -> list:
         """Average precision of each attribute by the judge's logits, over all generations at once."""
@@ -147,14 +119,17 @@ class ByAttribute:
 
     def agreement(self, judged: Sequence[Float[Tensor, "n k"]]) -> dict[str, float]:
         """On all attributes at once, the paper's words; on an attribute, and that by chance."""
-        there = torch.stack([logits > 0 for logits in judged])
-        agreed, chance = attribute_agreement(there)
-        return {"all_agree": all_agree(there), "attributes_agree": agreed, "by_chance": chance}
+        present = torch.stack([logits > 0 for logits in judged])
+        agreed, chance = attribute_agreement(present)
+        return {"all_agree": all_agree(present), "attributes_agree": agreed, "by_chance": chance}
 
 
 def _probed(precisions: Mapping[str, Tensor], errors: dict[str, float]) -> Probed:
     means = {name: mean_precision(p) for name, p in precisions.items()}
     return Probed(means, errors, {name: p.tolist() for name, p in precisions.items()})
+
+
+Score = ByClass | ByAttribute
 
 
 def score_of(labels: Labels) -> Score:

@@ -26,8 +26,8 @@ MOVED = {"workbench.networks.portraits": "workbench.networks.faces"}  # modules 
 
 def to_json(dataset: MultimodalDataset, modalities: Sequence[Modality]) -> dict[str, Any]:
     """What modalities.json holds of a data set and the modalities of a model; ValueError on what it cannot hold."""
-    told = {"data": dataset.name, "own": dataset.own, "labelled": dataset.labelled, "classes": dataset.classes}
-    return told | {"modalities": [_modality_to_json(modality) for modality in modalities]}
+    about = {"data": dataset.name, "own": dataset.own, "labelled": dataset.labelled, "classes": dataset.classes}
+    return about | {"modalities": [_modality_to_json(modality) for modality in modalities]}
 
 
 def _modality_to_json(modality: Modality) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from workbench.distributions import FAMILIES
 from workbench.modality import Modality, Pair, modalities_of
 from workbench.model import MultimodalVAE
 from workbench.runs import modalities as modality_file
-from workbench.runs.versions import code_version, judges_version, provenance
+from workbench.runs import versions
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,8 @@ class Run:
         try:
             model.load_state_dict(safetensors.torch.load_file(weights))
         except RuntimeError as error:
-            told = str(error).strip().splitlines()[-1].strip()
-            raise ValueError(f"{weights} holds the weights of other networks than these: {told}") from None
+            message = str(error).strip().splitlines()[-1].strip()
+            raise ValueError(f"{weights} holds the weights of other networks than these: {message}") from None
         return model.eval()
 
     def check_trained(self, weights: Path) -> None:
@@ -206,7 +206,7 @@ def start(config: Config, folder: Path, command: str | None = None, modalities: 
     `command` is what somebody typed to have it trained, `modalities` what modalities.json is to hold.
     """
     run = Run(folder)
-    origin = {"key": config.key(), "command": command, **provenance()}
+    origin = {"key": config.key(), "command": command, **versions.provenance()}
     if (folder / "config.json").is_file():
         if run.config.key() != config.key():
             raise ValueError(f"{folder} holds a run with another configuration: choose another folder or remove it")
@@ -235,8 +235,9 @@ def is_current(run: Run, config: Config, parts: Sequence[str] = (), limit: int |
     """
     if not (run.complete and is_trained(run, config)):
         return False
-    found = run.metrics["evaluated_with"]
-    return found["judges"] == judges_version() and set(parts) <= {*found["parts"]} and _at_most(limit, found["limit"])
+    how = run.metrics["evaluated_with"]
+    enough = set(parts) <= {*how["parts"]} and _at_most(limit, how["limit"])
+    return enough and how["judges"] == versions.judges_version()
 
 
 def _at_most(limit: int | None, other: int | None) -> bool:
@@ -249,13 +250,13 @@ def is_trained(run: Run, config: Config) -> bool:
     if not run.trained:
         return False
     stored = run.read("config.json")
-    return stored["key"] == config.key() and stored["code"] == code_version()
+    return stored["key"] == config.key() and stored["code"] == versions.code_version()
 
 
 def archive_stale(run: Run, config: Config) -> None:
     """Set aside what another version of the code trained or began with this configuration, if there is any."""
     stored = run.read("config.json") if (run.folder / "config.json").is_file() else {}
-    if stored.get("key") == config.key() and stored["code"] != code_version():
+    if stored.get("key") == config.key() and stored["code"] != versions.code_version():
         set_aside(run)
 
 

@@ -1,12 +1,11 @@
 """Small trained models that come with the project, so that sliders move without a training first.
 
 `workbench ship RUN ...` writes them to `data/models/METHOD`, those of faces to `data/models/faces/METHOD`: config.json
-of the run, weights and, beside the methods, judges. Matrices and
-kernels are kept in 8 bits with one scale for each row, a quarter of their size; the coherences in metrics.json are
-those of the weights as they are kept.
+of the run, weights and, beside the methods, judges. Matrices and kernels are kept in 8 bits with one scale for each
+row, a quarter of their size; the coherences in metrics.json are those of the weights as they are kept.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,17 +15,14 @@ import safetensors.torch
 from torch import Tensor, int8, nn
 
 from workbench.data.dataset import MultimodalDataset
-from workbench.data.sources import FACE_SETS, load_dataset, parse_name
-from workbench.evaluation import evaluate
-from workbench.metrics.judges import Classifier, classifiers_of, note_of, with_note
+from workbench.data.sources import FACE_SETS, load_dataset
 from workbench.model import MultimodalVAE
-from workbench.networks.classifiers import make_classifier
 from workbench.paths import project_root, replacing
 from workbench.runs.run import Run, build_model
 
+TEST_ITEMS = 2000  # behind the coherences that are kept with a model
 SCALE = ".scale"  # what is added to a tensor's name for the scales of its rows
 WEIGHTS = "weights.safetensors"
-TEST_ITEMS = 2000  # behind the coherences that are kept with a model
 EMBEDDED = {"mnist": "uci", "svhn": "plain"}  # sources that have to be downloaded, and what the project has instead
 DIGITS, FACES = "", "faces"  # kinds of models, by the folder that holds them
 
@@ -70,16 +66,22 @@ def _as_rows(scale: Tensor, tensor: Tensor) -> Tensor:
     return scale.view(-1, *[1] * (tensor.dim() - 1))
 
 
-def ship(run: Run, parent: Path | None = None) -> Path:
+def ship(
+    run: Run,
+    judges: Mapping[str, tuple[nn.Module, dict[str, str]]],
+    evaluate: Callable[..., dict[str, Any]],
+    parent: Path | None = None,
+) -> Path:
     """Write a trained run's model and the judges of its data below `data/models`; returns the model's folder.
 
-    metrics.json there holds the coherences of the packed weights on TEST_ITEMS test items.
+    `judges` are networks by source, each with the note that stands in its file; `evaluate` is that of
+    `workbench.evaluation`. metrics.json holds the coherences of the packed weights on TEST_ITEMS test items.
     """
-    parent = parent or models_dir(kind_of(run.config.data))
-    shipped = Run(parent / run.config.objective)
+    kind = kind_of(run.config.data)
+    shipped = Run((parent or models_dir(kind)) / run.config.objective)
     _save(pack(run.model.state_dict()), shipped.folder / WEIGHTS)
-    for judge in classifiers_of(run.dataset("train"), run.dataset("test"), width=run.config.judge_width):
-        _save(pack(judge.network.state_dict()), _judge_file(parent, judge.source), note_of(judge))
+    for source, (network, note) in judges.items():
+        _save(pack(network.state_dict()), _judge_file(shipped.folder.parent, source), note)
     shipped.write("config.json", run.read("config.json"))
     with TemporaryDirectory() as scratch:
         unpacked = Path(scratch) / WEIGHTS
@@ -98,22 +100,19 @@ def shipped_model(run: Run, data: MultimodalDataset) -> MultimodalVAE:
     return _unpacked(build_model(run.config, data), run.folder / WEIGHTS)
 
 
-def shipped_judges(name: str, data: MultimodalDataset, width: float = 1.0) -> list[Classifier]:
-    """The judges of the sources in a data set's name; FileNotFoundError when one does not come with the project."""
-    paths = [_judge_file(models_dir(kind_of(name)), source) for source in parse_name(name)]
-    networks = [make_classifier(shape, width) for shape in data.shapes]
-    return [_judge(*which) for which in zip(paths, parse_name(name), networks, strict=True)]
+def shipped_judge(name: str, source: str, network: nn.Module) -> tuple[nn.Module, dict[str, str]]:
+    """Return the judge of a source in a data set's name, in an untrained network of its kind, and its file's note.
+
+    FileNotFoundError when it does not come with the project.
+    """
+    path = _judge_file(models_dir(kind_of(name)), source)
+    with safetensors.safe_open(path, "pt") as file:
+        return _unpacked(network, path), file.metadata()
 
 
 def embedded(name: str, split: str = "test") -> MultimodalDataset:
     """The data set of that name, with sources that need no download in place of those that do."""
     return load_dataset("-".join(EMBEDDED.get(source, source) for source in name.split("-")), split)
-
-
-def _judge(path: Path, source: str, network: nn.Module) -> Classifier:
-    with safetensors.safe_open(path, "pt") as file:
-        note = file.metadata()
-    return with_note(_unpacked(network, path), source, note)
 
 
 def _judge_file(parent: Path, source: str) -> Path:

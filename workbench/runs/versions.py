@@ -34,7 +34,10 @@ TRAINING = (
     "networks",
     "objectives.py",
     "paths.py",
-    "runs",
+    "runs/__init__.py",
+    "runs/modalities.py",
+    "runs/run.py",
+    "runs/versions.py",
     "training",
 )
 # What judges a trained run: when it changes, runs are evaluated anew, not trained anew.
@@ -44,7 +47,8 @@ JUDGING = ("evaluation.py", "inference.py", "metrics", "networks/classifiers.py"
 @functools.cache
 def code_version() -> str:
     """Twelve hexadecimal digits of the source text that a training depends on."""
-    return _digest([path for path in sources(TRAINING) if path not in sources(JUDGING)])
+    judging = sources(JUDGING)
+    return _digest([path for path in sources(TRAINING) if path not in judging])
 
 
 @functools.cache
@@ -55,8 +59,8 @@ def judges_version() -> str:
 
 def sources(places: Sequence[str]) -> list[Path]:
     """The Python files of the package at or below these places, in order."""
-    found = {path for place in places for path in (PACKAGE / place, *(PACKAGE / place).rglob("*.py"))}
-    return sorted(path for path in found if path.suffix == ".py")
+    paths = {path for place in places for path in (PACKAGE / place, *(PACKAGE / place).rglob("*.py"))}
+    return sorted(path for path in paths if path.suffix == ".py")
 
 
 def _digest(paths: Sequence[Path]) -> str:

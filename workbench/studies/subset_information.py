@@ -15,7 +15,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from workbench.data.dataset import MultimodalDataset
-from workbench.inference import codes, encode_rows, evaluated_subsets
+from workbench.inference import evaluated_subsets
+from workbench.metrics.encode import codes, encode_rows
 from workbench.modality import modalities_of
 from workbench.model import MultimodalVAE
 

@@ -1,7 +1,7 @@
 """fit(): the training loop, its history, checkpoints, resume and progress bar. It knows nothing of the model inside.
 
 The loop never waits for the device: losses are collected on it and read once every LOG_EVERY steps, where they are
-checked, shown and written to history.csv.
+checked, shown and written to history.csv. Of several processes the main one alone reads and writes the run folder.
 """
 
 import csv
@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,17 +23,17 @@ from workbench.data.own.arrays import ArrayStorage
 from workbench.data.sources import load_dataset
 from workbench.device import pick_device
 from workbench.errors import WorkbenchError
-from workbench.modality import BY_SHAPE, OWN, Modality, Pair, modalities_of
+from workbench.modality import BY_SHAPE, OWN, Modality, modalities_of
 from workbench.model import MultimodalVAE, channels_last
 from workbench.networks.check import check_networks
 from workbench.objectives import METHODS, Loss, method
 from workbench.runs import modalities as modality_file
-from workbench.runs import run as runs
-from workbench.runs.run import Run
-from workbench.training import checkpoint, speed
+from workbench.runs.run import Run, build_model, model_of, run_folder, save_weights, sole_writer, start
+from workbench.training import checkpoint
+from workbench.training.checkpoint import Checkpoint
 from workbench.training.generators import Generators
 from workbench.training.processes import SINGLE, Processes, joined
-from workbench.training.step import Speed, Step
+from workbench.training.step import Speed, Step, speed_for
 
 LOG_EVERY = 50  # steps between two rows of history.csv
 
@@ -60,30 +61,71 @@ def fit(
     """
     method(config.objective)
     device = pick_device(config.device)
-    check_data(config, data, modalities)
+    if data is not None or modalities is not None:
+        check_data(config, data, modalities)
     chosen = None if modalities is None else modality_file.to_json(data, modalities)
-    folder = Path(folder).expanduser() if folder else runs.run_folder(config, modalities=chosen)
-    with joined() as world:
-        device = world.place(device)
-        if data is None and not world.on_main(lambda: Run(folder).trained):
+    folder = Path(folder).expanduser() if folder else run_folder(config, modalities=chosen)
+    with joined() as processes:
+        model, steps = None, 0
+        if data is None and not processes.on_main(lambda: Run(folder).trained):
             data = load_dataset(config.data, "train", root=config.data_root or None, repeats=config.repeats)
         if data is not None:  # what cannot be trained is refused before anything is written
-            data = as_configured(data, config)
-            method(config.objective, len(data.storages))
-            data.steps_per_epoch(config.batch_size)
-            world.check_batch(config.batch_size)
-            modalities = modalities or modalities_of(data, config.width, config.text_weight)
-            for modality, storage in zip(modalities, data.storages, strict=True):
-                if modality.networks != BY_SHAPE:
-                    gaps = isinstance(storage, ArrayStorage) and storage.gaps
-                    networks = modality.make_encoder, modality.make_decoder
-                    check_networks(modality.item, *networks, config.latent_dim, gaps)
-            chosen = modality_file.to_json(data, modalities)
-        with world.main_only(lambda: runs.sole_writer(folder)):
-            run = world.on_main(lambda: runs.start(config, folder, command, chosen))
-            if not world.on_main(lambda: run.trained):
-                Trainer(config, run, data, device, world, modalities).train(progress)
-    return replace(run, networks=own_networks(modalities or ()))
+            data, steps, model = prepared(config, data, modalities)
+            device = processes.place(device, model, config.batch_size)
+            chosen, modalities = modality_file.to_json(data, model.modalities), model.modalities
+        with processes.main_only(sole_writer(folder)):
+            begun = processes.on_main(lambda: begin(config, folder, command, chosen, steps, device, processes))
+            if begun.speed:
+                Trainer(config, begun.run, data, device, processes, model, begun.speed, begun.kept).train(progress)
+    own = {m.name: (m.make_encoder, m.make_decoder) for m in modalities or () if m.networks == OWN}
+    return replace(begun.run, networks=own)
+
+
+def prepared(
+    config: Config, data: MultimodalDataset, modalities: Sequence[Modality] | None = None
+) -> tuple[MultimodalDataset, int, MultimodalVAE]:
+    """Return what a configuration trains on, its steps, and its untrained model; ValueError where they do not fit."""
+    data = as_configured(data, config)
+    method(config.objective, len(data.storages))
+    steps = config.total_steps(data.steps_per_epoch(config.batch_size))
+    modalities = modalities or modalities_of(data, config.width, config.text_weight)
+    for modality, storage in zip(modalities, data.storages, strict=True):
+        if modality.networks != BY_SHAPE:
+            gaps = isinstance(storage, ArrayStorage) and storage.gaps
+            networks = modality.make_encoder, modality.make_decoder
+            check_networks(modality.item, *networks, config.latent_dim, gaps)
+    return data, steps, model_of(config, modalities)
+
+
+class Begun(NamedTuple):
+    """What the main process finds in a run folder, or puts there, for all processes to begin with."""
+
+    run: Run
+    speed: Speed | None = None  # how steps are taken; None: none is left
+    kept: Checkpoint | None = None
+
+
+def begin(
+    config: Config,
+    folder: Path,
+    command: str | None,
+    modalities: dict[str, Any] | None,
+    steps: int,
+    device: torch.device,
+    processes: Processes,
+) -> Begun:
+    """Make or open a run folder as `start` does; a training goes on from its checkpoint, in the way that it began."""
+    run = start(config, folder, command, modalities)
+    if run.trained:
+        return Begun(run)
+    kept, origin = checkpoint.read(folder), run.read("config.json")
+    done = kept.state["step"] if kept else 0
+    if (folder / "history.csv").is_file():
+        cut_history(folder, done)
+    if "speed" not in origin:
+        origin["speed"] = speed_for(config, device, steps - done, processes)._asdict()
+        run.write("config.json", origin)
+    return Begun(run, Speed(**origin["speed"]), kept)
 
 
 def check_data(config: Config, data: MultimodalDataset | None, modalities: Sequence[Modality] | None) -> None:
@@ -109,15 +151,10 @@ def check_data(config: Config, data: MultimodalDataset | None, modalities: Seque
         raise ValueError("the modalities were made of other data: make them by modalities_of(data)")
 
 
-def own_networks(modalities: Sequence[Modality]) -> dict[str, Pair]:
-    """Encoders and decoders that a user gave, by the name of the modality."""
-    return {m.name: (m.make_encoder, m.make_decoder) for m in modalities if m.networks == OWN}
-
-
 class Trainer:
     """The state of one training: model, optimiser, batches, generators and how many steps are done.
 
-    With several processes each has its own, of which model, optimiser and steps are alike; the first one writes.
+    With several processes each has its own, of which model, optimiser and steps are alike; the main one writes.
     """
 
     def __init__(
@@ -126,62 +163,50 @@ class Trainer:
         run: Run,
         data: MultimodalDataset,
         device: torch.device,
-        world: Processes = SINGLE,
-        modalities: Sequence[Modality] | None = None,
+        processes: Processes = SINGLE,
+        model: MultimodalVAE | None = None,
+        speed: Speed | None = None,
+        kept: Checkpoint | None = None,
     ) -> None:
-        self.config, self.run, self.device, self.world = config, run, device, world
-        self.total = config.total_steps(data.steps_per_epoch(config.batch_size))
-        modalities = modalities or modalities_of(data, config.width, config.text_weight)
-        model: MultimodalVAE = runs.model_of(config, modalities)
+        self.config, self.run, self.device, self.processes = config, run, device, processes
         # convolutions are faster so, as measured on a CPU; nothing else changes
-        self.model = channels_last(model.to(device)).train()
+        self.model = channels_last((model or build_model(config, data)).to(device)).train()
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=config.learning_rate, fused=device.type in ("cpu", "cuda")
         )
-        self.generators = Generators(config.seed, device, world)
-        self.generator, share = self.generators.noise, (world.rank, world.size)
+        self.generators = Generators(config.seed, device, processes)
+        self.generator, share = self.generators.noise, (processes.rank, processes.size)
         self.batches = data.batches(config.batch_size, device, self.generator, self.generators.order, share)
-        self.history = History(run.folder / "history.csv")
-        self.done = self.resume()
-        self.evaluate = Step(self.model, config.objective, self.choose_speed(), world)
-
-    def choose_speed(self) -> Speed:
-        """How steps are taken: measured by the first process, before any of them waits for the others in a step."""
-        config, left = self.config.at_step(self.done, self.total), self.total - self.done
-        if self.world.size > 1 and config.compiled == "auto":
-            config = config.replace(compiled="off")  # not tried with gradients that are averaged: only when asked for
-        return self.world.on_main(lambda: speed.choose(config, self.run, self.model, self.batches, left))
-
-    def resume(self) -> int:
-        """Go to the last checkpoint, where there is one; returns the steps done."""
-        kept = self.world.on_main(lambda: checkpoint.read(self.run.folder))
+        self.total = config.total_steps(self.batches.steps_per_epoch)
+        self.done = kept.state["step"] if kept else 0
         if kept:
             self.generators.restore(kept.restore(self.model, self.optimizer))
             self.batches.restore(kept.state["batches"])
-        done = kept.state["step"] if kept else 0
-        self.world.on_main(lambda: self.history.cut(done))
-        return done
+        speed = speed or speed_for(config, device, self.total, processes)
+        self.evaluate = Step(self.model, config.objective, speed, processes)
 
     def train(self, progress: bool = True) -> None:
         """Take the steps that are left, then write the weights and drop the checkpoint."""
-        label = METHODS[self.config.objective].label
+        label, checkpoints = METHODS[self.config.objective].label, self.config.checkpoint_every
+        snapshots = self.config.snapshot_every or self.total + 1
         pending: list[Loss] = []
-        hidden = not (progress and self.world.first)
+        hidden = not (progress and self.processes.is_main)
         with tqdm(total=self.total, initial=self.done, desc=label, unit="step", disable=hidden) as bar:
             while self.done < self.total:
                 pending.append(self.step())
-                if self.done % LOG_EVERY == 0 or self.done == self.total or self.due(self.config.checkpoint_every):
+                kept, last = self.done % checkpoints == 0, self.done == self.total
+                if kept or last or self.done % LOG_EVERY == 0:
                     bar.set_postfix(self.log(pending), refresh=False)
                     bar.update(len(pending))
                     pending = []
-                if self.done == self.total or self.due(self.config.checkpoint_every):
+                if kept or last:
                     self.check_weights()
-                if self.due(self.config.checkpoint_every):
+                if kept:
                     self.save_checkpoint()
-                if self.due(self.config.snapshot_every):
-                    self.save_weights(self.run.folder / "snapshots" / f"{self.done:07d}.safetensors")
-        self.save_weights(self.run.folder / "model.safetensors")
-        self.world.on_main(lambda: checkpoint.remove(self.run.folder))
+                if self.done % snapshots == 0 and self.processes.is_main:
+                    save_weights(self.model, self.run.folder / "snapshots" / f"{self.done:07d}.safetensors")
+        self.processes.on_main(lambda: save_weights(self.model, self.run.folder / "model.safetensors"))
+        self.processes.on_main(lambda: checkpoint.remove(self.run.folder))
 
     def step(self) -> Loss:
         """One optimiser step on the next batch; its loss stays on the device."""
@@ -191,18 +216,15 @@ class Trainer:
         self.done += 1
         return loss
 
-    def due(self, every: int) -> bool:
-        """Whether something that happens every so many steps happens now."""
-        return every > 0 and self.done % every == 0
-
     def log(self, losses: list[Loss]) -> dict[str, str]:
         """Check and record the losses of the last steps; returns their means for the progress bar."""
         names = list(losses[0].terms)
         values = torch.stack([torch.stack([loss.terms[name] for name in names]) for loss in losses]).double().cpu()
-        values = self.world.mean(values)
+        values = self.processes.mean(values) if self.processes.size > 1 else values
         self.check(names, values)
         means = dict(zip(names, values.mean(0).tolist(), strict=True))
-        self.world.on_main(lambda: self.history.append(self.done, means))
+        if self.processes.is_main:
+            add_to_history(self.run.folder, self.done, means)
         return {name: f"{mean:.4g}" for name, mean in means.items()}
 
     def check(self, names: list[str], values: Tensor) -> None:
@@ -231,37 +253,28 @@ class Trainer:
 
     def save_checkpoint(self) -> None:
         """Keep everything the next step depends on."""
-        state, generators = {"batches": self.batches.state()}, self.generators.states()
-        self.world.on_main(
-            lambda: checkpoint.save(self.run.folder, self.done, self.model, self.optimizer, generators, state)
-        )
-
-    def save_weights(self, path: Path) -> None:
-        """Keep the weights."""
-        self.world.on_main(lambda: runs.save_weights(self.model, path))
+        generators = self.generators.states()  # of all processes
+        if self.processes.is_main:
+            state = {"batches": self.batches.state()}
+            checkpoint.save(self.run.folder, self.done, self.model, self.optimizer, generators, state)
 
 
-class History:
-    """history.csv: the mean loss and terms of each stretch of steps, one row a stretch."""
+def add_to_history(folder: Path, step: int, means: dict[str, float]) -> None:
+    """Add a row to history.csv, the mean loss and terms of a stretch of steps, and the header before the first."""
+    path = folder / "history.csv"
+    new = not path.is_file() or path.stat().st_size == 0
+    with open(path, "a", newline="") as file:
+        writer = csv.writer(file)
+        if new:
+            writer.writerow(["step", *means])
+        writer.writerow([step, *(f"{value:.6g}" if math.isfinite(value) else "nan" for value in means.values())])
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
 
-    def append(self, step: int, means: dict[str, float]) -> None:
-        """Add a row, and the header before the first."""
-        new = not self.path.is_file() or self.path.stat().st_size == 0
-        with open(self.path, "a", newline="") as file:
-            writer = csv.writer(file)
-            if new:
-                writer.writerow(["step", *means])
-            writer.writerow([step, *(f"{value:.6g}" if math.isfinite(value) else "nan" for value in means.values())])
-
-    def cut(self, step: int) -> None:
-        """Drop the rows after a step: what a resumed training will write again."""
-        if not self.path.is_file():
-            return
-        with open(self.path, newline="") as file:
-            rows = list(csv.reader(file))
-        kept = [row for n, row in enumerate(rows) if n == 0 or int(row[0]) <= step]
-        with paths.replacing(self.path) as temporary, open(temporary, "w", newline="") as file:
-            csv.writer(file).writerows(kept)
+def cut_history(folder: Path, step: int) -> None:
+    """Drop the rows of history.csv after a step: what a resumed training will write again."""
+    path = folder / "history.csv"
+    with open(path, newline="") as file:
+        rows = list(csv.reader(file))
+    kept = [row for n, row in enumerate(rows) if n == 0 or int(row[0]) <= step]
+    with paths.replacing(path) as temporary, open(temporary, "w", newline="") as file:
+        csv.writer(file).writerows(kept)

@@ -2,30 +2,30 @@
 
     torchrun --nproc-per-node 4 -m workbench train --preset paper -p data=celeba
 
-Each process takes its share of every batch, and gradients are averaged (DistributedDataParallel). Only the first one
-touches the run folder; the others learn from it what they need. Without torchrun there is one process, and everything
-here returns what it is given.
+Each process takes its share of every batch, and gradients are averaged (DistributedDataParallel). Only the main one,
+which is the first, touches the run folder; the others learn from it what they need. Without torchrun there is one
+process, the main one, `SINGLE`, which has nothing to ask here.
 """
 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from workbench.device import cores
 from workbench.losses import Loss
-from workbench.training.batchnorm import over_all_shares
 
 T = TypeVar("T")
-TOLD = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun sets
-A_WEEK = timedelta(days=7)  # how long a word of the first process is waited for: it may wait for a lock, or evaluate
+FROM_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+A_WEEK = timedelta(days=7)  # how long a word of the main process is waited for: it may wait for a lock, or evaluate
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,10 @@ class Processes:
 
     rank: int = 0
     size: int = 1
+    is_main: bool = field(init=False)  # whether this is the process that reads, writes and shows
 
-    @property
-    def first(self) -> bool:
-        """Whether this is the process that reads, writes and shows."""
-        return self.rank == 0
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_main", self.rank == 0)
 
     @property
     def program(self) -> list[str]:
@@ -49,30 +48,32 @@ class Processes:
         return ["torchrun", f"--nnodes={self.size // each}", f"--nproc-per-node={each}", "-m", "workbench"]
 
     def on_main(self, make: Callable[[], T]) -> T:
-        """What `make` returns in the first process, alone called, in all of them; what it raises, all raise."""
+        """Return in all processes what `make` returns in the main one, which alone calls it; what it raises, all raise.
+
+        The others wait, so `make` has the threads of all on its machine.
+        """
         if self.size == 1:
             return make()
-        said: list[Any] = [None, None]
-        if self.first:
+        answer: list[Any] = [None, None]
+        if self.is_main:
             try:
-                said[0] = make()
+                with threads_of_all():
+                    answer[0] = make()
             except Exception as error:
-                said[1] = error
-        dist.broadcast_object_list(said, src=0)
-        if said[1] is not None:
-            raise said[1]
-        return said[0]
+                answer[1] = error
+        dist.broadcast_object_list(answer, src=0)
+        if answer[1] is not None:
+            raise answer[1]
+        return answer[0]
 
-    def main_only(self, make: Callable[[], AbstractContextManager[None]]) -> AbstractContextManager[None]:
-        """A context that `make` makes in the first process, and that is empty in the others."""
-        return make() if self.first else nullcontext()
+    def main_only(self, context: AbstractContextManager[None]) -> AbstractContextManager[None]:
+        """Return the context in the main process, an empty one in the others."""
+        return context if self.is_main else nullcontext()
 
     def mean(self, values: Tensor) -> Tensor:
-        """The mean over all processes of a tensor on the CPU; where one has NaN, all get it."""
-        if self.size > 1:
-            dist.all_reduce(values)
-            values /= self.size
-        return values
+        """Return the mean over all processes of a tensor on the CPU; where one has NaN, all get it."""
+        dist.all_reduce(values)
+        return values / self.size
 
     def gathered(self, value: Tensor) -> Tensor:
         """Tensors of one shape on the CPU, stacked in the order of the processes `[size, ...]`."""
@@ -80,17 +81,24 @@ class Processes:
         dist.all_gather(parts, value)
         return torch.stack(parts)
 
-    def check_batch(self, batch_size: int) -> None:
-        """ValueError when a batch cannot be divided equally."""
+    def place(self, device: torch.device, model: nn.Module, batch_size: int) -> torch.device:
+        """Return the device of this process, a GPU of its own or the CPU, for its share of every batch.
+
+        Raises ValueError where there is none, and on a batch or a model of which processes cannot have shares.
+        """
+        if self.size == 1:
+            return device
         if batch_size % self.size:
             raise ValueError(
                 f"batch_size {batch_size} cannot be divided equally among {self.size} processes: choose a multiple of "
                 f"{self.size}, such as {-(-batch_size // self.size) * self.size}, or another number of processes"
             )
-
-    def place(self, device: torch.device) -> torch.device:
-        """The device of this process: with several, its own GPU of its machine. ValueError where there is none."""
-        if self.size == 1 or device.type == "cpu":
+        if device.type == "cpu":
+            if any(isinstance(layer, _BatchNorm) for layer in model.modules()):
+                raise ValueError(
+                    f"batch normalisation cannot take its statistics over the shares of {self.size} processes on CPUs: "
+                    "train in one process, or on GPUs"
+                )
             return device
         if device.type != "cuda" or device.index is not None:
             raise ValueError(f"device {device} is one for all {self.size} processes: choose cuda, a GPU each, or cpu")
@@ -104,37 +112,35 @@ class Processes:
         return torch.device("cuda", local)
 
     def averaging(self, model: nn.Module) -> Callable[..., Loss]:
-        """How to evaluate objectives: called as `(objective, *rest)` it returns `objective(model, *rest)`.
+        """Return how to evaluate objectives: called as `(objective, *rest)` it returns `objective(model, *rest)`.
 
-        With several processes, backward() of this loss averages the gradients over them, and batch normalisation takes
-        its statistics over all shares: the model's layers are exchanged in place, its weights stay the same.
+        backward() of this loss averages the gradients over the processes. On GPUs batch normalisation takes its
+        statistics over all shares: the model's layers are exchanged in place, its weights stay the same.
         """
-        if self.size == 1:
-            return lambda objective, *rest: objective(model, *rest)
         on_gpu = next(model.parameters()).is_cuda
         group = dist.new_group(backend="nccl" if on_gpu and dist.is_nccl_available() else "gloo")
         # a graph that stays as it is: weights that an objective leaves out are found in the first step, and then known
         averaged = DistributedDataParallel(
-            _Evaluated(over_all_shares(model, group)),
+            _Evaluated(nn.SyncBatchNorm.convert_sync_batchnorm(model, group) if on_gpu else model),
             process_group=group,
             gradient_as_bucket_view=True,
             static_graph=True,
         )
         return lambda objective, *rest: Loss(*averaged(objective, *rest))
 
-    @contextmanager
-    def threads_of_all(self) -> Iterator[None]:
-        """Let the first process use the threads of all on its machine, while they wait for it."""
-        before = torch.get_num_threads()
-        if self.size > 1 and self.first:
-            torch.set_num_threads(max(before, min(cores(), before * int(os.environ["LOCAL_WORLD_SIZE"]))))
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
-
 
 SINGLE = Processes()
+
+
+@contextmanager
+def threads_of_all() -> Iterator[None]:
+    """Let this process use the threads of all that torchrun started on its machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(before, min(cores(), before * int(os.environ["LOCAL_WORLD_SIZE"]))))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Evaluated(nn.Module):
@@ -159,8 +165,8 @@ def joined() -> Iterator[Processes]:
     if dist.is_available() and dist.is_initialized():  # by a block around this one
         yield Processes(dist.get_rank(), dist.get_world_size())
         return
-    if any(name not in os.environ for name in TOLD) or int(os.environ["WORLD_SIZE"]) == 1:
-        yield Processes()
+    if any(name not in os.environ for name in FROM_TORCHRUN) or int(os.environ["WORLD_SIZE"]) == 1:
+        yield SINGLE
         return
     # words go through the CPU whatever the device, and may be waited for long; gradients have a group of their own
     dist.init_process_group("gloo", timeout=A_WEEK)
