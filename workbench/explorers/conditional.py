@@ -128,7 +128,7 @@ class ConditionalExplorer(widgets.VBox):
 
     @in_turn
     def enter(self, *_: Any) -> None:
-        """Sliders for the chosen model and its own method's posterior; what is given stays, where it can be."""
+        """Lay out sliders for the chosen model and its own posterior; what is given stays, where it can be."""
         self._keep_inputs()
         self.styles = [] if self.at_random else self._sliders()
         own = own_posterior(self.explored)
@@ -237,5 +237,5 @@ class ConditionalExplorer(widgets.VBox):
 
 @explorer
 def explore_conditional(models: Sequence[ExploredModel]) -> widgets.VBox:
-    """The conditional explorer of one or more models."""
+    """Open the conditional explorer of one or more models."""
     return ConditionalExplorer(models)

@@ -47,7 +47,7 @@ def on_change(controls: Sequence[widgets.Widget], redraw: Callable[..., None]) -
 
 
 def in_turn(method: Callable[..., None]) -> Callable[..., None]:
-    """The same for a method that observes: all such methods of an object share its lock, the attribute `turn`."""
+    """Do the same for a method that observes: all such methods of an object share its lock, the attribute `turn`."""
 
     @functools.wraps(method)
     def locked(self: Any, *changes: object) -> None:

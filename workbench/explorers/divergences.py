@@ -19,7 +19,7 @@ from workbench.theory.statements import lemma_2_terms
 
 
 def draw_divergences(means: Sequence[float], deviations: Sequence[float], prior_weight: float = 0.25) -> Figure:
-    """Posteriors N(mean, deviation^2) with p(z) = N(0, 1): their two dynamic priors and what they cost, in nats."""
+    """Draw posteriors N(mean, deviation^2), p(z) = N(0, 1), both dynamic priors, and what they cost in nats."""
     column = torch.tensor(list(zip(means, deviations, strict=True)), dtype=torch.float64)
     experts = Gaussian(column[:, None, :1], 2 * column[:, None, 1:].log())
     everyone, present = with_prior(experts), torch.ones(len(means), 1, dtype=torch.bool)
@@ -37,7 +37,7 @@ def draw_divergences(means: Sequence[float], deviations: Sequence[float], prior_
 
 
 def densities(everyone: Gaussian, weights: torch.Tensor) -> tuple:
-    """A grid of codes, the densities of the experts and of their two means on it."""
+    """Return a grid of codes, the densities of the experts and of their two means on it."""
     z = torch.linspace(-6, 6, 601, dtype=torch.float64)
     grid = z.view(-1, 1, 1)
     names = [f"q{m}" for m in range(1, len(weights))] + ["p"]
@@ -48,14 +48,14 @@ def densities(everyone: Gaussian, weights: torch.Tensor) -> tuple:
 
 
 def to_png(figure: Figure) -> bytes:
-    """A figure as the bytes of a PNG file."""
+    """Return a figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=96)
     return buffer.getvalue()
 
 
 def explore_divergences() -> widgets.VBox:
-    """Two or three posteriors moved by hand: sliders for means, standard deviations and the weight of p(z)."""
+    """Move two or three posteriors by hand: sliders for means, standard deviations and the weight of p(z)."""
     count = widgets.ToggleButtons(options=[2, 3], value=3, description="posteriors")
     means = [slider(f"mean {m}", start, -4.0, 4.0) for m, start in enumerate((-1.5, 0.0, 1.5), start=1)]
     deviations = [slider(f"deviation {m}", 0.6, 0.1, 3.0) for m in (1, 2, 3)]

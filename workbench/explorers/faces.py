@@ -32,7 +32,7 @@ STYLE = """<style>
 
 
 def asked_of(inputs: Sequence[Input]) -> tuple[Bool[Tensor, "40"] | None, str]:
-    """The attributes that draws are expected to have, and whose they are: those typed, else those of the face given."""
+    """Return the attributes that draws should have, and whose they are: those typed, else those of the face given."""
     given = [one for one in inputs if one.given.value]
     for kind, whose in ((DescriptionInput, "of the description"), (FaceInput, "of the face given")):
         for one in given:
@@ -49,7 +49,7 @@ def draw_faces(
     asked: Bool[Tensor, "40"] | None = None,
     whose: str = "",
 ) -> str:
-    """HTML of what a model makes of a face, a description, both or neither: a card for each draw.
+    """Show what a model makes of a face, a description, both or neither as HTML: a card for each draw.
 
     With attributes `asked` for, each card says which of them the judges find again; errors as those of `generate`.
     """
@@ -93,7 +93,7 @@ def _card(explored: ExploredModel, made: Generated, draw: int, asked: Bool[Tenso
 def judgement(
     explored: ExploredModel, opinion: Float[Tensor, "40"], asked: Bool[Tensor, "40"] | None, short: bool = False
 ) -> list[str]:
-    """Lines of what a judge finds: the attributes asked for that it finds, those it does not, and the surest others.
+    """List what a judge finds: the attributes asked for that it finds, those it does not, and the surest others.
 
     `short` says of those asked for only how many.
     """

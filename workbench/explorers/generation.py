@@ -29,7 +29,7 @@ Item = Mapping[str, Tensor]
 
 
 def own_posterior(explored: ExploredModel) -> str:
-    """The fusion that a model's method infers with, the paper's first: one of `fusion.FUSIONS`."""
+    """Return the fusion that a model's method infers with, the paper's first: one of `fusion.FUSIONS`."""
     return METHODS[explored.config.objective].inference[0]
 
 
@@ -56,7 +56,7 @@ class Generated:
 
 @torch.no_grad()
 def generate(explored: ExploredModel, item: Item, settings: GenerationSettings) -> Generated:
-    """All modalities, given some: `settings.draws` contents from the item's posterior, decoded with its styles.
+    """Generate all modalities, given some: `settings.draws` contents from the item's posterior, decoded with styles.
 
     Nothing given means p(c). ValueError for a modality or a fusion that there is not.
     """
@@ -66,12 +66,12 @@ def generate(explored: ExploredModel, item: Item, settings: GenerationSettings) 
 
 
 def at_temperature(q: Diagonal, temperature: float, generator: torch.Generator) -> Float[Tensor, "*batch latent"]:
-    """A sample whose distance from the mean is scaled: 0 gives the mean, 1 the distribution's own spread."""
+    """Draw a sample whose distance from the mean is scaled: 0 gives the mean, 1 the distribution's own spread."""
     return q.mean + temperature * (q.rsample(generator) - q.mean)
 
 
 def from_prior(explored: ExploredModel, *shape: int, seed: int = 0) -> Tensor:
-    """Codes from the prior, contents or styles, in the shape given."""
+    """Draw codes from the prior, contents or styles, in the shape given."""
     return explored.model.prior(torch.zeros(shape)).rsample(torch.Generator().manual_seed(seed))
 
 
@@ -83,7 +83,7 @@ def decode(
     origins: Sequence[str] = (),
     style_seed: int | None = None,
 ) -> Generated:
-    """Contents decoded into every modality with one style each, and judged; with a seed, each in a random style."""
+    """Decode contents into every modality with one style each, and judge them; with a seed, each in a random style."""
     shape = len(explored.letters), len(content), explored.model.style_dim
     style = content.new_zeros(shape) if style_seed is None else from_prior(explored, *shape, seed=style_seed)
     for letter, values in styles.items():
@@ -96,7 +96,7 @@ def decode(
 
 @torch.no_grad()
 def posterior(explored: ExploredModel, item: Item, fusion: str, draws: int = 1) -> tuple[Diagonal, list[str]]:
-    """The distribution that each draw's content comes from `[draws, content]`, and whose posterior that is.
+    """Return the distribution that each draw's content comes from `[draws, content]`, and whose posterior that is.
 
     The draws of a mixture are split among its components evenly, in the order of the modalities.
     """
@@ -111,13 +111,13 @@ def posterior(explored: ExploredModel, item: Item, fusion: str, draws: int = 1) 
 
 
 def encode(explored: ExploredModel, item: Item, copies: int = 1) -> Posteriors:
-    """Unimodal posteriors of one item, `copies` times; those of modalities that are not given are marked absent."""
+    """Encode one item, `copies` times; posteriors of modalities that are not given are marked absent."""
     return encode_items(explored, [item] * copies)
 
 
 @torch.no_grad()
 def encode_items(explored: ExploredModel, items: Sequence[Item]) -> Posteriors:
-    """Unimodal posteriors of several items, each of which may lack other modalities."""
+    """Encode several items, each of which may lack other modalities."""
     for letter in {letter for item in items for letter in item}:
         explored.index(letter)  # an unknown one is refused
     shapes = dict(zip(explored.letters, explored.data.shapes, strict=True))
@@ -133,7 +133,7 @@ def _nothing(shape: tuple[int, ...]) -> Tensor:
 
 @torch.no_grad()
 def style_effects(explored: ExploredModel, letter: str) -> list[float]:
-    """How much each style dimension of a modality changes what is generated, in its order.
+    """Measure how much each style dimension of a modality changes what is generated, in its order.
 
     The mean absolute change of a pixel, or of a character's probability, between REACH standard deviations below and
     above the prior's mean, other styles at the mean: a mean over CONTENTS draws from p(c), always the same ones, or
@@ -152,7 +152,7 @@ def style_effects(explored: ExploredModel, letter: str) -> list[float]:
 
 
 def test_row(explored: ExploredModel, kind: Kind, number: int = 0) -> int:
-    """The row of the `number`-th test item of a kind, its place in the data set; beyond the last they begin again.
+    """Return the row of the `number`-th test item of a kind; beyond the last they begin again.
 
     ValueError when there is no such item.
     """
@@ -163,7 +163,7 @@ def test_row(explored: ExploredModel, kind: Kind, number: int = 0) -> int:
 
 
 def test_item(explored: ExploredModel, kind: Kind, number: int = 0) -> dict[str, Tensor]:
-    """The `number`-th test item of a kind, a class or an attribute, in all modalities; errors as `test_row`'s."""
+    """Return the `number`-th test item of a kind, class or attribute, in all modalities; errors as `test_row`'s."""
     row = torch.tensor([test_row(explored, kind, number)])
     values = explored.data.batch(row, torch.Generator().manual_seed(number)).values
     return {letter: x[0] for letter, x in zip(explored.letters, values, strict=True)}

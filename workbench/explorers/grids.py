@@ -69,7 +69,7 @@ def style_content(
     contents: Float[Tensor, "columns content"],
     styles: Float[Tensor, "rows style"],
 ) -> Float[Tensor, "rows columns ..."]:
-    """Every content in every style in one modality: pixels in [0, 1], or probabilities of characters."""
+    """Decode every content in every style in one modality: pixels in [0, 1], or probabilities of characters."""
     m, model = explored.index(letter), explored.model
     content, style = contents.repeat(len(styles), 1), styles.repeat_interleave(len(contents), dim=0)
     output = model.decode_one(m, content, style)
@@ -77,13 +77,13 @@ def style_content(
 
 
 def random_styles(explored: ExploredModel, rows: int, seed: int = 0) -> Float[Tensor, "rows style"]:
-    """Styles from the prior; a single one, of no dimensions, of a model that has none."""
+    """Draw styles from the prior; a single one, of no dimensions, of a model that has none."""
     rows = rows if explored.model.style_dim else 1
     return from_prior(explored, rows, explored.model.style_dim, seed=seed)
 
 
 def random_contents(explored: ExploredModel, columns: int = CLASSES, seed: int = 0) -> Float[Tensor, "columns content"]:
-    """Contents from the prior p(c)."""
+    """Draw contents from the prior p(c)."""
     return from_prior(explored, columns, explored.model.content_dim, seed=seed)
 
 
@@ -91,7 +91,7 @@ def random_contents(explored: ExploredModel, columns: int = CLASSES, seed: int =
 def inferred_contents(
     explored: ExploredModel, items: Sequence[Item], temperature: float = 1.0, seed: int = 0
 ) -> Float[Tensor, "columns content"]:
-    """One content for each item, drawn from its posterior under the method's own fusion; all have the same letters.
+    """Draw a content for each item from its posterior under the method's own fusion; all have the same letters.
 
     Of a mixture, from a component taken at random.
     """
@@ -106,7 +106,7 @@ def inferred_contents(
 
 
 def kinds_of(explored: ExploredModel) -> list[Kind]:
-    """The columns: the ten classes, or attributes that there are test faces with; ValueError where there are none."""
+    """List the columns: the ten classes, or attributes that test faces have; ValueError where there are none."""
     kinds = explored.subject.columns(explored.data.labels)
     if not kinds:
         raise ValueError(f"no test face of {explored.data.name} has any of the attributes that columns are made of")
@@ -114,7 +114,7 @@ def kinds_of(explored: ExploredModel) -> list[Kind]:
 
 
 def items_of(explored: ExploredModel, plan: Plan) -> list[Item]:
-    """A test item of each kind, what the plan gives of it; none when contents come from p(c).
+    """Return a test item of each kind, what the plan gives of it; none when contents come from p(c).
 
     ValueError for a modality that the model does not have.
     """
@@ -126,7 +126,7 @@ def items_of(explored: ExploredModel, plan: Plan) -> list[Item]:
 
 @torch.no_grad()
 def fill(explored: ExploredModel, plan: Plan) -> Grid:
-    """The grid of a plan; a single row of a model without styles. ValueError for a modality that there is not."""
+    """Fill the grid of a plan; a single row of a model without styles. ValueError for an unknown modality."""
     items, subject = items_of(explored, plan), explored.subject
     if items:
         contents = inferred_contents(explored, items, plan.temperature, plan.content_seed)
@@ -142,7 +142,7 @@ def fill(explored: ExploredModel, plan: Plan) -> Grid:
 
 
 def draw_grids(models: Sequence[ExploredModel], plan: Plan) -> str:
-    """What is given, if anything, and one grid for each model as HTML tables; errors as those of `fill`."""
+    """Show what is given, if anything, and one grid for each model as HTML tables; errors as those of `fill`."""
     alike = comparable(models)
     without = [explored.name for explored in alike if explored.model.style_dim == 0]
     parts = [pictures.message(_without_styles(without))] if without else []
@@ -187,7 +187,7 @@ def _table(explored: ExploredModel, plan: Plan) -> str:
 
 
 def headings(explored: ExploredModel, grid: Grid) -> list[str]:
-    """Over the columns: the kind of the test item, or the number of the random content."""
+    """Name the columns: the kind of the test item, or the number of the random content."""
     return [str(kind) for kind in grid.kinds] or [f"c{column}" for column in range(1, len(grid.asked) + 1)]
 
 
@@ -201,7 +201,7 @@ def _cell(explored: ExploredModel, name: str, grid: Grid, row: int, column: int)
 
 
 def style_content_grid(models: Sequence[ExploredModel], plan: Plan) -> Figure:
-    """The grids of a plan as a figure, one model below the other; errors as those of `fill`."""
+    """Draw the grids of a plan as a figure, one model below the other; errors as those of `fill`."""
     alike = comparable(models)
     items, names = [], []
     for explored in alike:
@@ -214,7 +214,7 @@ def style_content_grid(models: Sequence[ExploredModel], plan: Plan) -> Figure:
 
 @explorer
 def explore_grid(models: Sequence[ExploredModel]) -> widgets.VBox:
-    """Styles by contents: choose the models, the modality, where the contents come from, and draw others."""
+    """Explore styles by contents: choose models, modality and where contents come from, and draw others."""
     models = comparable(models)
     picture = widgets.HTML()
     first_rows = 4 if isinstance(models[0].subject, Faces) else 5  # faces take longer to draw

@@ -121,11 +121,11 @@ class TextInput(Input):
 
 
 def item_of(inputs: list[Input]) -> dict[str, Tensor]:
-    """What is given, by letter."""
+    """Collect what is given, by letter."""
     values = {one.letter: one.value() for one in inputs}
     return {letter: x for letter, x in values.items() if x is not None}
 
 
 def narrow(width: str = "170px") -> widgets.Layout:
-    """The layout of a control of that width."""
+    """Return the layout of a control of that width."""
     return widgets.Layout(width=width)

@@ -129,7 +129,7 @@ class DescriptionInput(Input):
 
 
 def face_kinds(explored: ExploredModel) -> widgets.Dropdown:
-    """All test faces, or those with an attribute, and how many there are; attributes that none has are left out."""
+    """Offer all test faces, or those with an attribute, and how many there are; attributes of none are left out."""
     labels = explored.data.labels
     counts = {kind: len(explored.subject.rows(labels, kind)) for kind in explored.subject.kinds()}
     options: list[tuple[str, Kind]] = [(f"{kind} ({count:,})", kind) for kind, count in counts.items() if count]
@@ -137,7 +137,7 @@ def face_kinds(explored: ExploredModel) -> widgets.Dropdown:
 
 
 def inputs_of(explored: ExploredModel) -> list[Input]:
-    """One input for each modality of a model. Of a face, only its description is given at first."""
+    """Make one input for each modality of a model. Of a face, only its description is given at first."""
     inputs = [_input(explored, *one) for one in zip(explored.letters, explored.data.shapes, strict=True)]
     faces = [one for one in inputs if isinstance(one, FaceInput)]
     for one in inputs:

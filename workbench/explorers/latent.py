@@ -39,7 +39,7 @@ OF_MIXTURE = (
 
 @explorer
 def explore_latent(models: Sequence[ExploredModel], items: int = ITEMS) -> widgets.VBox:
-    """A map of `items` test items for each model: points to hover over, two to choose, ellipses, the line between."""
+    """Explore `items` test items on a map: points to hover over, two to choose, ellipses, the line between."""
     return _Explorer(models, items).box
 
 

@@ -60,17 +60,17 @@ class Map(anywidget.AnyWidget):
 
 
 def colours(explored: ExploredModel) -> tuple[str, ...]:
-    """What the points of its map can be coloured by: their class, or any attribute of faces; or their modality."""
+    """List what the points of a map can be coloured by: their class, or any attribute of faces; or their modality."""
     return (*PHRASES, MODALITY) if isinstance(explored.subject, Faces) else (CLASS, MODALITY)
 
 
 def first_colour(explored: ExploredModel) -> str:
-    """What points are coloured by at first."""
+    """Return what points are coloured by at first."""
     return FIRST if isinstance(explored.subject, Faces) else CLASS
 
 
 def signs(chart: LatentMap, colour: str) -> tuple[list[str], list[str]]:
-    """Mark and colour (#rrggbb) of every point: its digit, 1 or 0 for an attribute, or what it was inferred from.
+    """Return mark and colour (#rrggbb) of every point: digit, 1 or 0 for an attribute, or what it was inferred from.
 
     ValueError for a colour that is none of `colours`.
     """
@@ -90,17 +90,17 @@ def _classes(chart: LatentMap, colour: str) -> list[int]:
 
 
 def group_numbers(chart: LatentMap) -> list[int]:
-    """The place of each point's group in `LatentMap.groups`."""
+    """Return the place of each point's group in `LatentMap.groups`."""
     return [g for g in range(len(chart.groups)) for _ in range(chart.items)]
 
 
 def group_colours(chart: LatentMap) -> list[str]:
-    """A colour for each modality, and grey for the joint."""
+    """Return a colour for each modality, and grey for the joint."""
     return [*(PALETTE[m % 10] for m in range(len(chart.explored.letters))), GREY]
 
 
 def legend(chart: LatentMap, colour: str) -> list[list[str]]:
-    """Mark, colour and meaning of each kind of point."""
+    """Return mark, colour and meaning of each kind of point."""
     if colour != MODALITY:
         return [[str(k), PALETTE[k % 10], _meaning(colour, k)] for k in sorted({*_classes(chart, colour)})]
     names = [*(f"from {m.name}" for m in chart.explored.model.modalities), "from all (joint)"]
@@ -114,12 +114,12 @@ def _meaning(colour: str, number: int) -> str:
 
 
 def axis_names(chart: LatentMap) -> list[str]:
-    """Names of the principal components, with their shares of the variance of the unimodal means."""
+    """Name the principal components, with their shares of the variance of the unimodal means."""
     return [f"component {k} ({share:.0%} of the variance)" for k, share in enumerate(chart.plane.shares, start=1)]
 
 
 def ellipse_lines(chart: LatentMap, item: int) -> list[dict[str, Any]]:
-    """An item's ellipses at one and two standard deviations, as `Map` draws them."""
+    """Return an item's ellipses at one and two standard deviations, as `Map` draws them."""
     ellipses, lines = item_ellipses(chart, item), []
     if chart.fusion == "dynamic_prior":
         del ellipses["dynamic prior"]  # which is the joint
@@ -142,7 +142,7 @@ def _look(chart: LatentMap, name: str) -> dict[str, Any]:
 
 
 def item_page(chart: LatentMap, point: int, name: str) -> str:
-    """The item of a point in all modalities and, beside it, what is decoded from the content at the point."""
+    """Show the item of a point in all modalities and, beside it, what is decoded from the content at the point."""
     _, item = chart.place(point)
     made, subject = decode(chart.explored, chart.content(point).unsqueeze(0), {}), chart.explored.subject
     side, rows = round(PICTURE * subject.scale), []
@@ -157,7 +157,7 @@ def item_page(chart: LatentMap, point: int, name: str) -> str:
 
 
 def line_page(chart: LatentMap, a: int, b: int) -> str:
-    """Contents on the straight line from one point to another, decoded into every modality."""
+    """Show contents on the straight line from one point to another, decoded into every modality."""
     made, subject = decode(chart.explored, interpolate(chart.content(a), chart.content(b)), {}), chart.explored.subject
     names = ["A", *(f"{k}/{STEPS - 1}" for k in range(1, STEPS - 1)), "B"]
     side, rows = round(THUMB * subject.scale), []
@@ -175,7 +175,7 @@ def draw_latent_map(
     item: int | None = None,
     positions: Float[Tensor, "groups n 2"] | None = None,
 ) -> Figure:
-    """The map as a picture: points of some groups (None: of all modalities) and the ellipses of one item.
+    """Draw the map as a picture: points of some groups (None: of all modalities) and the ellipses of one item.
 
     `colour` is one of `colours`, by default the first that the explorer offers: classes, or FIRST of the attributes.
 

@@ -43,7 +43,7 @@ class Ellipse:
 
     @classmethod
     def of(cls, centre: Float[Tensor, "2"], covariance: Float[Tensor, "2 2"]) -> "Ellipse":
-        """The ellipse of a mean and a covariance matrix."""
+        """Make the ellipse of a mean and a covariance matrix."""
         variances, directions = torch.linalg.eigh(covariance.double())  # in ascending order
         b, a = variances.clamp(min=0).sqrt().tolist()
         x, y = directions[:, 1].tolist()
@@ -61,7 +61,7 @@ class Plane:
 
     @classmethod
     def fit(cls, points: Float[Tensor, "n content"]) -> "Plane":
-        """Of some points; ValueError when they have fewer than two dimensions.
+        """Fit the plane to some points; ValueError when they have fewer than two dimensions.
 
         The sign of an axis is free: its largest entry is made positive, so that the same points give the same map.
         """
@@ -74,19 +74,19 @@ class Plane:
         return cls(torch.from_numpy(pca.mean_), axes * largest.sign(), (first, second))
 
     def project(self, points: Float[Tensor, "*n content"]) -> Float[Tensor, "*n 2"]:
-        """Where points of the content space fall in the plane."""
+        """Project points of the content space into the plane."""
         return (points.double() - self.centre) @ self.axes
 
     def covariance(self, variances: Float[Tensor, "content"]) -> Float[Tensor, "2 2"]:
-        """Covariance in the plane of independent dimensions with these variances: P^T diag(variances) P."""
+        """Return the covariance in the plane of dimensions with these variances: P^T diag(variances) P."""
         return self.axes.T @ (variances.double().unsqueeze(1) * self.axes)
 
     def shadow(self, q: Diagonal) -> Ellipse:
-        """The ellipse of one distribution `[content]` in the plane."""
+        """Return the ellipse of one distribution `[content]` in the plane."""
         return Ellipse.of(self.project(q.mean), self.covariance(q.logvar.exp()))
 
     def mixture_shadow(self, mixture: Mixture) -> Ellipse:
-        """The ellipse of the mean and covariance of a mixture of one item `[M, 1, content]`.
+        """Return the ellipse of the mean and covariance of a mixture of one item `[M, 1, content]`.
 
         Its covariance is that of its components, on average, and that of their means.
         """
@@ -131,24 +131,24 @@ class LatentMap:
         return len(self.groups) * self.items
 
     def place(self, point: int) -> tuple[str, int]:
-        """The group and the item of a point; IndexError for a number that no point has."""
+        """Return the group and the item of a point; IndexError for a number that no point has."""
         if not 0 <= point < self.points:
             raise IndexError(f"no point {point}: there are {self.points}")
         return self.groups[point // self.items], point % self.items
 
     def content(self, point: int) -> Float[Tensor, "content"]:
-        """The content at a point: the mean of its posterior."""
+        """Return the content at a point: the mean of its posterior."""
         self.place(point)
         return self.contents.flatten(0, 1)[point]
 
     def describe(self, point: int) -> str:
-        """A point in words: "digit 7 inferred from M, item 12"."""
+        """Say a point in words: "digit 7 inferred from M, item 12"."""
         group, item = self.place(point)
         source = "all modalities (joint)" if group == JOINT else group
         return f"{self.explored.subject.name(self.batch.labels[item])} inferred from {source}, item {item}"
 
     def positions(self) -> Float[Tensor, "groups n 2"]:
-        """All points in the plane of the principal components."""
+        """Project all points into the plane of the principal components."""
         return self.plane.project(self.contents)
 
 
@@ -164,7 +164,7 @@ def latent_map(explored: ExploredModel, fusion: str = "mixture", items: int = IT
 
 
 def with_joint(chart: LatentMap, fusion: str) -> LatentMap:
-    """The same map with another joint posterior; the other points stay where they are."""
+    """Return the same map with another joint posterior; the other points stay where they are."""
     return _arranged(chart.explored, chart.batch, chart.q, fusion, chart.plane)
 
 
@@ -176,7 +176,7 @@ def _arranged(explored: ExploredModel, batch: Batch, q: Posteriors, fusion: str,
 
 
 def balanced_rows(data: MultimodalDataset, items: int, seed: int = 0) -> Int[Tensor, "rows"]:
-    """Rows of a data set with equally many of each class, in a random order that depends on the seed alone.
+    """Pick rows of a data set with equally many of each class, in a random order that depends on the seed alone.
 
     Classes that have too few give what they have; faces, which are of no class, are taken at random. ValueError when
     there is not one item for each class, or fewer than three faces, through which no plane can be laid.
@@ -202,7 +202,7 @@ def _check_count(items: int, fewest: int, what: str) -> None:
 
 
 def joint_choices(explored: ExploredModel) -> dict[str, str]:
-    """Fusions for the joint, as shown and as in `fusion`: the method's own first; Laplaces allow the mixture alone."""
+    """List fusions for the joint, as shown and as in `fusion`, the method's own first; Laplaces: the mixture alone."""
     if not issubclass(explored.model.family, Gaussian):
         return {"mixture": POSTERIORS["mixture"]}
     own = own_posterior(explored)
@@ -211,7 +211,7 @@ def joint_choices(explored: ExploredModel) -> dict[str, str]:
 
 @torch.no_grad()
 def item_ellipses(chart: LatentMap, item: int) -> dict[str, Ellipse]:
-    """Ellipses of one item at one standard deviation: each modality's posterior, joint, dynamic prior and p(c).
+    """Return an item's ellipses at one standard deviation: each modality's posterior, joint, dynamic prior and p(c).
 
     Of a mixture it is that of its mean and covariance. A model of Laplaces has no dynamic prior.
     """
@@ -227,7 +227,7 @@ def item_ellipses(chart: LatentMap, item: int) -> dict[str, Ellipse]:
 
 
 def tsne(contents: Float[Tensor, "groups n content"], seed: int = 0) -> Float[Tensor, "groups n 2"]:
-    """All points by t-SNE (van der Maaten and Hinton 2008), which keeps neighbours together but no distances.
+    """Place all points by t-SNE (van der Maaten and Hinton 2008), which keeps neighbours together but no distances.
 
     Takes seconds. It is no map of the space: there are places for these points only, none for others between them.
     """
@@ -241,6 +241,6 @@ def tsne(contents: Float[Tensor, "groups n content"], seed: int = 0) -> Float[Te
 def interpolate(
     a: Float[Tensor, "content"], b: Float[Tensor, "content"], steps: int = STEPS
 ) -> Float[Tensor, "steps content"]:
-    """Contents at equal distances on the straight line from one to another, both included."""
+    """Return contents at equal distances on the straight line from one to another, both included."""
     weights = torch.linspace(0, 1, steps, dtype=a.dtype).unsqueeze(1)
     return torch.lerp(a.expand(steps, -1), b.expand(steps, -1), weights)

@@ -35,7 +35,7 @@ class ExploredModel:
         return self.model.letters
 
     def index(self, letter: str) -> int:
-        """The place of a modality; ValueError for one that the model does not have."""
+        """Return the place of a modality; ValueError for one that the model does not have."""
         if letter not in self.letters:
             raise ValueError(f"unknown modality {letter!r}: {self.name} has {', '.join(self.letters)}")
         return self.letters.index(letter)

@@ -58,7 +58,7 @@ def _posteriors(models: Sequence[ExploredModel], settings: GenerationSettings, o
 
 
 def agreement(generated: Generated, label: int | Tensor) -> tuple[int, int]:
-    """How much of what is true of an item with this label is found in draws of all modalities, and how much there is.
+    """Count how much of what is true of an item with this label is found in draws of all modalities, and of how much.
 
     Of a class: how many draws are judged to be of it, and how many draws there are.
     """
@@ -81,7 +81,7 @@ def draw_objectives(
     settings: GenerationSettings = SETTINGS,
     own: bool = True,
 ) -> str:
-    """A table as HTML: for each modality the input and what each model draws, then how often that is as it should be.
+    """Show as an HTML table, for each modality, the input and what each model draws, and how often that is right.
 
     `item` holds what is given of a test item with this label, a class or attributes; errors as those of `compare`.
     """
@@ -146,7 +146,7 @@ def objective_grid(
     settings: GenerationSettings = MEANS,
     own: bool = True,
 ) -> Figure:
-    """What each model generates given every subset of an item's modalities, all at once; the input is in front.
+    """Draw what each model generates given every subset of an item's modalities, all at once; the input is in front.
 
     Rows are the models for each of `letters` (none: all modalities), columns the subsets, larger ones first. One draw
     each, by default of the posterior's mean; of a mixture, of a component taken at random, the same for all models.
@@ -176,7 +176,7 @@ def _only(item: Item, subset: Sequence[str]) -> Item:
 
 @explorer
 def explore_objectives(models: Sequence[ExploredModel]) -> widgets.VBox:
-    """One input, every model: choose its class or attribute, and which of its modalities are given."""
+    """Explore one input under every model: choose its class or attribute, and which of its modalities are given."""
     models = comparable(models)
     picture = widgets.HTML()
     shown = controls.model_choice(models, range(len(models)))

@@ -28,7 +28,7 @@ class Pad(anywidget.AnyWidget):
     ).tag(sync=True)
 
     def image(self) -> Float[Tensor, "1 28 28"] | None:
-        """The drawing in MNIST's manner; None while nothing is drawn. ValueError when `ink` is no drawing."""
+        """Return the drawing in MNIST's manner; None while nothing is drawn. ValueError when `ink` is no drawing."""
         if not self.ink:
             return None
         data = base64.b64decode(self.ink, validate=True)
@@ -38,7 +38,7 @@ class Pad(anywidget.AnyWidget):
 
 
 def like_mnist(drawing: Float[Tensor, "H W"]) -> Float[Tensor, "1 28 28"] | None:
-    """A drawing scaled and placed as MNIST's digits were; None when it holds no ink.
+    """Scale and place a drawing as MNIST's digits were; None when it holds no ink.
 
     LeCun et al. (1998) fitted the ink into a box of 20 x 20, its shape kept, and put its centre of mass into the
     centre of 28 x 28.

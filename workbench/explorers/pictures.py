@@ -35,12 +35,12 @@ STYLE = """<style>
 
 
 def page(*parts: str) -> str:
-    """Parts of HTML in one block with the explorers' style."""
+    """Put parts of HTML in one block with the explorers' style."""
     return f'{STYLE}<div class="workbench">{"".join(parts)}</div>'
 
 
 def table(headings: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]], caption: str = "") -> str:
-    """A table with headings above and, before each row, its name; cells are HTML, headings and names are text."""
+    """Make a table with headings above and, before each row, its name; cells are HTML, headings and names are text."""
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("", *headings))
     body = "".join(
         f'<tr><th scope="row">{escape(name)}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
@@ -50,17 +50,17 @@ def table(headings: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]], ca
 
 
 def message(text: str) -> str:
-    """A line that says what is wrong and how to mend it; announced by screen readers when it appears."""
+    """Say in a line what is wrong and how to mend it; announced by screen readers when it appears."""
     return f'<p class="alert" role="alert">⚠ {escape(text)}</p>'
 
 
 def note(*lines: str) -> str:
-    """Lines in small print."""
+    """Put lines in small print."""
     return f'<div class="note">{"<br>".join(map(escape, lines))}</div>'
 
 
 def cell(name: str, x: Tensor, said: str = "", side: int = SIDE) -> str:
-    """One value of a modality and, below it, what the judge has said; `name` begins its alternative text.
+    """Show one value of a modality and, below it, what the judge has said; `name` begins its alternative text.
 
     An image `[C, H, W]` becomes a picture; tokens `[length]` and probabilities `[length, alphabet]` become text.
     """
@@ -72,7 +72,7 @@ def cell(name: str, x: Tensor, said: str = "", side: int = SIDE) -> str:
 
 
 def characters(x: Tensor) -> str:
-    """A string; of probabilities the likeliest characters, and below each of them a bar as high as its probability.
+    """Show a string; of probabilities the likeliest characters, and below each a bar as high as its probability.
 
     A description is shown as words, without its filling and without bars.
     """
@@ -89,7 +89,7 @@ def characters(x: Tensor) -> str:
 
 
 def to_png(x: Float[Tensor, "C H W"]) -> bytes:
-    """An image in [0, 1] as the bytes of a PNG file of as many pixels; values beyond are cut."""
+    """Return an image in [0, 1] as the bytes of a PNG file of as many pixels; values beyond are cut."""
     pixels = (x.detach().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
     buffer = io.BytesIO()
     Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]).save(buffer, format="png", compress_level=1)
@@ -97,5 +97,5 @@ def to_png(x: Float[Tensor, "C H W"]) -> bytes:
 
 
 def data_url(png: bytes) -> str:
-    """A PNG as an address that holds it."""
+    """Return a PNG as an address that holds it."""
     return "data:image/png;base64," + base64.b64encode(png).decode()

@@ -171,17 +171,17 @@ class Faces:
 
 
 def subject_of(data: MultimodalDataset) -> Digits | Faces:
-    """What the items of a data set are."""
+    """Tell what the items of a data set are."""
     return Faces() if data.labels.dim() == 2 else Digits()
 
 
 def subject_by(words: int) -> Digits | Faces:
-    """What items are that a judge knows so many words for."""
+    """Tell what items are that a judge knows so many words for."""
     return Faces() if words == len(PHRASES) else Digits()
 
 
 def recall(opinion: Float[Tensor, "40"], asked: Bool[Tensor, "40"]) -> tuple[list[str], list[str]]:
-    """Of the attributes asked for, those that the judge finds and those that it does not."""
+    """List, of the attributes asked for, those that the judge finds and those that it does not."""
     found = opinion >= SURE
     return _listed(asked & found), _listed(asked & ~found)
 
@@ -191,6 +191,6 @@ def _listed(chosen: Bool[Tensor, "40"]) -> list[str]:
 
 
 def counts(opinions: Float[Tensor, "n 40"], asked: Bool[Tensor, "40"]) -> list[tuple[str, int]]:
-    """Each attribute asked for, with the number of items in which the judge finds it."""
+    """List each attribute asked for, with the number of items in which the judge finds it."""
     found = (opinions >= SURE).sum(0)
     return [(PHRASES[k], int(found[k])) for k in asked.nonzero().flatten().tolist()]

@@ -88,7 +88,7 @@ def _event_loop() -> Iterator[None]:
 
 
 def first_line(text: str) -> str:
-    """The first line of a message that may have many."""
+    """Return the first line of a message that may have many."""
     return text.strip().split("\n")[0]
 
 

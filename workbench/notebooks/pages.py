@@ -93,7 +93,7 @@ def _render(source: str, folder: str = "") -> str:
 
 
 def mathml(tex: str, display: str) -> str:
-    """A formula as MathML; what the converter does not understand is shown as TeX."""
+    """Convert a formula to MathML; what the converter does not understand is shown as TeX."""
     source = re.sub(r"\\(begin|end)\{(align|gather)ed\}", r"\\\1{\2*}", tex.strip())
     source = re.sub(r"\\tag\*?\{([^}]*)\}", r"\\qquad (\1)", source)
     try:
@@ -146,7 +146,7 @@ def _write(path: Path, title: str, body: str) -> None:
 
 
 def stylesheet(*names: str) -> str:
-    """Style sheets of this package, one after the other."""
+    """Join style sheets of this package."""
     return "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in names)
 
 
@@ -200,7 +200,7 @@ def _make_plain(data: dict[str, Any], widgets: Mapping[str, Any]) -> None:
 
 
 def static_widget(model_id: str, states: Mapping[str, Any]) -> str:
-    """HTML of one widget and its children, drawn from saved widget state; '' when there is nothing to show.
+    """Draw one widget and its children from saved widget state as HTML; '' when there is nothing to show.
 
     Boxes, texts, progress bars, images and controls with a description and a value are drawn; other widgets (layouts,
     styles) are not visible by themselves.
@@ -243,7 +243,7 @@ def _control(state: Mapping[str, Any]) -> str:
 
 
 def summary_of(path: Path, notebook: NotebookNode) -> Summary:
-    """Title (first heading), first sentence, parameters, status, run time and first figure of an executed notebook."""
+    """Read an executed notebook's first heading, first sentence, parameters, status, run time and first figure."""
     written = [c.source for c in notebook.cells if c.cell_type == "markdown" and not _is_marker(c)]
     heading, _, prose = "\n\n".join(written).partition("\n")
     if not heading.startswith("# "):

@@ -30,7 +30,7 @@ PROGRESS_BAR = re.compile(r"\d%\|.*\[.*\]")  # tqdm's text form
 
 
 def problems(path: Path) -> list[str]:
-    """What keeps a notebook from being committed, one sentence each; empty when all rules hold.
+    """List what keeps a notebook from being committed, one sentence each; empty when all rules hold.
 
     A notebook in a folder called `solutions` must only be executed, in order and without errors, and be portable.
     """
@@ -76,7 +76,7 @@ def _no_machine_paths(notebook: NotebookNode) -> Iterator[str]:
 
 
 def text_of(output: NotebookNode) -> str:
-    """All text of an output: stream, traceback, and every textual representation of a display."""
+    """Join all text of an output: stream, traceback, and every textual representation of a display."""
     if output.output_type == "stream":
         return output.text
     if output.output_type == "error":

@@ -65,7 +65,7 @@ def open_engine(
     scheduler: str | None = None,
     asked: Mapping[str, Any] | None = None,
 ) -> AbstractContextManager[Engine]:
-    """The engine of that name for so many jobs, which opens as a context and ends all runs if that is left in haste.
+    """Open the engine of that name for so many jobs: a context, which ends all runs if it is left in haste.
 
     `workers` bounds the runs at a time (None: what this machine has cores and GPU memory for, or what the cluster
     grants). `scheduler` is the address of a dask scheduler (None: a cluster on this machine), `asked` what Slurm is
@@ -91,7 +91,7 @@ def open_engine(
 
 
 def local_workers(jobs: int) -> int:
-    """Runs at a time on this machine: one a core, as many as the memory of its GPU holds, no more than there are."""
+    """Count runs at a time on this machine: one a core, as many as its GPU's memory holds, no more than there are."""
     import torch
 
     fitting = math.inf
@@ -102,7 +102,7 @@ def local_workers(jobs: int) -> int:
 
 
 def threads_each(workers: int) -> int:
-    """Threads of each of some workers that share this machine's cores."""
+    """Share this machine's cores among some workers: threads of each."""
     return max(1, cores() // workers)
 
 
@@ -111,7 +111,7 @@ def threads_each(workers: int) -> int:
 
 @contextmanager
 def local(workers: int, notebook: Path) -> Iterator[Engine]:
-    """Threads of this process; their kernels are forked from one process where the system lets them be."""
+    """Open threads of this process; their kernels are forked from one process where the system lets them be."""
     threads, futures = threads_each(workers), []
     asked = {"kernel_manager_class": kernels.MANAGER, "shutdown_kernel": "immediate"}
     with environment(OMP_NUM_THREADS=str(threads)), kernel_of_this_interpreter():
@@ -134,7 +134,7 @@ def local(workers: int, notebook: Path) -> Iterator[Engine]:
 
 @contextmanager
 def dask(workers: int | None, scheduler: str | None, jobs: int) -> Iterator[Engine]:
-    """Workers of a dask cluster: of the scheduler at that address, else processes of this machine."""
+    """Open workers of a dask cluster: of the scheduler at that address, else processes of this machine."""
     distributed = _needed("distributed", "dask")
     count, settings = workers or local_workers(jobs), _places()
     with ExitStack() as stack:
@@ -158,7 +158,7 @@ def dask(workers: int | None, scheduler: str | None, jobs: int) -> Iterator[Engi
 
 @contextmanager
 def slurm(folder: Path, workers: int | None, options: Mapping[str, Any], cluster: str = "slurm") -> Iterator[Engine]:
-    """Slurm jobs, one a run, through submitit; its `cluster` "local" starts processes of this machine instead.
+    """Open Slurm jobs, one a run, through submitit; its `cluster` "local" starts processes of this machine instead.
 
     A job that comes to the end of its time is queued again by submitit, and goes on from its last checkpoint.
     """

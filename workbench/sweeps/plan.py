@@ -87,7 +87,7 @@ def read(
     folder: Path | None = None,
     notebook: Path | None = None,
 ) -> Sweep:
-    """The sweep in a TOML file, checked: names and types of parameters, configurations, no run twice.
+    """Read the sweep in a TOML file, checked: names and types of parameters, configurations, no run twice.
 
     `given` wins over the file. Run folders go below `folder` (None: outputs/PRESET/sweeps/NAME), those of a block with
     a name in a folder of that name. Raises ValueError with a line for each problem.

@@ -80,18 +80,18 @@ def execute(job: Job, **options: Any) -> str:
 
 
 def is_done(job: Job) -> bool:
-    """Whether a job's run is complete and current, in the parts that are asked for, and its notebook ended well."""
+    """Tell whether a job's run is complete and current, in the parts asked for, and its notebook ended well."""
     notebook = (job.folder / "run.ipynb").is_file() and execution(job).get("error") == ""
     return notebook and is_current(Run(job.folder), job.config, job.parts, job.limit)
 
 
 def execution(job: Job) -> dict[str, Any]:
-    """What execution.json says of a job; empty where it was never started."""
+    """Read what execution.json says of a job; empty where it was never started."""
     return json.loads(_end_of(job.folder / "execution.json") or "{}")
 
 
 def steps_done(job: Job) -> int:
-    """Optimiser steps that a run's history or checkpoint tells of: at most 50 too few."""
+    """Count the optimiser steps that a run's history or checkpoint tells of: at most 50 too few."""
     saved = json.loads(_end_of(job.folder / "checkpoint.json") or "{}").get("step", 0)
     step = _end_of(job.folder / "history.csv", 4096).rstrip("\n").rpartition("\n")[2].partition(",")[0]
     return max(saved, int(step) if step.isdecimal() else 0)
@@ -123,7 +123,7 @@ def complete(plan: Sweep, show: Show, engine: str = "local", **options: Any) -> 
 
 
 def states_of(jobs: Sequence[Job]) -> list[State]:
-    """How jobs stand that no engine has: done or queued."""
+    """Tell how jobs stand that no engine has: done or queued."""
     return [State("done", headline(Run(job.folder)), fresh=False) if is_done(job) else State("queued") for job in jobs]
 
 

@@ -67,13 +67,13 @@ class Display:
 
 
 def line(job: Job, state: State, index: int, count: int) -> str:
-    """A job and its state as one line of a log, without what would be different in a moment."""
+    """Write a job and its state as one line of a log, without what would be different in a moment."""
     more = tell(state) if state.status != "running" else ""
     return f"[{index + 1}/{count}] {state.status:7}  {job.label}  {more}".rstrip()
 
 
 def table(title: str, jobs: Sequence[Job], states: Sequence[State], slots: int | float, room: int) -> Table:
-    """All jobs and their states with totals below, or as many jobs as there is room for."""
+    """Make a table of all jobs and their states with totals below, or of as many jobs as there is room for."""
     chosen = sorted(sorted(range(len(jobs)), key=lambda i: FIRST.index(states[i].status))[:room])
     shown = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, show_header=False)
     shown.caption, shown.caption_justify = Text(totals(states, slots)), "left"
@@ -87,7 +87,7 @@ def table(title: str, jobs: Sequence[Job], states: Sequence[State], slots: int |
 
 
 def totals(states: Sequence[State], slots: int | float) -> str:
-    """How many jobs stand how, and about how long the sweep still takes."""
+    """Say how many jobs stand how, and about how long the sweep still takes."""
     counts = Counter(state.status for state in states)
     text = ", ".join(
         f"{counts[status]} {status}" for status in ("queued", "running", "done", "failed") if counts[status]
@@ -97,7 +97,7 @@ def totals(states: Sequence[State], slots: int | float) -> str:
 
 
 def time_left(states: Sequence[State], slots: int | float) -> float | None:
-    """Seconds until all jobs have ended, guessed from those that have; None where there is nothing to guess from.
+    """Guess the seconds until all jobs have ended from those that have; None where there is nothing to guess from.
 
     Where none has ended yet, from the running ones' shares of their trainings. An engine with a queue of its own
     (infinite `slots`) goes on with as many at a time as it has running now.
@@ -116,7 +116,7 @@ def time_left(states: Sequence[State], slots: int | float) -> float | None:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: 45 s, 12 min, 3 h 05 min."""
+    """Write seconds in words: 45 s, 12 min, 3 h 05 min."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
@@ -124,7 +124,7 @@ def duration(seconds: float) -> str:
 
 
 def tell(state: State) -> str:
-    """What there is to say about a job beyond its status."""
+    """Say what there is to say about a job beyond its status."""
     if state.status == "failed":
         return state.error
     if state.status == "queued":
