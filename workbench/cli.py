@@ -3,7 +3,6 @@
 import ast
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -223,9 +222,12 @@ def bench(
 
     Without -p precision=... and -p style_dim=... both precisions are measured, with and without styles.
     """
+    try:
+        from workbench.studies import speed_plots as shown
+    except ModuleNotFoundError as error:
+        raise ValueError(f"the bench needs {error.name}: install it with `pip install -e '.[notebooks]'`") from None
     from workbench.studies import speed_results as machinery
 
-    draw = _drawing() if figure else None
     if evaluation:
         results = machinery.measure_evaluation(evaluation, checkout or [], limit, rounds)
     else:
@@ -234,20 +236,11 @@ def bench(
         timing = machinery.Timing(rounds, seconds)
         results = machinery.measure(_parse(settings), objective or [], timing=timing, ends=ends, **asked)
     results = {"command": shlex.join(["workbench", *sys.argv[1:]])} | results
-    print(machinery.tables(results))
+    print(shown.tables(results))
     if out:
         print(f"Written: {machinery.write(results, out)}")
-    for path in draw(results, figure) if draw else []:
+    for path in shown.draw(results, figure) if figure else []:
         print(f"Written: {path}")
-
-
-def _drawing() -> Callable[..., list[Path]]:
-    """What draws a bench; ValueError where the plotting libraries are not installed."""
-    try:
-        from workbench.studies.speed_plots import draw
-    except ModuleNotFoundError as error:
-        raise ValueError(f"figures need {error.name}: install it with `pip install -e '.[notebooks]'`") from None
-    return draw
 
 
 @app.command()

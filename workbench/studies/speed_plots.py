@@ -1,4 +1,4 @@
-"""Pictures of a bench: speeds and ratios as bars, scaling as lines, the parts of a step as stacked bars."""
+"""What a bench found, as tables of text and pictures: bars of speeds and ratios, lines of scaling, parts of a step."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,12 +15,48 @@ from workbench.objectives import METHODS
 from workbench.paths import replacing
 from workbench.plotting.base import panel
 from workbench.studies.speed import PARTS, Row
-from workbench.studies.speed_results import significant
+from workbench.studies.speed_against import NOTE
 
 COLOURS = "colorblind"
 BAR = 0.24  # inches
 WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # so that no line goes through a number
 WAYS = {"batch_size": "items in a batch", "modalities": "modalities M", "samples": "importance samples K"}
+
+
+def tables(results: Mapping[str, Any]) -> str:
+    """Format results, each table under a line that says what it holds, and what all of its rows share."""
+    where = results["measured_with"]
+    machine = ", ".join(part for part in (where["gpu"], where["machine"]) if part)
+    text = [f"Measured {where['date']} on {machine}; torch {where['torch']}, commit {where['commit']}."]
+    titles = {
+        "Training steps, their time in the best round; items are triples where there are three modalities": "speeds",
+        "Against multivae, times in seconds in the best round": "comparisons",
+        "Where a step's time goes: seconds under the profiler (clocked), of its parts, and without it": "profiles",
+        f"Evaluation of {results.get('limit')} test items, processor seconds in the best round": "versions",
+    }
+    found = {title: results.get(kind) for title, kind in titles.items()}
+    found |= {f"Scaling in {way}": rows for way, rows in results.get("scaling", {}).items()}
+    text += [f"{title}\n{table(rows)}" for title, rows in found.items() if rows]
+    return "\n\n".join([*text, *([NOTE] if results.get("comparisons") else [])])
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Format rows, one a line, without the columns that are the same in all: these stand above."""
+    frame = pd.json_normalize([*rows]).drop(columns="objective", errors="ignore")  # the method says it
+    frame.columns = frame.columns.str.replace("parts.", "")
+    if "peak_bytes" in frame:
+        frame["peak_MB"] = frame.pop("peak_bytes") / 1e6
+    if "total" in frame:
+        frame["times the first"] = frame["total"] / frame["total"][0]
+    same = [name for name in frame if len(frame) > 1 and frame[name].nunique(dropna=False) == 1]
+    shared = ", ".join(f"{name} {frame[name][0]}" for name in same)
+    shown = frame.drop(columns=same).to_string(index=False, float_format=significant, na_rep="")
+    return f"{shared}\n\n{shown}".lstrip()
+
+
+def significant(value: float) -> str:
+    """Format three significant digits, without an exponent where the number is large."""
+    return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"
 
 
 def draw(results: Mapping[str, Any], path: Path) -> list[Path]:

@@ -1,14 +1,11 @@
-"""What a bench found: measured as asked for, kept as JSON with machine and settings, shown as tables of text.
-
-It also times the evaluation of a run by several versions of the code.
-"""
+"""What is measured of a machine: steps as asked for, or evaluations by several versions of the code; kept as JSON."""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,10 +13,9 @@ from typing import Any
 from workbench import paths
 from workbench.config import Config
 from workbench.objectives import METHODS, method
-from workbench.reports.report import markdown
 from workbench.runs.versions import PACKAGE, provenance
 from workbench.studies import speed, speed_against
-from workbench.studies.speed import PARTS, Row, Timing
+from workbench.studies.speed import Row, Timing
 
 BATCH, DEFAULT = 256, Timing()  # the paper's
 # Versions name their parts by themselves; the clock they read is made that of the processor before they are imported.
@@ -113,60 +109,3 @@ def write(results: Mapping[str, Any], path: Path) -> Path:
     with paths.replacing(path) as temporary:
         temporary.write_text(json.dumps(results, indent=1) + "\n")
     return path
-
-
-# ------------------------------------------------------------------------------------------------------------- tables
-
-# words first, then numbers
-SPEED = "method precision device", "batch_size modalities samples steps_per_second items_per_second peak_MB first_step"
-COMPARISON = "method precision theirs device", "batch_size samples our_seconds their_seconds ratio"
-PROFILE = "method precision label device", f"{' '.join(PARTS)} rest clocked seconds"
-VERSION = "version parts", "seconds ratio"
-
-
-def tables(results: Mapping[str, Any]) -> str:
-    """Format results as Markdown, each table under a line that says what it holds."""
-    where = results["measured_with"]
-    machine = ", ".join(part for part in (where["gpu"], where["machine"]) if part)
-    text = [f"Measured {where['date']} on {machine}; torch {where['torch']}, commit {where['commit']}."]
-    if rows := results.get("versions"):
-        title = f"Evaluation of {results['limit']:,} test items, processor seconds, best of {results['rounds']} rounds"
-        return "\n\n".join([*text, title, table(VERSION, [_version(row, rows[0]) for row in rows])])
-    text[0] += f"\nBest of {results['settings']['rounds']} rounds (one where a step is slow), in turns."
-    for way, rows in {"": results["speeds"], **results["scaling"]}.items():
-        title = f"Scaling in {way}" if way else "Training steps"
-        title += ": first step in seconds, items are triples where there are three modalities"
-        text += [title, table(SPEED, [row | {"peak_MB": row["peak_bytes"] / 1e6} for row in rows])] if rows else []
-    if rows := results["comparisons"]:
-        text += ["Against multivae", table(COMPARISON, rows), speed_against.NOTE]
-    if rows := results["profiles"]:
-        title = "Where a step's time goes; seconds of a whole one under the profiler (clocked) and without"
-        text += [title, table(PROFILE, map(_profile, rows))]
-    return "\n\n".join(text)
-
-
-def _profile(row: Row) -> Row:
-    parts = {**row["parts"], "rest": row["rest"]}
-    return row | {part: f"{significant(1000 * x)} ms ({x / row['clocked']:.0%})" for part, x in parts.items()}
-
-
-def _version(row: Row, ours: Row) -> Row:
-    """How many times as fast ours is as this one."""
-    parts = ", ".join(f"{name} {seconds:.1f}" for name, seconds in row["parts"].items())
-    numbers = {"seconds": row["total"], "ratio": row["total"] / ours["total"]}
-    return {"version": row["commit"] or row["code"], "parts": parts, **numbers}
-
-
-def table(columns: tuple[str, str], rows: Iterable[Row]) -> str:
-    """Format named columns of rows, of words and of numbers, as a Markdown table."""
-    words, numbers = (names.split() for names in columns)
-    heading = [name.replace("_", " ") for name in (*words, *numbers)]
-    lines = ([*(row[name] for name in words), *(significant(row[name]) for name in numbers)] for row in rows)
-    return markdown([heading, *lines])
-
-
-def significant(value: float | int | str) -> str:
-    """Format three significant digits, without an exponent where the number is large; counts and words as they are."""
-    if not isinstance(value, float):
-        return str(value)
-    return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"
