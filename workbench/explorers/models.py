@@ -9,7 +9,7 @@ from workbench.data.dataset import MultimodalDataset
 from workbench.explorers.subjects import Digits, Faces, subject_of
 from workbench.metrics.judges import Classifier, classifiers_of
 from workbench.model import MultimodalVAE
-from workbench.reports.report import label_of
+from workbench.runs.naming import label_of
 from workbench.runs.run import Run, find_runs
 from workbench.runs.shipped import DIGITS, embedded, shipped_judges, shipped_model, shipped_runs
 

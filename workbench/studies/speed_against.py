@@ -13,8 +13,8 @@ from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
 from workbench.device import pick_device
 from workbench.objectives import method
-from workbench.reports.report import label_of
 from workbench.runs import run
+from workbench.runs.naming import label_of
 from workbench.studies.speed import Bench, Candidate, Timing, best_of_rounds, samples_of, wait_for
 from workbench.training.loop import Trainer
 from workbench.training.step import Speed

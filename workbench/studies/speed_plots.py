@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter
 from workbench.objectives import METHODS
 from workbench.paths import replacing
 from workbench.plotting.base import panel
-from workbench.studies.scaling_plots import legend, lines, looks_of
+from workbench.studies.scaling import legend, lines, looks_of
 from workbench.studies.speed import StepCost
 from workbench.studies.speed_against import Comparison
 from workbench.studies.speed_profile import PARTS, REST, Profile

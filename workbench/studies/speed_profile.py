@@ -18,7 +18,7 @@ from torch import Tensor
 from workbench.config import Config
 from workbench.data.dataset import Batch
 from workbench.likelihoods import Likelihood
-from workbench.reports.report import label_of
+from workbench.runs.naming import label_of
 from workbench.studies.speed import Bench, Timing, best_of_rounds, wait_for
 from workbench.training.loop import Trainer
 
