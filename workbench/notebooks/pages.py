@@ -130,14 +130,25 @@ def _write(path: Path, title: str, body: str) -> None:
     write_page(path, title, body, stylesheet("page.css") + HtmlFormatter(style="default").get_style_defs(".highlight"))
 
 
+def write_result(executed: Path, page: Path) -> None:
+    """Write the page of one executed notebook for those who want what it shows: without its code, and alone."""
+    notebook = nbformat.read(executed, as_version=4)
+    _write(
+        page, summary_of(executed, notebook).title, f'<main class="result">\n{_cells(notebook, code=False)}\n</main>'
+    )
+
+
+def _cells(notebook: NotebookNode, code: bool = True) -> str:
+    """Its cells as HTML; images are looked up beside the notebook that was executed."""
+    exporter = _Exporter(template_name="basic", exclude_input=not code)
+    exporter.notebook_folder = str(Path(notebook.metadata.get("papermill", {}).get("input_path", "")).resolve().parent)
+    return exporter.from_notebook_node(_static(notebook))[0]
+
+
 def _notebook_body(notebook: NotebookNode, before: Summary | None, after: Summary | None) -> str:
-    folder = str(Path(notebook.metadata.get("papermill", {}).get("input_path", "")).resolve().parent)
-    exporter = _Exporter(template_name="basic")
-    exporter.notebook_folder = folder
-    cells, _ = exporter.from_notebook_node(_static(notebook))
     steps = [_step(before, "←", ""), '<a href="index.html">All notebooks</a>', _step(after, "", "→")]
     bar = f"<nav>{''.join(steps)}</nav>"
-    return f"{bar}\n<main>\n{cells}\n</main>\n{bar}"
+    return f"{bar}\n<main>\n{_cells(notebook)}\n</main>\n{bar}"
 
 
 def _step(summary: Summary | None, left: str, right: str) -> str:

@@ -1,4 +1,4 @@
-"""A document whose tables come from finished runs: the prose in NAME.in.md, with a line for each table, becomes NAME.md.
+"""A document whose tables come from finished runs: prose in NAME.in.md, with a line for each table, becomes NAME.md.
 
 A line `<!-- WHAT: FILE.json ... -->` gives way to what it asks for, of the runs in these files, which lie beside it.
 `FIELD=VALUE` after them chooses runs by a field of their configuration. WHAT is one of

@@ -5,6 +5,7 @@ import urllib.parse
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
@@ -12,12 +13,17 @@ from IPython.display import HTML, display
 from pandas.io.formats.style import Styler
 
 from workbench.reports.layout import Rows
-from workbench.reports.results import names, varying_fields
+from workbench.reports.results import at_papers, names, varying_fields
+from workbench.reports.specs import crossed
 from workbench.runs.naming import label, steps_taken
 from workbench.runs.run import Run
 
 FILES = {"executed notebook": "run.ipynb", "its page": "run.html"}
 FILES |= {name: name for name in ("metrics.json", "history.csv")}
+PICTURES = {
+    "coherence.png": "Map of conditional coherence: generated modality by given subset",
+    "generation.png": "Given test items, and modalities generated from each of them alone",
+}
 
 
 def sheet(rows: Rows) -> Styler:
@@ -32,8 +38,25 @@ def show(picture: Any, alt: str, caption: str) -> None:
     display(HTML(f"<p><i>{escape(caption)}</i></p>"))
 
 
+def trade_off(run: Run) -> tuple[float, float] | None:
+    """Read mean coherence of one modality from another, and ln p(X), both at the paper's posterior; None without."""
+    single = [x.value for x in at_papers(run.metrics, "coherence") if "," not in x.given and crossed(x)]
+    nats = [x for x in at_papers(run.metrics, "log_likelihood") if x.metric == "log_likelihood.X"]
+    coherent = [x for x in single if x is not None]
+    whole = max(nats, key=lambda x: len(x.given), default=None)
+    return (fmean(coherent), whole.value) if coherent and whole and whole.value is not None else None
+
+
+def pictures(runs: Sequence[Run]) -> dict[Path, str]:
+    """Find the pictures that notebooks left in the first of some run folders that has any, and what they show."""
+    for run in runs:
+        if found := {run.folder / file: words for file, words in PICTURES.items() if (run.folder / file).is_file()}:
+            return {path: f"{words}; seed {run.config.seed}" for path, words in found.items()}
+    return {}
+
+
 def run_list(runs: Sequence[Run]) -> HTML:
-    """List runs with what tells them apart, where they come from, and links to their files from the working directory."""
+    """List runs with what tells them apart, their origin, and links from the working directory to their files."""
     varying = varying_fields(runs)
     return HTML(f"<ul>{''.join(_entry(*named, varying) for named in zip(names(runs), runs, strict=True))}</ul>")
 
@@ -45,7 +68,8 @@ def _entry(name: str, run: Run, varying: Sequence[str]) -> str:
     made = f"trained {_origin(stored)}; evaluated {_origin(run.metrics.get('evaluated_with') or {})}"
     command = f"<br><code>{escape(stored['command'])}</code>" if stored.get("command") else ""
     files = [link(run.folder / file, what) for what, file in FILES.items() if (run.folder / file).is_file()]
-    return f"<li>{link(run.folder, name)}: {escape(', '.join(facts))}<br>{escape(made)}{command}<br>{', '.join(files)}</li>"
+    head = f"{link(run.folder, name)}: {escape(', '.join(facts))}"
+    return f"<li>{head}<br>{escape(made)}{command}<br>{', '.join(files)}</li>"
 
 
 def _origin(origin: Mapping[str, Any]) -> str:
