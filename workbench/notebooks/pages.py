@@ -44,6 +44,10 @@ class Summary(NamedTuple):
 class _Renderer(IPythonRenderer):
     """Markdown with formulas as MathML, and links to other notebooks leading to their pages."""
 
+    def heading(self, text: str, level: int, **attributes: Any) -> str:
+        """A heading by whose words links can lead to it, as in JupyterLab."""
+        return super().heading(text, level, id=re.sub(r"<[^>]+>", "", text).replace(" ", "-"), **attributes)
+
     def block_math(self, body: str) -> str:
         return mathml(body, "block")
 
@@ -133,6 +137,7 @@ def _write(path: Path, title: str, body: str) -> None:
 def write_result(executed: Path, page: Path) -> None:
     """Write the page of one executed notebook for those who want what it shows: without its code, and alone."""
     notebook = nbformat.read(executed, as_version=4)
+    notebook.cells = [cell for cell in notebook.cells if cell.cell_type != "code" or cell.outputs]
     _write(
         page, summary_of(executed, notebook).title, f'<main class="result">\n{_cells(notebook, code=False)}\n</main>'
     )

@@ -68,7 +68,7 @@ class Furthest(Comparison):
         if own not in mean or len(mean) < 2:
             return {}
         far = max((key for key in mean if key != own), key=lambda key: abs(mean[key] - mean[own]))
-        return contrasts.of_means({far: 1, own: -1}, columns)
+        return contrasts.of_means({far: 1.0, own: -1.0}, columns)
 
 
 @dataclass(frozen=True)

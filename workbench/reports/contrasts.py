@@ -111,7 +111,7 @@ class Above(Comparison):
         mean, columns = means({key: numbers[key] for key in self.methods}, pick)
         if not columns:
             return {}
-        return of_means({min(self.highs, key=mean.__getitem__): 1, max(self.lows, key=mean.__getitem__): -1}, columns)
+        return of_means({min(self.highs, key=mean.get): 1.0, max(self.lows, key=mean.get): -1.0}, columns)
 
 
 @dataclass(frozen=True)

@@ -124,11 +124,11 @@ def estimate(contrast: Contrast, cells: Cells) -> Estimate:
         if any(k == key for k, _ in contrast)
     }
     shared = set.intersection(*(set(seeds) for seeds in terms.values()))
-    together = [[_sum((seeds[seed], 1) for seeds in terms.values()) for seed in sorted(shared)]]
+    together = [[_sum((seeds[seed], 1.0) for seeds in terms.values()) for seed in sorted(shared)]]
     groups = together if shared else [list(seeds.values()) for seeds in terms.values()]
     overall = [over_seeds([cell.value for cell in group]) for group in groups]
     difference = round(sum(mean.mean for mean in overall), 9)
-    spread = math.sqrt(sum(mean.error**2 * mean.seeds for mean in overall))  # standard deviation over seeds
+    spread = math.sqrt(sum(mean.variance for mean in overall))
     error = math.sqrt(sum(map(_squared_error, groups, overall)))
     seeds = min(mean.seeds for mean in overall)
     return Estimate(difference, error, difference / spread if spread else math.nan, seeds, bool(shared))
@@ -142,5 +142,5 @@ def _sum(weighted: Iterable[tuple[Cell, float]]) -> Cell:
 
 def _squared_error(group: Sequence[Cell], over: Mean) -> float:
     """The larger of the variances over seeds and inside runs; divided by the number of seeds where there are three."""
-    known = [x for x in (over.error**2 * over.seeds, fmean(cell.variance for cell in group)) if not math.isnan(x)]
+    known = [x for x in (over.variance, fmean(cell.variance for cell in group)) if not math.isnan(x)]
     return max(known, default=math.nan) / (over.seeds if over.seeds > 2 else 1)

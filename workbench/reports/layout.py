@@ -125,7 +125,7 @@ class Table:
         import pandas as pd
 
         paper = self.paper.assign(**{column: math.nan for column in self.unjudged if column in self.paper})
-        half = paper.map(lambda value: 0.5 * 10.0 ** -self._digits(value))
+        half = paper.map(lambda value: 0.5 * 10.0 ** -self._digits(value), na_action="ignore")
         error = (2 * self.errors).where(self.seeds > 1, half + self.within.fillna(0))
         error = error.where(error > half, half) + 1e-9
         gap = (self.ours - paper) * (1 if self.spec.higher_is_better else -1)
@@ -207,9 +207,9 @@ class Table:
         with replacing(path) as temporary:
             temporary.write_text("\n".join(lines) + "\n")
 
-    def _digits(self, value: float) -> float:
-        """Decimals as in the paper, whose Table 3 gives small numbers one more; NaN of NaN."""
-        return value if math.isnan(value) else self.spec.digits + (0 < abs(value) < 10.0**-self.spec.digits)
+    def _digits(self, value: float) -> int:
+        """Decimals as in the paper, whose Table 3 gives small numbers one more."""
+        return self.spec.digits + (0 < abs(value) < 10.0**-self.spec.digits)
 
     def _cell(self, mean: float, error: float = math.nan) -> str:
         if math.isnan(mean):

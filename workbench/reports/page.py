@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 from IPython.display import HTML, display
-from pandas.io.formats.style import Styler
 
 from workbench.reports.layout import Rows
 from workbench.reports.results import at_papers, names, varying_fields
@@ -26,10 +25,10 @@ PICTURES = {
 }
 
 
-def sheet(rows: Rows) -> Styler:
-    """Show rows, the first the heading, as a table of HTML; whatever names they hold is text."""
-    styler = pd.DataFrame(rows[1:], columns=rows[0]).style.hide(axis="index")
-    return styler.format(escape="html").format_index(escape="html", axis=1)
+def sheet(rows: Rows, caption: str = "") -> HTML:
+    """Show rows, the first the heading, as a table; whatever names the rows hold is text."""
+    styler = pd.DataFrame(rows[1:], columns=rows[0]).style.hide(axis="index").set_caption(escape(caption))
+    return HTML(styler.format(escape="html").format_index(escape="html", axis=1).to_html(exclude_styles=True))
 
 
 def show(picture: Any, alt: str, caption: str) -> None:

@@ -61,6 +61,11 @@ class Mean(NamedTuple):
     error: float  # standard error of the mean, NaN below two seeds
     seeds: int
 
+    @property
+    def variance(self) -> float:
+        """Of single seeds; NaN below two."""
+        return self.error**2 * self.seeds
+
 
 def over_seeds(values: Sequence[float]) -> Mean:
     """Average the numbers of several seeds. Tables, claims, curves and studies all do it here."""

@@ -129,7 +129,7 @@ def _table(spec: Spec, results: Sequence[_Result]) -> Table:
     errors = {place: [x.error for x in numbers if x.error is not None] for place, numbers in seeds.items()}
     beside = {method for (method, *_), _ in paper}
 
-    def frame(values: Mapping[tuple[Key, str], float], blank: float = math.nan) -> pd.DataFrame:
+    def frame(values: Mapping[tuple[Key, str], float | int], blank: float | int = math.nan) -> pd.DataFrame:
         shown = [[values.get((row, column), blank) for column in columns] for row in rows]
         return pd.DataFrame(shown, pd.MultiIndex.from_tuples(rows, names=KEYS), columns, dtype=type(blank))
 
