@@ -1,4 +1,4 @@
-"""`workbench run | sweep | train | evaluate | export | latents | report | bench | ship | data`: all in a shell."""
+"""`workbench run | sweep | train | evaluate | export | latents | report | document | bench | ship | data` in a shell"""
 
 import ast
 import shlex
@@ -173,16 +173,16 @@ def report(
     ] = None,
 ) -> None:
     """Print the tables of finished runs beside the paper's; collect their numbers with configuration and commit."""
-    from workbench.reports import report as collation
+    from workbench.runs import collected
 
-    runs, written = collation.gather(folders), [out] if out else []
+    runs, written = collected.gather(folders), [out] if out else []
     if out:
-        collation.write(runs, out)  # first: it needs no pandas
+        collected.write(runs, out)  # first: it needs no pandas
     try:
         from workbench.reports import tables as sheets
 
         if page:
-            from workbench.reports import page as report_page
+            from workbench.notebooks import report as report_page
     except ModuleNotFoundError as error:
         raise ValueError(
             f"{'pages' if page else 'tables'} need {error.name}: install it with `pip install -e '.[notebooks]'`"
@@ -193,9 +193,19 @@ def report(
 
         print(f"\n{ordinal.markdown(runs)}")
     written += sheets.write(runs, tables) if tables else []
-    written += report_page.write(runs, page) if page else []
+    written += report_page.write(folders, page) if page else []
     for path in written:
         print(f"Written: {path}")
+
+
+@app.command()
+def document(
+    template: Annotated[Path, typer.Argument(help="NAME.in.md, such as outputs/reference/results.in.md.")],
+) -> None:
+    """Write NAME.md: a template's prose, with tables and verdicts of collected runs where it asks for them."""
+    from workbench.reports import document as documents
+
+    print(f"Written: {documents.write(template)}")
 
 
 @app.command()

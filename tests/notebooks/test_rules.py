@@ -108,6 +108,18 @@ def test_missing_solutions_and_few_or_many_cells_are_problems(more, tmp_path):
     assert f"{17 + more} code cells" in found
 
 
+def test_a_notebook_without_a_number_is_a_tool_and_no_lesson(tmp_path):
+    notebook = _good()
+    del notebook.cells[-12:], notebook.cells[1]
+    nbformat.write(notebook, tmp_path / "report.ipynb")
+    assert notebooks.problems(tmp_path / "report.ipynb") == []
+    notebook = _good()
+    _no_parameters(notebook)
+    nbformat.write(notebook, tmp_path / "report.ipynb")
+    (found,) = notebooks.problems(tmp_path / "report.ipynb")
+    assert "0 cells tagged" in found
+
+
 def test_solutions_need_only_run(tmp_path):
     folder = tmp_path / "solutions"
     folder.mkdir()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_runs import finished, sweep
 
-from workbench.reports import ablations_claims, claims, report
+from workbench.reports import ablations_claims, claims
 from workbench.reports.ablations import (
     ABLATIONS,
     BETA,
@@ -27,6 +27,7 @@ from workbench.reports.ablations import (
 from workbench.reports.ablations_claims import CLAIMS, Dip, Furthest, Trend, findings
 from workbench.reports.claims_list import EQUAL, GREATER
 from workbench.reports.contrasts import ANY, STREET, value
+from workbench.runs import collected
 
 SIZES = (0, 2, 4, 8)
 
@@ -129,7 +130,7 @@ def test_sections_that_runs_lack_leave_no_rows(tmp_path):
 def test_runs_come_from_folders_or_collected_files(sized, tmp_path):
     folder = sized[0].folder.parent
     assert {run.folder for run in load(SUBSPACE_SIZE, folder)} == {run.folder for run in sized}
-    report.write(sized, tmp_path / "sweep.json")
+    collected.write(sized, tmp_path / "sweep.json")
     again = load(SUBSPACE_SIZE, str(tmp_path / "sweep.json"))
     assert curves(again, SUBSPACE_SIZE).equals(curves(sized, SUBSPACE_SIZE))
     assert findings(again, SUBSPACE_SIZE)[0].difference == findings(sized, SUBSPACE_SIZE)[0].difference
@@ -137,7 +138,7 @@ def test_runs_come_from_folders_or_collected_files(sized, tmp_path):
 
 def test_the_reference_is_read_by_default(sized, tmp_path, monkeypatch):
     monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path))
-    report.write(sized[:2], tmp_path / "outputs" / "reference" / "subspace_size.json")
+    collected.write(sized[:2], tmp_path / "outputs" / "reference" / "subspace_size.json")
     assert len(load(SUBSPACE_SIZE)) == 2
 
 

@@ -4,57 +4,36 @@ import math
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_runs import OTHER, finished, in_memory
 
 from workbench.cli import main
 from workbench.config import Config
-from workbench.reports import claims, published, report
+from workbench.reports import claims, layout, published
 from workbench.reports.claims import ACCURACY, CLAIMS, NATS, PRECISION, RULE, decide, findings
 from workbench.reports.claims_list import EQUAL, GREATER, NOT_BELOW, Claim, spelt
 from workbench.reports.contrasts import JOINT, SEVERAL, SINGLE, STREET, Above, BeyondParts, parts, value
 from workbench.reports.specs import SPECS
-from workbench.runs.run import Run, find_runs, start
+from workbench.runs import collected
+from workbench.runs.run import Run, find_runs
 
-OTHER = "mnist-plain-text"
 BY_NAME = {claim.name: claim for claim in CLAIMS}
 ITEMS = 10_000
 
 
-@dataclass(frozen=True)
-class Made(Run):
-    """A run that exists in memory only."""
-
-    of_config: Config
-    of_metrics: dict[str, Any]
-
-    @property
-    def config(self) -> Config:
-        return self.of_config
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        return self.of_metrics
-
-
-def config_of(key: str, seed: int = 0, **changes: Any) -> Config:
-    """The configuration of one of the paper's methods, all at 4,380 steps."""
+def settings_of(key: str) -> dict[str, Any]:
+    """The settings of one of the paper's methods, all at 4,380 steps."""
     name, _, suffix = key.partition("-")
     objective = "mmvae_dreg" if suffix == "i30" else name
-    style_dim = 4 if suffix == "ms" else 0
-    return Config.make(
-        "paper",
-        **{"objective": objective, "style_dim": style_dim, "seed": seed, "data": OTHER, "steps": 4380, **changes},
-    )
+    return {"objective": objective, "style_dim": 4 if suffix == "ms" else 0, "data": OTHER, "steps": 4380}
 
 
-def made(key: str, metrics: dict[str, Any], seed: int = 0, **changes: Any) -> Made:
-    return Made(Path("nowhere"), config_of(key, seed, **changes), metrics)
+def made(key: str, metrics: dict[str, Any], seed: int = 0, history: Any = None, **changes: Any) -> Run:
+    return in_memory(Config.make("paper", seed=seed, **settings_of(key) | changes), metrics, history)
 
 
 def probe(values: dict[str, float | None], error: float | None = None) -> dict[str, Any]:
@@ -95,11 +74,11 @@ def papers_metrics(key: str, error: float = 0.0) -> dict[str, Any]:
     }
 
 
-def papers_runs() -> list[Made]:
+def papers_runs() -> list[Run]:
     return [made(key, papers_metrics(key)) for key in published.METHODS]
 
 
-def one(runs: list[Made], name: str = "joint-probe", **options: Any) -> claims.Finding:
+def one(runs: list[Run], name: str = "joint-probe", **options: Any) -> claims.Finding:
     """The finding of one claim."""
     (found,) = findings(runs, [BY_NAME[name]], **options)
     return found
@@ -444,20 +423,18 @@ def test_what_only_subspaces_have_makes_no_comparison_unequal():
     assert one(runs, "joint-probe-ms").notes == ("one seed", "unequal content_first: mmJSD (MS) 0.9, MMVAE (MS) 0.5")
 
 
-def test_steps_taken_count_where_there_is_a_history(tmp_path):
-    run = Made(tmp_path, config_of("mmjsd"), joint(0.98))
-    (tmp_path / "history.csv").write_text("step,total\n50,2\n100,1\n")
+def test_steps_taken_count_where_there_is_a_history():
+    run = made("mmjsd", joint(0.98), history={"step": [50.0, 100.0], "total": [2.0, 1.0]})
     assert "unequal steps: mmJSD 100, MMVAE 4,380" in one([run, made("mmvae", joint(0.9))]).notes
 
 
 def test_collected_runs_are_as_good_as_folders(tmp_path):
     for key in ("mmjsd", "mmvae"):
-        run = start(config_of(key), tmp_path / key)
-        (run.folder / "history.csv").write_text("step,total\n50,2\n4380,1\n")
-        run.write("metrics.json", papers_metrics(key))
+        finished(tmp_path / key, **settings_of(key), metrics=lambda found, key=key: papers_metrics(key))
     runs = [*find_runs(tmp_path)]
-    report.write(runs, tmp_path / "all.json")
-    assert [f.row() for f in findings(report.read(tmp_path / "all.json"))] == [f.row() for f in findings(runs)]
+    collected.write(runs, tmp_path / "all.json")
+    again = findings(collected.read(tmp_path / "all.json"))
+    assert [f.row() for f in again] == [f.row() for f in findings(runs)]
 
 
 def test_wrong_questions_are_refused():
@@ -485,7 +462,7 @@ def test_rows_of_the_table():
         "supported (one seed)",
     ]
     assert by_statement[BY_NAME["likelihood-mmjsd"].statement][2] == "-45.0 nats (not supported)"
-    assert len({line.count("|") for line in report.markdown(rows).splitlines()}) == 1
+    assert len({line.count("|") for line in layout.markdown(rows).splitlines()}) == 1
     nothing = duel([0.9], [0.90001])
     assert nothing.row()[3].startswith("+0.000 ±")  # no minus before a zero
 
@@ -526,8 +503,7 @@ def test_data_sets_side_by_side_leave_out_what_neither_tests():
 
 def test_report_prints_claims_on_request(tmp_path, monkeypatch, capsys):
     for key, accuracy in (("mmjsd", 0.98), ("mmvae", 0.9)):
-        run = start(config_of(key), tmp_path / key)
-        run.write("metrics.json", joint(accuracy))
+        finished(tmp_path / key, key, metrics=lambda found, accuracy=accuracy: joint(accuracy))
     for options in ([], ["--claims"]):
         monkeypatch.setattr(sys, "argv", ["workbench", "report", str(tmp_path), *options])
         with pytest.raises(SystemExit) as stop:

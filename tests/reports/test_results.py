@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from made_runs import OTHER, finished
 
-from workbench.reports import report, results
+from workbench.reports import results
+from workbench.runs import collected, gather
 from workbench.runs.run import Run, find_runs
 
 REFERENCE = Path(__file__).resolve().parents[2] / "outputs" / "reference"
@@ -108,26 +109,26 @@ def test_numbers_that_were_not_finite_stay_as_rows(tmp_path):
 
 def test_collected_runs_have_the_same_rows(tmp_path):
     runs = several(tmp_path / "runs")
-    report.write(runs, tmp_path / "all.json")
-    again = results.frame(report.read(tmp_path / "all.json"))
+    collected.write(runs, tmp_path / "all.json")
+    again = results.frame(collected.read(tmp_path / "all.json"))
     assert [*again["run"].unique()] == [run.config.key() for run in runs]
     pd.testing.assert_frame_equal(again.drop(columns="run"), results.frame(runs).drop(columns="run"))
 
 
 def test_folders_and_files_are_gathered_and_a_run_given_twice_counts_once(tmp_path):
     runs = several(tmp_path / "runs")
-    report.write(runs[:2], tmp_path / "old.json")
-    found = report.gather([tmp_path / "runs", tmp_path / "old.json", tmp_path / "runs" / "run-3"])
+    collected.write(runs[:2], tmp_path / "old.json")
+    found = gather([tmp_path / "runs", tmp_path / "old.json", tmp_path / "runs" / "run-3"])
     assert len(found) == 8
     names = [*results.frame(found)["run"].unique()]
     assert names == [*(f"runs/run-{i}" for i in range(5)), *(f"old/{run.config.key()}" for run in runs[:2])]
     assert len(results.frame(found)) == len(results.frame(runs)) + len(results.frame(runs[:2]))
     with pytest.raises(ValueError, match=r"no complete run below .*nothing: train one with `workbench train`"):
-        report.gather([tmp_path / "nothing"])
+        gather([tmp_path / "nothing"])
 
 
 def test_committed_runs_are_read():
-    frame = results.frame(report.gather([REFERENCE / "mnist-plain-text.json", REFERENCE / "mnist-rendered-text.json"]))
+    frame = results.frame(gather([REFERENCE / "mnist-plain-text.json", REFERENCE / "mnist-rendered-text.json"]))
     assert {metric.partition(".")[0] for metric in frame["metric"]} == {*results.SECTIONS} - OF_ATTRIBUTES
     assert {*frame["data"]} == {"mnist-plain-text", "mnist-rendered-text"} and frame["run"].nunique() == 21
     shares = frame[frame["metric"].str.contains("probe|coherence|accuracy|precision")]
@@ -147,8 +148,9 @@ def test_flattening_needs_no_pandas(tmp_path):
     finished(tmp_path / "run")
     code = f"""import sys; sys.modules['pandas'] = sys.modules['matplotlib'] = None
 from pathlib import Path
-from workbench.reports import claims, report, results
-(run,) = report.gather([Path({str(tmp_path)!r})])
+from workbench.reports import claims, results
+from workbench.runs import gather
+(run,) = gather([Path({str(tmp_path)!r})])
 print(len([*results.flatten(run.metrics)]), len(claims.findings([run])))"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

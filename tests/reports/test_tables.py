@@ -139,7 +139,7 @@ def test_verdicts(tmp_path, values, draws, verdict):
 def test_less_is_better_for_distances_and_nothing_for_the_pattern(tmp_path):
     run = finished(tmp_path, "mmvae")
     fid = tables.table("fid", [run])
-    assert fid.paper.isna().to_numpy().all() and not fid.higher_is_better and shown(fid)[0]["S → M"] == "3.1"
+    assert fid.paper.isna().to_numpy().all() and not fid.spec.higher_is_better and shown(fid)[0]["S → M"] == "3.1"
     assert tables.table("coherence", [run]).verdicts().loc[("MMVAE", "mixture", 4380), "random"] == ""
     assert shown(tables.table("random_coherence", [run]))[1]["agreement pattern"] == "0.54"
 

@@ -1,68 +1,15 @@
 """Tables, claims, pages and tidy numbers of runs on faces, alone and beside runs on digits."""
 
-import html
 import math
 
 import pytest
-from made_runs import finished
+from made_runs import finished, on_faces
 
-from workbench.config import Config
 from workbench.data.celeba.attributes import ATTRIBUTES
 from workbench.plotting.attributes import GENERATED, attribute_rows
-from workbench.reports import claims, published, report, results, tables
-from workbench.reports import page as report_page
-from workbench.runs.run import Run, start
+from workbench.reports import claims, layout, published, results, tables
 
-HOWS = {"mmjsd": ("dynamic_prior", "mixture"), "mmvae": ("mixture",), "mvae": ("product",)}
-SUBSETS = ("I", "T", "I,T")
-
-
-def on_faces(folder, objective="mmjsd", shift=0.0, data="faces", **changes) -> Run:
-    """A run folder with metrics of attributes, all different; `shift` is added to all average precisions."""
-    settings = {"seed": 0, "train_items": 7000} | changes
-    train_items = settings.pop("train_items")
-    run = start(Config.make("paper", data=data, objective=objective, steps=900, **settings), folder)
-    found, each = {}, {}
-    for name, start_at in (("linear_probe", 0.4), ("linear_probe_full", 0.5)):
-        each[name] = {
-            fusion: {s: row(start_at + i / 20 + k / 100 + shift) for i, s in enumerate(SUBSETS)}
-            for k, fusion in enumerate(HOWS[objective])
-        }
-        found[name] = {fusion: {s: mean(x) for s, x in table.items()} for fusion, table in each[name].items()}
-    each["coherence"] = {
-        fusion: {t: {s: row(0.3 + i / 20 + k / 50 + shift) for i, s in enumerate(SUBSETS)} for k, t in enumerate("IT")}
-        for fusion in HOWS[objective]
-    }
-    found["coherence"] = {
-        fusion: {t: {s: mean(x) for s, x in r.items()} for t, r in table.items()}
-        for fusion, table in each["coherence"].items()
-    }
-    each["judges"] = {"I": row(0.8), "T": row(0.9)}
-    read = {"precision": None, "recall": 0.125, "average_precision": 0.25}
-    run.write(
-        "metrics.json",
-        found
-        | {
-            "data": data, "score": "average precision", "test_items": 1000, "train_items": train_items,
-            "base_rate": [0.0, *row(0.2)[1:]], "style_probe": {"I": 0.22, "T": 0.21},
-            "linear_probe_error": {fusion: dict.fromkeys(SUBSETS, 0.004) for fusion in HOWS[objective]},
-            "classifier_accuracy": {k: mean(x) for k, x in each["judges"].items()},
-            "written": {fusion: {"T": dict.fromkeys(SUBSETS, read)} for fusion in HOWS[objective]},
-            "random_coherence": {"all_agree": 0.0, "attributes_agree": 0.75, "by_chance": 0.625},
-            "by_attribute": each,
-        },
-    )  # fmt: skip
-    return run
-
-
-def row(middle: float) -> list[float | None]:
-    """Numbers of 40 attributes around a middle, the first of them not to be had."""
-    return [None] + [middle + (k - 20) / 400 for k in range(1, len(ATTRIBUTES))]
-
-
-def mean(values) -> float:
-    known = [x for x in values if x is not None]
-    return sum(known) / len(known)
+METHODS = ("mmjsd", "mmvae", "mvae")
 
 
 # ------------------------------------------------------------------------------------------------------- tables
@@ -89,7 +36,7 @@ def test_table_5_beside_the_papers(tmp_path):
 
 
 def test_every_method_of_table_5_has_the_papers_numbers(tmp_path):
-    runs = [on_faces(tmp_path / name, name) for name in HOWS]
+    runs = [on_faces(tmp_path / name, name) for name in METHODS]
     table = tables.table("attributes", runs)
     for key, printed in published.PRINTED[5].items():
         (label,) = [x for x in table.paper_labels if x.replace("mmJSD", "mmjsd").lower().startswith(key[:-3])]
@@ -106,8 +53,8 @@ def test_a_part_of_celeba_is_not_celeba(tmp_path):
 
 def test_tables_of_one_kind_of_labels_leave_out_the_other(tmp_path):
     faces, digits = on_faces(tmp_path / "faces"), finished(tmp_path / "digits")
-    of_faces = {table.name for table in tables.all_tables([faces])}
-    of_digits = {table.name for table in tables.all_tables([digits])}
+    of_faces = {table.spec.name for table in tables.all_tables([faces])}
+    of_digits = {table.spec.name for table in tables.all_tables([digits])}
     assert of_faces == {name for name in tables.SPECS if name.startswith("attributes")}
     assert not of_faces & of_digits and {"linear_probe", "coherence", "random_coherence"} <= of_digits
 
@@ -150,22 +97,17 @@ def test_claims_about_attributes_are_put_to_runs_on_faces(tmp_path):
 
 
 def test_faces_and_digits_share_a_report(tmp_path):
-    runs = [on_faces(tmp_path / name, name) for name in HOWS]
-    runs += [finished(tmp_path / f"digits-{name}", objective=name) for name in HOWS]
+    runs = [on_faces(tmp_path / name, name) for name in METHODS]
+    runs += [finished(tmp_path / f"digits-{name}", objective=name) for name in METHODS]
     text = tables.markdown(runs)
     assert text.index("## faces") < text.index("**Table 5") < text.index("## mnist-plain-text")
     assert "NOT real faces" in text and text.index("Tables 1 and 14") > text.index("## mnist-plain-text")
     told = claims.markdown(runs)
     assert "those of bimodal CelebA" in told and "those of MNIST-SVHN-Text" in told and "Side by side" not in told
-    page, table = report_page.write(runs, tmp_path / "page")
-    shown = html.unescape(page.read_text(encoding="utf-8"))
-    assert shown.count("each attribute's average precision") == 2 * 2, "as a caption, and for those who cannot see it"
-    assert "Linear probes on 256 items (as Figure 8)" in shown and "Generated samples (as Figure 9)" in shown
-    assert "differences are those of bimodal CelebA" in " ".join(shown.split()) and table.is_file()
 
 
 def test_a_run_in_one_line(tmp_path):
-    assert report.headline(on_faces(tmp_path)) == "probe 0.50, coherence 0.33, random 0.75"
+    assert layout.headline(on_faces(tmp_path)) == "probe 0.50, coherence 0.33, random 0.75"
 
 
 def test_paths_of_generated_samples_leave_out_what_was_given(tmp_path):

@@ -6,8 +6,7 @@ from statistics import fmean
 import pytest
 from made_runs import finished
 
-from workbench.studies import incomplete_plots
-from workbench.studies.incomplete import Outcome, markdown, means, outcomes
+from workbench.studies.incomplete import Outcome, markdown, means, outcomes, plot_missing
 
 
 def test_numbers_are_those_of_the_paths_that_were_not_given(tmp_path):
@@ -52,15 +51,16 @@ def test_means_over_seeds():
     found = {(x.method, x.incomplete, x.dropped): x for x in means(ROWS)}
     assert len(found) == 4
     both = found["mmJSD", 0.5, False]
-    assert both.seeds == 2 and both.means["probe"] == pytest.approx(0.7)
-    assert both.errors["probe"] == pytest.approx(0.1), "half the difference of two"
-    assert math.isnan(found["MVAE", 0.0, False].errors["probe"])
+    probe = both.means["probe"]
+    assert probe.seeds == 2 and probe.mean == pytest.approx(0.7)
+    assert probe.error == pytest.approx(0.1), "half the difference of two"
+    assert math.isnan(found["MVAE", 0.0, False].means["probe"].error)
 
 
 def test_means_over_seeds_of_what_was_not_estimated():
     (found,) = means([made(nats=math.nan), made(nats=math.nan, seed=1, probe=0.7)])
-    assert math.isnan(found.means["likelihood"]) and math.isnan(found.errors["likelihood"])
-    assert found.errors["probe"] == pytest.approx(0.1)
+    assert math.isnan(found.means["likelihood"].mean) and math.isnan(found.means["likelihood"].error)
+    assert found.means["probe"].error == pytest.approx(0.1)
 
 
 def test_the_table_has_the_complete_items_in_both_lines():
@@ -85,7 +85,7 @@ def test_the_picture_shows_every_mean():
     steps = [
         made(items=100, incomplete=0.9, dropped=d, probe=0.5 + d / 10, step=s) for d in (False, True) for s in (5, 9)
     ]
-    figure = incomplete_plots.missing(ROWS, steps)
+    figure = plot_missing(ROWS, steps)
     probe, coherence, nats, over_steps, *_ = figure.axes
     solid, dotted = [points for style, points in points(probe) if len(points) > 1]
     assert solid == [(0.0, 0.9), (0.5, pytest.approx(0.7))] and dotted == [(0.0, 0.9), (0.5, 0.7)]
@@ -98,7 +98,7 @@ def test_the_picture_shows_every_mean():
 
 
 def test_the_picture_without_steps_has_one_row():
-    figure = incomplete_plots.missing(ROWS)
+    figure = plot_missing(ROWS)
     assert len(figure.axes) == 3 and len(figure.legends[0].get_texts()) == 4
     with pytest.raises(ValueError, match="nothing to draw"):
-        incomplete_plots.missing([])
+        plot_missing([])

@@ -6,14 +6,15 @@ from itertools import pairwise
 import pytest
 import torch
 from helpers import tiny_batch, tiny_model
+from made_runs import finished
 
 from workbench.config import Config
 from workbench.data.synthetic import polydigits_images
 from workbench.inference import evaluated_subsets
 from workbench.losses import Loss
 from workbench.objectives import METHODS
-from workbench.runs.run import Run, find_runs, start
-from workbench.studies import scaling, scaling_plots
+from workbench.runs.run import Run, find_runs
+from workbench.studies import scaling
 from workbench.studies.scaling import Cost, Gain, Quality, cost, costs, gains, qualities, read_costs, write_costs
 from workbench.theory import anatomy
 
@@ -91,10 +92,8 @@ def test_costs_of_polydigits_leave_out_what_a_method_cannot_take(few_digits):
 # ------------------------------------------------------------------------------------------------------------ qualities
 
 
-def finished(folder, objective: str, count: int, seed: int, **changes) -> Run:
+def judged(folder, objective: str, count: int, seed: int) -> Run:
     """A run folder whose probes are 0.1 times the size of a subset, and whose coherences 0.1 times it plus 0.01 m."""
-    config = Config(data=f"polydigits-{count}", objective=objective, seed=seed, **changes)
-    run = start(config, folder / f"{objective}-{count}-{seed}")
     letters = [chr(ord("A") + m) for m in range(count)]
     names = [",".join(subset) for subset in evaluated_subsets(letters)]
     sizes = {name: name.count(",") + 1 for name in names}
@@ -105,12 +104,12 @@ def finished(folder, objective: str, count: int, seed: int, **changes) -> Run:
         "linear_probe": {first: dict.fromkeys(names, 0.0)},
         "coherence": {first: coherence} | {fusion: {} for fusion in others},
     }
-    run.write("metrics.json", metrics)
-    return run
+    place = folder / f"{objective}-{count}-{seed}"
+    return finished(place, objective, seed, data=f"polydigits-{count}", metrics=lambda found: metrics)
 
 
 def test_gains_and_qualities_are_means_over_subsets_of_a_size(tmp_path):
-    run = finished(tmp_path, "mmjsd", 5, seed=3)
+    run = judged(tmp_path, "mmjsd", 5, seed=3)
     rows = gains([run])
     assert [row[:4] for row in rows] == [("mmJSD", 5, 3, k) for k in range(1, 6)]
     assert [row.probe for row in rows] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
@@ -126,11 +125,11 @@ def test_gains_and_qualities_are_means_over_subsets_of_a_size(tmp_path):
 
 def test_what_is_read_from_other_runs(tmp_path):
     for objective, count in (("mvae", 2), ("mopoe", 3)):
-        finished(tmp_path, objective, count, seed=0)
+        judged(tmp_path, objective, count, seed=0)
     found = qualities(find_runs(tmp_path))
     assert [(row.method, row.modalities) for row in found] == [("MoPoE", 3), ("MVAE", 2)]
     assert found[1].coherence_single == found[1].coherence_rest == pytest.approx(0.1 + 0.005)
-    few = finished(tmp_path, "mmvae", 2, seed=0)
+    few = judged(tmp_path, "mmvae", 2, seed=0)
     few.write("metrics.json", {name: x for name, x in few.metrics.items() if name != "linear_probe_full"})
     assert qualities([few])[0].joint_probe == 0.0, "of the probe on few items"
     few.write("metrics.json", {"linear_probe": few.metrics["linear_probe"]})
@@ -153,7 +152,7 @@ def lines(ax) -> dict:
 
 
 def test_scaling_draws_every_number_with_one_look_for_each_method():
-    figure = scaling_plots.scaling(COSTS, QUALITIES)
+    figure = scaling.plot_scaling(COSTS, QUALITIES)
     seconds, memory, probe, coherence = figure.axes
     assert lines(seconds) == {f"{name}{i}": [(2, 20.0), (4, 40.0)] for i, name in enumerate(("MVAE", "mmJSD"))}
     assert lines(memory)["mmJSD1"] == [(2, 4.0), (4, 8.0)]
@@ -175,15 +174,15 @@ def test_scaling_draws_every_number_with_one_look_for_each_method():
 
 
 def test_scaling_takes_either_kind_of_rows_but_not_none():
-    assert not scaling_plots.scaling(COSTS, []).axes[2].containers
-    assert not scaling_plots.scaling([], QUALITIES).axes[0].containers
+    assert not scaling.plot_scaling(COSTS, []).axes[2].containers
+    assert not scaling.plot_scaling([], QUALITIES).axes[0].containers
     with pytest.raises(ValueError, match="nothing to draw"):
-        scaling_plots.scaling([], [])
+        scaling.plot_scaling([], [])
 
 
 def test_labels_of_many_modalities_do_not_touch():
     rows = [Gain("mmJSD", 16, 0, k, 0.5, 0.5) for k in range(1, 17)]
-    figure = scaling_plots.information_gain(rows)
+    figure = scaling.plot_information_gain(rows)
     figure.canvas.draw()
     for ax in figure.axes:
         boxes = [tick.get_window_extent() for tick in ax.get_xticklabels()]
@@ -193,14 +192,14 @@ def test_labels_of_many_modalities_do_not_touch():
 
 def test_information_gain_is_drawn_over_the_number_given():
     rows = [Gain("mmJSD", 3, 0, k, 0.2 * k, 0.1 * k if k < 3 else math.nan) for k in (1, 2, 3)]
-    probe, coherence = scaling_plots.information_gain(rows).axes
+    probe, coherence = scaling.plot_information_gain(rows).axes
     assert lines(probe) == {"mmJSD0": [(1, 0.2), (2, 0.4), (3, pytest.approx(0.6))]}
     assert lines(coherence) == {"mmJSD0": [(1, 0.1), (2, 0.2)]}
     assert probe.get_xlabel() == "given modalities of 3"
     with pytest.raises(ValueError, match="2, 3 modalities"):
-        scaling_plots.information_gain([*rows, Gain("mmJSD", 2, 0, 1, 0.5, 0.5)])
+        scaling.plot_information_gain([*rows, Gain("mmJSD", 2, 0, 1, 0.5, 0.5)])
     with pytest.raises(ValueError, match="nothing to draw"):
-        scaling_plots.information_gain([])
+        scaling.plot_information_gain([])
 
 
 def test_costs_are_kept_with_the_machine(tmp_path):

@@ -1,25 +1,71 @@
-"""Run folders whose numbers are made up: every section of metrics.json, without any training."""
+"""Runs whose numbers are made up: every section of metrics.json, without any training."""
 
 import math
 import random
+from pathlib import Path
 
 from workbench.config import Config
+from workbench.data.celeba.attributes import ATTRIBUTES
 from workbench.fusion import subsets
+from workbench.runs.collected import Recorded
 from workbench.runs.run import Run, start
 
 OTHER = "mnist-plain-text"
 SCORES = ("average_precision", "f_8", "f_1_8", "fid")
+FUSIONS = {"mmjsd": ("dynamic_prior", "mixture"), "mvae": ("product",)}  # all else: mixture
 
 
-def finished(folder, objective="mmjsd", seed=0, letters="MST", shift=0.0, metrics=None, **changes) -> Run:
+def finished(
+    folder, objective="mmjsd", seed=0, letters="MST", shift=0.0, metrics=None, preset="paper", **changes
+) -> Run:
     """A run folder with every section of metrics.json; `shift` is added to all accuracies."""
     config = {"data": OTHER, "steps": 4380} | changes
-    run = start(Config.make("paper", objective=objective, seed=seed, **config), folder)
+    run = start(Config.make(preset, objective=objective, seed=seed, **config), folder)
     (folder / "history.csv").write_text(f"step,total\n50,2\n{run.config.steps},1\n")
-    fusions = ("dynamic_prior", "mixture") if objective == "mmjsd" else ("mixture",)
+    fusions = FUSIONS["mmjsd"] if objective == "mmjsd" else ("mixture",)
     found = every_section(letters, fusions, shift, styles=letters if run.config.style_dim else "")
     run.write("metrics.json", found if metrics is None else metrics(found))
     return run
+
+
+def in_memory(config: Config, metrics, history=None) -> Run:
+    """A run that was never on a disk."""
+    return Recorded(Path("nowhere"), {"config": config.to_json(), "metrics": metrics, "history": history or {}})
+
+
+def on_faces(folder, objective="mmjsd", shift=0.0, data="faces", train_items=7000, **changes) -> Run:
+    """A run folder with metrics of attributes, all different; `shift` is added to all average precisions."""
+    names, fusions = ("I", "T", "I,T"), FUSIONS.get(objective, ("mixture",))
+    probes = {f: {s: i / 20 + k / 100 + shift for i, s in enumerate(names)} for k, f in enumerate(fusions)}
+    each = {
+        name: {f: {s: row(level + x) for s, x in probes[f].items()} for f in fusions}
+        for name, level in (("linear_probe", 0.4), ("linear_probe_full", 0.5))
+    }
+    paths = {t: {s: row(0.3 + i / 20 + k / 50 + shift) for i, s in enumerate(names)} for k, t in enumerate("IT")}
+    each |= {"coherence": dict.fromkeys(fusions, paths), "judges": {"I": row(0.8), "T": row(0.9)}}
+    written = {"precision": None, "recall": 0.125, "average_precision": 0.25}
+    metrics = means(each) | {
+        "data": data, "score": "average precision", "test_items": 1000, "train_items": train_items,
+        "base_rate": [0.0, *row(0.2)[1:]], "style_probe": {"I": 0.22, "T": 0.21},
+        "linear_probe_error": {fusion: dict.fromkeys(names, 0.004) for fusion in fusions},
+        "classifier_accuracy": means(each["judges"]),
+        "written": {fusion: {"T": dict.fromkeys(names, written)} for fusion in fusions},
+        "random_coherence": {"all_agree": 0.0, "attributes_agree": 0.75, "by_chance": 0.625}, "by_attribute": each,
+    }  # fmt: skip
+    return finished(folder, objective, metrics=lambda found: metrics, data=data, steps=900, **changes)
+
+
+def row(middle: float) -> list[float | None]:
+    """Numbers of 40 attributes around a middle, the first of them not to be had."""
+    return [None] + [middle + (k - 20) / 400 for k in range(1, len(ATTRIBUTES))]
+
+
+def means(found):
+    """The means of all rows of numbers in nested mappings."""
+    if isinstance(found, dict):
+        return {key: means(inner) for key, inner in found.items() if key != "judges"}
+    known = [x for x in found if x is not None]
+    return sum(known) / len(known)
 
 
 def every_section(letters, fusions, shift, styles):

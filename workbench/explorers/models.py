@@ -11,7 +11,7 @@ from workbench.explorers.subjects import Digits, Faces, subject_of
 from workbench.metrics.judges import Classifier, classifiers_of, with_note
 from workbench.model import MultimodalVAE
 from workbench.networks.classifiers import make_classifier
-from workbench.reports.report import label_of
+from workbench.runs.naming import label_of
 from workbench.runs.run import Run, find_runs
 from workbench.runs.shipped import DIGITS, embedded, shipped_judge, shipped_model, shipped_runs
 

@@ -59,6 +59,10 @@ class Summary(NamedTuple):
 class _Renderer(IPythonRenderer):
     """Markdown with formulas as MathML, and links to other notebooks leading to their pages."""
 
+    def heading(self, text: str, level: int, **attributes: Any) -> str:
+        """A heading by whose words links can lead to it, as in JupyterLab."""
+        return super().heading(text, level, id=re.sub(r"<[^>]+>", "", text).replace(" ", "-"), **attributes)
+
     def block_math(self, body: str) -> str:
         return mathml(body, "block")
 
@@ -142,29 +146,34 @@ def write_pages(out_dir: Path) -> Path:
 
 
 def _write(path: Path, title: str, body: str) -> None:
-    write_page(path, title, body, stylesheet("page.css") + HtmlFormatter(style="default").get_style_defs(".highlight"))
-
-
-def stylesheet(*names: str) -> str:
-    """Join style sheets of this package."""
-    return "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in names)
-
-
-def write_page(path: Path, title: str, body: str, style: str) -> None:
     """Write a page; `title` and `body` are HTML, of the title only the text is kept."""
+    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+    style += HtmlFormatter(style="default").get_style_defs(".highlight")
     page = SHELL.substitute(title=re.sub(r"<[^>]+>", "", title), style=style, body=body)
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
+def write_result(executed: Path, page: Path) -> None:
+    """Write the page of one executed notebook for those who want what it shows: without its code, and alone."""
+    notebook = nbformat.read(executed, as_version=4)
+    notebook.cells = [cell for cell in notebook.cells if cell.cell_type != "code" or cell.outputs]
+    _write(
+        page, summary_of(executed, notebook).title, f'<main class="result">\n{_cells(notebook, code=False)}\n</main>'
+    )
+
+
+def _cells(notebook: NotebookNode, code: bool = True) -> str:
+    """Its cells as HTML; images are looked up beside the notebook that was executed."""
+    exporter = _Exporter(template_name="basic", exclude_input=not code)
+    exporter.notebook_folder = str(Path(notebook.metadata.get("papermill", {}).get("input_path", "")).resolve().parent)
+    return exporter.from_notebook_node(_static(notebook))[0]
+
+
 def _notebook_body(notebook: NotebookNode, before: Summary | None, after: Summary | None) -> str:
-    folder = str(Path(notebook.metadata.get("papermill", {}).get("input_path", "")).resolve().parent)
-    exporter = _Exporter(template_name="basic")
-    exporter.notebook_folder = folder
-    cells, _ = exporter.from_notebook_node(_static(notebook))
     steps = [_step(before, "←", ""), '<a href="index.html">All notebooks</a>', _step(after, "", "→")]
     bar = f"<nav>{''.join(steps)}</nav>"
-    return f"{bar}\n<main>\n{cells}\n</main>\n{bar}"
+    return f"{bar}\n<main>\n{_cells(notebook)}\n</main>\n{bar}"
 
 
 def _step(summary: Summary | None, left: str, right: str) -> str:

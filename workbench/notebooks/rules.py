@@ -32,17 +32,21 @@ PROGRESS_BAR = re.compile(r"\d%\|.*\[.*\]")  # tqdm's text form
 def problems(path: Path) -> list[str]:
     """List what keeps a notebook from being committed, one sentence each; empty when all rules hold.
 
-    A notebook in a folder called `solutions` must only be executed, in order and without errors, and be portable.
+    A notebook in a folder called `solutions` must only be executed, in order and without errors, and be portable. One
+    without a number is a tool and no lesson: besides, it declares its parameters and keeps functions short.
     """
     path = Path(path)
     notebook = nbformat.read(path, as_version=4)
     rules: list[Callable[[NotebookNode], Iterator[str]]] = [_executed, _no_errors, _no_machine_paths]
+    lesson = path.parent.name != "solutions" and path.name[0].isdecimal()
     if path.parent.name != "solutions":
-        rules += [_parameters, _cell_counts, _short_functions, _prose, _compared, _exercises]
+        rules += [_parameters, _short_functions]
+    if lesson:
+        rules += [_cell_counts, _prose, _compared, _exercises]
     broken = [problem for rule in rules for problem in rule(notebook)]
     if path.stat().st_size >= MAX_BYTES:
         broken.append(f"the file has {path.stat().st_size:,} bytes: keep it under {MAX_BYTES:,} (figures at dpi <= 80)")
-    if path.parent.name != "solutions" and not (path.parent / "solutions" / path.name).is_file():
+    if lesson and not (path.parent / "solutions" / path.name).is_file():
         broken.append(f"its exercises have no solutions: write solutions/{path.name}")
     return broken
 

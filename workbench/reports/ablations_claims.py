@@ -11,35 +11,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from workbench.reports import report
+from workbench.reports import contrasts, layout
 from workbench.reports.ablations import ABLATIONS, BETA, PRIOR_WEIGHT, SUBSPACE_SIZE, Ablation, entrants, series
-from workbench.reports.claims import METRICS, UNTESTED, Finding, decide
+from workbench.reports.claims import Finding, judged
 from workbench.reports.claims_list import EQUAL, Claim
-from workbench.reports.contrasts import ANY, CONDITIONAL, PRIOR, Contrast, Numbers, Pick
-from workbench.reports.estimates import cells_of, estimate, means
+from workbench.reports.contrasts import ANY, CONDITIONAL, PRIOR, Comparison, Contrast, Numbers, Pick
+from workbench.reports.estimates import Cells, cells_of
+from workbench.runs.naming import differing
 from workbench.runs.run import Run
 
-AGREE = Pick("count of random generations that all agree", lambda columns: [c for c in columns if c == "all agree"])
+AGREE = contrasts.where("count of random generations that all agree", lambda column: column == "all agree")
 HEADING = ["claim", "where in the paper", "our difference ± standard error", "effect size", "seeds", "verdict"]
 
 
-# Comparisons between settings, whose numbers go by the setting's value as text
-
-
-def _common(numbers: Numbers, pick: Pick) -> list[str]:
-    """Columns that are meant and that every setting has."""
-    first, *others = numbers.values()
-    return pick.of([column for column in first if all(column in row for row in others)])
-
-
-class OfSettings:
-    """A comparison of settings of one method."""
-
-    methods: tuple[str, ...] = ()
+# Comparisons between settings of one method, whose numbers go by the setting's value as text
 
 
 @dataclass(frozen=True)
-class Trend(OfSettings):
+class Trend(Comparison):
     """By how much the mean over columns rises from the smallest setting to the largest, along a straight line.
 
     `sign` -1: by how much it falls. `above` leaves out settings up to there. `scale` is applied to settings first.
@@ -51,32 +40,39 @@ class Trend(OfSettings):
 
     def __call__(self, numbers: Numbers, pick: Pick) -> Contrast:
         numbers = {key: row for key, row in numbers.items() if float(key) > self.above}
-        if len(numbers) < 2 or not (columns := _common(numbers, pick)):
+        if len(numbers) < 2:
             return {}
         places = {key: self.scale(float(key)) for key in numbers}
         centre, reach = fmean(places.values()), max(places.values()) - min(places.values())
         spread = sum((x - centre) ** 2 for x in places.values())
-        slopes = {key: self.sign * reach * (x - centre) / spread for key, x in places.items()}
-        return {(key, c): slope / len(columns) for key, slope in slopes.items() for c in columns}
+        return contrasts.of_means(
+            {key: self.sign * reach * (x - centre) / spread for key, x in places.items()},
+            contrasts.means(numbers, pick)[1],
+        )
 
 
 @dataclass(frozen=True)
-class Furthest(OfSettings):
+class Furthest(Comparison):
     """The setting whose mean over columns is furthest from the reference's, minus the reference."""
 
     reference: float
+    field: str = ""  # what the settings are of
+
+    def remarks(self, contrast: Contrast) -> list[str]:
+        """Name the setting that is furthest."""
+        return [f"furthest: {self.field} {next(iter(contrast))[0]}"]
 
     def __call__(self, numbers: Numbers, pick: Pick) -> Contrast:
         own = f"{self.reference:g}"
-        if own not in numbers or len(numbers) < 2 or not (columns := _common(numbers, pick)):
+        mean, columns = contrasts.means(numbers, pick)
+        if own not in mean or len(mean) < 2:
             return {}
-        mean = {key: fmean(row[column] for column in columns) for key, row in numbers.items()}
         far = max((key for key in mean if key != own), key=lambda key: abs(mean[key] - mean[own]))
-        return {(key, c): sign / len(columns) for key, sign in ((far, 1), (own, -1)) for c in columns}
+        return contrasts.of_means({far: 1.0, own: -1.0}, columns)
 
 
 @dataclass(frozen=True)
-class Dip(OfSettings):
+class Dip(Comparison):
     """The mean of the nearest settings below and above a range minus the mean of the settings inside."""
 
     low: float
@@ -86,10 +82,11 @@ class Dip(OfSettings):
         inside = [key for key in numbers if self.low <= float(key) <= self.high]
         below = max((key for key in numbers if float(key) < self.low), key=float, default="")
         above = min((key for key in numbers if float(key) > self.high), key=float, default="")
-        if not (inside and below and above and (columns := _common(numbers, pick))):
+        if not (inside and below and above):
             return {}
-        weights = {below: 0.5, above: 0.5} | dict.fromkeys(inside, -1 / len(inside))
-        return {(key, c): weight / len(columns) for key, weight in weights.items() for c in columns}
+        return contrasts.of_means(
+            {below: 0.5, above: 0.5} | dict.fromkeys(inside, -1 / len(inside)), contrasts.means(numbers, pick)[1]
+        )
 
 
 # The claims
@@ -97,13 +94,14 @@ class Dip(OfSettings):
 _COHERENT, _RANDOM, _GOOD = ("coherence", CONDITIONAL), ("random_coherence", AGREE), ("quality", CONDITIONAL)
 _GOOD_RANDOM, _PROBE, _STYLE = ("quality", PRIOR), ("linear_probe", ANY), ("style_probe", ANY)
 _FALLS, _RISES = Trend(-1, above=0.0), Trend()
-_WEIGHT, _AROUND, _BETA = Furthest(PRIOR_WEIGHT.papers), Dip(0.35, 0.45), Furthest(BETA.papers)
+_WEIGHT, _BETA = (Furthest(ablation.papers, ablation.field) for ablation in (PRIOR_WEIGHT, BETA))
+_AROUND, _NO_SIZE = Dip(0.35, 0.45), Furthest(0.0, SUBSPACE_SIZE.field)
 _SIZE_AT, _WEIGHT_AT, _BETA_AT = SUBSPACE_SIZE.where, PRIOR_WEIGHT.where, BETA.where
 
 # fmt: off
 CLAIMS: dict[str, tuple[Claim, ...]] = {
     SUBSPACE_SIZE.name: (
-        Claim("size-probe", _SIZE_AT, *_PROBE, Furthest(0.0),
+        Claim("size-probe", _SIZE_AT, *_PROBE, _NO_SIZE,
               "Subspaces have a minor effect on the probes: mean over subsets, the size furthest from none", EQUAL),
         Claim("size-coherence", _SIZE_AT, *_COHERENT, _FALLS,
               "Conditional coherence falls with the size of the subspaces: mean over paths, sizes above zero"),
@@ -147,29 +145,20 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
 
 
 def findings(runs: Sequence[Run], ablation: Ablation) -> list[Finding]:
-    """What the runs of an ablation say to every claim about it; ValueError as `ablations.entrants`."""
+    """Put every claim about an ablation to its runs; ValueError as `ablations.entrants`."""
     groups = {f"{x:g}": group for x, group in entrants(runs, ablation).items()}
-    steps = report.differing([entrant.settings for group in groups.values() for entrant in group]).get("steps", ())
+    steps = differing([entrant.settings for group in groups.values() for entrant in group]).get("steps", ())
     unfair = [f"unequal steps: {', '.join(f'{n:,}' for n in steps)}"] if steps else []
     found = []
     for claim in CLAIMS[ablation.name]:
         cells = {key: row for key, group in groups.items() if (row := cells_of(claim.table, group))}
-        contrast = claim.contrast({key: means(seeds) for key, seeds in cells.items()}) if cells else {}
-        data, paper = runs[0].config.data, math.nan
-        if not contrast:
-            found.append(Finding(claim, data, paper, UNTESTED, notes=(_lacking(claim, cells, ablation),)))
-            continue
-        difference, error, effect, seeds, paired = estimate(contrast, cells)
-        notes = [*(["one seed"] if seeds == 1 else []), *([] if paired else ["no seed in common"]), *unfair]
-        if isinstance(claim.compare, Furthest):
-            notes.insert(0, f"furthest: {ablation.field} {next(iter(contrast))[0]}")
-        verdict = decide(claim.kind, difference, error, METRICS[claim.table])
-        found.append(Finding(claim, data, paper, verdict, difference, error, effect, seeds, tuple(notes)))
+        missing = _lacking(claim, cells, ablation)
+        found.append(judged(claim, runs[0].config.data, cells, missing, lambda contrast: unfair))
     return found
 
 
 def all_findings(runs: Sequence[Run]) -> list[Finding]:
-    """What the curves among some runs, of whichever ablations, say to the claims: each named with its curve."""
+    """Put the claims to the curves among some runs, of whichever ablations: each named with its curve."""
     return [
         replace(f, claim=replace(f.claim, name=", ".join(filter(None, (f.claim.name, name)))))
         for ablation in ABLATIONS.values()
@@ -178,13 +167,13 @@ def all_findings(runs: Sequence[Run]) -> list[Finding]:
     ]
 
 
-def _lacking(claim: Claim, cells: dict, ablation: Ablation) -> str:
+def _lacking(claim: Claim, cells: Cells, ablation: Ablation) -> str:
     """What keeps a claim from being tested, in words."""
     if not cells:
         return f"these runs have no {claim.table.replace('_', ' ')}"
     return f"not enough values of {ablation.field} ({', '.join(cells)}) with a {claim.pick.words}"
 
 
-def table(found: Sequence[Finding]) -> report.Rows:
-    """Rows for `report.markdown`, a heading first."""
+def table(found: Sequence[Finding]) -> layout.Rows:
+    """Make rows for `layout.markdown`, a heading first."""
     return [HEADING, *([*row[:2], *row[3:]] for row in (finding.row() for finding in found))]

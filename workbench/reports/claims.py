@@ -13,18 +13,17 @@ difference over its standard deviation over seeds.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from workbench.data.sources import describe, is_known
-from workbench.reports import report
-from workbench.reports.claims_attributes import ATTRIBUTE_CLAIMS
-from workbench.reports.claims_list import CLAIMS, EQUAL, GREATER, NOT_BELOW, Claim, spelt
-from workbench.reports.contrasts import value
+from workbench.reports import layout
+from workbench.reports.claims_list import ATTRIBUTE_CLAIMS, CLAIMS, EQUAL, GREATER, NOT_BELOW, Claim, spelt
+from workbench.reports.contrasts import Contrast, value
 from workbench.reports.estimates import Cells, Entrants, cells_of, entrants_of, estimate, means, mixed, unequal
-from workbench.reports.specs import SPECS
-from workbench.reports.tables_readers import of_attributes
+from workbench.reports.specs import SPECS, of_attributes
 from workbench.runs.run import Run
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ HEADING += ["effect size", "seeds", "verdict"]
 
 
 def decide(kind: str, difference: float, error: float, metric: Metric) -> str:
-    """Supported, not supported or undecided, by the rule above; undecided when the error is NaN."""
+    """Say supported, not supported or undecided, by the rule above; undecided when the error is NaN."""
     low, high = difference - 2 * error, difference + 2 * error
     margin, equality = metric.margin, metric.equality
     yes, no = {
@@ -103,9 +102,8 @@ class Finding:
     @property
     def papers(self) -> str:
         """The paper's difference, "" where it prints none; what its table says to it where that is not "supported"."""
-        if math.isnan(self.paper):
-            return ""
-        return self._number(self.paper) + ("" if self.paper_verdict == SUPPORTED else f" ({self.paper_verdict})")
+        after = "" if self.paper_verdict == SUPPORTED else f" ({self.paper_verdict})"
+        return "" if math.isnan(self.paper) else self._number(self.paper) + after
 
     @property
     def ours(self) -> str:
@@ -114,32 +112,40 @@ class Finding:
         return "" if math.isnan(self.difference) else self._number(self.difference, after)
 
     def row(self) -> list[str]:
-        """The finding as a table shows it, below `HEADING`."""
+        """Show the finding as a table does, below `HEADING`."""
         effect = "" if math.isnan(self.effect) else f"{self.effect:+.1f}"
         words = self.verdict + (f" ({'; '.join(self.notes)})" if self.notes else "")
         return [self.claim.statement, self.claim.where, self.papers, self.ours, effect, str(self.seeds or ""), words]
+
+    def cell(self) -> str:
+        """Show verdict and difference, and in a word each what they must not be read without."""
+        notes = dict.fromkeys("unequal scale" if note.startswith("unequal") else note for note in self.notes)
+        after = f" ({', '.join(notes)})" if notes else ""
+        return f"{self.verdict}: {self.ours}{after}" if self.tested else UNTESTED
 
     def _number(self, difference: float, after: str = "") -> str:
         rounded = round(difference, self.metric.digits) + 0.0  # no minus before a zero
         return f"{rounded:+.{self.metric.digits}f}{after}{' nats' if self.metric is NATS else ''}"
 
 
+# From runs to findings
+
+
 def claims_on(runs: Sequence[Run]) -> Sequence[Claim]:
-    """The claims that runs on one data set are put to: those about attributes where labels are attributes."""
+    """Choose the claims for runs on one data set: those about attributes where labels are attributes."""
     return ATTRIBUTE_CLAIMS if any(of_attributes(run.metrics) for run in runs) else CLAIMS
 
 
 def paper_data(runs: Sequence[Run]) -> str:
-    """What the paper's differences beside runs on one data set were measured on."""
+    """Name what the paper's differences beside runs on one data set were measured on."""
     return SPECS[claims_on(runs)[0].table].source.title
 
 
 def findings(runs: Sequence[Run], claims: Sequence[Claim] | None = None, probe: str = "linear_probe") -> list[Finding]:
-    """What complete runs on one data set say to claims (None: all that there are on such data).
-
-    ValueError without runs or on several data sets.
+    """Put claims (None: all that there are on such data) to complete runs on one data set.
 
     `probe` "linear_probe_full" judges representations by the probe on all training items instead of the paper's on 256.
+    ValueError on another probe, without runs, or on several data sets.
     """
     if probe not in PROBES:
         raise ValueError(f"unknown probe {probe!r}: choose one of {', '.join(PROBES)}")
@@ -152,17 +158,33 @@ def findings(runs: Sequence[Run], claims: Sequence[Claim] | None = None, probe: 
 
 
 def _finding(claim: Claim, data: str, entrants: Entrants, source: str) -> Finding:
-    """The finding of one claim, whose numbers are read from the table `source`."""
+    """The finding of one claim of the paper's, whose numbers are read from the table `source`."""
     printed = {key: SPECS[claim.table].paper[key] for key in claim.methods}
     paper = value(claim.contrast(printed), printed)
     cells = {key: cells_of(source, entrants.get(key, [])) for key in claim.methods}
     missing = _missing(claim, source, entrants, cells)
-    contrast = {} if missing else claim.contrast({key: means(seeds) for key, seeds in cells.items()})
+    words = missing or f"these runs have no {claim.pick.words}"
+    return judged(claim, data, {} if missing else cells, words, partial(unequal, entrants), paper)
+
+
+def judged(
+    claim: Claim,
+    data: str,
+    cells: Cells,
+    missing: str,
+    unfair: Callable[[Contrast], list[str]],
+    paper: float = math.nan,
+) -> Finding:
+    """Judge a claim by cells; `missing` says what is missing where there are none, or none for its contrast.
+
+    `unfair` says what makes a contrast unfair.
+    """
+    contrast = claim.contrast({key: means(seeds) for key, seeds in cells.items()}) if cells else {}
     if not contrast:
-        return Finding(claim, data, paper, UNTESTED, notes=(missing or f"these runs have no {claim.pick.words}",))
+        return Finding(claim, data, paper, UNTESTED, notes=(missing,))
     difference, error, effect, seeds, paired = estimate(contrast, cells)
-    notes = [*(["one seed"] if seeds == 1 else []), *([] if paired else ["no seed in common"])]
-    notes += unequal({key: entrants[key] for key, _ in contrast})
+    notes = [*claim.compare.remarks(contrast), *(["one seed"] if seeds == 1 else [])]
+    notes += [*([] if paired else ["no seed in common"]), *unfair(contrast)]
     verdict = decide(claim.kind, difference, error, METRICS[claim.table])
     return Finding(claim, data, paper, verdict, difference, error, effect, seeds, tuple(notes))
 
@@ -177,63 +199,48 @@ def _missing(claim: Claim, source: str, entrants: Entrants, cells: Cells) -> str
     return f"no {source.replace('_', ' ')} of {', '.join(without)}" if without else ""
 
 
-def table(found: Sequence[Finding]) -> report.Rows:
-    """Rows for `report.markdown`, a heading first."""
+# As tables
+
+
+def table(found: Sequence[Finding]) -> layout.Rows:
+    """Make rows for `layout.markdown`, a heading first."""
     return [HEADING, *(finding.row() for finding in found)]
 
 
-def side_by_side(found: Mapping[str, Sequence[Finding]]) -> report.Rows:
-    """Rows for `report.markdown`: the same claims on several data sets, a column for each, without those not tested."""
+def side_by_side(found: Mapping[str, Sequence[Finding]]) -> layout.Rows:
+    """Make rows of the same claims on several data sets, a column for each, without those that none tests."""
     rows = [["name", "claim", "where in the paper", "paper's difference", *found]]
     for several in zip(*found.values(), strict=True):
         if any(finding.tested for finding in several):
             claim = several[0].claim
-            rows.append([claim.name, claim.statement, claim.where, several[0].papers, *map(_cell, several)])
+            cells = [finding.cell() for finding in several]
+            rows.append([claim.name, claim.statement, claim.where, several[0].papers, *cells])
     return rows
 
 
-def _cell(finding: Finding) -> str:
-    """Verdict, difference, and in a word each what it must not be read without."""
-    if not finding.tested:
-        return UNTESTED
-    notes = dict.fromkeys("unequal scale" if note.startswith("unequal") else note for note in finding.notes)
-    return f"{finding.verdict}: {finding.ours}" + (f" ({', '.join(notes)})" if notes else "")
-
-
 def frame(found: Sequence[Finding]) -> "pd.DataFrame":
-    """One row per finding, unrounded, by the claim's name."""
+    """Make one row per finding, unrounded, by the claim's name."""
     import pandas as pd
 
-    columns = {
-        "claim": [f.claim.name for f in found],
-        "statement": [f.claim.statement for f in found],
-        "where": [f.claim.where for f in found],
-        "table": [f.claim.table for f in found],
-        "kind": [f.claim.kind for f in found],
-        **{name: [getattr(f, name) for f in found] for name in ("data", "paper", "paper_verdict")},
-        **{name: [getattr(f, name) for f in found] for name in ("difference", "error", "effect", "seeds", "verdict")},
-        "notes": ["; ".join(f.notes) for f in found],
-    }
-    return pd.DataFrame(columns).set_index("claim")
+    of_claim = {name: [getattr(f.claim, name) for f in found] for name in ("statement", "where", "table", "kind")}
+    fields = ("data", "paper", "paper_verdict", "difference", "error", "effect", "seeds", "verdict")
+    columns = {"claim": [f.claim.name for f in found], **of_claim}
+    columns |= {name: [getattr(f, name) for f in found] for name in fields}
+    return pd.DataFrame(columns | {"notes": ["; ".join(f.notes) for f in found]}).set_index("claim")
 
 
 def markdown(runs: Sequence[Run], claims: Sequence[Claim] | None = None, probe: str = "linear_probe") -> str:
-    """The findings of each data set as Markdown, below the rule and a heading that says what is real in the data.
+    """Write the findings of each data set as Markdown, below the rule and a heading that says what is real in the data.
 
     Where there are several data sets with the same claims, a table of verdicts side by side ends it.
     """
-    sections, found, on = [RULE], {}, {}
+    sections, on = [RULE], {}
     for data in sorted({run.config.data for run in runs}):
         real = [f"Data: {describe(data)}."] if is_known(data) else []
         chosen = [run for run in runs if run.config.data == data]
-        found[data] = findings(chosen, claims, probe)
-        on.setdefault(paper_data(chosen), {})[data] = found[data]
+        found = on.setdefault(paper_data(chosen), {})[data] = findings(chosen, claims, probe)
         beside = f"The paper's differences are those of {paper_data(chosen)}."
-        sections += [f"## Claims on {data}", *real, beside, report.markdown(table(found[data]))]
-    sections += [
-        part
-        for group in on.values()
-        if len(group) > 1
-        for part in ("## Side by side", report.markdown(side_by_side(group)))
-    ]
+        sections += [f"## Claims on {data}", *real, beside, layout.markdown(table(found))]
+    for group in on.values():
+        sections += ["## Side by side", layout.markdown(side_by_side(group))] if len(group) > 1 else []
     return "\n\n".join(sections)

@@ -24,6 +24,7 @@ from workbench.reports.contrasts import (
     Contrast,
     Numbers,
     Pick,
+    where,
 )
 
 GREATER, EQUAL, NOT_BELOW = "greater", "equal", "not below"  # what a claim says of its difference, compared with 0
@@ -32,7 +33,7 @@ SUFFIXES = {"": "", "ms": " (MS)", "i30": " (I=30)"}
 
 @dataclass(frozen=True)
 class Claim:
-    """One ordinal claim: a sentence, its place in the paper, and a comparison within one of `tables_specs.SPECS`."""
+    """One ordinal claim: a sentence, its place in the paper, and a comparison within one of `specs.SPECS`."""
 
     name: str
     where: str  # table and section of the paper
@@ -82,6 +83,9 @@ _BEFORE, _MIXTURES, _MIXTURES_MS = ("mvae", "mmvae"), ("mmvae", "mmjsd"), ("mmva
 _PROBE, _COHERENCE = ("Table 1, section 4.2", "linear_probe"), ("Table 2, section 4.2", "coherence")
 _QUALITY, _NATS = ("Table 3, section 4.2", "quality"), ("Table 4, section 4.2", "log_likelihood")
 _IS_PROBE, _IS_COHERENCE = ("Table 14, section C.2.4", "linear_probe"), ("Table 15, section C.2.4", "coherence")
+_OF_CODES = where("probe of some subset", lambda column: "→" not in column)
+_OF_SAMPLES = where("modality generated from another", lambda column: "→" in column)
+_COMPARED = Above(("mmjsd-ms",), ("mvae-ms", "mmvae-ms"))
 _IS_NATS = ("Table 16, section C.2.4", "log_likelihood")
 
 # fmt: off
@@ -186,6 +190,20 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "subspaces-as-importance", *_IS_NATS, WHOLE, Above(("mmvae-ms",), _I30),  # MMVAE itself cancels
         "Subspaces and importance samples have a similar effect on MMVAE's ln p(X)", EQUAL,
+    ),
+)
+ATTRIBUTE_CLAIMS: tuple[Claim, ...] = (  # about bimodal CelebA
+    Claim(
+        "attributes-probe", "Figure 8, section C.3", "attributes", _OF_CODES, _COMPARED,
+        "For all subsets of modalities mmJSD's probe of attributes beats MVAE's and MMVAE's: mean over subsets",
+    ),
+    Claim(
+        "attributes-joint-probe", "Table 5, section 4.3", "attributes", JOINT, _COMPARED,
+        "A linear probe reads attributes better off mmJSD's joint posterior than off MVAE's and MMVAE's",
+    ),
+    Claim(
+        "attributes-coherence", "Table 5 and Figure 9, section C.3", "attributes", _OF_SAMPLES, _COMPARED,
+        "mmJSD generates attributes at least as well as MVAE and MMVAE: mean over paths", NOT_BELOW,
     ),
 )
 # fmt: on

@@ -8,16 +8,18 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 from workbench.reports.published import RANDOM
 
-Numbers = Mapping[str, Mapping[str, float]]  # method's key in `published` -> column of the table -> number
+Numbers = Mapping[
+    str, Mapping[str, float]
+]  # method's key in `published`, or a setting -> column of the table -> number
 Contrast = dict[tuple[str, str], float]  # (method's key, column) -> weight; empty where there is nothing to compare
 
 
 def value(contrast: Contrast, numbers: Numbers) -> float:
-    """The difference: the weighted sum, rounded to 1e-9 so that decimals of a table meet a margin exactly."""
+    """Sum the weighted numbers, rounded to 1e-9 so that decimals of a table meet a margin exactly."""
     return round(sum(weight * numbers[key][column] for (key, column), weight in contrast.items()), 9)
 
 
@@ -32,48 +34,66 @@ class Pick(NamedTuple):
 
 
 def given(column: str) -> str:
-    """What a column's numbers are inferred or generated from: "M,S" of "M,S" and of "M,S → T"."""
+    """Say what a column's numbers are inferred or generated from: "M,S" of "M,S" and of "M,S → T"."""
     return column.partition(" → ")[0]
 
 
 def parts(column: str) -> list[str]:
-    """The columns of each given modality alone: "M → T" and "S → T" of "M,S → T"."""
+    """Name the columns of each given modality alone: "M → T" and "S → T" of "M,S → T"."""
     return [letter + column.removeprefix(given(column)) for letter in given(column).split(",")]
 
 
-def _where(words: str, chosen: Callable[[str], bool]) -> Pick:
+def where(words: str, chosen: Callable[[str], bool]) -> Pick:
+    """Pick the columns that pass a test."""
     return Pick(words, lambda columns: [column for column in columns if chosen(column)])
 
 
 JOINT = Pick(
     "joint posterior of several modalities", lambda columns: sorted((c for c in columns if "," in c), key=len)[-1:]
 )
-SEVERAL = _where("input of several modalities", lambda c: "," in c)
-SINGLE = _where("single input", lambda c: "," not in c and given(c) != RANDOM)
-CONDITIONAL = _where("modality generated from others", lambda c: given(c) != RANDOM)
-STREET = _where("street numbers (S) generated from others", lambda c: c.endswith(" → S") and given(c) != RANDOM)
-PRIOR = _where("images generated at random", lambda c: c.startswith(f"{RANDOM} → "))
-ANY = _where("number", lambda c: c != RANDOM)  # in "coherence" that is a count in which more is not better
-WHOLE = _where("ln p(X)", lambda c: c == "X")
+SEVERAL = where("input of several modalities", lambda c: "," in c)
+SINGLE = where("single input", lambda c: "," not in c and given(c) != RANDOM)
+CONDITIONAL = where("modality generated from others", lambda c: given(c) != RANDOM)
+STREET = where("street numbers (S) generated from others", lambda c: c.endswith(" → S") and given(c) != RANDOM)
+PRIOR = where("images generated at random", lambda c: c.startswith(f"{RANDOM} → "))
+ANY = where("number", lambda c: c != RANDOM)  # in "coherence" that is a count in which more is not better
+WHOLE = where("ln p(X)", lambda c: c == "X")
 
 
 # How the numbers in them are compared
 
 
-@runtime_checkable
-class Comparison(Protocol):
+class Comparison:
     """From numbers and a choice of columns to the contrast that a claim is about."""
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """Keys of the methods whose numbers it needs."""
+        """Keys of the methods whose numbers are needed; none where settings of one method are compared."""
+        return ()
 
     def __call__(self, numbers: Numbers, pick: Pick) -> Contrast:
-        """Weights of cells; none where there is nothing to compare."""
+        """Give weights of cells; none where there is nothing to compare."""
+        raise NotImplementedError
+
+    def remarks(self, contrast: Contrast) -> list[str]:
+        """Say what a contrast must not be read without."""
+        return []
+
+
+def means(numbers: Numbers, pick: Pick) -> tuple[dict[str, float], list[str]]:
+    """Average each row over the picked columns that all rows have; returns these columns, too."""
+    first, *others = numbers.values()
+    columns = pick.of([column for column in first if all(column in row for row in others)])
+    return {key: fmean(row[c] for c in columns) for key, row in numbers.items() if columns}, columns
+
+
+def of_means(weights: Mapping[str, float], columns: Sequence[str]) -> Contrast:
+    """Make the contrast of weighted means over columns."""
+    return {(key, column): weight / len(columns) for key, weight in weights.items() for column in columns}
 
 
 @dataclass(frozen=True)
-class Above:
+class Above(Comparison):
     """The lowest of some methods minus the highest of others, each by its mean over the columns."""
 
     highs: tuple[str, ...]
@@ -81,35 +101,31 @@ class Above:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """Keys of the methods whose numbers it needs."""
         return self.highs + self.lows
 
     def suffixed(self, suffix: str) -> "Above":
-        """The same comparison of methods with this suffix."""
+        """Compare the methods with this suffix."""
         return Above(*(tuple(key + suffix for key in keys) for keys in (self.highs, self.lows)))
 
     def __call__(self, numbers: Numbers, pick: Pick) -> Contrast:
-        columns = pick.of([c for c in numbers[self.highs[0]] if all(c in numbers[key] for key in self.methods)])
+        mean, columns = means({key: numbers[key] for key in self.methods}, pick)
         if not columns:
             return {}
-        means = {key: fmean(numbers[key][column] for column in columns) for key in self.methods}
-        high, low = min(self.highs, key=means.__getitem__), max(self.lows, key=means.__getitem__)
-        return {(key, c): sign / len(columns) for key, sign in ((high, 1), (low, -1)) for c in columns}
+        return of_means({min(self.highs, key=mean.get): 1.0, max(self.lows, key=mean.get): -1.0}, columns)
 
 
 @dataclass(frozen=True)
-class BeyondParts:
+class BeyondParts(Comparison):
     """A method given several modalities minus the mean of what it reaches given each of them alone."""
 
     method: str
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """Keys of the methods whose numbers it needs."""
         return (self.method,)
 
     def suffixed(self, suffix: str) -> "BeyondParts":
-        """The same comparison of the method with this suffix."""
+        """Compare the method with this suffix."""
         return BeyondParts(self.method + suffix)
 
     def __call__(self, numbers: Numbers, pick: Pick) -> Contrast:

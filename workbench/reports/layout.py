@@ -1,19 +1,25 @@
-"""How a table of ours beside the paper's looks: Markdown, coloured HTML, CSV and LaTeX of one `Table`."""
+"""How what runs have come to looks: origins and first numbers in words, a table as Markdown, HTML, CSV and LaTeX."""
 
 import html
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
-
-import pandas as pd
-from pandas.io.formats.style import Styler
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workbench.paths import replacing
-from workbench.reports import report
+from workbench.reports.results import at_papers, numbers
+from workbench.reports.specs import Spec, crossed
+from workbench.runs.naming import label, steps_taken
+from workbench.runs.run import Run
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from pandas.io.formats.style import Styler
+
+Rows = list[list[str]]  # the first is the heading
+Key = tuple[str, str, int]  # method, posterior, steps
 KEYS = ["method", "posterior", "steps"]
 HEADS = [*KEYS, "seeds"]
 # Background and text, both given: they must be read on light and on dark pages.
@@ -21,6 +27,65 @@ COLOURS = {"better": ("#c6e9c9", "#0b3d17"), "worse": ("#f8c9c5", "#5c0f0a"), "w
 MARKS = {"better": "▲", "worse": "▼", "within error": "≈"}  # a verdict must not be told by its colour alone
 TEX = {"±": r"$\pm$", "→": r"$\to$", "|": r"$\mid$", "<": "$<$", ">": "$>$", "\\": r"\textbackslash{}"}
 TEX |= {"é": r"\'e", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {c: f"\\{c}" for c in "&%$#_{}"}
+
+
+def markdown(rows: Rows, words: int = 2) -> str:
+    """Write rows, the first the heading, as a Markdown table; after `words` columns of words come numbers."""
+    heading, *body = rows
+    lines = [heading, ["---" if i < words else "---:" for i in range(len(heading))], *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+# Runs in words
+
+
+def origins(runs: Sequence[Run]) -> Rows:
+    """Say where numbers come from: a row for each method and data set, with seeds, scale, versions and machines."""
+    groups: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        scale = (f"{steps_taken(run):,}", str(run.config.batch_size), run.precision)
+        groups.setdefault((run.config.data, label(run), *scale), []).append(run)
+    rows = [["data", "method", "steps", "batch", "precision", "seeds", "trained", "evaluated", "machine"]]
+    for names, group in groups.items():
+        stored = [run.read("config.json") for run in group]
+        judged = [run.metrics.get("evaluated_with") or {} for run in group]
+        seeds = ", ".join(str(seed) for seed in sorted({run.config.seed for run in group}))
+        rows.append([*names, seeds, _when(stored), _when(judged), _several(stored, "machine")])
+    return rows
+
+
+def _when(stored: Sequence[Mapping[str, Any]]) -> str:
+    """Days and commits of some origins."""
+    return f"{_several(stored, 'date')} at {_several(stored, 'commit')}"
+
+
+def _several(stored: Sequence[Mapping[str, Any]], name: str) -> str:
+    return ", ".join(sorted({str(origin.get(name) or "unknown") for origin in stored}))
+
+
+def ceiling(run: Run) -> str:
+    """Give the accuracy of a run's judges on real test items: what no coherence can pass but by luck."""
+    return ", ".join(f"{letter} {accuracy:.3f}" for letter, accuracy in run.metrics["classifier_accuracy"].items())
+
+
+def headline(run: Run) -> str:
+    """Give a run's first numbers in one line, of the parts that were evaluated: joint probe, coherence.
+
+    Coherence is the mean over all modalities given others, then how often all modalities of random items agree, or on
+    how many attributes.
+    """
+    metrics, parts = run.metrics, []
+    if probes := at_papers(metrics, "linear_probe", "linear_probe_full"):
+        parts.append(f"probe {max(probes, key=lambda x: x.given.count(',')).value:.2f}")
+    if paths := at_papers(metrics, "coherence"):
+        shares = [x.value for x in paths if crossed(x)]
+        parts += [f"coherence {sum(shares) / len(shares):.2f}"] if shares else []
+        random = {x.target: x.value for x in numbers(metrics, "random_coherence")}
+        parts.append(f"random {random.get('attributes_agree', random['all_agree']):.2f}")
+    return ", ".join(parts)
+
+
+# Tables
 
 
 class Line(NamedTuple):
@@ -40,55 +105,56 @@ class Table:
     paper's numbers on the rows of the posterior that it shows, `within` the standard error inside a single run.
     """
 
-    name: str  # in file names
-    heading: str
+    spec: Spec
     data: str
     caption: str
-    ours: pd.DataFrame
-    errors: pd.DataFrame
-    seeds: pd.DataFrame
-    paper: pd.DataFrame
-    within: pd.DataFrame
+    ours: "pd.DataFrame"
+    errors: "pd.DataFrame"
+    seeds: "pd.DataFrame"
+    paper: "pd.DataFrame"
+    within: "pd.DataFrame"
     paper_labels: dict[str, str]  # what the paper's row of a method is called
-    digits: int = 2
-    higher_is_better: bool = True
     unjudged: tuple[str, ...] = ()  # columns in which more is neither better nor worse
 
-    def verdicts(self) -> pd.DataFrame:
-        """Of each cell: better, worse or within error of the paper's number; blank where the paper has none.
+    def verdicts(self) -> "pd.DataFrame":
+        """Judge each cell: better, worse or within error of the paper's number; blank where the paper has none.
 
         The error is 2 standard errors over seeds; of one seed, half a unit of the paper's last digit, which it is
         never less than, plus the standard error inside the run.
         """
+        import pandas as pd
+
         paper = self.paper.assign(**{column: math.nan for column in self.unjudged if column in self.paper})
-        half = paper.map(self._half_unit)
+        half = paper.map(lambda value: 0.5 * 10.0 ** -self._digits(value), na_action="ignore")
         error = (2 * self.errors).where(self.seeds > 1, half + self.within.fillna(0))
         error = error.where(error > half, half) + 1e-9
-        gap = (self.ours - paper) * (1 if self.higher_is_better else -1)
-        verdicts = pd.DataFrame("", index=gap.index, columns=gap.columns)
+        gap = (self.ours - paper) * (1 if self.spec.higher_is_better else -1)
+        verdicts = pd.DataFrame("", gap.index, gap.columns)
         verdicts = verdicts.mask(gap > error, "better").mask(gap < -error, "worse")
         return verdicts.mask(gap.abs() <= error, "within error")
 
     def lines(self) -> Iterator[Line]:
-        """Rows as they are shown: a method's own, then the paper's."""
+        """Give the rows as they are shown: a method's own, then the paper's."""
         verdicts = self.verdicts()
-        labels = [self.paper_labels.get(key[0], "") for key in self.ours.index]
+        labels = [self.paper_labels.get(method, "") for method, *_ in self.ours.index]
         for i, key in enumerate(self.ours.index):
             cells = [self._cell(*pair) for pair in zip(self.ours.iloc[i], self.errors.iloc[i], strict=True)]
             yield Line(self._heads(key, self.seeds.iloc[i]), cells, [*verdicts.iloc[i]], True)
             if labels[i] and labels[i : i + 2].count(labels[i]) == 1:  # the last of its method
-                rows = [j for j, label in enumerate(labels) if label == labels[i]]
+                rows = [j for j, name in enumerate(labels) if name == labels[i]]
                 cells = [self._cell(value) for value in self.paper.iloc[rows].bfill().iloc[0]]
                 yield Line([labels[i], "", "", ""], cells, [""] * len(cells), False)
 
     def markdown(self) -> str:
-        """Heading, caption and table."""
+        """Write heading, caption and table."""
         rows = [[*HEADS, *self.ours.columns], *([*line.heads, *line.cells] for line in self.lines())]
-        table = report.markdown([[cell.replace("|", "\\|") for cell in row] for row in rows])
-        return f"**{self.heading}**\n\n{self.caption}\n\n{table}"
+        table = markdown([[cell.replace("|", "\\|") for cell in row] for row in rows])
+        return f"**{self.spec.heading}**\n\n{self.caption}\n\n{table}"
 
-    def styled(self) -> Styler:
-        """The table as HTML, its verdicts marked and coloured: green is better than the paper's number, red worse."""
+    def styled(self) -> "Styler":
+        """Make HTML of the table, its verdicts marked and coloured: green is better than the paper, red worse."""
+        import pandas as pd
+
         lines = [*self.lines()]
         rows = [[*x.heads, *map(_marked, x.cells, x.verdicts)] for x in lines]
         frame = pd.DataFrame(rows, columns=[*HEADS, *self.ours.columns])
@@ -97,7 +163,7 @@ class Table:
         styler = frame.style.apply(lambda _: css, axis=None).hide(axis="index").format(escape="html")
         styler = styler.format_index(escape="html", axis=1)
         legend = f"<br>{LEGEND}" if any(any(x.verdicts) for x in lines) else ""
-        caption = f"<b>{html.escape(self.heading)}</b><br>{html.escape(self.caption)}{legend}"
+        caption = f"<b>{html.escape(self.spec.heading)}</b><br>{html.escape(self.caption)}{legend}"
         layout = [
             {"selector": "caption", "props": "caption-side: top; text-align: left; max-width: 70em"},
             {"selector": "td, th", "props": "text-align: right; padding: 0.25em 0.45em"},
@@ -105,21 +171,20 @@ class Table:
             {"selector": ".col0", "props": "text-align: left; min-width: 8em"},
             {"selector": ".col1", "props": "text-align: left"},
         ]
-        name = re.sub(r"[^\w-]", "-", f"{self.name}-{self.data}")
+        name = re.sub(r"[^\w-]", "-", f"{self.spec.name}-{self.data}")
         return styler.set_caption(caption).set_table_styles(layout).set_uuid(name)
 
     def to_csv(self, path: Path) -> None:
         """Write one row per number, unrounded, the paper's number beside it."""
-        frames = (self.ours, self.errors, self.seeds, self.paper)
-        rows = [
-            [self.name, self.data, *key, column, *(frame.iloc[i, j] for frame in frames)]
-            for i, key in enumerate(self.ours.index)
-            for j, column in enumerate(self.ours.columns)
-            if self.seeds.iloc[i, j]
-        ]
-        names = ["table", "data", *KEYS, "column", "mean", "standard_error", "seeds", "paper"]
+        import pandas as pd
+
+        frames = {"mean": self.ours, "standard_error": self.errors, "seeds": self.seeds, "paper": self.paper}
+        long = pd.concat({name: frame.stack(future_stack=True) for name, frame in frames.items()}, axis=1)
+        long = long.rename_axis([*KEYS, "column"])[lambda rows: rows["seeds"] > 0].reset_index()
+        long.insert(0, "table", self.spec.name)
+        long.insert(1, "data", self.data)
         with replacing(path) as temporary:
-            pd.DataFrame(rows, columns=names).to_csv(temporary, index=False)
+            long.to_csv(temporary, index=False)
 
     def to_latex(self, path: Path) -> None:
         """Write a `table` for plain LaTeX with the package booktabs."""
@@ -128,8 +193,8 @@ class Table:
             "% Needs \\usepackage{booktabs}.",
             "\\begin{table}",
             "\\centering\\small\\setlength{\\tabcolsep}{3pt}",
-            f"\\caption{{{_tex(self.heading)}. {_tex(self.caption)}}}",
-            f"\\label{{tab:{self.data}-{self.name.replace('_', '-')}}}",
+            f"\\caption{{{_tex(self.spec.heading)}. {_tex(self.caption)}}}",
+            f"\\label{{tab:{self.data}-{self.spec.name.replace('_', '-')}}}",
             f"\\begin{{tabular}}{{ll{'r' * (len(names) - 2)}}}",
             "\\toprule",
             " & ".join(map(_tex, names)) + " \\\\",
@@ -144,19 +209,16 @@ class Table:
 
     def _digits(self, value: float) -> int:
         """Decimals as in the paper, whose Table 3 gives small numbers one more."""
-        return self.digits + (0 < abs(value) < 10.0**-self.digits)
-
-    def _half_unit(self, value: float) -> float:
-        return math.nan if pd.isna(value) else 0.5 * 10.0 ** -self._digits(value)
+        return self.spec.digits + (0 < abs(value) < 10.0**-self.spec.digits)
 
     def _cell(self, mean: float, error: float = math.nan) -> str:
-        if pd.isna(mean):
+        if math.isnan(mean):
             return ""
-        more = 0 < error < 0.5 * 10.0**-self.digits  # would be shown as zero
-        after = "" if pd.isna(error) else f" ± {error:.{self.digits + more}f}"
+        more = 0 < error < 0.5 * 10.0**-self.spec.digits  # would be shown as zero
+        after = "" if math.isnan(error) else f" ± {error:.{self.spec.digits + more}f}"
         return f"{mean:.{self._digits(mean)}f}{after}"
 
-    def _heads(self, key: tuple[str, str, int], seeds: pd.Series) -> list[str]:
+    def _heads(self, key: Key, seeds: "pd.Series") -> list[str]:
         counts = sorted({int(n) for n in seeds if n})
         shown = f"{counts[0]}-{counts[-1]}" if len(counts) > 1 else "".join(map(str, counts))
         return [key[0], key[1].replace("_", " "), f"{key[2]:,}" if key[2] else "", shown]

@@ -1,155 +1,85 @@
-"""One page for any set of finished runs: tables, claims, figures, and every run with the link to its notebook.
-
-`write` makes index.html, which needs no network, and results.csv, which holds every number
-(`workbench.reports.results`).
-"""
+"""What the notebook of a report shows beside tables: pictures with their content in words, runs with their links."""
 
 import os
 import urllib.parse
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+import pandas as pd
+from IPython.display import HTML, display
 
-from workbench.data.sources import describe, is_known, is_rendered
-from workbench.notebooks.pages import stylesheet, write_page
-from workbench.reports import ablations_claims, claims, report, results, tables
-from workbench.reports.claims import Finding
-from workbench.reports.layout import LEGEND, Table
-from workbench.reports.report_figures import Picture, all_pictures
+from workbench.reports.layout import Rows
+from workbench.reports.results import at_papers, names, varying_fields
+from workbench.reports.specs import crossed
+from workbench.runs.naming import label, steps_taken
 from workbench.runs.run import Run
-from workbench.runs.versions import provenance
 
 FILES = {"executed notebook": "run.ipynb", "its page": "run.html"}
 FILES |= {name: name for name in ("metrics.json", "history.csv")}
+PICTURES = {
+    "coherence.png": "Map of conditional coherence: generated modality by given subset",
+    "generation.png": "Given test items, and modalities generated from each of them alone",
+}
 
 
-@dataclass(frozen=True)
-class Section:
-    """What the page shows of one data set."""
-
-    data: str
-    provenance: str
-    statement: str  # what is rendered
-    paper: str  # what the paper's differences were measured on
-    tables: list[Table]
-    findings: list[Finding]
-    pictures: list[Picture]
-
-    @property
-    def tested(self) -> list[Finding]:
-        """Claims that there were the runs for."""
-        return [found for found in self.findings if found.tested]
-
-    @property
-    def untested(self) -> list[Finding]:
-        """Claims that lack something, which their notes name."""
-        return [found for found in self.findings if not found.tested]
-
-    @property
-    def verdicts(self) -> dict[str, int]:
-        """How often each verdict was given, the most frequent first."""
-        return dict(Counter(found.verdict for found in self.tested).most_common())
+def sheet(rows: Rows, caption: str = "") -> HTML:
+    """Show rows, the first the heading, as a table; whatever names the rows hold is text."""
+    styler = pd.DataFrame(rows[1:], columns=rows[0]).style.hide(axis="index").set_caption(escape(caption))
+    return HTML(styler.format(escape="html").format_index(escape="html", axis=1).to_html(exclude_styles=True))
 
 
-@dataclass(frozen=True)
-class Entry:
-    """What the page shows of one run."""
-
-    name: str
-    place: str  # URL of its folder, or of the file that it was collected in
-    facts: dict[str, Any]
-    origin: dict[str, str]
-    links: dict[str, str]
+def show(picture: Any, alt: str, caption: str) -> None:
+    """Show a Figure or an Image with a caption and, for those who cannot see it, a text with what it shows."""
+    display(picture, metadata={"image/png": {"alt": alt}})
+    display(HTML(f"<p><i>{escape(caption)}</i></p>"))
 
 
-def write(runs: Sequence[Run], folder: Path) -> list[Path]:
-    """Write FOLDER/index.html and FOLDER/results.csv about runs on any data sets; returns the files.
-
-    Links lead from FOLDER to the runs' folders. ValueError without runs.
-    """
-    if not runs:
-        raise ValueError("there is no run to report on: train one with `workbench train`")
-    runs = [*dict(zip(results.names(runs), runs, strict=True)).values()]  # given twice: counted once
-    results.write(runs, folder / "results.csv")
-    title = f"Report of {len(runs)} run{'s' * (len(runs) > 1)}"
-    write_page(folder / "index.html", title, _body(title, runs, folder), stylesheet("page.css", "report.css"))
-    return [folder / "index.html", folder / "results.csv"]
+def trade_off(run: Run) -> tuple[float, float] | None:
+    """Read mean coherence of one modality from another, and ln p(X), both at the paper's posterior; None without."""
+    single = [x.value for x in at_papers(run.metrics, "coherence") if "," not in x.given and crossed(x)]
+    nats = [x for x in at_papers(run.metrics, "log_likelihood") if x.metric == "log_likelihood.X"]
+    coherent = [x for x in single if x is not None]
+    whole = max(nats, key=lambda x: len(x.given), default=None)
+    return (fmean(coherent), whole.value) if coherent and whole and whole.value is not None else None
 
 
-def _body(title: str, runs: Sequence[Run], folder: Path) -> str:
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return templates.get_template("report.html").render(
-        title=title,
-        sections=[_section(data, runs) for data in sorted({run.config.data for run in runs})],
-        methods=sorted({report.label(run) for run in runs}),
-        origins=report.origins(runs),
-        legend=LEGEND,
-        rule=claims.RULE,
-        claim_heads=claims.HEADING,
-        entries=_entries(runs, folder),
-        common=_common(runs),
-        now=provenance(),
-    )
+def pictures(runs: Sequence[Run]) -> dict[Path, str]:
+    """Find the pictures that notebooks left in the first of some run folders that has any, and what they show."""
+    for run in runs:
+        if found := {run.folder / file: words for file, words in PICTURES.items() if (run.folder / file).is_file()}:
+            return {path: f"{words}; seed {run.config.seed}" for path, words in found.items()}
+    return {}
 
 
-def _section(data: str, runs: Sequence[Run]) -> Section:
-    chosen = [run for run in runs if run.config.data == data]
-    found = [*claims.findings(chosen), *ablations_claims.all_findings(chosen)]
-    known = is_known(data)
-    statement = "None of its images was rendered by this project."
-    if not known:
-        statement = "This version of the workbench does not know this data set, nor what in it was rendered."
-    elif is_rendered(data):
-        statement = f"It has {tables.RENDERED}."
-    told = describe(data)[0].upper() + describe(data)[1:] + "." if known else ""
-    paper = claims.paper_data(chosen)
-    return Section(data, told, statement, paper, tables.all_tables(chosen), found, all_pictures(chosen, found))
+def run_list(runs: Sequence[Run]) -> HTML:
+    """List runs with what tells them apart, their origin, and links from the working directory to their files."""
+    varying = varying_fields(runs)
+    return HTML(f"<ul>{''.join(_entry(*named, varying) for named in zip(names(runs), runs, strict=True))}</ul>")
 
 
-# The runs themselves
-
-
-def _entries(runs: Sequence[Run], folder: Path) -> list[Entry]:
-    varying = results.varying_fields(runs)
-    return [_entry(name, run, [*varying], folder) for name, run in zip(results.names(runs), runs, strict=True)]
-
-
-def _entry(name: str, run: Run, varying: Sequence[str], folder: Path) -> Entry:
+def _entry(name: str, run: Run, varying: Sequence[str]) -> str:
     config, stored = run.config, run.read("config.json")
-    facts = {"method": report.label(run), "data": config.data, "seed": config.seed}
-    facts |= {"steps": f"{report.steps_taken(run):,}"} | {field: getattr(config, field) for field in varying}
-    origin = {"trained": _origin(stored), "evaluated": _origin(run.metrics.get("evaluated_with") or {})}
-    command = {"command": stored["command"]} if stored.get("command") else {}
-    links = {what: link(run.folder / file, folder) for what, file in FILES.items() if (run.folder / file).is_file()}
-    return Entry(name, link(run.folder, folder), facts, command | origin, links)
+    facts = [label(run), config.data, f"seed {config.seed}", f"{steps_taken(run):,} steps"]
+    facts += [f"{field} {getattr(config, field)}" for field in varying]
+    made = f"trained {_origin(stored)}; evaluated {_origin(run.metrics.get('evaluated_with') or {})}"
+    command = f"<br><code>{escape(stored['command'])}</code>" if stored.get("command") else ""
+    files = [link(run.folder / file, what) for what, file in FILES.items() if (run.folder / file).is_file()]
+    head = f"{link(run.folder, name)}: {escape(', '.join(facts))}"
+    return f"<li>{head}<br>{escape(made)}{command}<br>{', '.join(files)}</li>"
 
 
-def _origin(origin: dict[str, Any]) -> str:
+def _origin(origin: Mapping[str, Any]) -> str:
     """Day, commit, machine and version of torch, as far as they are known."""
     words = {"date": "{}", "commit": "at commit {}", "machine": "on {}", "gpu": "with {}", "torch": "torch {}"}
-    told = [form.format(origin[name]) for name, form in words.items() if origin.get(name)]
-    return ", ".join(told) or "unknown"
+    return ", ".join(form.format(origin[name]) for name, form in words.items() if origin.get(name)) or "unknown"
 
 
-def _common(runs: Sequence[Run]) -> dict[str, Any]:
-    """Fields of the configuration in which all runs agree."""
-    first, *others = [run.config.to_json() for run in runs]
-    return {field: x for field, x in first.items() if all(other[field] == x for other in others)}
-
-
-def link(target: Path, folder: Path) -> str:
-    """A URL that leads from a page in `folder` to a file: relative, but for another drive of Windows."""
-    target, folder = target.resolve(), folder.resolve()
-    if target.anchor != folder.anchor:
-        return target.as_uri()
-    return urllib.parse.quote(Path(os.path.relpath(target, folder)).as_posix() + "/" * target.is_dir())
+def link(target: Path, words: str) -> str:
+    """Make HTML that leads from the working directory to a file: relative, but for another drive of Windows."""
+    target, here = target.resolve(), Path.cwd()
+    near = Path(os.path.relpath(target, here)).as_posix() if target.anchor == here.anchor else ""
+    url = urllib.parse.quote(near + "/" * target.is_dir()) if near else target.as_uri()
+    return f'<a href="{url}">{escape(words)}</a>'

@@ -19,16 +19,19 @@ Where labels are attributes, average precisions take the place of accuracies.
 Beside each log-likelihood stands its number of effective samples, as METRIC.effective_samples.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workbench.config import WHERE
 from workbench.data.celeba.attributes import ATTRIBUTES
 from workbench.paths import replacing
-from workbench.reports import report
 from workbench.reports.published import RANDOM
+from workbench.runs.collected import Recorded
+from workbench.runs.naming import differing, label, steps_taken
 from workbench.runs.run import Run
 
 if TYPE_CHECKING:
@@ -44,104 +47,121 @@ class Number(NamedTuple):
     """One number of an evaluation; what does not apply is "". `value` None: it was not finite."""
 
     metric: str
-    posterior: str  # how a subset's posterior is made
-    given: str  # the subset that was read: "M,S"; "random": nothing, drawn from the prior
-    target: str  # what was generated or judged
-    value: float | None
+    posterior: str = ""  # how a subset's posterior is made
+    given: str = ""  # the subset that was read: "M,S"; "random": nothing, drawn from the prior
+    target: str = ""  # what was generated or judged
+    value: float | None = None
     error: float | None = None  # standard error inside the run
 
 
+class Mean(NamedTuple):
+    """What the seeds of one setting say together."""
+
+    mean: float  # NaN where no seed has a number
+    error: float  # standard error of the mean, NaN below two seeds
+    seeds: int
+
+    @property
+    def variance(self) -> float:
+        """Of single seeds; NaN below two."""
+        return self.error**2 * self.seeds
+
+
+def over_seeds(values: Sequence[float]) -> Mean:
+    """Average the numbers of several seeds. Tables, claims, curves and studies all do it here."""
+    count, mean, squares = 0, 0.0, 0.0
+    for count, x in enumerate(values, start=1):  # Welford (1962), as pandas does it: equal numbers have no error at all
+        gap = x - mean
+        mean += gap / count
+        squares += gap * (x - mean)
+    error = math.sqrt(squares / (count - 1) / count) if count > 1 else math.nan
+    return Mean(fmean(values) if count else math.nan, error, count)
+
+
 def flatten(metrics: Metrics) -> Iterator[Number]:
-    """All numbers of one evaluation, section by section; sections that it lacks are passed over."""
+    """Give all numbers of one evaluation, section by section; sections that `metrics` lacks are passed over."""
     for section in SECTIONS:
         yield from numbers(metrics, section)
 
 
 def numbers(metrics: Metrics, section: str) -> Iterator[Number]:
-    """The numbers in one section of metrics.json."""
-    return SECTIONS[section](section, metrics, metrics.get(section) or {})
+    """Give the numbers in one section of metrics.json."""
+    return SECTIONS[section](section, metrics, metrics.get(section))
 
 
-def _of_subsets(section: str, metrics: Metrics, found: Mapping[str, Any]) -> Iterator[Number]:
-    errors = metrics.get(f"{section}_error") or {}
-    for fusion, row in found.items():
-        for given, x in row.items():
-            yield Number(section, fusion, given, "", x, (errors.get(fusion) or {}).get(given))
-
-
-def _of_modalities(section: str, metrics: Metrics, found: Mapping[str, Any]) -> Iterator[Number]:
-    return (Number(section, "", "", letter, x) for letter, x in found.items())
-
-
-def _of_random(section: str, metrics: Metrics, found: Mapping[str, Any]) -> Iterator[Number]:
-    return (Number(section, "", RANDOM, count, x) for count, x in found.items())
-
-
-def _of_paths(section: str, metrics: Metrics, found: Mapping[str, Any]) -> Iterator[Number]:
-    return (Number(section, fusion, given, target, x) for fusion, target, given, x in _cells(found))
-
-
-def _of_images(section: str, metrics: Metrics, found: Mapping[str, Any]) -> Iterator[Number]:
-    for fusion, target, given, scores in _cells(found.get("conditional") or {}):
-        yield from (Number(f"{section}.{score}", fusion, given, target, x) for score, x in (scores or {}).items())
-    for target, scores in (found.get("random") or {}).items():
-        yield from (Number(f"{section}.{score}", "", RANDOM, target, x) for score, x in (scores or {}).items())
-
-
-def _of_likelihoods(section: str, metrics: Metrics, found: Mapping[str, Any]) -> Iterator[Number]:
-    joint = ((fusion, "", given, x) for fusion, row in (found.get("X") or {}).items() for given, x in row.items())
-    for kind, cells in {"X": joint, **{k: _cells(found.get(k) or {}) for k in ("given", "predictive")}}.items():
-        for fusion, target, given, x in cells:
-            if x:  # an estimate that could not be made is null as a whole
-                yield Number(f"{section}.{kind}", fusion, given, target, x.get("nats"), x.get("standard_error"))
-                if "effective_samples" in x:
-                    yield Number(f"{section}.{kind}.effective_samples", fusion, given, target, x["effective_samples"])
-
-
-def _of_descriptions(section: str, metrics: Metrics, found: Mapping[str, Any]) -> Iterator[Number]:
-    for fusion, target, given, measures in _cells(found):
-        yield from (Number(f"{section}.{measure}", fusion, given, target, x) for measure, x in measures.items())
-
-
-def _of_rates(section: str, metrics: Metrics, found: Sequence[float] | Mapping[str, Any]) -> Iterator[Number]:
-    named = zip(ATTRIBUTES, found, strict=True) if found else ()
-    return (Number(f"{section}.{name}", "", "", "", x) for name, x in named)
-
-
-def _of_attributes(section: str, metrics: Metrics, found: Mapping[str, Any]) -> Iterator[Number]:
-    """Each attribute's own number, wherever a section has one number for all of them."""
-    for name, rows in found.items():
-        metric = JUDGES.get(name, name)
-        for number in SECTIONS[metric](metric, {}, rows):
-            yield from (
-                number._replace(metric=f"{metric}.{attribute}", value=x)
-                for attribute, x in zip(ATTRIBUTES, number.value, strict=True)
-            )
-
-
-JUDGES = {"judges": "classifier_accuracy"}  # where the numbers of all attributes together stand
-
-
-def _cells(found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Iterator[tuple[str, str, str, Any]]:
-    """(posterior, target, given, what is there) of found[posterior][target][given]."""
-    for fusion, table in found.items():
-        for target, row in table.items():
-            for given, x in row.items():
-                yield fusion, target, given, x
+def at_papers(metrics: Metrics, *sections: str) -> list[Number]:
+    """Give the numbers of the first of some sections that are there, at the posterior that the paper shows."""
+    present = (found for section in sections if (found := [*numbers(metrics, section)]))
+    first = next(present, [])
+    return [x for x in first if x.posterior == first[0].posterior]
 
 
 Reader = Callable[[str, Metrics, Any], Iterator[Number]]
+
+
+def _tree(*levels: str, **fixed: str) -> Reader:
+    """The reader of nested mappings: `levels` says what their keys are, from the outermost on."""
+
+    def read(section: str, metrics: Metrics, found: Any) -> Iterator[Number]:
+        errors = dict(_leaves(metrics.get(f"{section}_error"), len(levels)))
+        for keys, x in _leaves(found, len(levels)):
+            place = dict(zip(levels, keys, strict=True)) | fixed
+            metric = ".".join(filter(None, (section, place.pop("metric", ""))))
+            yield Number(metric, **place, value=x, error=errors.get(keys))
+
+    return read
+
+
+def _leaves(found: Mapping[str, Any] | None, depth: int) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The keys that lead to what is `depth` mappings deep, and what is there; None is an empty mapping."""
+    for key, inner in (found or {}).items():
+        for keys, x in _leaves(inner, depth - 1) if depth > 1 else [((), inner)]:
+            yield (key, *keys), x
+
+
+SUBSET, PATH = ("posterior", "given"), ("posterior", "target", "given")
+
+
+def _of_images(section: str, metrics: Metrics, found: Any) -> Iterator[Number]:
+    yield from _tree(*PATH, "metric")(section, {}, (found or {}).get("conditional"))
+    yield from _tree("target", "metric", given=RANDOM)(section, {}, (found or {}).get("random"))
+
+
+def _of_likelihoods(section: str, metrics: Metrics, found: Any) -> Iterator[Number]:
+    for kind, levels in {"X": SUBSET, "given": PATH, "predictive": PATH}.items():
+        for number in _tree(*levels)(f"{section}.{kind}", {}, (found or {}).get(kind)):
+            if x := number.value:  # an estimate that could not be made is null as a whole
+                yield number._replace(value=x.get("nats"), error=x.get("standard_error"))
+                if "effective_samples" in x:
+                    yield number._replace(metric=f"{number.metric}.effective_samples", value=x["effective_samples"])
+
+
+def _of_rates(section: str, metrics: Metrics, found: Any) -> Iterator[Number]:
+    named = zip(ATTRIBUTES, found, strict=True) if found else ()
+    return (Number(f"{section}.{name}", value=x) for name, x in named)
+
+
+def _of_attributes(section: str, metrics: Metrics, found: Any) -> Iterator[Number]:
+    """Each attribute's own number, wherever a section has one number for all of them."""
+    for name, rows in (found or {}).items():
+        metric = JUDGES.get(name, name)
+        for number in SECTIONS[metric](metric, {}, rows):
+            for attribute, x in zip(ATTRIBUTES, number.value, strict=True):
+                yield number._replace(metric=f"{metric}.{attribute}", value=x)
+
+
+JUDGES = {"judges": "classifier_accuracy"}  # where the numbers of all attributes together stand
 # Sections of metrics.json that hold numbers of the model. The others say how it was judged, and how long that took.
 SECTIONS: dict[str, Reader] = {
-    "rate": _of_subsets,
-    "marginal_kl": _of_subsets,
-    "linear_probe": _of_subsets,
-    "linear_probe_full": _of_subsets,
-    "style_probe": _of_modalities,
-    "classifier_accuracy": _of_modalities,
-    "coherence": _of_paths,
-    "random_coherence": _of_random,
-    "written": _of_descriptions,
+    "rate": _tree(*SUBSET),
+    "marginal_kl": _tree(*SUBSET),
+    "linear_probe": _tree(*SUBSET),
+    "linear_probe_full": _tree(*SUBSET),
+    "style_probe": _tree("target"),
+    "classifier_accuracy": _tree("target"),
+    "coherence": _tree(*PATH),
+    "random_coherence": _tree("target", given=RANDOM),
+    "written": _tree(*PATH, "metric"),
     "base_rate": _of_rates,
     "by_attribute": _of_attributes,
     "quality": _of_images,
@@ -150,7 +170,7 @@ SECTIONS: dict[str, Reader] = {
 
 
 def frame(runs: Sequence[Run]) -> "pd.DataFrame":
-    """One row per run and metric, of run folders as of `report.read`; a run that comes twice counts once.
+    """Make one row per run and metric, of runs as `workbench.runs.gather` finds them; one that comes twice counts once.
 
     Columns: run, data, method, objective, every configuration field that varies between the runs, seed, steps (taken),
     step, then those of `Number`. `step` is that of a snapshot judged on the way, blank for the finished model. Values
@@ -159,7 +179,7 @@ def frame(runs: Sequence[Run]) -> "pd.DataFrame":
     import pandas as pd
 
     named = dict(zip(names(runs), runs, strict=True))
-    varying = [*varying_fields([*named.values()])]
+    varying = varying_fields([*named.values()])
     heads = ["run", "data", "method", "objective", *(RENAMED.get(field, field) for field in varying), "seed", "steps"]
     rows = [row for name, run in named.items() for row in _rows(name, run, varying)]
     made = pd.DataFrame(rows, columns=[*heads, "step", *Number._fields])
@@ -169,20 +189,19 @@ def frame(runs: Sequence[Run]) -> "pd.DataFrame":
 def _rows(name: str, run: Run, varying: Sequence[str]) -> Iterator[tuple]:
     """The rows of one run, its snapshots last."""
     config, metrics = run.config, run.metrics
-    told = (name, config.data, report.label(run), config.objective, *(getattr(config, field) for field in varying))
-    told += (config.seed, report.steps_taken(run))
+    same = (name, config.data, label(run), config.objective, *(getattr(config, field) for field in varying))
+    same += (config.seed, steps_taken(run))
     for judged in (metrics, *(metrics.get("over_steps") or ())):
-        yield from ((*told, judged.get("step"), *number) for number in flatten(judged))
+        yield from ((*same, judged.get("step"), *number) for number in flatten(judged))
 
 
-def varying_fields(runs: Sequence[Run]) -> dict[str, list[Any]]:
-    """Fields in which the configurations of some runs differ, with their values; none that has a column of its own."""
-    settings = [{field: x for field, x in run.config.to_json().items() if field not in ITSELF} for run in runs]
-    return report.differing(settings)
+def varying_fields(runs: Sequence[Run]) -> list[str]:
+    """Name the fields in which the configurations of some runs differ; none that has a column of its own."""
+    return [field for field in differing([run.config.to_json() for run in runs]) if field not in ITSELF]
 
 
 def names(runs: Sequence[Run]) -> list[str]:
-    """What tells runs apart: the folder below the deepest folder of them all, or file and key of collected ones."""
+    """Tell runs apart: by the folder below the deepest folder of them all, or by file and key of collected ones."""
     places = [_place(run) for run in runs]
     parents = [str(place.parent) for place in places]
     shared = len({Path(parent).anchor for parent in parents}) == 1  # Windows has a tree for each drive
@@ -192,7 +211,7 @@ def names(runs: Sequence[Run]) -> list[str]:
 
 def _place(run: Run) -> Path:
     place = run.folder.resolve()
-    return place.with_suffix("") / run.config.key() if isinstance(run, report.Recorded) else place
+    return place.with_suffix("") / run.config.key() if isinstance(run, Recorded) else place
 
 
 def write(runs: Sequence[Run], path: Path) -> None:

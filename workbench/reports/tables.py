@@ -4,27 +4,32 @@ Runs that differ in nothing but the seed make one row; a section that a run lack
 are stands in `workbench.reports.specs`, how one looks in `workbench.reports.layout`.
 """
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import pandas as pd
-from pandas.api.typing import SeriesGroupBy
 
 from workbench.data.sources import describe, is_known, is_rendered
-from workbench.reports import published, report
-from workbench.reports.layout import KEYS, Table
-from workbench.reports.specs import SPECS, Metrics, Numbers, Spec
-from workbench.reports.tables_many import NOTE, by_size, many
+from workbench.inference import EVERY_SUBSET_OF
+from workbench.reports import published
+from workbench.reports.layout import KEYS, Key, Table
+from workbench.reports.results import Metrics, Number, flatten, over_seeds
+from workbench.reports.specs import SPECS, Cells, Spec
+from workbench.runs.naming import by_method, label, paper_key, steps_taken
 from workbench.runs.run import Run
 
 RENDERED = "images in part rendered by this project, NOT real ones"
+MANY = "Columns by the number of given modalities are means over the evaluated subsets of that size."
+SEVERAL = "Where there are several seeds: mean ± standard error over them."
 NO_RUNS = "there is no run to tabulate: train one with `workbench train`"
 
 
 def all_tables(runs: Sequence[Run]) -> list[Table]:
-    """Every table that has a number, data set by data set."""
+    """Make every table that has a number, data set by data set."""
     results = _results(runs)
     chosen = [[r for r in results if r.data == data] for data in sorted({r.data for r in results})]
     made = [_table(spec, group) for group in chosen for spec in SPECS.values()]
@@ -32,19 +37,19 @@ def all_tables(runs: Sequence[Run]) -> list[Table]:
 
 
 def table(name: str, runs: Sequence[Run]) -> Table:
-    """One table of runs on one data set; ValueError for an unknown name, without runs, or with several data sets."""
+    """Make one table of runs on one data set; ValueError for an unknown name, no runs, or several data sets."""
     if name not in SPECS:
         raise ValueError(f"unknown table {name!r}: choose one of {', '.join(SPECS)}")
     results = _results(runs)
-    found = sorted({result.data for result in results})
-    if len(found) != 1:
-        what = f"runs on {', '.join(found)} do not share a table: give those of one data set" if found else NO_RUNS
+    data = sorted({result.data for result in results})
+    if len(data) != 1:
+        what = f"runs on {', '.join(data)} do not share a table: give those of one data set" if data else NO_RUNS
         raise ValueError(what)
     return _table(SPECS[name], results)
 
 
 def markdown(runs: Sequence[Run]) -> str:
-    """All tables of some runs as Markdown, below a heading for each data set that says what is real in it."""
+    """Write all tables of some runs as Markdown, below a heading for each data set that says what is real in it."""
     parts, data = [], None
     for shown in all_tables(runs):
         if shown.data != data:
@@ -58,7 +63,7 @@ def write(runs: Sequence[Run], folder: Path) -> list[Path]:
     """Write all tables as FOLDER/DATA/NAME.csv and .tex; returns the files."""
     files = []
     for shown in all_tables(runs):
-        stem = folder / shown.data / shown.name
+        stem = folder / shown.data / shown.spec.name
         shown.to_csv(stem.with_suffix(".csv"))
         shown.to_latex(stem.with_suffix(".tex"))
         files += [stem.with_suffix(".csv"), stem.with_suffix(".tex")]
@@ -78,18 +83,20 @@ class _Result:
     key: str  # in `published`
     steps: int  # 0: unknown
     metrics: Metrics
+    many: bool  # whether there are more modalities than every subset is evaluated of
 
 
 def _results(runs: Sequence[Run]) -> list[_Result]:
     """Runs in the paper's order of methods; a configuration that comes twice counts once."""
-    unique = list({run.config.key(): run for run in runs}.values())
     groups: dict[tuple, list[Run]] = {}
-    for run in unique:
-        groups.setdefault((run.config.data, report.label(run), report.steps_taken(run)), []).append(run)
-    results = []
-    for (data, label, steps), group in groups.items():
-        for run, apart in zip(group, report.apart(group), strict=True):
-            results.append(_Result(data, label, f"{label}{apart}", report.paper_key(run), steps, run.metrics))
+    for run in {run.config.key(): run for run in runs}.values():
+        groups.setdefault((run.config.data, steps_taken(run)), []).append(run)
+    results = [
+        _Result(data, label(run), method, paper_key(run), steps, metrics := run.metrics, _many(metrics))
+        for (data, steps), group in groups.items()
+        for method, several in by_method(group).items()
+        for run in several
+    ]
     return sorted(results, key=_place)
 
 
@@ -106,71 +113,64 @@ def _place(result: _Result) -> tuple:
 
 def _table(spec: Spec, results: Sequence[_Result]) -> Table:
     """Means over seeds, their errors and counts, and the paper's numbers, all in one shape."""
-    numbers = [by_size(spec.read(result.metrics), result.metrics) for result in results]
-    rows = pd.MultiIndex.from_tuples(_rows(spec, results, numbers), names=KEYS)
-    shape = {"index": rows, "columns": _columns(numbers)}
-    cells = _cells(results, numbers)
-    seeds = _wide(cells.count(), shape).fillna(0).astype(int)
-    within = _cells(results, [by_size(spec.error(result.metrics), result.metrics) for result in results])
-    paper = _wide(_cells(results, [_paper(spec, *pair) for pair in zip(results, numbers, strict=True)]).first(), shape)
-    beside = {key[0] for key in paper.dropna(how="all").index}
-    labels = {result.method: _paper_label(result, spec) for result in results if result.method in beside}
+    pairs = [(result, _cells(spec, result)) for result in results]
+    rows, columns = _rows(spec, pairs), _columns(pairs)
+    seeds: dict[tuple[Key, str], list[Number]] = {}
+    paper: dict[tuple[Key, str], float] = {}
+    for result, cells in pairs:
+        for fusion, row in cells.items():
+            for column, number in row.items():
+                if number.value is not None:
+                    seeds.setdefault(((result.method, fusion, result.steps), column), []).append(number)
+        for fusion in [*cells][:1]:
+            printed = _paper(spec, result).items()
+            paper |= {((result.method, fusion, result.steps), column): x for column, x in printed if column in columns}
+    means = {place: over_seeds([x.value for x in numbers]) for place, numbers in seeds.items()}
+    errors = {place: [x.error for x in numbers if x.error is not None] for place, numbers in seeds.items()}
+    beside = {method for (method, *_), _ in paper}
+
+    def frame(values: Mapping[tuple[Key, str], float | int], blank: float | int = math.nan) -> pd.DataFrame:
+        shown = [[values.get((row, column), blank) for column in columns] for row in rows]
+        return pd.DataFrame(shown, pd.MultiIndex.from_tuples(rows, names=KEYS), columns, dtype=type(blank))
+
     return Table(
-        name=spec.name,
-        heading=spec.heading,
-        data=results[0].data,
-        caption=_caption(spec, results, bool(labels), bool((seeds > 1).to_numpy().any())),
-        ours=_wide(cells.mean(), shape),
-        errors=_wide(cells.sem(), shape),
-        seeds=seeds,
-        paper=paper,
-        within=_wide(within.mean(), shape),
-        paper_labels=labels,
-        digits=spec.digits,
-        higher_is_better=spec.higher_is_better,
-        unjudged=spec.unjudged if spec.comparable([r.metrics for r in results]) else tuple(shape["columns"]),
+        spec,
+        results[0].data,
+        _caption(spec, results, bool(beside), any(mean.seeds > 1 for mean in means.values())),
+        ours=frame({place: mean.mean for place, mean in means.items()}),
+        errors=frame({place: mean.error for place, mean in means.items()}),
+        seeds=frame({place: mean.seeds for place, mean in means.items()}, 0),
+        paper=frame(paper),
+        within=frame({place: fmean(known) for place, known in errors.items() if known}),
+        paper_labels={r.method: _paper_label(spec, r) for r in results if r.method in beside},
+        unjudged=spec.unjudged if spec.comparable([r.metrics for r in results]) else tuple(columns),
     )
 
 
-def _rows(spec: Spec, results: Sequence[_Result], numbers: Sequence[Numbers]) -> list[tuple[str, str, int]]:
+def _rows(spec: Spec, pairs: Sequence[tuple[_Result, Cells]]) -> list[Key]:
     """(method, posterior, steps) in order; a method none of whose runs has numbers keeps one blank row."""
-    found: dict[tuple[str, int], dict[str, None]] = {}
-    for result, number in zip(results, numbers, strict=True):
-        found.setdefault((result.method, result.steps), {}).update(dict.fromkeys(number))
-    if spec.sparse and any(found.values()):
-        found = {row: fusions for row, fusions in found.items() if fusions}
-    return [(method, fusion, steps) for (method, steps), fusions in found.items() for fusion in fusions or [""]]
+    posteriors: dict[tuple[str, int], dict[str, None]] = {}
+    for result, cells in pairs:
+        posteriors.setdefault((result.method, result.steps), {}).update(dict.fromkeys(cells))
+    if spec.sparse and any(posteriors.values()):
+        posteriors = {row: fusions for row, fusions in posteriors.items() if fusions}
+    return [(method, fusion, steps) for (method, steps), fusions in posteriors.items() for fusion in fusions or [""]]
 
 
-def _columns(numbers: Sequence[Numbers]) -> list[str]:
+def _columns(pairs: Sequence[tuple[_Result, Cells]]) -> list[str]:
     """Columns that any run has a number for, in order."""
-    return [*dict.fromkeys(c for found in numbers for row in found.values() for c, x in row.items() if x is not None)]
+    rows = [row for _, cells in pairs for row in cells.values()]
+    return [*dict.fromkeys(column for row in rows for column, x in row.items() if x.value is not None)]
 
 
-def _cells(results: Sequence[_Result], numbers: Sequence[Numbers]) -> SeriesGroupBy:
-    """All numbers, grouped by row and column: each group holds one per seed."""
-    cells = [
-        (result.method, fusion, result.steps, column, value)
-        for result, found in zip(results, numbers, strict=True)
-        for fusion, row in found.items()
-        for column, value in row.items()
-    ]
-    frame = pd.DataFrame(cells, columns=[*KEYS, "column", "value"]).astype({"value": float})
-    return frame.groupby([*KEYS, "column"], sort=False)["value"]
-
-
-def _wide(values: pd.Series, shape: dict) -> pd.DataFrame:
-    return values.unstack("column").reindex(**shape) if len(values) else pd.DataFrame(dtype=float, **shape)
-
-
-def _paper(spec: Spec, result: _Result, numbers: Numbers) -> Numbers:
-    """The paper's numbers of a run's method, at the posterior that the paper shows."""
+def _paper(spec: Spec, result: _Result) -> Mapping[str, float]:
+    """The paper's numbers of a run's method, none where another modality bears one of its letters."""
     letters = set(spec.source.letters)  # of the paper's modalities; a T of other data is another text
     fits = set(result.metrics.get("classifier_accuracy") or letters) <= letters
-    return {fusion: spec.paper.get(result.key, {}) for fusion in list(numbers)[:1] if fits}
+    return spec.paper.get(result.key, {}) if fits else {}
 
 
-def _paper_label(result: _Result, spec: Spec) -> str:
+def _paper_label(spec: Spec, result: _Result) -> str:
     data = f"{spec.source.title}, " if _elsewhere(spec, [result]) else ""
     return f"{result.label}, paper ({data}{published.TRAINING[result.key].epochs} epochs)"
 
@@ -183,25 +183,45 @@ def _elsewhere(spec: Spec, results: Sequence[_Result]) -> bool:
 
 def _caption(spec: Spec, results: Sequence[_Result], beside: bool, several: bool) -> str:
     """What the numbers are, on which data, and what may be compared with the paper's."""
-    data = results[0].data
-    where = (f"{data}, {RENDERED}" if _rendered(data) else data) + _counted([r.metrics for r in results])
-    parts = [spec.note([result.metrics for result in results])]
+    where, metrics = results[0].data, [result.metrics for result in results]
+    where += f", {RENDERED}" if is_known(where) and is_rendered(where) else ""  # this version need not know the data
+    seen = [f"{m['train_items']:,} training and {m['test_items']:,} test items" for m in metrics if "train_items" in m]
+    where += f", {' or '.join(dict.fromkeys(seen))}" if seen else ""  # a folder may hold any part of some data
     if beside and _elsewhere(spec, results):
-        paper = f"the paper's rows are {spec.source.title}"
-        parts.append(f"Data: {where}; {paper}, so compare orderings, not digits.")
-    else:
-        parts.append(f"Data: {where}.")
-    parts.append(NOTE if any(many(result.metrics) for result in results) else "")
-    parts.append("Where there are several seeds: mean ± standard error over them." if several else "")
+        where += f"; the paper's rows are {spec.source.title}, so compare orderings, not digits"
+    parts = [part if isinstance(part, str) else part(metrics) for part in spec.note]
+    parts += [f"Data: {where}.", MANY if any(r.many for r in results) else "", SEVERAL if several else ""]
     return " ".join(part for part in parts if part)
 
 
-def _counted(metrics: Sequence[Metrics]) -> str:
-    """How many items runs saw, where they know: a folder may hold any part of some data."""
-    seen = [f"{m['train_items']:,} training and {m['test_items']:,} test items" for m in metrics if "train_items" in m]
-    return f", {' or '.join(dict.fromkeys(seen))}" if seen else ""
+# Where modalities are many, a column for each number of given ones instead of one for each subset
 
 
-def _rendered(data: str) -> bool:
-    """Whether images of the data were drawn by this project; False for data that this version does not know."""
-    return is_known(data) and is_rendered(data)
+def _many(metrics: Metrics) -> bool:
+    letters = {name for number in flatten(metrics) for name in number.given.split(",")}
+    return len(letters - {"", published.RANDOM}) > EVERY_SUBSET_OF
+
+
+def _cells(spec: Spec, result: _Result) -> Cells:
+    """The numbers of a run; rows without a posterior, of single modalities, stay as they are."""
+    cells = spec.cells(result.metrics)
+    return {fusion: _by_size(row) if fusion and result.many else row for fusion, row in cells.items()}
+
+
+def _by_size(row: Mapping[str, Number]) -> dict[str, Number]:
+    """Means over subsets of one size, what is predicted of itself apart; of standard errors they are upper bounds."""
+    groups: dict[tuple[int, bool], list[Number]] = {}
+    for number in row.values():
+        given = [] if number.given == published.RANDOM else number.given.split(",")
+        if number.value is not None:
+            groups.setdefault((len(given), number.target in given), []).append(number)
+    return {
+        f"{size} given{', itself' * itself}" if size else published.RANDOM: _mean(groups[size, itself])
+        for size, itself in sorted(groups)
+    }
+
+
+def _mean(numbers: Sequence[Number]) -> Number:
+    errors = [x.error for x in numbers if x.error is not None]
+    value = fmean(x.value for x in numbers if x.value is not None)
+    return numbers[0]._replace(value=value, error=fmean(errors) if errors else None)

@@ -1,23 +1,27 @@
 """What finished runs on incomplete items have come to: those that used them beside those that dropped them.
 
-Numbers are read from metrics.json, at the posterior that the paper shows first (`Method.inference`). Rows are named
-tuples: `pandas.DataFrame(rows)` is a tidy frame of them. `workbench.studies.incomplete_plots` draws them.
+Numbers are read from metrics.json, at the posterior that the paper shows first. Rows are named tuples:
+`pandas.DataFrame(rows)` is a tidy frame of them. `means` averages over seeds, `markdown` and `plot_missing` show them.
 """
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from statistics import fmean
 from typing import NamedTuple
 
-from workbench.metrics.representation import standard_error
-from workbench.objectives import METHODS
-from workbench.reports import results
-from workbench.reports.report import label, steps_taken
-from workbench.reports.results import Number
-from workbench.reports.specs import Metrics
-from workbench.runs.run import Run
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-MEASURES = ("probe", "coherence", "likelihood")
+from workbench.plotting.base import panel
+from workbench.reports.layout import markdown as table
+from workbench.reports.results import Mean, Metrics, at_papers, over_seeds
+from workbench.runs.naming import label, steps_taken
+from workbench.runs.run import Run
+from workbench.studies.scaling import finish, lines, looks_of, mean, probes_and_paths
+
+TITLES = {"probe": "joint probe", "coherence": "coherence of the others", "likelihood": "ln p(X), nats"}
+DASHES = {False: "-", True: ":"}  # whether incomplete items were dropped
+WHAT = {False: "used", True: "dropped"}
 
 
 class Outcome(NamedTuple):
@@ -34,21 +38,19 @@ class Outcome(NamedTuple):
     likelihood: float  # ln p(X) in nats, by the joint posterior; NaN where it was not estimated, as in snapshots
 
 
-class Mean(NamedTuple):
-    """Means over the seeds of runs that differ in nothing else, with standard errors: NaN of a single seed."""
+class Averaged(NamedTuple):
+    """Means over the seeds of runs that differ in nothing else."""
 
     method: str
     items: int
     incomplete: float
     dropped: bool
     step: int
-    seeds: int
-    means: dict[str, float]  # by measure
-    errors: dict[str, float]
+    means: dict[str, Mean]  # by measure
 
 
 def outcomes(runs: Iterable[Run]) -> list[Outcome]:
-    """A row for each snapshot of each run, and one for its end; ValueError for a run without probe or coherence."""
+    """Read a row for each snapshot of each run, and one for its end; ValueError without probe or coherence."""
     rows = []
     for run in runs:
         snapshots = [(x["step"], x) for x in run.metrics.get("over_steps") or () if x["step"] != steps_taken(run)]
@@ -57,16 +59,9 @@ def outcomes(runs: Iterable[Run]) -> list[Outcome]:
 
 
 def _outcome(run: Run, step: int, metrics: Metrics) -> Outcome:
-    fusion, config = METHODS[run.config.objective].inference[0], run.config
-    probes, paths, nats = (
-        [x for x in results.numbers(metrics, section) if x.posterior == fusion]
-        for section in ("linear_probe", "coherence", "log_likelihood")
-    )
-    if not probes or not paths:
-        raise ValueError(f"{run.folder} was evaluated without probe or coherence: evaluate it again with both")
-    joint = max((x.given for x in probes), key=lambda given: given.count(","))
-    others = [x for x in paths if x.target not in x.given.split(",")]
-    of_all = [x for x in nats if (x.metric, x.given) == ("log_likelihood.X", joint)]
+    probes, paths = probes_and_paths(run, metrics, "linear_probe")
+    config, joint = run.config, max((x.given for x in probes), key=lambda given: given.count(","))
+    whole = [x for x in at_papers(metrics, "log_likelihood") if (x.metric, x.given) == ("log_likelihood.X", joint)]
     return Outcome(
         label(run),
         config.train_size,
@@ -74,51 +69,81 @@ def _outcome(run: Run, step: int, metrics: Metrics) -> Outcome:
         config.missing_policy == "dropped",
         config.seed,
         step,
-        _mean([x for x in probes if x.given == joint]),
-        _mean(others),
-        _mean(of_all) if of_all else math.nan,
+        mean([x for x in probes if x.given == joint]),
+        mean(paths),
+        mean(whole),
     )
 
 
-def _mean(found: Sequence[Number]) -> float:
-    return fmean(math.nan if x.value is None else x.value for x in found)
-
-
-def means(rows: Sequence[Outcome]) -> list[Mean]:
-    """Means over seeds, methods in the order of the rows, then fewer items last, shares and steps upwards."""
+def means(rows: Sequence[Outcome]) -> list[Averaged]:
+    """Average over seeds, methods in the order of the rows, then fewer items last, shares and steps upwards."""
     key: Callable[[Outcome], tuple] = lambda x: (x.method, x.items, x.incomplete, x.dropped, x.step)  # noqa: E731
     methods = list(dict.fromkeys(row.method for row in rows))
     groups: dict[tuple, list[Outcome]] = {}
     for row in sorted(rows, key=lambda x: (x.items, methods.index(x.method), x.incomplete, x.dropped, x.step)):
         groups.setdefault(key(row), []).append(row)
-    return [Mean(*which, len(group), *_statistics(group)) for which, group in groups.items()]
-
-
-def _statistics(group: Sequence[Outcome]) -> tuple[dict[str, float], dict[str, float]]:
-    columns = {name: [getattr(row, name) for row in group] for name in MEASURES}
-    errors = {name: standard_error(x) if len(x) > 1 else math.nan for name, x in columns.items()}
-    return {name: fmean(x) for name, x in columns.items()}, errors
+    return [
+        Averaged(*which, {name: over_seeds([getattr(row, name) for row in group]) for name in TITLES})
+        for which, group in groups.items()
+    ]
 
 
 def markdown(rows: Sequence[Outcome]) -> str:
-    """A table of the last step of runs: a line for each method and treatment, a column for each share and measure."""
+    """Write the last step of runs: a line for each method and treatment, a column for each share and measure."""
     last = {(x.items, x.method): max(r.step for r in rows if (r.items, r.method) == (x.items, x.method)) for x in rows}
-    found = [x for x in means(rows) if x.step == last[x.items, x.method]]
-    shares = sorted({x.incomplete for x in found})
-    heads = ["method", "incomplete items", "measure", *(f"{share:.0%}" for share in shares)]
-    lines = [heads, ["---"] * 3 + ["---:"] * len(shares)]
-    for items, method, measure in dict.fromkeys((x.items, x.method, name) for x in found for name in MEASURES):
+    ends = [x for x in means(rows) if x.step == last[x.items, x.method]]
+    shares = sorted({x.incomplete for x in ends})
+    lines = [["method", "incomplete items", "measure", *(f"{share:.0%}" for share in shares)]]
+    for items, method, measure in dict.fromkeys((x.items, x.method, name) for x in ends for name in TITLES):
         for dropped in (False, True):
             cells = {
-                x.incomplete: _cell(x, measure)
-                for x in found
+                x.incomplete: _cell(x.means[measure], 0 if measure == "likelihood" else 2)
+                for x in ends
                 if (x.items, x.method) == (items, method) and (x.dropped == dropped or not x.incomplete)
             }
             lines.append([method, "dropped" if dropped else "used", measure, *(cells.get(s, "") for s in shares)])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return table(lines, words=3)
 
 
-def _cell(found: Mean, measure: str) -> str:
-    digits = 0 if measure == "likelihood" else 2
-    error = found.errors[measure]
-    return f"{found.means[measure]:.{digits}f}" + ("" if math.isnan(error) else f" ± {error:.{digits}f}")
+def _cell(over: Mean, digits: int) -> str:
+    return f"{over.mean:.{digits}f}" + ("" if math.isnan(over.error) else f" ± {over.error:.{digits}f}")
+
+
+def plot_missing(shares: Sequence[Outcome], steps: Sequence[Outcome] = ()) -> Figure:
+    """Draw probe, coherence and ln p(X) over the share of incomplete items; below, where given, over the steps.
+
+    One colour and marker a method; solid where incomplete items are used, dotted where they are dropped. Means over
+    seeds, bars one standard error. ValueError without a row.
+    """
+    looks = looks_of([*shares, *steps])
+    figure, axes = panel(2 if steps else 1, 3, 2.9, 2.5)
+    for ax, (name, title) in zip(axes[0], TITLES.items(), strict=True):
+        _draw(ax, shares, "incomplete", name, looks)
+        finish(ax, title, "share of incomplete items", share=name != "likelihood")
+        ax.set_xticks(places := sorted({row.incomplete for row in shares}), [f"{x:.0%}" for x in places])
+    if steps:
+        for ax, name in zip(axes[1], ("probe", "coherence"), strict=False):
+            _draw(ax, steps, "step", name, looks)
+            finish(ax, f"{TITLES[name]}, {steps[0].items:,} items, {steps[0].incomplete:.0%}", "steps", share=True)
+        axes[1, 2].axis("off")
+    _legend(figure, axes[1, 2] if steps else None, looks)
+    return figure
+
+
+def _draw(ax: Axes, rows: Sequence[Outcome], x: str, name: str, looks: dict) -> None:
+    for dropped, dash in DASHES.items():
+        # where all items are complete there is nothing to drop: that point is on both lines
+        chosen = [row for row in rows if row.dropped == dropped or not row.incomplete]
+        lines(ax, chosen, x, lambda row: getattr(row, name), looks, dash)
+
+
+def _legend(figure: Figure, place: Axes | None, looks: dict) -> None:
+    handles = [Line2D([], [], label=name, **look) for name, look in looks.items()]
+    handles += [
+        Line2D([], [], color="0.3", linestyle=dash, label=f"incomplete items {WHAT[dropped]}")
+        for dropped, dash in DASHES.items()
+    ]
+    if place is None:
+        figure.legend(handles=handles, loc="outside right upper", fontsize=8, frameon=False)
+    else:
+        place.legend(handles=handles, loc="center left", fontsize=8, frameon=False)

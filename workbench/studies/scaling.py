@@ -1,33 +1,41 @@
-"""How methods scale in the number of modalities: what a training step costs, and what finished runs have come to.
+"""How methods scale in the number of modalities: what a training step costs, what finished runs have come to, pictures.
 
 Costs are measured here and now; qualities are read from metrics.json of runs, at the posterior that the paper shows
-first (`Method.inference`). Rows are named tuples: `pandas.DataFrame(rows)` is a tidy frame of them.
+first. Rows are named tuples: `pandas.DataFrame(rows)` is a tidy frame of them.
 """
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
+import seaborn as sns
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from workbench.config import Config
 from workbench.data.sources import load_dataset
 from workbench.data.synthetic.polydigits import FAMILY
 from workbench.device import pick_device
 from workbench.fusion import takes
-from workbench.objectives import METHODS, method
+from workbench.objectives import method
 from workbench.paths import replacing
-from workbench.reports import results
-from workbench.reports.report import label, label_of
-from workbench.reports.results import Number
+from workbench.plotting.base import panel
+from workbench.plotting.methods import MARKERS
+from workbench.reports.results import Metrics, Number, at_papers, over_seeds
+from workbench.reports.specs import crossed
+from workbench.runs.naming import label, label_of
 from workbench.runs.run import Run, build_model
 from workbench.runs.versions import provenance
 from workbench.theory.anatomy import step_memory, step_time
 
 PROBES = ("linear_probe_full", "linear_probe")  # on all training items, else on 256
+MEGABYTE = 1e6
+Looks = dict[str, dict[str, Any]]  # colour and marker of each method
 
 
 class Cost(NamedTuple):
@@ -64,7 +72,7 @@ class Gain(NamedTuple):
 
 
 def cost(config: Config, rounds: int = 5) -> Cost:
-    """Time and memory of a training step of a configuration, on a test batch of its data and its device.
+    """Measure a training step of a configuration, on a test batch of its data and its device.
 
     Raises ValueError when the method cannot take so many modalities.
     """
@@ -84,7 +92,7 @@ def cost(config: Config, rounds: int = 5) -> Cost:
 
 
 def costs(objectives: Sequence[str], counts: Sequence[int], rounds: int = 5, **settings: Any) -> list[Cost]:
-    """`cost` of several objectives on polydigits-M for every M of `counts`, but for those that cannot take so many.
+    """Measure several objectives on polydigits-M for every M of `counts`, but for those that cannot take so many.
 
     `settings` are further fields of `Config`.
     """
@@ -100,49 +108,146 @@ def write_costs(rows: Sequence[Cost], path: Path) -> None:
 
 
 def read_costs(path: Path) -> list[Cost]:
-    """Costs that were kept."""
+    """Read costs that were kept."""
     return [Cost(**row) for row in json.loads(path.read_text())["costs"]]
 
 
 def qualities(runs: Iterable[Run]) -> list[Quality]:
-    """Joint probe and coherences of finished runs, one row for each of two modalities or more."""
-    rows = []
-    for run in runs:
-        found = gains([run])
-        if len(found) > 1:
-            rows.append(Quality(*found[0][:3], found[-1].probe, found[0].coherence, found[-2].coherence))
-    return rows
+    """Read joint probe and coherences of finished runs, one row for each of two modalities or more."""
+    by_run = [rows for run in runs if len(rows := gains([run])) > 1]
+    return [Quality(*rows[0][:3], rows[-1].probe, rows[0].coherence, rows[-2].coherence) for rows in by_run]
 
 
 def gains(runs: Iterable[Run]) -> list[Gain]:
-    """Probe and coherence of finished runs by the number of given modalities, fewer first, run after run.
+    """Read probe and coherence of finished runs by the number of given modalities, fewer first, run after run.
 
     ValueError for a run that was evaluated without probe or coherence.
     """
     rows = []
     for run in runs:
-        probes, coherence = _numbers(run, *PROBES), _numbers(run, "coherence")
-        if not probes or not coherence:
-            raise ValueError(f"{run.folder} was evaluated without probe or coherence: evaluate it again with both")
-        count = max(_size(x) for x in probes)
-        for given in sorted({_size(x) for x in probes}):
-            probe = fmean(_values(x for x in probes if _size(x) == given))
-            others = _values(x for x in coherence if _size(x) == given and x.target not in x.given.split(","))
-            rows.append(Gain(label(run), count, run.config.seed, given, probe, fmean(others) if others else math.nan))
+        probes, paths = probes_and_paths(run, run.metrics, *PROBES)
+        sizes = sorted({_size(x) for x in probes})
+        for given in sizes:
+            values = (mean([x for x in numbers if _size(x) == given]) for numbers in (probes, paths))
+            rows.append(Gain(label(run), sizes[-1], run.config.seed, given, *values))
     return rows
 
 
-def _numbers(run: Run, *sections: str) -> list[Number]:
-    """The first of some sections of metrics.json that a run has, for the posterior that the paper shows first."""
-    fusion = METHODS[run.config.objective].inference[0]
-    found = ([x for x in results.numbers(run.metrics, name) if x.posterior == fusion] for name in sections)
-    return next(filter(None, found), [])
+def probes_and_paths(run: Run, metrics: Metrics, *sections: str) -> tuple[list[Number], list[Number]]:
+    """Read the first of some probes that is there, and coherences of what was not given; ValueError without either.
+
+    Numbers are those at the posterior that the paper shows; `metrics` are the run's, or those of a snapshot.
+    """
+    probes, paths = at_papers(metrics, *sections), at_papers(metrics, "coherence")
+    if not probes or not paths:
+        raise ValueError(f"{run.folder} was evaluated without probe or coherence: evaluate it again with both")
+    return probes, [x for x in paths if crossed(x)]
 
 
-def _values(numbers: Iterable[Number]) -> list[float]:
-    return [math.nan if x.value is None else x.value for x in numbers]
+def mean(numbers: Sequence[Number]) -> float:
+    """Average numbers; NaN of none, and of one that was not finite."""
+    return fmean(math.nan if x.value is None else x.value for x in numbers) if numbers else math.nan
 
 
 def _size(number: Number) -> int:
     """How many modalities were given."""
     return number.given.count(",") + 1
+
+
+# Pictures
+
+
+def plot_scaling(costs: Sequence[Cost], qualities: Sequence[Quality]) -> Figure:
+    """Draw time and memory of a step, joint probe and coherence over the number of modalities, one line a method.
+
+    Accuracies are means over seeds, bars one standard error. Coherence: solid given all others, dotted given one.
+    Without either kind of rows its panels are empty; ValueError without both.
+    """
+    looks = looks_of([*costs, *qualities])
+    figure, axes = panel(1, 4, 2.9, 2.7)
+    seconds, memory, probe, coherence = axes[0]
+    lines(seconds, costs, "modalities", lambda row: 1000 * row.seconds, looks)
+    lines(memory, costs, "modalities", lambda row: row.peak_bytes / MEGABYTE, looks)
+    lines(probe, qualities, "modalities", lambda row: row.joint_probe, looks)
+    lines(coherence, qualities, "modalities", lambda row: row.coherence_rest, looks)
+    lines(coherence, qualities, "modalities", lambda row: row.coherence_single, looks, ":", named=False)
+    counts = sorted({row.modalities for row in (*costs, *qualities)})
+    titles = ("time of a step (ms)", "memory of a step (MB)", "joint probe", "coherence (dotted: given one)")
+    for ax, title in zip(axes[0], titles, strict=True):
+        ax.set_xscale("log", base=2)
+        finish(ax, title, "modalities M", counts, share=ax in (probe, coherence))
+    for ax in (seconds, memory):
+        ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_locator(NullLocator())
+    legend(figure)
+    return figure
+
+
+def plot_information_gain(gains: Sequence[Gain]) -> Figure:
+    """Draw probe and coherence over the number of given modalities, one line a method: what each further one adds.
+
+    Means over seeds, bars one standard error. ValueError without a row, or with rows of several numbers of modalities.
+    """
+    if len(several := {row.modalities for row in gains}) > 1:
+        raise ValueError(f"runs with {', '.join(map(str, sorted(several)))} modalities: choose those of one number")
+    looks = looks_of(gains)
+    figure, axes = panel(1, 2, 3.3, 2.7)
+    lines(axes[0, 0], gains, "given", lambda row: row.probe, looks)
+    generated = [row for row in gains if row.given < row.modalities]  # where all are given nothing is left to generate
+    lines(axes[0, 1], generated, "given", lambda row: row.coherence, looks)
+    counts = sorted({row.given for row in gains})
+    for ax, title in zip(axes[0], ("probe", "coherence of the others"), strict=True):
+        finish(ax, title, f"given modalities of {gains[0].modalities}", counts, share=True)
+    legend(figure)
+    return figure
+
+
+def looks_of(rows: Sequence[Any]) -> Looks:
+    """Choose a colour and a marker for each method of rows, the same in all figures of the same methods.
+
+    ValueError without a row.
+    """
+    if not rows:
+        raise ValueError("there is nothing to draw: measure a step, or train and evaluate a run, first")
+    names = sorted({row.method for row in rows})
+    colours = sns.color_palette("colorblind", len(names))
+    return {name: {"color": colours[i], "marker": MARKERS[i % len(MARKERS)]} for i, name in enumerate(names)}
+
+
+def lines(
+    ax: Axes, rows: Sequence[Any], x: str, y: Callable[[Any], float], looks: Looks, dash: str = "-", named: bool = True
+) -> None:
+    """Draw one line for each method, the mean over its rows at every x; bars are standard errors."""
+    for name, look in looks.items():
+        values: dict[int, list[float]] = {}
+        for row in rows:
+            if row.method == name:
+                values.setdefault(getattr(row, x), []).append(y(row))
+        if values:
+            means = [over_seeds(values[place]) for place in sorted(values)]
+            errors = [over.error if over.seeds > 1 else 0.0 for over in means]
+            style = {"linestyle": dash, "markersize": 4, "linewidth": 1.4, "label": name if named else None}
+            ax.errorbar(sorted(values), [over.mean for over in means], errors, **style, **look)
+
+
+def finish(ax: Axes, title: str, xlabel: str, counts: Sequence[int] = (), share: bool = False) -> None:
+    """Give a panel its words, ticks at `counts` where there are some, and, for a share, the range from 0 to 1."""
+    if counts:
+        named = counts[::-1][:: 2 if len(counts) > 10 else 1]  # labels of more would touch
+        ax.set_xticks(named, [str(count) for count in named])
+        ax.xaxis.minorticks_off()
+    if share:
+        ax.set_ylim(0, 1.02)
+    ax.set_title(title, fontsize=9)
+    ax.set_xlabel(xlabel, fontsize=8)
+    ax.tick_params(labelsize=7)
+    ax.grid(axis="y", color="0.9", linewidth=0.6)
+    sns.despine(ax=ax)
+
+
+def legend(figure: Figure) -> None:
+    """Put one legend of all methods beside the panels."""
+    named = {name: handle for ax in figure.axes for handle, name in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure.legend(named.values(), named.keys(), loc="outside right upper", fontsize=8, frameon=False)

@@ -37,7 +37,7 @@ from workbench.data.synthetic.polydigits import FAMILY
 from workbench.device import pick_device
 from workbench.fusion import takes
 from workbench.objectives import METHODS, method
-from workbench.reports.report import label_of
+from workbench.runs.naming import label_of
 from workbench.runs.run import start
 from workbench.theory.anatomy import peak_memory
 from workbench.training.loop import Trainer, TrainingDiverged

@@ -30,7 +30,7 @@ from workbench.metrics.judges import classifiers_of
 from workbench.notebooks import execution as notebook_execution
 from workbench.notebooks.execution import first_line, kernel_of_this_interpreter
 from workbench.paths import replacing
-from workbench.reports.report import headline
+from workbench.reports.layout import headline
 from workbench.runs.run import Run, archive_stale, is_current, sole_writer
 from workbench.sweeps.engines import Engine, Pending, open_engine
 from workbench.sweeps.plan import Job, Sweep

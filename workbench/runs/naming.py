@@ -1,0 +1,71 @@
+"""What finished runs are called, in words and in the paper's tables, and what sets runs of one name apart."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from workbench.config import WHERE, Config
+from workbench.objectives import METHODS
+from workbench.runs.run import Run
+
+# Objectives with importance samples, and what tells their estimators apart; the paper's is the first.
+IMPORTANCE = {"mmvae_dreg": "", "mmvae_iwae": "IWAE"}
+# What may differ between runs that are averaged: where a run was made, the seed, and how its steps were asked for.
+FREE = {*WHERE, "seed", "steps", "epochs", "snapshot_every"}
+
+
+def label(run: Run) -> str:
+    """Name a run's method as the paper's tables do: mmJSD, mmJSD (MS), MMVAE (I=30); what the paper has not is said."""
+    return label_of(run.config)
+
+
+def label_of(config: Config) -> str:
+    """Name the method of a configuration."""
+    notes = [f"I={config.importance_samples}", IMPORTANCE[config.objective]] if config.objective in IMPORTANCE else []
+    notes.append("MS" if config.style_dim else "")
+    notes.append("" if config.dynamic_prior == "geometric" else f"dynamic prior: {config.dynamic_prior}")
+    notes.append("" if config.posterior == "gaussian" else config.posterior.capitalize())
+    joined = ", ".join(note for note in notes if note)
+    name = METHODS[config.objective].label.partition(" (")[0]  # its own note is among these
+    return name + (f" ({joined})" if joined else "")
+
+
+def paper_key(run: Run) -> str:
+    """Name a run's method by its key in `reports.published`, by one that is not there when the paper has none such."""
+    config = run.config
+    key = "mmvae" if config.objective == "mmvae_dreg" else config.objective
+    key += f"-i{config.importance_samples}" if config.objective in IMPORTANCE else ""
+    key += "-ms" if config.style_dim else ""
+    key += "" if config.dynamic_prior == "geometric" else f"-{config.dynamic_prior}"
+    return key + ("" if config.posterior == "gaussian" else f"-{config.posterior}")
+
+
+def differing(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Find the fields in which settings differ, with their values, each once; who lacks a field has no say."""
+    fields = dict.fromkeys(field for s in settings for field in s)
+    values = {field: [*dict.fromkeys(s[field] for s in settings if field in s)] for field in fields}
+    return {field: several for field, several in values.items() if len(several) > 1}
+
+
+def apart(runs: Sequence[Run]) -> list[str]:
+    """Say what sets runs of one label apart, such as ", beta 2.5", "" where nothing does: only those are averaged."""
+    settings = [{name: x for name, x in run.config.to_json().items() if name not in FREE} for run in runs]
+    telling = differing(settings)
+    return ["".join(f", {name} {own[name]}" for name in telling) for own in settings]
+
+
+def by_method(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Sort runs on one data set by their label and what sets it apart: those of one name may be averaged."""
+    labels: dict[str, list[Run]] = {}
+    for run in runs:
+        labels.setdefault(label(run), []).append(run)
+    named: dict[str, list[Run]] = {}
+    for name, group in labels.items():
+        for run, setting in zip(group, apart(group), strict=True):
+            named.setdefault(name + setting, []).append(run)
+    return named
+
+
+def steps_taken(run: Run) -> int:
+    """Count a run's optimiser steps by its history; those asked for where it was not kept."""
+    taken = run.history().get("step")
+    return int(taken[-1]) if taken else run.config.steps
