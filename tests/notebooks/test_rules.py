@@ -109,14 +109,13 @@ def test_missing_solutions_and_few_or_many_cells_are_problems(more, tmp_path):
 
 
 def test_a_notebook_without_a_number_is_a_tool_and_no_lesson(tmp_path):
-    notebook = _good()
+    notebook, path = good(), tmp_path / "report.ipynb"
     del notebook.cells[-12:], notebook.cells[1]
-    nbformat.write(notebook, tmp_path / "report.ipynb")
-    assert notebooks.problems(tmp_path / "report.ipynb") == []
-    notebook = _good()
-    _no_parameters(notebook)
-    nbformat.write(notebook, tmp_path / "report.ipynb")
-    (found,) = notebooks.problems(tmp_path / "report.ipynb")
+    nbformat.write(notebook, path)
+    assert problems(path) == []
+    notebook.cells[1].metadata = {}
+    nbformat.write(notebook, path)
+    (found,) = problems(path)
     assert "0 cells tagged" in found
 
 
