@@ -42,6 +42,11 @@ def test_the_readme_is_read_in_one_sitting():
     assert len((ROOT / "README.md").read_bytes()) <= README_BYTES
 
 
+def test_the_readmes_results_are_those_of_the_reference_runs():
+    rows = [line for line in (ROOT / "README.md").read_text().splitlines() if re.search(r"\| -?[\d.]+ \(", line)]
+    assert len(rows) == 5 and {*rows} <= {*(ROOT / "outputs/reference/results.md").read_text().splitlines()}
+
+
 def test_paths_in_the_documents_are_there():
     """Files and folders of the project that are named in code type or commands."""
     for page in PAGES:

@@ -3,12 +3,14 @@
 A line `<!-- WHAT: FILE.json ... -->` gives way to what it asks for, of the runs in these files, which lie beside it.
 `FIELD=VALUE` after them chooses runs by a field of their configuration. WHAT is one of
 
+    headline   a row for each method of the paper's: probe, coherence, quality, ln p(X), the paper's in brackets
     origins    what was run, at which scale, by which commit, on which machine
     tables     tables beside the paper's: those that are named after the files, else all
     claims     the verdicts on the paper's ordinal claims, a column for each data set
     ablation   the verdicts on the paper's words about the ablation that the file is named after, curve by curve
 """
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,8 +19,9 @@ from workbench.config import field_names
 from workbench.paths import replacing
 from workbench.reports import ablations, ablations_claims, claims
 from workbench.reports.layout import markdown, origins
+from workbench.reports.published import RANDOM
 from workbench.reports.specs import SPECS
-from workbench.reports.tables import all_tables
+from workbench.reports.tables import all_tables, table
 from workbench.runs.collected import gather
 from workbench.runs.run import Run
 
@@ -58,6 +61,30 @@ def _tables(runs: Sequence[Run], words: Sequence[str]) -> str:
     return "\n\n".join(table.markdown() for table in all_tables(runs) if table.spec.name in named or not named)
 
 
+# What the headline shows: table, the columns whose mean it is, and how it is written.
+HEADLINE = {
+    "joint probe": ("linear_probe", "M,S,T", "{:.2f}"),
+    "coherence": ("coherence", "", "{:.2f}"),
+    "quality": ("quality", "", "{:.2f}"),
+    "ln p(X)": ("log_likelihood", "X", "{:.0f}"),
+}
+
+
+def _headline(runs: Sequence[Run], words: Sequence[str]) -> str:
+    """Read every method of the paper's by its first posterior; the mean is that of all conditional paths."""
+    rows = [["method", *(f"{head}, ours (paper)" for head in HEADLINE)]]
+    shown = {head: table(name, runs) for head, (name, *_) in HEADLINE.items()}
+    methods = dict.fromkeys(method for method, *_ in next(iter(shown.values())).paper.dropna(how="all").index)
+    for method in methods:
+        rows.append([method])
+        for head, (_, column, form) in HEADLINE.items():
+            chosen = [column] if column else [path for path in shown[head].ours if RANDOM not in path]
+            pair = (frame.loc[method][chosen].iloc[0].mean() for frame in (shown[head].ours, shown[head].paper))
+            ours, paper = ("–" if math.isnan(x) else form.format(x) for x in pair)
+            rows[-1].append(f"{ours} ({paper})")
+    return markdown(rows)
+
+
 def _claims(runs: Sequence[Run], words: Sequence[str]) -> str:
     names = dict.fromkeys(run.config.data for run in runs)
     by_data = {data: claims.findings([run for run in runs if run.config.data == data]) for data in names}
@@ -72,6 +99,7 @@ def _ablation(runs: Sequence[Run], words: Sequence[str]) -> str:
 
 
 MAKERS: dict[str, Callable[[Sequence[Run], Sequence[str]], str]] = {
+    "headline": _headline,
     "origins": lambda runs, words: markdown(origins(runs)),
     "tables": _tables,
     "claims": _claims,
