@@ -104,7 +104,7 @@ def test_fit_says_when_it_does_not_settle():
         faces.faces_attributes._regression(torch.ones(4, 1).double(), torch.ones(4).double(), 1.0, steps=2)
 
 
-# ---- portraits
+# ---- faces
 
 
 def test_a_face_does_not_depend_on_its_neighbours_or_threads(monkeypatch):
