@@ -70,7 +70,8 @@ def _shapes(style: Style, labels: Int[Tensor, "N"], split: str, chance: Chance) 
     x, y = x * tilt.cos() + y * tilt.sin(), y * tilt.cos() - x * tilt.sin()
     x = (x + shear * y) / chance.uniform(*style.width, n, 1, 1)
     weight = chance.uniform(*style.weight, n, 1, 1)
-    distance, half = _glyphs(style.faces, labels, x, y, chance) if style.faces else _writing(labels, split, x, y, chance)
+    of_glyphs = style.faces and _glyphs(style.faces, labels, x, y, chance)
+    distance, half = of_glyphs or _writing(labels, split, x, y, chance)
     return (distance + weight * half[:, None, None]) * height
 
 
