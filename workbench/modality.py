@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from workbench.data.dataset import Batch, MultimodalDataset, Storage
 from workbench.data.letters import letters_of
-from workbench.data.own.arrays import ArrayStorage
 from workbench.data.own.encodings import Encoding
 from workbench.data.own.raw import about, items_in, some
 from workbench.likelihoods import Categorical, Laplace, Likelihood, likelihood_of
@@ -119,7 +118,7 @@ def modalities_of(
     networks, likelihoods = networks or {}, likelihoods or {}
     given = {"networks": networks, "likelihoods": likelihoods, "weights": weights, "style_weights": style_weights}
     _check_given(dataset.modalities, given)
-    found = [_networks_of(storage, storage.name in networks, likelihoods) for storage in dataset.storages]
+    found = [_networks_of(x, dataset.own, x.name in networks, likelihoods.get(x.name)) for x in dataset.storages]
     made = _assembled(dataset.modalities, dataset.shapes, found, width, text_weight)
     made = tuple(_with_own(modality, networks.get(modality.name)) for modality in made)
     return tuple(
@@ -133,10 +132,9 @@ def modalities_of(
     )
 
 
-def _networks_of(storage: Storage, own: bool, likelihoods: Mapping[str, str | Likelihood]) -> Networks:
+def _networks_of(storage: Storage, by_kind: bool, own: bool, asked: str | Likelihood | None) -> Networks:
     """Networks of the kind or shape of a modality, and its likelihood: the user's, else that which goes with them."""
-    asked = likelihoods.get(storage.name)
-    if isinstance(storage, ArrayStorage):
+    if by_kind:
         kind = networks_by_kind(storage.name, storage.encoding, asked, needed=not own)
         return Networks(kind.encoder, kind.decoder, kind.likelihood, kind.style_weight, source=BY_KIND)
     found = by_shape(storage.name, storage.shape)

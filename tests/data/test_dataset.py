@@ -237,7 +237,8 @@ def test_a_position_of_another_configuration_is_refused(dataset):
 def test_devices(dataset):
     moved = dataset.to("meta")
     assert {t.device.type for t in (moved.pairs, moved.labels, moved.storages[0].values)} == {"meta"}
-    assert {t.device.type for t in moved.storages[2].table} == {"meta"}
+    words = moved.storages[2]
+    assert {t.device.type for t in (words.values, words.labels, words.offsets, words.counts)} == {"meta"}
     assert dataset.pairs.device.type == "cpu"
     assert dataset.to("cpu").storages[1].values.data_ptr() == dataset.storages[1].values.data_ptr()  # no copy
 

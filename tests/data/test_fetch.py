@@ -14,8 +14,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from celeba_folders import photo, write_celeba
-from scipy.io import savemat
+from source_files import photo, write_celeba, write_mnist, write_svhn
 
 from workbench.data import DataError, fetch
 from workbench.data.celeba.load import load_celeba
@@ -69,39 +68,33 @@ def server(monkeypatch):
 
 
 @pytest.fixture
-def mnist(server, monkeypatch):
+def mnist(server, monkeypatch, tmp_path_factory):
     """The four files of a small MNIST on the server: names on disk -> unpacked contents."""
-    datasets = pytest.importorskip("torchvision.datasets")
-    generator, contents, resources = np.random.default_rng(0), {}, []
-    for prefix in ("train", "t10k"):
-        images = generator.integers(0, 256, N * 784, dtype=np.uint8).tobytes()
-        parts = {
-            f"{prefix}-images-idx3-ubyte": bytes([0, 0, 8, 3, 0, 0, 0, N, 0, 0, 0, 28, 0, 0, 0, 28]) + images,
-            f"{prefix}-labels-idx1-ubyte": bytes([0, 0, 8, 1, 0, 0, 0, N]) + bytes(n % 10 for n in range(N)),
-        }
-        for name, content in parts.items():
-            packed = gzip.compress(content, mtime=0)
-            server.files[f"/mnist/{name}.gz"] = packed
-            resources.append((f"{name}.gz", hashlib.md5(packed).hexdigest()))
-        contents |= parts
+    datasets, origin = pytest.importorskip("torchvision.datasets"), tmp_path_factory.mktemp("origin")
+    contents, resources = {}, []
+    for split in ("train", "test"):
+        write_mnist(origin, split, N, packed=True)
+    for prefix in ("train", "t10k"):  # in torchvision's order
+        for what in ("images-idx3", "labels-idx1"):
+            file = origin / "MNIST" / "raw" / f"{prefix}-{what}-ubyte.gz"
+            server.files[f"/mnist/{file.name}"] = packed = file.read_bytes()
+            resources.append((file.name, hashlib.md5(packed).hexdigest()))
+            contents[file.stem] = gzip.decompress(packed)
     monkeypatch.setattr(datasets.MNIST, "mirrors", [f"{server.url}/nothing/", f"{server.url}/mnist/"])
     monkeypatch.setattr(datasets.MNIST, "resources", resources)
     return contents
 
 
 @pytest.fixture
-def svhn(server, monkeypatch, tmp_path):
+def svhn(server, monkeypatch, tmp_path_factory):
     """A small SVHN on the server: names -> contents."""
-    datasets = pytest.importorskip("torchvision.datasets")
-    generator, contents, table = np.random.default_rng(1), {}, {}
+    datasets, origin = pytest.importorskip("torchvision.datasets"), tmp_path_factory.mktemp("origin")
+    contents, table = {}, {}
     for split in ("train", "test", "extra"):
-        name = f"{split}_32x32.mat"
-        crops, labels = generator.integers(0, 256, (32, 32, 3, N), dtype=np.uint8), np.arange(N)[:, None] % 10 + 1
-        savemat(tmp_path / name, {"X": crops, "y": labels})
-        contents[name] = (tmp_path / name).read_bytes()
-        (tmp_path / name).unlink()
-        server.files[f"/svhn/{name}"] = contents[name]
-        table[split] = [f"{server.url}/svhn/{name}", name, hashlib.md5(contents[name]).hexdigest()]
+        file, *_ = write_svhn(origin, split, N, compress=False)
+        server.files[f"/svhn/{file.name}"] = contents[file.name] = file.read_bytes()
+        md5 = hashlib.md5(contents[file.name]).hexdigest()
+        table[split] = [f"{server.url}/svhn/{file.name}", file.name, md5]
     monkeypatch.setattr(datasets.SVHN, "split_list", table)
     return {name: content for name, content in contents.items() if "extra" not in name}
 

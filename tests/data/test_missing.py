@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.config import Config
-from workbench.data.dataset import MultimodalDataset
-from workbench.data.images import ImageStorage
+from workbench.data.dataset import MultimodalDataset, Storage
+from workbench.data.images import Images
 from workbench.data.letters import letters_of
 from workbench.data.missing import as_configured, at_random, by_block, by_pattern, complete_only, first_items
 from workbench.data.pairing import pair_table
@@ -27,7 +27,7 @@ def hospital(items: int, modalities: int = 3, present: torch.Tensor | None = Non
     """Items whose pixel is their number, in modalities named after what a hospital has."""
     labels = torch.arange(items) % 2
     values = torch.arange(items, dtype=torch.uint8).view(-1, 1, 1, 1)
-    storages = tuple(ImageStorage(name, "made", values, labels) for name in NAMES[:modalities])
+    storages = tuple(Storage.of_images(name, "made", Images(values, labels)) for name in NAMES[:modalities])
     pairs = pair_table([labels] * modalities, repeats)
     return MultimodalDataset("hospital", "train", storages, pairs, labels[pairs[:, 0]], present, repeats)
 

@@ -1,7 +1,6 @@
 import gzip
 import itertools
 import string
-import struct
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import loadmat, savemat
+from source_files import idx, write_mnist, write_svhn
 
 from workbench.data import alphabet, text
 from workbench.data.images import DataError
@@ -27,23 +27,6 @@ def one_line(error: pytest.ExceptionInfo, *words: object) -> bool:
 
 
 # ---------------------------------------------------------------------------------------------------------- MNIST
-
-
-def idx(array: np.ndarray) -> bytes:
-    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
-
-
-def write_mnist(root, split="train", n=30, packed=False):
-    generator = np.random.default_rng(n)
-    images = generator.integers(0, 256, (n, 28, 28), dtype=np.uint8)
-    labels = np.arange(n, dtype=np.uint8) % 10
-    folder = root / "MNIST" / "raw"
-    folder.mkdir(parents=True, exist_ok=True)
-    prefix = {"train": "train", "test": "t10k"}[split]
-    for name, array in (("images-idx3", images), ("labels-idx1", labels)):
-        content = gzip.compress(idx(array)) if packed else idx(array)
-        (folder / f"{prefix}-{name}-ubyte{'.gz' if packed else ''}").write_bytes(content)
-    return images, labels
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -89,52 +72,40 @@ def test_missing_mnist_names_file_and_cure(tmp_path):
     assert one_line(error, tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte", "workbench data fetch mnist")
 
 
-def broken_mnist(root, case):
-    images = root / "MNIST" / "raw" / "train-images-idx3-ubyte"
-    labels = root / "MNIST" / "raw" / "train-labels-idx1-ubyte"
-    if case == "cut":
-        images.write_bytes(images.read_bytes()[:-1])
-    elif case == "empty":
-        images.write_bytes(b"")
-    elif case == "another file":
-        images.write_bytes(b"<html>404 not found</html>")
-    elif case == "labels for images":
-        images.write_bytes(labels.read_bytes())
-    elif case == "other number of labels":
-        labels.write_bytes(idx(np.zeros(29, np.uint8)))
-        return labels
-    elif case == "no digit":
-        labels.write_bytes(idx(np.full(30, 10, np.uint8)))
-    elif case == "no images":
-        images.write_bytes(idx(np.zeros((0, 28, 28), np.uint8)))
-        labels.write_bytes(idx(np.zeros(0, np.uint8)))
-    elif case == "a folder":
-        images.unlink()
-        images.mkdir()
-    elif case == "cut archive":
-        packed = images.with_name(images.name + ".gz")
-        packed.write_bytes(gzip.compress(images.read_bytes())[:-20])
-        images.unlink()
-        return packed
-    elif case == "no archive":
-        packed = images.with_name(images.name + ".gz")
-        images.rename(packed)
-        return packed
-    return images
+def pack(images, cut=None):
+    """Have a packed file, whole or cut short, in the place of the images'."""
+    packed = images.with_name(images.name + ".gz")
+    packed.write_bytes(gzip.compress(images.read_bytes())[:cut] if cut else images.read_bytes())
+    images.unlink()
 
 
-CASES = (
-    "cut, empty, another file, labels for images, other number of labels, no digit, no images, a folder, cut archive"
-)
+def empty(images, labels):
+    images.write_bytes(idx(np.zeros((0, 28, 28), np.uint8)))
+    labels.write_bytes(idx(np.zeros(0, np.uint8)))
 
 
-@pytest.mark.parametrize("case", [*CASES.split(", "), "no archive"])
+BROKEN = {  # what is done to the files of the images and of the labels, and which of them the message names
+    "cut": (lambda images, labels: images.write_bytes(images.read_bytes()[:-1]), "images-idx3-ubyte"),
+    "empty": (lambda images, labels: images.write_bytes(b""), "images-idx3-ubyte"),
+    "another file": (lambda images, labels: images.write_bytes(b"<html>404 not found</html>"), "images-idx3-ubyte"),
+    "labels for images": (lambda images, labels: images.write_bytes(labels.read_bytes()), "images-idx3-ubyte"),
+    "other number of labels": (lambda _, labels: labels.write_bytes(idx(np.zeros(29, np.uint8))), "labels-idx1-ubyte"),
+    "no digit": (lambda _, labels: labels.write_bytes(idx(np.full(30, 10, np.uint8))), "images-idx3-ubyte"),
+    "no images": (empty, "images-idx3-ubyte"),
+    "a folder": (lambda images, labels: (images.unlink(), images.mkdir()), "images-idx3-ubyte"),
+    "cut archive": (lambda images, labels: pack(images, cut=-20), "images-idx3-ubyte.gz"),
+    "no archive": (lambda images, labels: pack(images), "images-idx3-ubyte.gz"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
 def test_damaged_mnist_gives_one_line_with_file_and_cure(tmp_path, case):
     write_mnist(tmp_path)
-    path = broken_mnist(tmp_path, case)
+    folder, (damage, named) = tmp_path / "MNIST" / "raw", BROKEN[case]
+    damage(folder / "train-images-idx3-ubyte", folder / "train-labels-idx1-ubyte")
     with pytest.raises(DataError) as error:
         load_mnist("train", tmp_path)
-    assert one_line(error, path, "workbench data fetch mnist")
+    assert one_line(error, folder / f"train-{named}", "workbench data fetch mnist")
 
 
 def test_count_of_mnist_files(tmp_path):
@@ -143,16 +114,6 @@ def test_count_of_mnist_files(tmp_path):
 
 
 # ----------------------------------------------------------------------------------------------------------- SVHN
-
-
-def write_svhn(folder, split="train", n=40, compress=True):
-    generator = np.random.default_rng(n)
-    crops = generator.integers(0, 256, (32, 32, 3, n), dtype=np.uint8)
-    labels = (np.arange(n) % 10 + 1).astype(np.uint8).reshape(n, 1)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{split}_32x32.mat"
-    savemat(path, {"X": crops, "y": labels}, do_compression=compress)
-    return path, crops, labels.ravel()
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -280,7 +241,7 @@ def test_what_is_no_string_of_the_modality():
 
 
 def test_start_positions_are_uniform():
-    storage, visits = text.TextStorage(), 6000
+    storage, visits = text.TextStorage.of(text.string_table()), 6000
     tokens = storage.gather(torch.arange(10).repeat_interleave(visits), torch.Generator().manual_seed(0))
     assert tokens.dtype == torch.int64
     for word, drawn in zip(text.WORDS, tokens.split(visits), strict=True):

@@ -154,7 +154,7 @@ def test_repeated_probes_are_single_ones_on_other_items():
 
 def characters(labels: torch.Tensor) -> torch.Tensor:
     """Probabilities of a decoder that is sure of the descriptions of these attributes."""
-    return torch.nn.functional.one_hot(DescriptionStorage.of(labels).tokens.long(), 71).float()
+    return torch.nn.functional.one_hot(DescriptionStorage.of(labels).values.long(), 71).float()
 
 
 def test_attributes_are_read_off_most_likely_characters():

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from workbench.config import Config
 from workbench.data import sources
 from workbench.data.celeba.attributes import PHRASES, DescriptionStorage
-from workbench.data.dataset import MultimodalDataset
-from workbench.data.images import Images, ImageStorage
+from workbench.data.dataset import MultimodalDataset, Storage
+from workbench.data.images import Images
 from workbench.explorers.models import ExploredModel
 from workbench.metrics.judges import Classifier
 from workbench.plotting.base import text_of
@@ -50,7 +50,7 @@ def smooth(split: str, count: int | None = None) -> Images:
 
 def described(images: Images, name: str = "faces", split: str = "test", anywhere: bool = False) -> MultimodalDataset:
     """Such images and their descriptions, as `load_dataset` would give them."""
-    storages = ImageStorage("image", name, *images), DescriptionStorage.of(images.labels, anywhere)
+    storages = Storage.of_images("image", name, images), DescriptionStorage.of(images.labels, anywhere)
     rows = torch.arange(len(images.labels), dtype=torch.int32)
     return MultimodalDataset(name, split, storages, torch.stack([rows, rows], 1), images.labels)
 

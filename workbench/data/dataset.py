@@ -6,15 +6,14 @@ Everything stays where it is put (`to(device)`): images as uint8, pairs as indic
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
 from workbench.data.images import Images, Labels
-from workbench.data.own.encodings import Encoding
-from workbench.data.text import StringTable
+from workbench.data.own.encodings import Encoding, Image
 
 
 class Batch(NamedTuple):
@@ -43,30 +42,38 @@ class Batch(NamedTuple):
         return [Batch(*row) for row in rows]
 
 
-@runtime_checkable
-class Storage(Protocol):
-    """All items of one modality on a device: images, strings, descriptions, or a user's array."""
+@dataclass(frozen=True, eq=False)
+class Storage:
+    """All items of one modality on a device. Its column of the pair table holds their places."""
 
     name: str  # of the modality
     source: str
+    values: Tensor  # as the encoding keeps them: bytes of images, tokens, numbers
     labels: Labels
+    encoding: Encoding  # how raw arrays become values, and what is kept is read
+
+    @classmethod
+    def of_images(cls, name: str, source: str, images: Images) -> "Storage":
+        """Images of one source."""
+        return cls(name, source, *images, Image(tuple(images.values.shape[1:])))
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of one item."""
+        return self.encoding.shape
 
     @property
-    def encoding(self) -> Encoding:
-        """How raw arrays become values."""
+    def gaps(self) -> bool:
+        """Whether an item lacks some of its entries; items that lack all of them lack the modality."""
+        missing = (self.values.isnan() if self.values.is_floating_point() else self.values < 0).flatten(1)
+        return bool((missing.any(1) & ~missing.all(1)).any())
 
     def gather(self, index: Int[Tensor, "batch"], generator: torch.Generator) -> Tensor:
-        """Values of what a column of the pair table names; what is free in them is drawn anew."""
-
-    def unimodal(self) -> Images | StringTable:
-        """Everything there is, with labels."""
+        """Items in the model's units, images in [0, 1]; what is free in them is drawn by the generator."""
+        return self.encoding.read(self.values[index])
 
     def to(self, device: torch.device | str) -> "Storage":
-        """The same on a device."""
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,9 +150,9 @@ class MultimodalDataset:
         """Rows that show each paired item once, or the first `limit` of them (mixed classes)."""
         return torch.arange(len(self) // self.repeats, device=self.pairs.device)[:limit]
 
-    def unimodal(self, k: int) -> Images | StringTable:
+    def unimodal(self, k: int) -> Images:
         """Values and labels of all items of modality k, paired or not: what classifiers are trained on."""
-        return self.storages[k].unimodal()
+        return Images(self.storages[k].values, self.storages[k].labels)
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """Whole batches in one pass over the pair table; ValueError when not even one fits."""

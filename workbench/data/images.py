@@ -1,17 +1,14 @@
-"""Images with labels, the form in which every image source hands over its split; their storage and their cache."""
+"""Images with labels, the form in which every image source hands over its split, and their cache."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import safetensors.torch
-import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Int, UInt8
 from safetensors import SafetensorError
 from torch import Tensor
 
-from workbench.data.own.encodings import Image
 from workbench.errors import WorkbenchError
 from workbench.paths import cache_dir, locked, replacing
 
@@ -28,35 +25,6 @@ class Images(NamedTuple):
 
     values: UInt8[Tensor, "N *shape"]
     labels: Labels
-
-
-@dataclass(frozen=True, eq=False)
-class ImageStorage:
-    """All images of one source. Its column of the pair table holds indices of images."""
-
-    name: str
-    source: str
-    values: UInt8[Tensor, "N C H W"]
-    labels: Labels
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.values.shape[1:])
-
-    @property
-    def encoding(self) -> Image:
-        """How images are read: uint8, channels first."""
-        return Image(self.shape)
-
-    def gather(self, index: Int[Tensor, "batch"], generator: torch.Generator) -> Float[Tensor, "batch C H W"]:
-        """Images in [0, 1]; nothing is drawn."""
-        return self.values[index].to(torch.float32) / 255
-
-    def unimodal(self) -> Images:
-        return Images(self.values, self.labels)
-
-    def to(self, device: torch.device | str) -> "ImageStorage":
-        return replace(self, values=self.values.to(device), labels=self.labels.to(device))
 
 
 def check_split(split: str) -> None:

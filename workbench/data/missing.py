@@ -83,8 +83,8 @@ def by_block(
     if len(of_rows) != len(dataset):
         raise ValueError(f"{len(of_rows)} sites for {len(dataset)} rows of {dataset.name}: give one for each")
     if unknown := [site for site in lacking if site not in set(of_rows)]:
-        there = ", ".join(map(str, dict.fromkeys(of_rows)))
-        raise ValueError(f"no row of {dataset.name} is of site {unknown[0]!r}: the sites are {there}")
+        known = ", ".join(map(str, dict.fromkeys(of_rows)))
+        raise ValueError(f"no row of {dataset.name} is of site {unknown[0]!r}: the sites are {known}")
     has = torch.ones(len(dataset), len(dataset.storages), dtype=torch.bool)
     for site, names in lacking.items():
         rows = torch.tensor([other == site for other in of_rows])

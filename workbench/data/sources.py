@@ -9,12 +9,14 @@ from typing import NamedTuple
 import torch
 
 from workbench.data.celeba.attributes import DescriptionStorage
+from workbench.data.celeba.load import load_celeba
 from workbench.data.dataset import MultimodalDataset, Storage
-from workbench.data.images import Images, ImageStorage, check_split
+from workbench.data.images import Images, check_split
 from workbench.data.mnist import load_mnist
 from workbench.data.pairing import pair_table
 from workbench.data.svhn import load_svhn
 from workbench.data.synthetic import polydigits
+from workbench.data.synthetic.faces import load_faces
 from workbench.data.text import StringTable, TextStorage, string_table
 from workbench.paths import data_root
 
@@ -34,17 +36,21 @@ def _uci(split: str, root: Path, seed: int) -> Images:
     return load_uci(split, seed)
 
 
-def _rendered(source: str, split: str, seed: int) -> Images:
+def _rendered(source: str, split: str, root: Path, seed: int) -> Images:
     from workbench.data.synthetic.street import load_rendered  # brings matplotlib
 
     return load_rendered(source, split, seed)
 
 
+def _polydigits(style: str, split: str, root: Path, seed: int) -> Images:
+    from workbench.data.synthetic.polydigits_images import load_polydigits  # brings matplotlib and scikit-learn
+
+    return load_polydigits(style, split, seed)
+
+
 SOURCES = {
     "mnist": Source(
-        "handwriting",
-        lambda split, root, seed: load_mnist(split, root),
-        "real handwriting, 28x28 digits of MNIST",
+        "handwriting", lambda split, root, seed: load_mnist(split, root), "real handwriting, 28x28 digits of MNIST"
     ),
     "uci": Source(
         "handwriting",
@@ -52,19 +58,17 @@ SOURCES = {
         "real handwriting, 8x8 UCI digits bundled with scikit-learn, resampled and varied by this project",
     ),
     "svhn": Source(
-        "street",
-        lambda split, root, seed: load_svhn(split, root),
-        "real house numbers, 32x32 colour crops of SVHN",
+        "street", lambda split, root, seed: load_svhn(split, root), "real house numbers, 32x32 colour crops of SVHN"
     ),
     "rendered": Source(
         "street",
-        lambda split, root, seed: _rendered("rendered", split, seed),
+        partial(_rendered, "rendered"),
         "rendered by this project from matplotlib's fonts to look like house numbers: NOT real house numbers",
         rendered=True,
     ),
     "plain": Source(
         "street",
-        lambda split, root, seed: _rendered("plain", split, seed),
+        partial(_rendered, "plain"),
         "rendered by this project from matplotlib's fonts, one bright digit on a darker ground: NOT real house numbers",
         rendered=True,
     ),
@@ -74,14 +78,6 @@ SOURCES = {
         "the digit's English name in 8 characters, written by this project, start position redrawn at every visit",
     ),
 }
-
-
-def _polydigits(style: str, split: str, root: Path, seed: int) -> Images:
-    from workbench.data.synthetic.polydigits_images import load_polydigits  # brings matplotlib and scikit-learn
-
-    return load_polydigits(style, split, seed)
-
-
 # Each style of polydigits is a source of its own name, most of which only the name of the family calls.
 STYLES = {
     style: Source(style, partial(_polydigits, style), polydigits.describe(style), rendered=True)
@@ -89,21 +85,16 @@ STYLES = {
 }
 
 
-def _celeba(split: str, root: Path, seed: int) -> Images:
-    from workbench.data.celeba.load import load_celeba  # brings Pillow
-
-    return load_celeba(split, root)
-
-
-def _faces(split: str, root: Path, seed: int) -> Images:
-    from workbench.data.synthetic.faces import load_faces
-
-    return load_faces(split, seed)
-
-
 FACES = {
-    "celeba": Source("image", _celeba, "real faces, CelebA's photographs cut to 64x64"),
-    "faces": Source("image", _faces, "faces drawn by this project from 40 attributes: NOT real faces", rendered=True),
+    "celeba": Source(
+        "image", lambda split, root, seed: load_celeba(split, root), "real faces, CelebA's photographs cut to 64x64"
+    ),
+    "faces": Source(
+        "image",
+        lambda split, root, seed: load_faces(split, seed),
+        "faces drawn by this project from 40 attributes: NOT real faces",
+        rendered=True,
+    ),
 }
 ANYWHERE = "-anywhere"
 
@@ -192,7 +183,7 @@ def load_dataset(
         return _load_faces(name, split, data_root(root), seed)
     storages = tuple(_storage(part, split, data_root(root), seed) for part in parse_name(name))
     # Text has a string for every item, so it does not take part in the matching unless it stands alone.
-    matched = [storage for storage in storages if isinstance(storage, ImageStorage)] or list(storages)
+    matched = [storage for storage in storages if not isinstance(storage, TextStorage)] or list(storages)
     table = pair_table([storage.labels for storage in matched], repeats, seed)
     labels = matched[0].labels[table[:, 0].long()]
     column = dict(zip((storage.name for storage in matched), table.unbind(dim=1), strict=True))
@@ -205,7 +196,7 @@ def _load_faces(name: str, split: str, root: Path, seed: int) -> MultimodalDatas
     source, anywhere = FACE_SETS[name]
     modality, load, *_ = FACES[source]
     images = load(split, root, seed)
-    storages = (ImageStorage(modality, source, *images), DescriptionStorage.of(images.labels, anywhere))
+    storages = (Storage.of_images(modality, source, images), DescriptionStorage.of(images.labels, anywhere))
     rows = torch.arange(len(images.labels), dtype=torch.int32)
     return MultimodalDataset(name, split, storages, torch.stack([rows, rows], dim=1), images.labels)
 
@@ -213,4 +204,4 @@ def _load_faces(name: str, split: str, root: Path, seed: int) -> MultimodalDatas
 def _storage(source: str, split: str, root: Path, seed: int) -> Storage:
     modality, load, *_ = _source(source)
     items = load(split, root, seed)
-    return TextStorage(items) if isinstance(items, StringTable) else ImageStorage(modality, source, *items)
+    return TextStorage.of(items) if isinstance(items, StringTable) else Storage.of_images(modality, source, items)

@@ -4,7 +4,7 @@ There are only 40 such strings, so the modality is a table of them; a class is a
 """
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from workbench.data.alphabet import tokens_of
+from workbench.data.dataset import Storage
 from workbench.data.own.encodings import Text
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -54,35 +55,20 @@ def string_table() -> StringTable:
 
 
 @dataclass(frozen=True, eq=False)
-class TextStorage:
+class TextStorage(Storage):
     """The 40 strings. Its column of the pair table holds the class; a visit draws one of the class's strings."""
 
-    table: StringTable = field(default_factory=string_table)
-    name: str = "text"
-    source: str = "text"
+    offsets: Int[Tensor, "10"]
+    counts: Int[Tensor, "10"]
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (LENGTH,)
-
-    @property
-    def encoding(self) -> Text:
-        """How strings are read: filled with blanks."""
-        return Text(LENGTH)
-
-    @property
-    def labels(self) -> Int[Tensor, "n"]:
-        return self.table.labels
+    @classmethod
+    def of(cls, table: StringTable) -> "TextStorage":
+        """The strings of a table, read as filled with blanks."""
+        return cls("text", "text", table.values, table.labels, Text(LENGTH), table.offsets, table.counts)
 
     def gather(self, index: Int[Tensor, "batch"], generator: torch.Generator) -> Int[Tensor, "batch 8"]:
         """Tokens of the classes `index`, start positions drawn uniformly."""
         # A uniform draw below the common multiple of 3, 4 and 5 stays exactly uniform modulo each of them.
         common = math.lcm(*(len(starts(word)) for word in WORDS))
         draw = torch.randint(common, index.shape, generator=generator, device=generator.device).to(index.device)
-        return self.table.values[self.table.offsets[index] + draw % self.table.counts[index]].long()
-
-    def unimodal(self) -> StringTable:
-        return self.table
-
-    def to(self, device: torch.device | str) -> "TextStorage":
-        return replace(self, table=StringTable(*(column.to(device) for column in self.table)))
+        return super().gather(self.offsets[index] + draw % self.counts[index], generator)

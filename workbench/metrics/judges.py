@@ -176,7 +176,7 @@ def _items(data: MultimodalDataset, k: int, rows: Int[Tensor, "batch"], generato
     storage = data.storages[k]
     if isinstance(storage, DescriptionStorage):
         return storage.gather(rows, generator)
-    values = storage.unimodal().values[rows]
+    values = storage.values[rows]
     return values.float() / 255 if values.dim() == 4 else values.long()
 
 

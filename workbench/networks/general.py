@@ -143,8 +143,8 @@ class VectorEncoder(nn.Module):
     def forward(self, x: Float[Tensor, "batch size"]) -> Float[Tensor, "batch features"]:
         """Vectors, standardised where they are not counts, to features."""
         missing = x.isnan()
-        x, there = x.masked_fill(missing, 0), (~missing).to(x.dtype)
-        return self.layers(torch.cat([torch.log1p(x) if self.counts else x, there], dim=1))
+        x, present = x.masked_fill(missing, 0), (~missing).to(x.dtype)
+        return self.layers(torch.cat([torch.log1p(x) if self.counts else x, present], dim=1))
 
 
 class VectorDecoder(nn.Module):

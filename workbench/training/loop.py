@@ -19,7 +19,6 @@ from workbench import paths
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.missing import as_configured
-from workbench.data.own.arrays import ArrayStorage
 from workbench.data.sources import load_dataset
 from workbench.device import pick_device
 from workbench.errors import WorkbenchError
@@ -91,9 +90,8 @@ def prepared(
     modalities = modalities or modalities_of(data, config.width, config.text_weight)
     for modality, storage in zip(modalities, data.storages, strict=True):
         if modality.networks != BY_SHAPE:
-            gaps = isinstance(storage, ArrayStorage) and storage.gaps
             networks = modality.make_encoder, modality.make_decoder
-            check_networks(modality.item, *networks, config.latent_dim, gaps)
+            check_networks(modality.item, *networks, config.latent_dim, storage.gaps)
     return data, steps, model_of(config, modalities)
 
 

@@ -76,7 +76,7 @@ def test_a_description_anywhere_is_the_same_text_elsewhere(faces, seed):
     storage = DescriptionStorage.of(labels, anywhere=True)
     tokens = storage.gather(torch.arange(len(labels)), torch.Generator().manual_seed(seed))
     assert tokens.shape == (len(labels), LENGTH)
-    assert attributes.text_of(tokens) == attributes.text_of(storage.tokens)
+    assert attributes.text_of(tokens) == attributes.text_of(storage.values)
 
 
 def test_every_start_of_a_description_is_as_likely():

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from celeba_folders import attributes_of, names, photo, picture, write_celeba
 from PIL import ImageFile
+from source_files import attributes_of, names, photo, picture, write_celeba
 
 from workbench import paths
 from workbench.data.celeba import cache

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from celeba_folders import attribute_list, attributes_of, partition_list
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from source_files import attribute_list, attributes_of, partition_list
 
 from workbench.data.celeba.attributes import ATTRIBUTES
 from workbench.data.celeba.lists import ATTRIBUTE_LIST, PARTITION_LIST, read_attributes, read_partition

@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from celeba_folders import HALF, OFFICIAL, attribute_list, attributes_of, names, photo, picture, write_celeba
 from PIL import Image
+from source_files import HALF, OFFICIAL, attribute_list, attributes_of, names, photo, picture, write_celeba
 
 from workbench import paths
 from workbench.data.celeba import attributes, cache, load

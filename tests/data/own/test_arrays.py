@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -92,7 +93,7 @@ def test_batches_go_round_as_those_of_any_data_set():
     batches = train.batches(8, CPU, torch.Generator().manual_seed(0))
     seen = torch.cat([next(batches).values[0].flatten(1) for _ in range(batches.steps_per_epoch)])
     assert len(seen.unique(dim=0)) == len(train)
-    assert train.to("meta").storages[0].stored.device.type == "meta"
+    assert train.to("meta").storages[0].values.device.type == "meta"
 
 
 # ----------------------------------------------------------------------------------------------- splits, labels, names
@@ -185,6 +186,40 @@ def test_nothing_is_done_item_by_item():
     assert [len(part) for part in build(100_000)] == [80_000, 20_000]
 
 
+class Column(Sequence):
+    """A column as polars has one: numpy reads it, but its numbers do not pick entries of it."""
+
+    def __init__(self, entries):
+        self.entries = entries
+
+    def __len__(self):
+        return len(self.entries)
+
+    def __getitem__(self, i):
+        if isinstance(i, np.generic):
+            raise TypeError(f"cannot select elements using key of type {type(i)}")
+        return self.entries[i]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array([np.nan if x is None else x for x in self.entries], dtype)
+
+
+class Frame:
+    """A frame that is not pandas'."""
+
+    columns = ("na", "k")
+
+    def __len__(self):
+        return N
+
+
+def test_columns_of_other_libraries_are_read():
+    numbers = [None if i % 7 == 3 else i / 2 for i in range(N)]
+    ours, theirs = (made(labs=labs).train for labs in (pd.Series(numbers, dtype=float), Column(numbers)))
+    assert torch.equal(rows_of(ours).values[1].isnan(), rows_of(theirs).values[1].isnan())
+    torch.testing.assert_close(rows_of(ours).values[1], rows_of(theirs).values[1], equal_nan=True)
+
+
 # ---------------------------------------------------------------------------------------------------- what is refused
 
 CT, LABS = arrays()["ct"], arrays()["labs"]
@@ -232,6 +267,8 @@ REFUSED = [
     (dict(report="abc"), "^report: str is no array: give an array, a DataFrame or a list of strings"),
     (dict(labs={"na": [1.0], "k": [2.0]}), "^labs: dict is no array: give an array, a DataFrame or a list of strings"),
     (dict(labs={*range(N)}), "^labs: set is no array"),
+    (dict(labs=Frame()), r"^labs: Frame of .* is no DataFrame of pandas: give it by its to_pandas\(\) or to_numpy\(\)"),
+    (dict(present=Frame()), "^present: Frame of .* is no DataFrame of pandas"),
     (dict(labs=csr_array(LABS.fillna(0))), "^labs: csr_array is sparse: make it dense, by toarray"),
     (dict(labs=torch.eye(N).to_sparse()), "^labs: Tensor is sparse: make it dense"),
     (dict(labels=(i for i in range(N))), "^labels: generator is no array: give an array"),

@@ -338,7 +338,7 @@ def test_networks_whose_module_has_moved_are_found(trained):
 
 def splits_rows(splits) -> np.ndarray:
     """Which of the items are for training, by the labs that are there, which all differ."""
-    back = splits.train.encodings[1].original(splits.train.storages[1].stored)["na"].to_numpy()
+    back = splits.train.encodings[1].original(splits.train.storages[1].values)["na"].to_numpy()
     given = arrays()["labs"]["na"].to_numpy()
     rows = np.array([np.isclose(value, back, rtol=1e-6).any() for value in given])
     rows[4] = np.isnan(back).any()

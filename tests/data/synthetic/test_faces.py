@@ -1,18 +1,10 @@
-"""Drawn faces: attributes that go together as CelebA's do, a trace of every word, and nothing else touched by it.
-
-Run as a script (`python tests/data/synthetic/test_faces.py`), the file trains a small CNN on drawn faces and
-prints its average precision beside the base rate for all 40 attributes; `test_attributes_can_be_read` does it in small.
-"""
-
-import argparse
-import time
+"""Drawn faces: attributes that go together as CelebA's do, a trace of every word, and nothing else touched by it."""
 
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import average_precision_score
-from torch import nn
 from torch.nn import functional as F
 
 from workbench.data.celeba.attributes import ATTRIBUTES
@@ -104,7 +96,7 @@ def test_fit_says_when_it_does_not_settle():
         faces.faces_attributes._regression(torch.ones(4, 1).double(), torch.ones(4).double(), 1.0, steps=2)
 
 
-# ---- portraits
+# ---- faces
 
 
 def test_a_face_does_not_depend_on_its_neighbours_or_threads(monkeypatch):
@@ -253,53 +245,3 @@ def test_attributes_can_be_read():
     gain = np.array([average_precision_score(truth[:, k], scores[:, k]) for k in range(40)]) - rate
     assert gain.mean() > 0.25
     assert (gain > 0.05 * (1 - rate)).sum() >= 36
-
-
-def network() -> nn.Sequential:
-    def block(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
-        return [nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
-
-    sizes = [(3, 24, 2), (24, 32, 1), (32, 48, 2), (48, 64, 1), (64, 96, 2), (96, 128, 2)]
-    body = [module for size in sizes for module in block(*size)]
-    return nn.Sequential(*body, nn.Flatten(), nn.Dropout(0.3), nn.Linear(128 * 16, 40))
-
-
-def train(images: torch.Tensor, labels: torch.Tensor, epochs: int, batch: int = 64) -> nn.Sequential:
-    """A small CNN with 40 sigmoids."""
-    net, steps = network(), epochs * (len(images) // batch)
-    optimiser = torch.optim.AdamW(net.parameters(), weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=steps)
-    for step in range(steps):
-        rows = torch.randint(len(images), (batch,))
-        logits = net(images[rows].float() / 255 - 0.5)
-        loss = F.binary_cross_entropy_with_logits(logits, labels[rows].float(), reduction="sum") / batch
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        if step % 100 == 0:
-            print(f"step {step} of {steps}: {loss.item():.2f}", flush=True)
-    return net.eval()
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Average precision of a small CNN for all attributes of drawn faces.")
-    parser.add_argument("--faces", type=int, default=8000)
-    parser.add_argument("--epochs", type=int, default=6)
-    arguments = parser.parse_args()
-    torch.manual_seed(0)
-    labels, start = sample_attributes(arguments.faces + 2000, 1), time.process_time()
-    images = render(labels, 2)
-    print(f"{len(labels) / (time.process_time() - start):.0f} faces in a second of processor time")
-    net = train(images[:-2000], labels[:-2000], arguments.epochs)
-    with torch.no_grad():
-        scores = torch.cat([net(some.float() / 255 - 0.5) for some in images[-2000:].split(200)])
-    truth = labels[-2000:]
-    precision = [average_precision_score(truth[:, k], scores[:, k]) for k in range(40)]
-    for k in np.argsort(precision):
-        print(f"{ATTRIBUTES[k]:22s} base rate {truth[:, k].float().mean():.3f}   AP {precision[k]:.3f}")
-    print(f"mean AP {np.mean(precision):.3f}")
-
-
-if __name__ == "__main__":
-    main()

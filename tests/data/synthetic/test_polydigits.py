@@ -1,7 +1,5 @@
 """The styles of polydigits: sixteen that differ, readable, repeatable, and a data set of any number of them."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,7 +10,7 @@ from torch import nn
 from workbench import paths
 from workbench.config import Config
 from workbench.data import load_dataset, sources
-from workbench.data.synthetic import polydigits_images, polydigits_paints
+from workbench.data.synthetic import polydigits_images
 from workbench.data.synthetic.polydigits import STYLES
 from workbench.data.synthetic.polydigits_images import (
     PAINTS,
@@ -87,20 +85,6 @@ def test_a_style_twice_and_an_unknown_source_are_refused():
 # -------------------------------------------------------------------------------------------------------- the pictures
 
 
-@pytest.mark.parametrize("style", ALL)
-def test_pictures_are_repeatable_on_any_number_of_threads(style):
-    made, before = [], torch.get_num_threads()
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        try:
-            made.append(render(style, digits(520)))  # more than a chunk
-        finally:
-            torch.set_num_threads(before)
-    assert torch.equal(*made)
-    assert made[0].shape == (520, 3, 28, 28) and made[0].dtype == torch.uint8
-    assert len(made[0].flatten(1).unique(dim=0)) == 520  # no two alike
-
-
 @settings(max_examples=20)
 @given(
     style=st.sampled_from(ALL),
@@ -118,14 +102,6 @@ def test_one_picture_per_label_and_none_is_blank(style, count, seed, split):
 def test_seeds_and_splits_have_pictures_of_their_own(style):
     some = [render(style, digits(40), split, seed) for split, seed in (("train", 0), ("train", 1), ("test", 0))]
     assert len(torch.cat(some).flatten(1).unique(dim=0)) == 120
-
-
-def test_rendering_leaves_torchs_own_stream_alone():
-    torch.manual_seed(0)
-    expected = torch.rand(3)
-    torch.manual_seed(0)
-    render("chalk", digits(5))
-    assert torch.equal(torch.rand(3), expected)
 
 
 def test_what_cannot_be_rendered_is_refused():
@@ -191,13 +167,6 @@ def test_splits_are_cached_balanced_and_disjoint(small_splits, monkeypatch):
     assert names == [f"polydigits-ink-{split}-0-{recipe_version()}.safetensors" for split in ("test", "train")]
     monkeypatch.setattr(polydigits_images, "render", None)  # read back, not rendered again
     assert torch.equal(load_polydigits("ink", "train").values, train.values)
-
-
-def test_other_recipe_other_cache(tmp_path, monkeypatch):
-    before, copy = recipe_version(), tmp_path / "paints.py"
-    copy.write_text(Path(polydigits_paints.__file__).read_text() + "# changed\n")
-    monkeypatch.setattr(polydigits_paints, "__file__", str(copy))
-    assert recipe_version() != before
 
 
 def test_modalities_share_the_class_and_nothing_else(small_splits):

@@ -44,21 +44,6 @@ def small_splits(tmp_path, monkeypatch):
 
 
 @both_sources
-def test_same_seed_same_crops_whatever_the_threads(source):
-    labels, before = digits(700), torch.get_num_threads()
-    crops = {}
-    for threads in (1, 2, 1):
-        torch.set_num_threads(threads)
-        try:
-            new = render(source, labels, 3)
-            assert torch.get_num_threads() == threads
-        finally:
-            torch.set_num_threads(before)
-        assert torch.equal(new, crops.setdefault("first", new))
-    assert new.shape == (700, 3, 32, 32) and new.dtype == torch.uint8
-
-
-@both_sources
 def test_other_seed_other_crops(source):
     labels = digits(300)
     one, other = render(source, labels, 3), render(source, labels, 4)
@@ -69,14 +54,6 @@ def test_other_seed_other_crops(source):
 def test_sources_do_not_share_a_stream():
     labels = torch.full((50,), 8)
     assert not torch.equal(render("plain", labels, 0), render("rendered", labels, 0))
-
-
-def test_rendering_leaves_torchs_own_stream_alone():
-    torch.manual_seed(0)
-    expected = torch.rand(3)
-    torch.manual_seed(0)
-    render("rendered", digits(5), 0)
-    assert torch.equal(torch.rand(3), expected)
 
 
 @settings(max_examples=15, deadline=None)
@@ -151,14 +128,6 @@ def test_who_needs_the_same_images_at_once_has_them_rendered_once(small_splits, 
     with ThreadPoolExecutor(3) as pool:
         found = [future.result() for future in [pool.submit(load_rendered, "plain", "train") for _ in range(3)]]
     assert len(rendered_by) == 1 and all(torch.equal(images.values, found[0].values) for images in found)
-
-
-def test_other_recipe_other_cache(tmp_path, monkeypatch):
-    before = recipe_version()
-    copy = tmp_path / "glyphs.py"
-    copy.write_text(Path(glyphs.__file__).read_text() + "# changed\n")
-    monkeypatch.setattr(glyphs, "__file__", str(copy))
-    assert recipe_version() != before
 
 
 def test_plain_is_one_bright_digit_on_a_darker_ground():

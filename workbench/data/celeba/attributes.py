@@ -5,14 +5,14 @@ filled with "*" to 256 characters (Appendix C.3.1). 256 is not "the maximum stri
 it: 22 of CelebA's 202,599 descriptions are longer, up to 277, and are cut.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Int, Integer, UInt8
 from torch import Tensor
 
 from workbench.data.alphabet import ALPHABET, decode, tokens_of
-from workbench.data.images import Images
+from workbench.data.dataset import Storage
 from workbench.data.own.encodings import Text
 from workbench.errors import did_you_mean
 
@@ -73,40 +73,24 @@ def text_of(tokens: Integer[Tensor, "*n 256"]) -> list[str]:
 
 
 @dataclass(frozen=True, eq=False)
-class DescriptionStorage:
+class DescriptionStorage(Storage):
     """Descriptions of faces. Its column of the pair table holds indices of faces, as that of the images does.
 
     With `anywhere`, the authors' released code, a description begins at a random place, drawn anew at every visit, and
     is filled on both sides; without, as the paper has it, it is filled at the end.
     """
 
-    tokens: UInt8[Tensor, "n 256"]
-    labels: Bool[Tensor, "n 40"]
     anywhere: bool = False
-    name: str = "text"
 
     @classmethod
     def of(cls, labels: Bool[Tensor, "n 40"], anywhere: bool = False) -> "DescriptionStorage":
-        """The descriptions of faces with these attributes."""
-        return cls(encode_attributes(labels), labels, anywhere)
-
-    @property
-    def source(self) -> str:
-        """The name of this source of text."""
-        return "description-anywhere" if self.anywhere else "description"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (LENGTH,)
-
-    @property
-    def encoding(self) -> Text:
-        """How descriptions are read: filled with "*" at the end."""
-        return Text(LENGTH, FILL)
+        """The descriptions of faces with these attributes, read as filled at the end."""
+        source = "description-anywhere" if anywhere else "description"
+        return cls("text", source, encode_attributes(labels), labels, Text(LENGTH, FILL), anywhere)
 
     def gather(self, index: Int[Tensor, "batch"], generator: torch.Generator) -> Int[Tensor, "batch 256"]:
         """Tokens of the faces `index`."""
-        tokens = self.tokens[index].long()
+        tokens = super().gather(index, generator)
         if not self.anywhere:
             return tokens
         # the filling at the end is as long as the start may be late
@@ -115,10 +99,3 @@ class DescriptionStorage:
         start = (draw * (free + 1)).long()
         places = (torch.arange(LENGTH, device=tokens.device) - start.unsqueeze(1)) % LENGTH
         return tokens.gather(1, places)
-
-    def unimodal(self) -> Images:
-        """Tokens, in the place of pixels, and attributes: what a judge of text is trained on."""
-        return Images(self.tokens, self.labels)
-
-    def to(self, device: torch.device | str) -> "DescriptionStorage":
-        return replace(self, tokens=self.tokens.to(device), labels=self.labels.to(device))

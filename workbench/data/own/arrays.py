@@ -4,17 +4,15 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Int
 from torch import Tensor
 
-from workbench.data.dataset import MultimodalDataset, Splits
-from workbench.data.images import SPLITS, Images, Labels
+from workbench.data.dataset import MultimodalDataset, Splits, Storage
+from workbench.data.images import SPLITS, Labels
 from workbench.data.letters import letters_of
 from workbench.data.own import encoding_class
 from workbench.data.own.encodings import ABSENT, Encoding
@@ -34,38 +32,6 @@ from workbench.data.own.raw import (
 from workbench.data.sources import is_known
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?")  # it becomes part of a folder's name
-
-
-@dataclass(frozen=True, eq=False)
-class ArrayStorage:
-    """All items of one modality, with the encoding that makes a model's values of them."""
-
-    name: str
-    source: str
-    stored: Tensor  # as `Encoding.stored` makes it: uint8 images stay uint8
-    labels: Labels
-    encoding: Encoding
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.encoding.shape
-
-    @property
-    def gaps(self) -> bool:
-        """Whether an item lacks some of its entries; items that lack all of them lack the modality."""
-        missing = (self.stored.isnan() if self.stored.is_floating_point() else self.stored < 0).flatten(1)
-        return bool((missing.any(1) & ~missing.all(1)).any())
-
-    def gather(self, index: Int[Tensor, "batch"], generator: torch.Generator) -> Tensor:
-        """Values in the model's units; nothing is drawn."""
-        return self.encoding.read(self.stored[index])
-
-    def unimodal(self) -> Images:
-        """Everything as it is stored, and the labels."""
-        return Images(self.stored, self.labels)
-
-    def to(self, device: torch.device | str) -> "ArrayStorage":
-        return replace(self, stored=self.stored.to(device), labels=self.labels.to(device))
 
 
 class Targets(NamedTuple):
@@ -115,8 +81,7 @@ def from_arrays(
         chosen, shown = torch.from_numpy(rows), torch.from_numpy(has[rows])
         labels = targets.labels[chosen]
         storages = tuple(
-            ArrayStorage(key, f"{named} {key}", stored[key][chosen], labels, encoding)
-            for key, encoding in encodings.items()
+            Storage(key, f"{named} {key}", stored[key][chosen], labels, encoding) for key, encoding in encodings.items()
         )
         pairs = torch.arange(len(labels), dtype=torch.int32).unsqueeze(1).repeat(1, len(storages))
         return MultimodalDataset(

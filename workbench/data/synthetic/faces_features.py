@@ -48,9 +48,9 @@ def eyes(scene: Scene) -> None:
         tint(part.vary("eye_value", 0.3, 0.62), 0.55, 0.62),
         (part.vary("eye_hue", 0, 1) > 0.6).float(),
     )
-    seen = ink(opening)
-    part.paint(ink(1.95 - ball) * seen, iris)
-    part.paint(ink(0.95 - ball) * seen, rgb(0.03, 0.03, 0.04))
+    visible = ink(opening)
+    part.paint(ink(1.95 - ball) * visible, iris)
+    part.paint(ink(0.95 - ball) * visible, rgb(0.03, 0.03, 0.04))
     spark = 0.85 - ((gaze + 0.6 * side) ** 2 + (down + 0.7) ** 2).sqrt()
     part.paint(ink(spark) * ink(opening + 0.4) * (0.25 + 0.75 * charm), rgb(1, 1, 1))
     lash = bar(down + lid.clamp(min=-0.3), 0.4 + 0.45 * makeup + 0.12 * (1 - part.has("Male")))

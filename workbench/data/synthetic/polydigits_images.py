@@ -70,8 +70,9 @@ def _shapes(style: Style, labels: Int[Tensor, "N"], split: str, chance: Chance) 
     x, y = x * tilt.cos() + y * tilt.sin(), y * tilt.cos() - x * tilt.sin()
     x = (x + shear * y) / chance.uniform(*style.width, n, 1, 1)
     weight = chance.uniform(*style.weight, n, 1, 1)
-    found, half = _glyphs(style.faces, labels, x, y, chance) if style.faces else _writing(labels, split, x, y, chance)
-    return (found + weight * half[:, None, None]) * height
+    of_glyphs = style.faces and _glyphs(style.faces, labels, x, y, chance)
+    distance, half = of_glyphs or _writing(labels, split, x, y, chance)
+    return (distance + weight * half[:, None, None]) * height
 
 
 def _glyphs(faces: tuple[int, ...], labels: Tensor, x: Tensor, y: Tensor, chance: Chance) -> tuple[Tensor, Tensor]:
@@ -115,5 +116,5 @@ def _writing(labels: Tensor, split: str, x: Tensor, y: Tensor, chance: Chance) -
     all_of = writing(split)
     which = (chance.uniform(0, 1, len(labels)) * all_of.count[labels]).long() + all_of.first[labels]
     points = torch.stack((x, y), -1) * (2 * handwriting.BOX / handwriting.FIELD)
-    found = F.grid_sample(all_of.field[which][:, None], points, padding_mode="border", align_corners=False)[:, 0]
-    return found, all_of.half[which]
+    distance = F.grid_sample(all_of.field[which][:, None], points, padding_mode="border", align_corners=False)[:, 0]
+    return distance, all_of.half[which]

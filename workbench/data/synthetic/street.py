@@ -149,27 +149,27 @@ def _number(labels: Int[Tensor, "N"], x: Tensor, y: Tensor, chance: Chance) -> t
     centre = centre - centre[:, middle, None]
     left, right = (chance.choice(torch.tensor(NEIGHBOURS), n)[:, None] for _ in range(2))
     slot = torch.arange(SLOTS) - middle
-    there = (slot >= -left) & (slot <= right)
+    shown = (slot >= -left) & (slot <= right)
     lift = chance.normal(0.02, n, SLOTS) * (slot != 0)
     weight = glyphs.atlas().half_stroke[face, digit] * chance.around(-0.35, 0.5, n, 1) + chance.around(
         -0.01, 0.03, n, 1
     )
     fields = torch.full((n, SLOTS, SIDE, SIDE), -1.0)
-    item, place = there.nonzero(as_tuple=True)  # only the digits that are there are looked up
-    found = glyphs.look_up(
-        face[there], digit[there], x[item] - centre[there][:, None, None], y[item] - lift[there][:, None, None]
+    item, place = shown.nonzero(as_tuple=True)  # only the digits that are there are looked up
+    distance = glyphs.look_up(
+        face[shown], digit[shown], x[item] - centre[shown][:, None, None], y[item] - lift[shown][:, None, None]
     )
-    fields[item, place] = found + weight[there][:, None, None]
-    return fields.amax(1), _plate(centre, width, there, x, y, chance)
+    fields[item, place] = distance + weight[shown][:, None, None]
+    return fields.amax(1), _plate(centre, width, shown, x, y, chance)
 
 
-def _plate(centre: Tensor, width: Tensor, there: Tensor, x: Tensor, y: Tensor, chance: Chance) -> Tensor:
+def _plate(centre: Tensor, width: Tensor, shown: Tensor, x: Tensor, y: Tensor, chance: Chance) -> Tensor:
     """Signed distances to a rectangle round the digits that are there; often so large that its edge is out of sight."""
     n = len(centre)
     out = torch.where(chance.coin(0.45, n) > 0, 0.0, 9.0)
     pad = (chance.uniform(0.06, 0.6, 4, n) + out)[..., None, None]
-    start = torch.where(there, centre - width / 2, math.inf).amin(1)[:, None, None] - pad[0]
-    end = torch.where(there, centre + width / 2, -math.inf).amax(1)[:, None, None] + pad[1]
+    start = torch.where(shown, centre - width / 2, math.inf).amin(1)[:, None, None] - pad[0]
+    end = torch.where(shown, centre + width / 2, -math.inf).amax(1)[:, None, None] + pad[1]
     across = torch.minimum(x - start, end - x)
     return torch.minimum(across, torch.minimum(y + 0.5 + pad[2], 0.5 + pad[3] - y))
 

@@ -1,0 +1,66 @@
+"""What all that is drawn has in common: the same pixels on any number of threads, own chance, caches by recipe."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from workbench.data.synthetic import (
+    canvas,
+    faces,
+    faces_attributes,
+    faces_body,
+    faces_features,
+    faces_hair,
+    faces_shapes,
+    glyphs,
+    handwriting,
+    polydigits_images,
+    polydigits_paints,
+    street,
+)
+from workbench.data.synthetic.polydigits import STYLES
+
+# By source: draws pictures of each of these digits, more than a chunk of them.
+DRAW = {
+    **{source: lambda digits, source=source: street.render(source, digits, 3) for source in street.SOURCES},
+    **{style: lambda digits, style=style: polydigits_images.render(style, digits) for style in STYLES},
+    "faces": lambda digits: faces.render(faces_attributes.sample_attributes(200, 4), 3),
+}
+RECIPES = {
+    street: (glyphs, canvas),
+    polydigits_images: (polydigits_paints, glyphs, handwriting, canvas),
+    faces: (faces_attributes, faces_body, faces_features, faces_hair, faces_shapes, canvas),
+}
+
+
+@pytest.mark.parametrize("source", DRAW)
+def test_the_same_pictures_on_any_number_of_threads_and_by_no_chance_of_torchs(source):
+    before, state, made = torch.get_num_threads(), torch.get_rng_state(), []
+    try:
+        for threads in (1, 2, 1):
+            torch.set_num_threads(threads)
+            made.append(DRAW[source](torch.arange(520) % 10))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(pictures, made[0]) for pictures in made[1:])
+    assert torch.equal(torch.get_rng_state(), state)
+    assert made[0].dtype == torch.uint8 and made[0].shape[1] == 3
+    assert len(made[0].flatten(1).unique(dim=0)) == len(made[0]) == (200 if source == "faces" else 520)  # none alike
+
+
+@pytest.mark.parametrize(
+    ("renderer", "part"), [(renderer, part) for renderer, parts in RECIPES.items() for part in parts]
+)
+def test_other_recipe_other_cache(tmp_path, monkeypatch, renderer, part):
+    before, copy = renderer.recipe_version(), tmp_path / "changed.py"
+    copy.write_text(Path(part.__file__).read_text() + "# changed\n")
+    monkeypatch.setattr(part, "__file__", str(copy))
+    assert renderer.recipe_version() != before
+
+
+def test_a_blur_is_a_mean_and_a_wider_one_blurs_more():
+    narrow, wide = canvas.blur(torch.tensor([0.5, 2.0]).view(2, 1, 1), 16)
+    torch.testing.assert_close(torch.stack([narrow.sum(1), wide.sum(1)]), torch.ones(2, 16))
+    assert (narrow.diagonal() > wide.diagonal()).all() and torch.equal(wide.argmax(1), torch.arange(16))
