@@ -119,22 +119,19 @@ def test_data_of_others_is_refused(fitted):
             latents(run, wrong)
 
 
-def test_csv_can_be_read_back(fitted, tmp_path):
-    table = fitted[2]
-    assert write(table, str(tmp_path / "latents.csv")) == tmp_path / "latents.csv"
-    read = pandas.read_csv(tmp_path / "latents.csv", index_col="item")
-    pandas.testing.assert_frame_equal(read, table, check_dtype=False, check_names=False)
-    assert [path.name for path in tmp_path.iterdir()] == ["latents.csv"]
+def test_a_written_table_can_be_read_back(fitted, tmp_path):
+    table, csv = fitted[2], tmp_path / "latents.csv"
+    assert write(table, str(csv)) == csv and [*tmp_path.iterdir()] == [csv]
+    pandas.testing.assert_frame_equal(
+        pandas.read_csv(csv, index_col="item"), table, check_dtype=False, check_names=False
+    )
     with pytest.raises(ValueError, match=r"latents\.xlsx is neither \.csv nor \.parquet"):
         write(table, tmp_path / "latents.xlsx")
-
-
-def test_parquet_can_be_read_back(fitted, tmp_path):
     pytest.importorskip("pyarrow")
-    pandas.testing.assert_frame_equal(pandas.read_parquet(write(fitted[2], tmp_path / "latents.parquet")), fitted[2])
+    pandas.testing.assert_frame_equal(pandas.read_parquet(write(table, tmp_path / "latents.parquet")), table)
 
 
-def test_parquet_needs_pyarrow(fitted, tmp_path, monkeypatch):
+def test_what_is_missing_is_named(fitted, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ValueError, match="parquet needs pyarrow: pip install pyarrow"):
         write(fitted[2], tmp_path / "latents.parquet")

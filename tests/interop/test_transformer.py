@@ -41,25 +41,21 @@ def test_contract(estimator, check):
     check(estimator)
 
 
-@pytest.fixture(scope="module")
-def learnt():
-    """A transformer that was trained for long enough to know how the groups hang together."""
-    return brief(groups=GROUPS, steps=100, batch_size=32, latent_dim=4, beta=0.01).fit(table())
-
-
 @pytest.mark.parametrize("objective", METHODS)
 def test_codes_are_those_of_the_model(objective, tmp_path):
     """Against the same training by hand, for rows with every pattern of missing groups."""
     X, made = table(), brief(groups=GROUPS, objective=objective, style_dim=1).fit(table())
-    arrays = {name: X[:, columns] for name, columns in GROUPS.items()}
-    data, _ = MultimodalDataset.from_arrays(arrays, split=np.zeros(len(X), bool))
+
+    def arrays():
+        return {name: X[:, columns] for name, columns in GROUPS.items()}
+
+    data, _ = MultimodalDataset.from_arrays(arrays(), split=np.zeros(len(X), bool))
     fields = dict(data=data.name, objective=objective, steps=3, latent_dim=3, style_dim=1, batch_size=8, beta=1.0)
     seed = int(np.random.RandomState(0).randint(2**31 - 1))
     run = fit(Config(**fields, seed=seed, device="cpu", compiled="off"), tmp_path / "run", data, progress=False)
     assert made.history_["total"] == run.history()["total"]
     X[:5, :4], X[5:9, 4:], X[3, 5] = np.nan, np.nan, np.nan
-    arrays = {name: X[:, columns] for name, columns in GROUPS.items()}
-    posterior = run.model.infer(arrays, fusion=METHODS[objective].inference[0])
+    posterior = run.model.infer(arrays(), fusion=METHODS[objective].inference[0])
     expected = posterior.mean() if callable(posterior.mean) else posterior.mean
     assert np.allclose(made.transform(X), expected.detach(), atol=1e-4) and expected.shape == (120, 2)
 
@@ -72,26 +68,20 @@ def test_one_modality_of_all_columns():
     assert made.model_.names == ("table",) and made.groups_["table"].tolist() == [0, 1, 2, 3, 4, 5]
 
 
-def test_tables_come_back_in_their_units(learnt):
-    X = table()
-    back = learnt.inverse_transform(learnt.transform(X))
-    assert back.shape == X.shape
-    assert (((back - X) ** 2).mean(0) < 0.35 * X.var(0)).all()
-
-
-def test_a_missing_group_is_made_of_the_other(learnt):
-    X = table()
-    lacking = X.copy()
+def test_tables_come_back_in_their_units_and_a_missing_group_is_made_of_the_other():
+    """By a transformer that was trained for long enough to know how the groups hang together."""
+    X, lacking = table(), table()
     lacking[:, 4:] = np.nan
-    made = learnt.inverse_transform(learnt.transform(lacking))
+    learnt = brief(groups=GROUPS, steps=100, batch_size=32, latent_dim=4, beta=0.01).fit(X)
+    back, made = (learnt.inverse_transform(learnt.transform(x)) for x in (X, lacking))
+    assert back.shape == X.shape and (((back - X) ** 2).mean(0) < 0.35 * X.var(0)).all()
     assert (((made - X) ** 2).mean(0)[4:] < 0.3 * X.var(0)[4:]).all()
 
 
 def test_rows_of_nothing_have_the_code_of_the_prior():
     X = table()
     X[7] = np.nan
-    without = brief(groups=GROUPS).fit(np.delete(X, 7, 0))
-    made = brief(groups=GROUPS).fit(X)
+    made, without = (brief(groups=GROUPS).fit(x) for x in (X, np.delete(X, 7, 0)))
     assert np.array_equal(made.transform(X)[7], np.zeros(3))
     assert np.array_equal(made.transform(X[:5]), without.transform(X[:5])), "and are not trained on"
 
@@ -167,30 +157,24 @@ def test_bad_input_is_refused_in_one_line(X, groups, message):
         brief(groups=groups).fit(X)
 
 
-def test_groups_may_name_columns_and_count_from_the_end():
-    made = brief(groups={"a": ["z", "u"], "b": [1, 2, 3, -2]}).fit(NAMED)
+SETTINGS = {
+    "unknown objective 'mmsjd'": {"objective": "mmsjd"},
+    "batch_size 0 must be positive": {"batch_size": 0},
+    "style_dim 3 leaves no content": {"latent_dim": 3, "style_dim": 3},
+}
+
+
+@pytest.mark.parametrize("message", SETTINGS)
+def test_settings_are_judged_by_fit(message):
+    with pytest.raises(ValueError, match=message):
+        brief(**SETTINGS[message]).fit(table())
+
+
+def test_groups_may_name_columns_and_count_from_the_end_and_numbers_of_numpy_are_numbers():
+    made = brief(groups={"a": ["z", "u"], "b": [1, 2, 3, -2]}, steps=np.int64(2), beta=np.float64(0.5)).fit(NAMED)
+    assert made.history_["step"] == [2.0]
     assert [places.tolist() for places in made.groups_.values()] == [[5, 0], [1, 2, 3, 4]]
     back = made.inverse_transform(made.transform(NAMED))
     assert np.allclose(back.mean(0), NAMED.mean(), rtol=0.5), "each in its own place"
-
-
-def test_codes_of_another_size_are_refused():
     with pytest.raises(ValueError, match="codes have 2 dimensions where the content has 3"):
-        brief().fit(table()).inverse_transform(np.zeros((4, 2)))
-
-
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ({"objective": "mmsjd"}, "unknown objective 'mmsjd'"),
-        ({"batch_size": 0}, "batch_size 0 must be positive"),
-        ({"latent_dim": 3, "style_dim": 3}, "style_dim 3 leaves no content"),
-    ],
-)
-def test_settings_are_judged_by_fit(setting, message):
-    with pytest.raises(ValueError, match=message):
-        brief(**setting).fit(table())
-
-
-def test_numbers_of_numpy_are_numbers():
-    assert brief(steps=np.int64(2), beta=np.float64(0.5)).fit(table()).history_["step"] == [2.0]
+        made.inverse_transform(np.zeros((4, 2)))
