@@ -22,17 +22,22 @@ def shifted(n: int, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray]:
     return {name: rng.normal(size=(n, 2)) + shift * y[:, None] for name, shift in shifts.items()}, y
 
 
+def auc_of(x, y, rows, kept) -> tuple[float, np.ndarray]:
+    """The area under the curve of scikit-learn's regression on some rows, for others, and its probabilities."""
+    scaler = StandardScaler().fit(x[rows])
+    probe = LogisticRegression().fit(scaler.transform(x[rows]), y[rows])
+    p = probe.predict_proba(scaler.transform(x[kept]))[:, 1]
+    return roc_auc_score(y[kept], p), p
+
+
 def test_columns_score_as_scikit_learn_says():
     tables, y = shifted(400)
     tested = np.arange(400) >= 300
     train, test = MultimodalDataset.from_arrays(tables, labels=y, split=tested)
     found = column_scores(train, test)
     assert list(found) == ["N", "F", "No", "N,F", "N,No", "F,No", "N,F,No"]
-    both = np.hstack([tables["near"], tables["noise"]])
-    scaler = StandardScaler().fit(both[~tested])
-    probe = LogisticRegression().fit(scaler.transform(both[~tested]), y[~tested])
-    p = probe.predict_proba(scaler.transform(both[tested]))[:, 1]
-    assert found["N,No"].auc == pytest.approx(roc_auc_score(y[tested], p), abs=1e-6)
+    auc, p = auc_of(np.hstack([tables["near"], tables["noise"]]), y, ~tested, tested)
+    assert found["N,No"].auc == pytest.approx(auc, abs=1e-6)
     share = y[tested].mean()
     bits = np.log2(np.where(y[tested], p, 1 - p)).mean() - share * np.log2(share) - (1 - share) * np.log2(1 - share)
     assert found["N,No"].bits == pytest.approx(bits, abs=1e-4)
@@ -66,14 +71,10 @@ def test_nothing_to_learn_scores_nothing_and_several_classes_are_one_against_the
 def test_items_that_lack_a_part_of_a_subset_are_left_out_of_it():
     tables, y = shifted(300)
     tables["near"][:150] = np.nan
-    tested = np.arange(300) % 3 == 0
+    tested, having = np.arange(300) % 3 == 0, np.arange(300) >= 150
     train, test = MultimodalDataset.from_arrays(tables, labels=y, split=tested)
-    found = column_scores(train, test)
-    rows, kept = (~tested) & (np.arange(300) >= 150), tested & (np.arange(300) >= 150)
-    scaler = StandardScaler().fit(tables["near"][rows])
-    probe = LogisticRegression().fit(scaler.transform(tables["near"][rows]), y[rows])
-    p = probe.predict_proba(scaler.transform(tables["near"][kept]))[:, 1]
-    assert found["N"].auc == pytest.approx(roc_auc_score(y[kept], p), abs=1e-6)
+    auc, _ = auc_of(tables["near"], y, ~tested & having, tested & having)
+    assert column_scores(train, test)["N"].auc == pytest.approx(auc, abs=1e-6)
 
 
 def test_codes_tell_what_a_trained_model_read(tmp_path):
