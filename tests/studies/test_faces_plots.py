@@ -33,11 +33,11 @@ def texts(figure) -> list[str]:
 
 def posterior(model, letter: str, x: torch.Tensor):
     """The package's own encoding of one modality, the other one absent."""
-    there = torch.tensor([letter == other for other in "IT"]).unsqueeze(1).expand(2, len(x))
+    present = torch.tensor([letter == other for other in "IT"]).unsqueeze(1).expand(2, len(x))
     values = [torch.zeros(len(x), 3, 64, 64), torch.zeros(len(x), 256, dtype=torch.long)]
     values["IT".index(letter)] = x
     with torch.no_grad():
-        return model.encode(Batch(tuple(values), there, torch.zeros(len(x), dtype=torch.long)))
+        return model.encode(Batch(tuple(values), present, torch.zeros(len(x), dtype=torch.long)))
 
 
 def decoded(model, content, style) -> torch.Tensor:
@@ -87,21 +87,16 @@ def test_photographs_are_not_shown_unless_asked_for(explored, name, shown):
         assert any("The face as the model reconstructs it" in line for line in texts(hidden))
 
 
-def test_words_that_agree_are_marked():
+def test_words_that_agree_are_marked_and_are_those_of_the_image_alone(explored, photographs):
     own, written = faces_plots.marked(parse("male, smiling, young"), "bald, smiling, yo ng, ")
     assert own == ["○ male", "✓ smiling", "○ young"]
     assert written == ["✗ bald", "✓ smiling", "? yo ng"]
     assert faces_plots.marked(parse(""), "") == ([], [])
-
-
-def test_words_are_those_of_the_image_alone(explored, photographs):
-    figure = faces_plots.images_to_text(explored.model, photographs, [5])
-    image = photographs.storages[0].values[5:6].float() / 255
-    content = posterior(explored.model, "I", image).content.mean[0]
+    content = posterior(explored.model, "I", photographs.storages[0].values[5:6].float() / 255).content.mean[0]
     with torch.no_grad():
         written = plotting.text_of(explored.model.decode_one(1, content, torch.zeros(1, 32))[0])
     # long words without a blank are broken, wherever a line ends
-    said = ["".join(line.split()) for line in texts(figure)]
+    said = ["".join(line.split()) for line in texts(faces_plots.images_to_text(explored.model, photographs, [5]))]
     own, generated = faces_plots.marked(photographs.labels[5], written)
     assert own and generated and all("".join(", ".join(side).split()) in said for side in (own, generated))
 
@@ -164,9 +159,8 @@ def test_a_product_has_the_prior_in_it(explored):
     q = posterior(explored.model, "T", tokens).content[1]
     precision = q.logvar.neg().exp()
     torch.testing.assert_close(content_of(explored.model, "T", tokens), q.mean)
-    torch.testing.assert_close(
-        content_of(explored.model, "T", tokens, "product"), q.mean * precision / (precision + 1), atol=1e-5, rtol=1e-4
-    )
+    product = content_of(explored.model, "T", tokens, "product")
+    torch.testing.assert_close(product, q.mean * precision / (precision + 1), atol=1e-5, rtol=1e-4)
 
 
 def test_a_grid_of_items_wraps_descriptions(explored):

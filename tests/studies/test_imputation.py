@@ -98,6 +98,8 @@ def test_what_is_known_of_the_target_is_not_looked_at_and_frames_and_names_do_no
         for arrays, target in ((full, "c"), (without, "c"), ({"A": full["a"], "b": full["b"]}, "C"))
     ]
     assert np.array_equal(draws[0], draws[1]) and np.array_equal(draws[0], draws[2])
+    alone = [imputation.impute(model, {"a": full["a"]}, "c", 99, seeded(7), x) for x in ("dynamic_prior", "mixture")]
+    assert np.array_equal(*alone), "the dynamic prior of a single modality is its own posterior"
 
 
 def test_frames_images_and_texts_are_imputed_in_their_own_form(tmp_path):
@@ -135,13 +137,6 @@ def test_draws_of_a_mixture_come_from_its_components_by_weight():
     assert (draws.abs() - 5).abs().max() < 0.5
 
 
-def test_the_dynamic_prior_of_a_single_modality_is_its_own_posterior():
-    model, _ = laboratory()
-    given = {"a": tables(60)["a"][:5]}
-    alone = [imputation.impute(model, given, "c", 2000, seeded(7), fusion) for fusion in ("dynamic_prior", "mixture")]
-    assert np.array_equal(*alone)
-
-
 def test_invented_items_have_the_mean_and_covariance_of_the_model_within_and_across_tables():
     model, exact = laboratory()
     made = imputation.invent(model, 40_000, seeded(8))
@@ -151,31 +146,27 @@ def test_invented_items_have_the_mean_and_covariance_of_the_model_within_and_acr
     covariance = (loadings @ loadings.T + noise.diag()).numpy()
     np.testing.assert_allclose(found.mean(0), torch.cat(exact.biases), atol=4 * np.sqrt(covariance.max() / 40_000))
     assert np.abs(np.cov(found.T) - covariance).max() < 0.04 * covariance.max()
-
-
-def test_items_are_invented_from_given_contents():
-    model, exact = laboratory()
-    made = imputation.invent(model, torch.full((20_000, 1), 2.0), seeded(9))["b"]
+    given = imputation.invent(model, torch.full((20_000, 1), 2.0), seeded(9))["b"]
     encoding, mean = model.modalities[1].encoding, 2.0 * exact.loadings[1][:, 0] + exact.biases[1]
+    deviation = exact.logvars[1].exp().sqrt().numpy() * encoding.scale
     expected = mean.numpy() * encoding.scale + encoding.mean
-    noise = exact.logvars[1].exp().sqrt().numpy() * encoding.scale
-    assert np.abs((made.mean(0) - expected) / noise).max() < 4 / math.sqrt(20_000)
-    np.testing.assert_allclose(made.std(0), noise, rtol=0.03)
+    assert np.abs((given.mean(0) - expected) / deviation).max() < 4 / math.sqrt(20_000), "from given contents"
+    np.testing.assert_allclose(given.std(0), deviation, rtol=0.03)
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (dict(target="d"), "unknown modality 'd'"),
-        (dict(draws=0), "0 draws say nothing"),
-        (dict(arrays={"c": tables(3)["c"]}), "nothing but c is given"),
-        (dict(arrays={"a": np.full((3, 3), np.nan)}), "items 0, 1 and 2 have no modality"),
-    ],
-)
-def test_what_cannot_be_imputed_is_refused(change, said):
+REFUSED = {
+    "unknown modality 'd'": dict(target="d"),
+    "0 draws say nothing": dict(draws=0),
+    "nothing but c is given": dict(arrays={"c": tables(3)["c"]}),
+    "items 0, 1 and 2 have no modality": dict(arrays={"a": np.full((3, 3), np.nan)}),
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_what_cannot_be_imputed_is_refused(message):
     model, _ = laboratory()
-    with pytest.raises(ValueError, match=said):
-        imputation.impute(model, **{"arrays": {"a": tables(3)["a"]}, "target": "c", **change})
+    with pytest.raises(ValueError, match=message):
+        imputation.impute(model, **{"arrays": {"a": tables(3)["a"]}, "target": "c", **REFUSED[message]})
 
 
 # ------------------------------------------------------------------------------------------------- how good they are
@@ -200,13 +191,6 @@ def test_coverage_of_draws_that_are_too_sure_and_too_unsure_is_that_of_the_norma
         assert found == pytest.approx(factor * 2 * 1.2815516 / 4, rel=0.03)
 
 
-def test_entries_without_a_truth_are_left_out():
-    draws = np.random.default_rng(0).normal(size=(99, 4, 2))
-    truth = np.array([[0, np.nan], [9, np.nan], [0, 9], [np.nan, 0]])
-    assert imputation.coverage(draws, truth, [0.95]) == {0.95: pytest.approx(3 / 5)}
-    assert imputation.rmse_in_deviations(np.zeros((4, 2)), truth, [1.0, 3.0]) == pytest.approx(math.sqrt((81 + 9) / 5))
-
-
 def test_rmse_is_scikit_learns_of_standardised_columns():
     rng = np.random.default_rng(0)
     truth, predicted = (rng.normal(5, [1, 10, 100], size=(30, 3)) for _ in range(2))
@@ -216,6 +200,10 @@ def test_rmse_is_scikit_learns_of_standardised_columns():
     frame = pd.DataFrame(truth)
     assert imputation.rmse_in_deviations(predicted, frame, frame.std(ddof=0)) == pytest.approx(expected, rel=1e-12)
     assert imputation.rmse_in_deviations(scaler.mean_ + 0 * truth, truth, scaler.scale_) == pytest.approx(1)
+    draws = rng.normal(size=(99, 4, 2))
+    truth = np.array([[0, np.nan], [9, np.nan], [0, 9], [np.nan, 0]])  # what is not known is left out
+    assert imputation.coverage(draws, truth, [0.95]) == {0.95: pytest.approx(3 / 5)}
+    assert imputation.rmse_in_deviations(np.zeros((4, 2)), truth, [1.0, 3.0]) == pytest.approx(math.sqrt((81 + 9) / 5))
 
 
 def test_impossible_intervals_and_truths_are_refused():
@@ -262,7 +250,12 @@ def test_guesses_are_those_of_scikit_learn():
         np.testing.assert_allclose(found[name, "c"].mean(0), back, rtol=1e-9)
 
 
-def test_columns_of_frames_go_by_their_names():
+def test_what_is_drawn_is_not_looked_at_a_seed_is_a_seed_and_columns_go_by_their_names():
+    train, test = with_holes()
+    blind = test | {"c": test["c"] * np.nan}
+    one, other, again = (baselines(train, x, ["c"], 40, seed) for x, seed in ((test, 0), (blind, 0), (test, 1)))
+    assert all(np.array_equal(one[key], other[key]) for key in one)
+    assert not any(np.array_equal(one[key], again[key]) for key in one)
     train, test = ({name: pd.DataFrame(t, columns=list("xyz")) for name, t in x.items()} for x in with_holes())
     turned = test | {"a": test["a"][["z", "x", "y"]]}
     one, other = (baselines(train, given, ["c"], 40, names=["regression"]) for given in (test, turned))
@@ -293,14 +286,6 @@ def test_intervals_of_baselines_hold_what_they_say():
         error[name, target] = imputation.rmse_in_deviations(draws.mean(0), test[target], test[target].std(0))
     assert error["mean", "c"] == pytest.approx(1, abs=0.02)
     assert error["regression", "c"] < error["kNN", "c"] < error["mean", "c"]
-
-
-def test_what_is_drawn_is_not_looked_at_and_a_seed_is_a_seed():
-    train, test = with_holes()
-    blind = test | {"c": test["c"] * np.nan}
-    one, other, again = (baselines(train, x, ["c"], 40, seed) for x, seed in ((test, 0), (blind, 0), (test, 1)))
-    assert all(np.array_equal(one[key], other[key]) for key in one)
-    assert not any(np.array_equal(one[key], again[key]) for key in one)
 
 
 def test_impossible_baselines_are_refused():

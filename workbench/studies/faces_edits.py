@@ -13,6 +13,9 @@ from workbench.inference import relating
 from workbench.metrics.judges import Classifier
 from workbench.model import MultimodalVAE
 
+Attributes = Bool[Tensor, "n 40"]
+Images = Float[Tensor, "n 3 64 64"]
+Style = Float[Tensor, "n style"]
 EDITS = ("smiling", "eyeglasses", "male", "blond hair", "wearing hat", "young")
 HAIR = ("bald", "black hair", "blond hair", "brown hair", "gray hair")  # of which a face has one
 
@@ -23,8 +26,8 @@ class Edit:
 
     phrase: str
     added: Bool[Tensor, "n"]  # to the faces that lack it; taken away from the others
-    before: Float[Tensor, "n 3 64 64"]
-    after: Float[Tensor, "n 3 64 64"]
+    before: Images
+    after: Images
 
     def judged(self, judge: Classifier) -> list[str]:
         """The judge's mean probability of the word before and after, where it was added and where taken away."""
@@ -36,11 +39,11 @@ class Edit:
         ]
 
     @torch.no_grad()
-    def _probabilities(self, judge: Classifier, x: Float[Tensor, "n 3 64 64"]) -> Float[Tensor, "n"]:
+    def _probabilities(self, judge: Classifier, x: Images) -> Float[Tensor, "n"]:
         return torch.sigmoid(judge.network(x))[:, PHRASES.index(self.phrase)]
 
 
-def edited(attributes: Bool[Tensor, "n 40"], phrase: str) -> Bool[Tensor, "n 40"]:
+def edited(attributes: Attributes, phrase: str) -> Attributes:
     """Return attributes with one added where it is missing and taken away where it is not.
 
     A colour of hair takes the place of the one that is there. ValueError for a phrase that is none of the 40.
@@ -55,13 +58,7 @@ def edited(attributes: Bool[Tensor, "n 40"], phrase: str) -> Bool[Tensor, "n 40"
     return changed
 
 
-def edit(
-    model: MultimodalVAE,
-    attributes: Bool[Tensor, "n 40"],
-    style: Float[Tensor, "n style"],
-    phrase: str,
-    fusion: str = "mixture",
-) -> Edit:
+def edit(model: MultimodalVAE, attributes: Attributes, style: Style, phrase: str, fusion: str = "mixture") -> Edit:
     """Generate faces in a given style from their attributes, and from the same with one word changed."""
     before, after = (
         decode_images(model, content_of(model, "T", encode_attributes(words).long(), fusion), style)
@@ -79,7 +76,7 @@ def content_of(model: MultimodalVAE, letter: str, x: Tensor, fusion: str = "mixt
 
 
 @torch.no_grad()
-def style_of(model: MultimodalVAE, letter: str, x: Tensor) -> Float[Tensor, "n style"]:
+def style_of(model: MultimodalVAE, letter: str, x: Tensor) -> Style:
     """Return the mean of the style's posterior of one modality."""
     return _encode(model, letter, x)[1].mean.cpu()
 
@@ -91,9 +88,7 @@ def _encode(model: MultimodalVAE, letter: str, x: Tensor) -> tuple[Diagonal, Dia
 
 
 @torch.no_grad()
-def decode_images(
-    model: MultimodalVAE, content: Float[Tensor, "n content"], style: Float[Tensor, "n style"]
-) -> Float[Tensor, "n 3 64 64"]:
+def decode_images(model: MultimodalVAE, content: Float[Tensor, "n content"], style: Style) -> Images:
     """Return images of contents in styles, on the CPU."""
     m, device = model.letters.index("I"), next(model.parameters()).device
     output = model.decode_one(m, content.to(device), style.to(device))

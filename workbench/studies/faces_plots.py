@@ -24,8 +24,9 @@ from workbench.data.sources import is_rendered
 from workbench.metrics.judges import Classifier
 from workbench.model import MultimodalVAE
 from workbench.plotting.base import DPI, panel, text_of
-from workbench.studies.faces_edits import EDITS, content_of, decode_images, edit, style_of
+from workbench.studies.faces_edits import EDITS, Images, content_of, decode_images, edit, style_of
 
+Rows = Int[Tensor, "n"] | Sequence[int]  # of a data set
 CELL = 64 / DPI  # inches of a face: a pixel for a pixel
 GAP, MARGIN = 3 / DPI, 6 / DPI
 FONT = 9.0
@@ -86,11 +87,7 @@ def random_faces(model: MultimodalVAE, rows: int = 6, columns: int = 10, seed: i
 
 
 def images_to_text(
-    model: MultimodalVAE,
-    data: MultimodalDataset,
-    rows: Int[Tensor, "n"] | Sequence[int],
-    fusion: str = "mixture",
-    originals: bool | None = None,
+    model: MultimodalVAE, data: MultimodalDataset, rows: Rows, fusion: str = "mixture", originals: bool | None = None
 ) -> Figure:
     """Draw faces, their own words, and the words that the model generates from the image alone; marks say which agree.
 
@@ -134,7 +131,7 @@ def marked(attributes: Bool[Tensor, "40"], written: str) -> tuple[list[str], lis
 def attribute_edits(
     model: MultimodalVAE,
     data: MultimodalDataset,
-    rows: Int[Tensor, "n"] | Sequence[int],
+    rows: Rows,
     judge: Classifier | None = None,
     phrases: Sequence[str] = EDITS,
     fusion: str = "mixture",
@@ -153,10 +150,8 @@ def attribute_edits(
     edits = [edit(model, attributes, style, phrase, fusion) for phrase in phrases]
     scale = torch.stack([(e.after - e.before)[:columns].mean(1).abs() for e in edits]).quantile(0.995).clamp(min=0.02)
     wide, high = 1.5 * CELL + GAP, CELL + 2 * GAP
-    title = (
-        f"One word changed, the image's style kept: + where it is added, − where it is taken away\n"
-        f"Small: what has changed, white brighter and black darker by {scale:.2f} or more"
-    )
+    title = "One word changed, the image's style kept: + where it is added, − where it is taken away\n"
+    title += f"Small: what has changed, white brighter and black darker by {scale:.2f} or more"
     title += f"; numbers: the judge's mean probability over {len(images)} faces" if judge else ""
     ax = _canvas(WORDS + len(shown) * (wide + GAP), (len(edits) + 2) * high, title)
     for row, (label, faces) in enumerate(((note, shown), ("From its own words", edits[0].before[:columns]))):
@@ -174,17 +169,13 @@ def attribute_edits(
     return ax.figure
 
 
-def _items(
-    data: MultimodalDataset, rows: Int[Tensor, "n"] | Sequence[int]
-) -> tuple[Float[Tensor, "n 3 64 64"], Bool[Tensor, "n 40"]]:
+def _items(data: MultimodalDataset, rows: Rows) -> tuple[Images, Bool[Tensor, "n 40"]]:
     """Images and attributes of rows of a data set."""
     batch = data.batch(torch.as_tensor(rows), torch.Generator().manual_seed(0))
     return batch.values[data.modalities.index("image")], batch.labels
 
 
-def _faces(
-    model: MultimodalVAE, data: MultimodalDataset, images: Float[Tensor, "n 3 64 64"], originals: bool | None
-) -> tuple[Float[Tensor, "n 3 64 64"], str]:
+def _faces(model: MultimodalVAE, data: MultimodalDataset, images: Images, originals: bool | None) -> tuple[Images, str]:
     """The faces as they may be shown, and what they are called."""
     if is_rendered(data.name) if originals is None else originals:
         return images.cpu(), "The face"
