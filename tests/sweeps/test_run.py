@@ -217,13 +217,10 @@ def test_a_failing_run_keeps_its_traceback_and_only_it_is_tried_again(tiny, tmp_
     assert good.folder.stat().st_mtime_ns == before[0] and sweep.execution(bad)["started"] > before[1]
 
 
-def test_missing_data_is_an_error_before_anything_starts(tiny, tmp_path):
+def test_missing_data_is_an_error_before_anything_starts_and_what_an_engine_raises_a_failure(tiny, tmp_path):
     with pytest.raises(DataError, match="workbench data fetch mnist"):
         complete(small(tiny, tmp_path, data="mnist-text", data_root=str(tmp_path / "none")))
     assert not [*tmp_path.iterdir()]
-
-
-def test_what_an_engine_raises_is_a_failure_like_others(tiny, tmp_path):
     broken = Future()
     broken.set_exception(ConnectionError("the scheduler\nis gone"))
     (job,) = small(tiny, tmp_path).jobs
