@@ -39,10 +39,6 @@ class Panel:
     chance: float | None = None
 
 
-def _itself(column: str, columns: Sequence[str]) -> str:
-    return column
-
-
 def _subset(column: str, columns: Sequence[str]) -> str:
     """Every subset of three modalities; of more, means over the subsets of one size, named "2 of 5"."""
     most = max(other.count(",") for other in columns) + 1
@@ -55,10 +51,10 @@ def _target(column: str, columns: Sequence[str]) -> str:
     return (column if given == RANDOM else f"→ {target}") if arrow else RANDOM if column == "all agree" else ""
 
 
-REPRESENTATION = Panel("Representation", "accuracy of a linear probe", ("linear_probe",), _subset, chance=0.1)
+REPRESENTATION = Panel("Representation", "accuracy of a linear probe", ("linear_probe",), _subset, 0.1)
 COHERENCE = Panel("Coherence", "share of the given class", ("coherence", "random_coherence"), _target)
 QUALITY = Panel("Quality of images", "average precision", ("quality",), _target)
-LEAK = Panel("Class in the styles", "accuracy of a linear probe", ("style_probe",), _itself, chance=0.1)
+LEAK = Panel("Class in the styles", "accuracy of a linear probe", ("style_probe",), lambda column, columns: column, 0.1)
 RATE = Panel("Rate", "KL from p(z), nats per item", ("rate",), _subset)
 MARGINAL = Panel("Aggregate posterior", "KL from p(z), nats", ("marginal_kl",), _subset)
 

@@ -29,8 +29,6 @@ from workbench.runs.run import Run
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CLAIMS", "Claim", "Finding", "decide", "findings", "frame", "markdown", "table"]
-
 RULE = " ".join((__doc__ or "").partition("\n\n")[2].split())
 SUPPORTED, CONTRADICTED, UNDECIDED, UNTESTED = "supported", "not supported", "undecided", "not tested"
 
@@ -102,30 +100,30 @@ class Finding:
     @property
     def papers(self) -> str:
         """The paper's difference, "" where it prints none; what its table says to it where that is not "supported"."""
-        after = "" if self.paper_verdict == SUPPORTED else f" ({self.paper_verdict})"
-        return "" if math.isnan(self.paper) else self._number(self.paper) + after
-
-    @property
-    def ours(self) -> str:
-        """Our difference and its standard error, as far as they are there."""
-        after = "" if math.isnan(self.error) else f" ± {self.error:.{self.metric.digits}f}"
-        return "" if math.isnan(self.difference) else self._number(self.difference, after)
+        number = self._number(self.paper)
+        return number + (f" ({self.paper_verdict})" if number and self.paper_verdict != SUPPORTED else "")
 
     def row(self) -> list[str]:
         """Show the finding as a table does, below `HEADING`."""
-        effect = "" if math.isnan(self.effect) else f"{self.effect:+.1f}"
+        effect, ours = (
+            "" if math.isnan(self.effect) else f"{self.effect:+.1f}",
+            self._number(self.difference, self.error),
+        )
         words = self.verdict + (f" ({'; '.join(self.notes)})" if self.notes else "")
-        return [self.claim.statement, self.claim.where, self.papers, self.ours, effect, str(self.seeds or ""), words]
+        return [self.claim.statement, self.claim.where, self.papers, ours, effect, str(self.seeds or ""), words]
 
     def cell(self) -> str:
         """Show verdict and difference, and in a word each what they must not be read without."""
         notes = dict.fromkeys("unequal scale" if note.startswith("unequal") else note for note in self.notes)
         after = f" ({', '.join(notes)})" if notes else ""
-        return f"{self.verdict}: {self.ours}{after}" if self.tested else UNTESTED
+        return f"{self.verdict}: {self._number(self.difference, self.error)}{after}" if self.tested else UNTESTED
 
-    def _number(self, difference: float, after: str = "") -> str:
-        rounded = round(difference, self.metric.digits) + 0.0  # no minus before a zero
-        return f"{rounded:+.{self.metric.digits}f}{after}{' nats' if self.metric is NATS else ''}"
+    def _number(self, difference: float, error: float = math.nan) -> str:
+        """A difference and its standard error, as far as they are there."""
+        digits, unit = self.metric.digits, " nats" if self.metric is NATS else ""
+        rounded = round(difference, digits) + 0.0  # no minus before a zero
+        after = "" if math.isnan(error) else f" ± {error:.{digits}f}"
+        return "" if math.isnan(difference) else f"{rounded:+.{digits}f}{after}{unit}"
 
 
 # From runs to findings

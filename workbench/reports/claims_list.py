@@ -90,120 +90,66 @@ _IS_NATS = ("Table 16, section C.2.4", "log_likelihood")
 
 # fmt: off
 CLAIMS: tuple[Claim, ...] = (
-    *_both(
-        "joint-probe", _PROBE, JOINT, Above(_MMJSD, _MMVAE),
-        "A linear probe reads the class better off mmJSD's joint posterior than off MMVAE's",
-    ),
-    *_both(
-        "several-probe", _PROBE, SEVERAL, Above(_MMJSD, _BEFORE),
-        "Given several inputs, mmJSD's probe beats MVAE's and MMVAE's: mean over subsets of several",
-    ),
-    *_both(
-        "gain-probe", _PROBE, SEVERAL, BeyondParts("mmjsd"),
-        "Given several inputs, mmJSD's probe beats the mean of its single inputs': mean over subsets of several",
-    ),
-    *_both(
-        "average-probe", _PROBE, SEVERAL, BeyondParts("mmvae"),
-        "Given several inputs, MMVAE's probe is the mean of its single inputs': mean over subsets of several", EQUAL,
-    ),
-    *_both(
-        "single-probe-mvae", _PROBE, SINGLE, Above(_MIXTURES, _MVAE),
-        "MVAE's unimodal posteriors are the worst by the probe: mean over modalities",
-    ),
-    *_both(
-        "single-probe-mmjsd", _PROBE, SINGLE, Above(_MMJSD, _BEFORE),
-        "mmJSD's unimodal posteriors are not below MVAE's and MMVAE's by the probe: mean over modalities", NOT_BELOW,
-    ),
-    Claim(
-        "subspaces-probe", "Table 1, section C.2.5", "linear_probe", ANY, Above(("mmjsd-ms",), _MMJSD),
-        "Subspaces leave mmJSD's probes as they are: mean over all subsets", EQUAL,
-    ),
-    *_both(
-        "several-coherence", _COHERENCE, SEVERAL, Above(_MMJSD, _BEFORE),
-        "Given several inputs, mmJSD generates more coherently than MVAE and MMVAE: mean over paths",
-    ),
-    *_both(
-        "gain-coherence", _COHERENCE, SEVERAL, BeyondParts("mmjsd"),
-        "Given several inputs, mmJSD's coherence beats the mean of its single inputs': mean over paths",
-    ),
-    *_both(
-        "average-coherence", _COHERENCE, SEVERAL, BeyondParts("mmvae"),
-        "Given several inputs, MMVAE's coherence is the mean of its single inputs': mean over paths", EQUAL,
-    ),
-    *_both(
-        "single-coherence-mvae", _COHERENCE, SINGLE, Above(_MIXTURES, _MVAE),
-        "Given a single input, MVAE's coherence is the worst: mean over paths",
-    ),
-    *_subspaces(
-        "subspaces-street", _COHERENCE, STREET, _MIXTURES,
-        "Subspaces raise the coherence of {}'s street numbers: mean over paths into S",
-    ),
-    *_subspaces(
-        "subspaces-quality", _QUALITY, CONDITIONAL, ("mmvae", "mmjsd", "mvae"),  # the text excepts none
-        "Subspaces raise the quality of images that {} generates from other modalities: mean over paths",
-    ),
-    *_subspaces(
-        "subspaces-random-quality", _QUALITY, PRIOR, _MIXTURES,
-        "Subspaces raise the quality of {}'s random images: mean over modalities",
-    ),
-    Claim(
-        "quality-mvae", "Table 3", "quality", ANY, Above(_MVAE, _MIXTURES),
-        "In a shared space MVAE's images are the best: mean over conditional and random generation",
-    ),
-    *_both(
-        "random-quality", _QUALITY, PRIOR, Above(_MMVAE, _MMJSD),
-        "mmJSD's random images suffer from its dynamic prior: they are worse than MMVAE's, mean over modalities",
-    ),
-    *_both(
-        "likelihood-mmjsd", _NATS, WHOLE, Above(_MMJSD, _MMVAE),
-        "mmJSD's coherence is not traded off against ln p(X): it is close to MMVAE's, or above", NOT_BELOW,
-    ),
-    *_both(
-        "likelihood-mvae", _NATS, WHOLE, Above(_MVAE, _MIXTURES),
-        "MVAE learns the statistics of the data well: its ln p(X) is the best",
-    ),
-    Claim(
-        "importance-probe", *_IS_PROBE, ANY, Above(_MIXTURES, _I30),
-        "Without importance samples MMVAE and mmJSD reach MMVAE (I=30) by the probe: mean over subsets", NOT_BELOW,
-    ),
-    Claim(
-        "importance-probe-ms", *_IS_PROBE, ANY, Above(_MIXTURES_MS, _I30),
-        "With subspaces instead, MMVAE and mmJSD reach MMVAE (I=30) by the probe: mean over subsets", NOT_BELOW,
-    ),
-    Claim(
-        "importance-coherence", *_IS_COHERENCE, CONDITIONAL, Above(_MIXTURES, _I30),
-        "Without importance samples MMVAE and mmJSD reach MMVAE (I=30) in coherence: mean over paths", NOT_BELOW,
-    ),
-    Claim(
-        "importance-coherence-ms", *_IS_COHERENCE, CONDITIONAL, Above(_MIXTURES_MS, _I30),
-        "With subspaces instead, MMVAE and mmJSD reach MMVAE (I=30) in coherence: mean over paths", NOT_BELOW,
-    ),
-    Claim(
-        "importance-street", "Table 15", "coherence", STREET, Above(_I30, _MMVAE),
-        "In a shared space importance samples raise the coherence of MMVAE's street numbers: mean over paths into S",
-    ),
-    Claim(
-        "importance-likelihood", *_IS_NATS, WHOLE, Above(_I30, _MMVAE),
-        "In a shared space importance samples raise MMVAE's ln p(X)",
-    ),
+    *_both("joint-probe", _PROBE, JOINT, Above(_MMJSD, _MMVAE),
+           "A linear probe reads the class better off mmJSD's joint posterior than off MMVAE's"),
+    *_both("several-probe", _PROBE, SEVERAL, Above(_MMJSD, _BEFORE),
+           "Given several inputs, mmJSD's probe beats MVAE's and MMVAE's: mean over subsets of several"),
+    *_both("gain-probe", _PROBE, SEVERAL, BeyondParts("mmjsd"),
+           "Given several inputs, mmJSD's probe beats the mean of its single inputs': mean over subsets of several"),
+    *_both("average-probe", _PROBE, SEVERAL, BeyondParts("mmvae"),
+           "Given several inputs, MMVAE's probe is the mean of its single inputs': mean over subsets of several",
+           EQUAL),
+    *_both("single-probe-mvae", _PROBE, SINGLE, Above(_MIXTURES, _MVAE),
+           "MVAE's unimodal posteriors are the worst by the probe: mean over modalities"),
+    *_both("single-probe-mmjsd", _PROBE, SINGLE, Above(_MMJSD, _BEFORE),
+           "mmJSD's unimodal posteriors are not below MVAE's and MMVAE's by the probe: mean over modalities",
+           NOT_BELOW),
+    Claim("subspaces-probe", "Table 1, section C.2.5", "linear_probe", ANY, Above(("mmjsd-ms",), _MMJSD),
+          "Subspaces leave mmJSD's probes as they are: mean over all subsets", EQUAL),
+    *_both("several-coherence", _COHERENCE, SEVERAL, Above(_MMJSD, _BEFORE),
+           "Given several inputs, mmJSD generates more coherently than MVAE and MMVAE: mean over paths"),
+    *_both("gain-coherence", _COHERENCE, SEVERAL, BeyondParts("mmjsd"),
+           "Given several inputs, mmJSD's coherence beats the mean of its single inputs': mean over paths"),
+    *_both("average-coherence", _COHERENCE, SEVERAL, BeyondParts("mmvae"),
+           "Given several inputs, MMVAE's coherence is the mean of its single inputs': mean over paths", EQUAL),
+    *_both("single-coherence-mvae", _COHERENCE, SINGLE, Above(_MIXTURES, _MVAE),
+           "Given a single input, MVAE's coherence is the worst: mean over paths"),
+    *_subspaces("subspaces-street", _COHERENCE, STREET, _MIXTURES,
+                "Subspaces raise the coherence of {}'s street numbers: mean over paths into S"),
+    *_subspaces("subspaces-quality", _QUALITY, CONDITIONAL, ("mmvae", "mmjsd", "mvae"),  # the text excepts none
+                "Subspaces raise the quality of images that {} generates from other modalities: mean over paths"),
+    *_subspaces("subspaces-random-quality", _QUALITY, PRIOR, _MIXTURES,
+                "Subspaces raise the quality of {}'s random images: mean over modalities"),
+    Claim("quality-mvae", "Table 3", "quality", ANY, Above(_MVAE, _MIXTURES),
+          "In a shared space MVAE's images are the best: mean over conditional and random generation"),
+    *_both("random-quality", _QUALITY, PRIOR, Above(_MMVAE, _MMJSD),
+           "mmJSD's random images suffer from its dynamic prior: they are worse than MMVAE's, mean over modalities"),
+    *_both("likelihood-mmjsd", _NATS, WHOLE, Above(_MMJSD, _MMVAE),
+           "mmJSD's coherence is not traded off against ln p(X): it is close to MMVAE's, or above", NOT_BELOW),
+    *_both("likelihood-mvae", _NATS, WHOLE, Above(_MVAE, _MIXTURES),
+           "MVAE learns the statistics of the data well: its ln p(X) is the best"),
+    Claim("importance-probe", *_IS_PROBE, ANY, Above(_MIXTURES, _I30),
+          "Without importance samples MMVAE and mmJSD reach MMVAE (I=30) by the probe: mean over subsets", NOT_BELOW),
+    Claim("importance-probe-ms", *_IS_PROBE, ANY, Above(_MIXTURES_MS, _I30),
+          "With subspaces instead, MMVAE and mmJSD reach MMVAE (I=30) by the probe: mean over subsets", NOT_BELOW),
+    Claim("importance-coherence", *_IS_COHERENCE, CONDITIONAL, Above(_MIXTURES, _I30),
+          "Without importance samples MMVAE and mmJSD reach MMVAE (I=30) in coherence: mean over paths", NOT_BELOW),
+    Claim("importance-coherence-ms", *_IS_COHERENCE, CONDITIONAL, Above(_MIXTURES_MS, _I30),
+          "With subspaces instead, MMVAE and mmJSD reach MMVAE (I=30) in coherence: mean over paths", NOT_BELOW),
+    Claim("importance-street", "Table 15", "coherence", STREET, Above(_I30, _MMVAE),
+          "In a shared space importance samples raise the coherence of MMVAE's street numbers: mean over paths into S"),
+    Claim("importance-likelihood", *_IS_NATS, WHOLE, Above(_I30, _MMVAE),
+          "In a shared space importance samples raise MMVAE's ln p(X)"),
     *_subspaces("subspaces-likelihood", _IS_NATS, WHOLE, _MIXTURES, "Subspaces raise {}'s ln p(X)"),
-    Claim(
-        "subspaces-as-importance", *_IS_NATS, WHOLE, Above(("mmvae-ms",), _I30),  # MMVAE itself cancels
-        "Subspaces and importance samples have a similar effect on MMVAE's ln p(X)", EQUAL,
-    ),
+    Claim("subspaces-as-importance", *_IS_NATS, WHOLE, Above(("mmvae-ms",), _I30),  # MMVAE itself cancels
+          "Subspaces and importance samples have a similar effect on MMVAE's ln p(X)", EQUAL),
 )
 ATTRIBUTE_CLAIMS: tuple[Claim, ...] = (  # about bimodal CelebA
-    Claim(
-        "attributes-probe", "Figure 8, section C.3", "attributes", _OF_CODES, _COMPARED,
-        "For all subsets of modalities mmJSD's probe of attributes beats MVAE's and MMVAE's: mean over subsets",
-    ),
-    Claim(
-        "attributes-joint-probe", "Table 5, section 4.3", "attributes", JOINT, _COMPARED,
-        "A linear probe reads attributes better off mmJSD's joint posterior than off MVAE's and MMVAE's",
-    ),
-    Claim(
-        "attributes-coherence", "Table 5 and Figure 9, section C.3", "attributes", _OF_SAMPLES, _COMPARED,
-        "mmJSD generates attributes at least as well as MVAE and MMVAE: mean over paths", NOT_BELOW,
-    ),
+    Claim("attributes-probe", "Figure 8, section C.3", "attributes", _OF_CODES, _COMPARED,
+          "For all subsets of modalities mmJSD's probe of attributes beats MVAE's and MMVAE's: mean over subsets"),
+    Claim("attributes-joint-probe", "Table 5, section 4.3", "attributes", JOINT, _COMPARED,
+          "A linear probe reads attributes better off mmJSD's joint posterior than off MVAE's and MMVAE's"),
+    Claim("attributes-coherence", "Table 5 and Figure 9, section C.3", "attributes", _OF_SAMPLES, _COMPARED,
+          "mmJSD generates attributes at least as well as MVAE and MMVAE: mean over paths", NOT_BELOW),
 )
 # fmt: on

@@ -6,7 +6,6 @@ paper's numbers as on ours.
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import fmean
 from typing import NamedTuple
 
@@ -66,10 +65,7 @@ WHOLE = where("ln p(X)", lambda c: c == "X")
 class Comparison:
     """From numbers and a choice of columns to the contrast that a claim is about."""
 
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """Keys of the methods whose numbers are needed; none where settings of one method are compared."""
-        return ()
+    methods: tuple[str, ...] = ()  # keys of the methods whose numbers are needed; none for settings of one method
 
     def __call__(self, numbers: Numbers, pick: Pick) -> Contrast:
         """Give weights of cells; none where there is nothing to compare."""
@@ -92,16 +88,11 @@ def of_means(weights: Mapping[str, float], columns: Sequence[str]) -> Contrast:
     return {(key, column): weight / len(columns) for key, weight in weights.items() for column in columns}
 
 
-@dataclass(frozen=True)
 class Above(Comparison):
     """The lowest of some methods minus the highest of others, each by its mean over the columns."""
 
-    highs: tuple[str, ...]
-    lows: tuple[str, ...]
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        return self.highs + self.lows
+    def __init__(self, highs: tuple[str, ...], lows: tuple[str, ...]) -> None:
+        self.highs, self.lows, self.methods = highs, lows, highs + lows
 
     def suffixed(self, suffix: str) -> "Above":
         """Compare the methods with this suffix."""
@@ -114,15 +105,11 @@ class Above(Comparison):
         return of_means({min(self.highs, key=mean.get): 1.0, max(self.lows, key=mean.get): -1.0}, columns)
 
 
-@dataclass(frozen=True)
 class BeyondParts(Comparison):
     """A method given several modalities minus the mean of what it reaches given each of them alone."""
 
-    method: str
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        return (self.method,)
+    def __init__(self, method: str) -> None:
+        self.method, self.methods = method, (method,)
 
     def suffixed(self, suffix: str) -> "BeyondParts":
         """Compare the method with this suffix."""

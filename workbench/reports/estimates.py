@@ -4,13 +4,13 @@ Also what must be said of a comparison: the runs that it lacks, or settings in w
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
 from workbench.reports.claims_list import spelt
 from workbench.reports.contrasts import Contrast
-from workbench.reports.results import Mean, Metrics, over_seeds
+from workbench.reports.results import Metrics, over_seeds
 from workbench.reports.specs import SPECS
 from workbench.runs.naming import FREE, differing, paper_key, steps_taken
 from workbench.runs.run import Run
@@ -35,10 +35,6 @@ class Cell(NamedTuple):
     variance: float
 
 
-Entrants = dict[str, list[RunNumbers]]  # method's key in `published`, or a setting -> runs
-Cells = dict[str, dict[int, dict[str, Cell]]]  # the same key -> seed -> column
-
-
 class Estimate(NamedTuple):
     """A difference, its standard error, and over how many seeds they are; NaN for what is not known."""
 
@@ -49,8 +45,12 @@ class Estimate(NamedTuple):
     paired: bool
 
 
+Entrants = dict[str, list[RunNumbers]]  # method's key in `published`, or a setting -> runs
+Cells = dict[str, dict[int, dict[str, Cell]]]  # the same key -> seed -> column
+
+
 def numbers_of(run: Run) -> RunNumbers:
-    """Read what a comparison needs of a run: fields that runs must share to be averaged, and metrics."""
+    """Read what a comparison needs of a run; its settings are those that runs must share to be averaged."""
     ignored = FREE if run.config.style_dim else FREE | OF_STYLES
     kept = {field: x for field, x in run.config.to_json().items() if field not in ignored}
     return RunNumbers(run.config.seed, {"steps": steps_taken(run)} | kept, run.metrics)
@@ -86,12 +86,12 @@ def _spelt(x: Any) -> str:
     return f"{x:,}" if isinstance(x, int) else str(x)
 
 
-# From metrics to numbers with errors
+# From metrics to a difference
 
 
 def cells_of(table: str, entrants: Sequence[RunNumbers]) -> dict[int, dict[str, Cell]]:
     """Read a table's numbers at the paper's posterior, by seed; seeds without such numbers are left out."""
-    rows = {entrant.seed: (SPECS[table].row(entrant.metrics), entrant.metrics) for entrant in entrants}
+    rows = {seed: (SPECS[table].row(metrics), metrics) for seed, _, metrics in entrants}
     return {
         seed: {c: Cell(x.value, _variance(table, x.value, x.error, metrics)) for c, x in row.items()}
         for seed, (row, metrics) in rows.items()
@@ -113,34 +113,31 @@ def means(seeds: Mapping[int, Mapping[str, Cell]]) -> dict[str, float]:
     return {column: over_seeds([row[column].value for row in seeds.values()]).mean for column in columns}
 
 
-# From numbers to a difference
-
-
 def estimate(contrast: Contrast, cells: Cells) -> Estimate:
     """Estimate a difference and its error: over the seeds that all methods share, else over each method's own."""
+    weights = {key: {c: w for (k, c), w in contrast.items() if k == key} for key in cells}
     terms = {
-        key: {seed: _sum((row[c], w) for (k, c), w in contrast.items() if k == key) for seed, row in seeds.items()}
+        key: {seed: _sum([(row[c], w) for c, w in weights[key].items()]) for seed, row in seeds.items()}
         for key, seeds in cells.items()
-        if any(k == key for k, _ in contrast)
+        if weights[key]
     }
-    shared = set.intersection(*(set(seeds) for seeds in terms.values()))
-    together = [[_sum((seeds[seed], 1.0) for seeds in terms.values()) for seed in sorted(shared)]]
-    groups = together if shared else [list(seeds.values()) for seeds in terms.values()]
-    overall = [over_seeds([cell.value for cell in group]) for group in groups]
-    difference = round(sum(mean.mean for mean in overall), 9)
-    spread = math.sqrt(sum(mean.variance for mean in overall))
-    error = math.sqrt(sum(map(_squared_error, groups, overall)))
-    seeds = min(mean.seeds for mean in overall)
-    return Estimate(difference, error, difference / spread if spread else math.nan, seeds, bool(shared))
+    shared = set.intersection(*map(set, terms.values()))
+    together = [[_sum([(seeds[seed], 1.0) for seeds in terms.values()]) for seed in sorted(shared)]]
+    groups = together if shared else [[*seeds.values()] for seeds in terms.values()]
+    over = [over_seeds([cell.value for cell in group]) for group in groups]
+    spreads = [mean.error**2 * mean.seeds for mean in over]  # variances over seeds
+    inside = [fmean(cell.variance for cell in group) for group in groups]
+    # the larger of the two, of a mean where there are three seeds: two say little about a spread
+    squared = [
+        max([x for x in pair if not math.isnan(x)], default=math.nan) / (mean.seeds if mean.seeds > 2 else 1)
+        for *pair, mean in zip(spreads, inside, over, strict=True)
+    ]
+    difference, spread = round(sum(mean.mean for mean in over), 9), math.sqrt(sum(spreads))
+    effect = difference / spread if spread else math.nan
+    return Estimate(difference, math.sqrt(sum(squared)), effect, min(mean.seeds for mean in over), bool(shared))
 
 
-def _sum(weighted: Iterable[tuple[Cell, float]]) -> Cell:
+def _sum(weighted: Sequence[tuple[Cell, float]]) -> Cell:
     """The weighted sum of cells, their errors in quadrature as if they were independent."""
-    terms = [(weight * cell.value, weight**2 * cell.variance) for cell, weight in weighted]
-    return Cell(math.fsum(value for value, _ in terms), math.fsum(variance for _, variance in terms))
-
-
-def _squared_error(group: Sequence[Cell], over: Mean) -> float:
-    """The larger of the variances over seeds and inside runs; divided by the number of seeds where there are three."""
-    known = [x for x in (over.variance, fmean(cell.variance for cell in group)) if not math.isnan(x)]
-    return max(known, default=math.nan) / (over.seeds if over.seeds > 2 else 1)
+    variance = math.fsum(weight**2 * cell.variance for cell, weight in weighted)
+    return Cell(math.fsum(weight * cell.value for cell, weight in weighted), variance)

@@ -3,10 +3,11 @@
 import html
 import math
 import re
+from collections import namedtuple
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from workbench.paths import replacing
 from workbench.reports.results import at_papers, numbers
@@ -24,7 +25,13 @@ KEYS = ["method", "posterior", "steps"]
 HEADS = [*KEYS, "seeds"]
 # Background and text, both given: they must be read on light and on dark pages.
 COLOURS = {"better": ("#c6e9c9", "#0b3d17"), "worse": ("#f8c9c5", "#5c0f0a"), "within error": ("#d9d9d9", "#262626")}
+CSS = {verdict: f"background-color: {back}; color: {text}" for verdict, (back, text) in COLOURS.items()} | {"": ""}
 MARKS = {"better": "▲", "worse": "▼", "within error": "≈"}  # a verdict must not be told by its colour alone
+_CHIPS = " ".join(f'<span style="{CSS[v]}; padding: 0 0.4em">{mark} {v}</span>' for v, mark in MARKS.items())
+LEGEND = (
+    f"Beside the paper's number, where the posterior is the paper's: {_CHIPS} (2 standard errors over seeds; of one "
+    "seed, half a unit of the paper's last digit and the error inside the run)."
+)
 TEX = {"±": r"$\pm$", "→": r"$\to$", "|": r"$\mid$", "<": "$<$", ">": "$>$", "\\": r"\textbackslash{}"}
 TEX |= {"é": r"\'e", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {c: f"\\{c}" for c in "&%$#_{}"}
 
@@ -50,13 +57,9 @@ def origins(runs: Sequence[Run]) -> Rows:
         stored = [run.read("config.json") for run in group]
         judged = [run.metrics.get("evaluated_with") or {} for run in group]
         seeds = ", ".join(str(seed) for seed in sorted({run.config.seed for run in group}))
-        rows.append([*names, seeds, _when(stored), _when(judged), _several(stored, "machine")])
+        days = [f"{_several(origins, 'date')} at {_several(origins, 'commit')}" for origins in (stored, judged)]
+        rows.append([*names, seeds, *days, _several(stored, "machine")])
     return rows
-
-
-def _when(stored: Sequence[Mapping[str, Any]]) -> str:
-    """Days and commits of some origins."""
-    return f"{_several(stored, 'date')} at {_several(stored, 'commit')}"
 
 
 def _several(stored: Sequence[Mapping[str, Any]], name: str) -> str:
@@ -88,13 +91,8 @@ def headline(run: Run) -> str:
 # Tables
 
 
-class Line(NamedTuple):
-    """One row as it is shown: everything text, blank where there is no number."""
-
-    heads: list[str]  # method, posterior, steps, seeds
-    cells: list[str]
-    verdicts: list[str]
-    ours: bool
+# One row as it is shown, all text, blank where there is no number; heads are method, posterior, steps, seeds.
+Line = namedtuple("Line", ("heads", "cells", "verdicts", "ours"))
 
 
 @dataclass(frozen=True)
@@ -156,9 +154,12 @@ class Table:
         import pandas as pd
 
         lines = [*self.lines()]
-        rows = [[*x.heads, *map(_marked, x.cells, x.verdicts)] for x in lines]
+        marked = [
+            [f"{MARKS[v]} {cell}" if v else cell for cell, v in zip(x.cells, x.verdicts, strict=True)] for x in lines
+        ]
+        rows = [x.heads + cells for x, cells in zip(lines, marked, strict=True)]
         frame = pd.DataFrame(rows, columns=[*HEADS, *self.ours.columns])
-        css = pd.DataFrame([[""] * len(HEADS) + [_css(v) for v in x.verdicts] for x in lines], columns=frame.columns)
+        css = pd.DataFrame([[""] * len(HEADS) + [CSS[v] for v in x.verdicts] for x in lines], columns=frame.columns)
         css = css.where(pd.Series([x.ours for x in lines]), "font-style: italic; opacity: 0.85")
         styler = frame.style.apply(lambda _: css, axis=None).hide(axis="index").format(escape="html")
         styler = styler.format_index(escape="html", axis=1)
@@ -188,7 +189,10 @@ class Table:
 
     def to_latex(self, path: Path) -> None:
         """Write a `table` for plain LaTeX with the package booktabs."""
-        names = [*HEADS, *self.ours.columns]
+        names, rows = [*HEADS, *self.ours.columns], []
+        for line in self.lines():
+            wide = f"\\multicolumn{{{len(HEADS)}}}{{l}}{{{_tex(line.heads[0])}}}"  # of a row of the paper's
+            rows.append(" & ".join([*(map(_tex, line.heads) if line.ours else [wide]), *map(_tex, line.cells)]))
         lines = [
             "% Needs \\usepackage{booktabs}.",
             "\\begin{table}",
@@ -199,7 +203,7 @@ class Table:
             "\\toprule",
             " & ".join(map(_tex, names)) + " \\\\",
             "\\midrule",
-            *(_tex_line(line) for line in self.lines()),
+            *(f"{row} \\\\" for row in rows),
             "\\bottomrule",
             "\\end{tabular}",
             "\\end{table}",
@@ -224,28 +228,7 @@ class Table:
         return [key[0], key[1].replace("_", " "), f"{key[2]:,}" if key[2] else "", shown]
 
 
-def _css(verdict: str) -> str:
-    background, text = COLOURS.get(verdict, ("", ""))
-    return f"background-color: {background}; color: {text}" if verdict else ""
-
-
-def _marked(cell: str, verdict: str) -> str:
-    return f"{MARKS[verdict]} {cell}" if verdict else cell
-
-
-_CHIPS = " ".join(f'<span style="{_css(v)}; padding: 0 0.4em">{mark} {v}</span>' for v, mark in MARKS.items())
-LEGEND = (
-    f"Beside the paper's number, where the posterior is the paper's: {_CHIPS} (2 standard errors over seeds; of one "
-    "seed, half a unit of the paper's last digit and the error inside the run)."
-)
-
-
 def _tex(text: str) -> str:
     """Text for LaTeX; a leading hyphen before a digit is a minus sign."""
     escaped = "".join(TEX.get(character, character) for character in text)
     return "$-$" + escaped[1:] if text[:1] == "-" and text[1:2].isdigit() else escaped
-
-
-def _tex_line(line: Line) -> str:
-    heads = [*map(_tex, line.heads)] if line.ours else [f"\\multicolumn{{{len(HEADS)}}}{{l}}{{{_tex(line.heads[0])}}}"]
-    return " & ".join([*heads, *map(_tex, line.cells)]) + " \\\\"

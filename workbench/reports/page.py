@@ -5,24 +5,18 @@ import urllib.parse
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import pandas as pd
 from IPython.display import HTML, display
 
 from workbench.reports.layout import Rows
-from workbench.reports.results import at_papers, names, varying_fields
-from workbench.reports.specs import crossed
+from workbench.reports.results import names, varying_fields
 from workbench.runs.naming import label, steps_taken
 from workbench.runs.run import Run
 
 FILES = {"executed notebook": "run.ipynb", "its page": "run.html"}
 FILES |= {name: name for name in ("metrics.json", "history.csv")}
-PICTURES = {
-    "coherence.png": "Map of conditional coherence: generated modality by given subset",
-    "generation.png": "Given test items, and modalities generated from each of them alone",
-}
 
 
 def sheet(rows: Rows, caption: str = "") -> HTML:
@@ -35,23 +29,6 @@ def show(picture: Any, alt: str, caption: str) -> None:
     """Show a Figure or an Image with a caption and, for those who cannot see it, a text with what it shows."""
     display(picture, metadata={"image/png": {"alt": alt}})
     display(HTML(f"<p><i>{escape(caption)}</i></p>"))
-
-
-def trade_off(run: Run) -> tuple[float, float] | None:
-    """Read mean coherence of one modality from another, and ln p(X), both at the paper's posterior; None without."""
-    single = [x.value for x in at_papers(run.metrics, "coherence") if "," not in x.given and crossed(x)]
-    nats = [x for x in at_papers(run.metrics, "log_likelihood") if x.metric == "log_likelihood.X"]
-    coherent = [x for x in single if x is not None]
-    whole = max(nats, key=lambda x: len(x.given), default=None)
-    return (fmean(coherent), whole.value) if coherent and whole and whole.value is not None else None
-
-
-def pictures(runs: Sequence[Run]) -> dict[Path, str]:
-    """Find the pictures that notebooks left in the first of some run folders that has any, and what they show."""
-    for run in runs:
-        if found := {run.folder / file: words for file, words in PICTURES.items() if (run.folder / file).is_file()}:
-            return {path: f"{words}; seed {run.config.seed}" for path, words in found.items()}
-    return {}
 
 
 def run_list(runs: Sequence[Run]) -> HTML:

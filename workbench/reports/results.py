@@ -21,7 +21,7 @@ Beside each log-likelihood stands its number of effective samples, as METRIC.eff
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -55,16 +55,11 @@ class Number(NamedTuple):
 
 
 class Mean(NamedTuple):
-    """What the seeds of one setting say together."""
+    """What the seeds of one setting say together; NaN where they do not suffice."""
 
-    mean: float  # NaN where no seed has a number
-    error: float  # standard error of the mean, NaN below two seeds
+    mean: float
+    error: float  # standard error of the mean, from two seeds on
     seeds: int
-
-    @property
-    def variance(self) -> float:
-        """Of single seeds; NaN below two."""
-        return self.error**2 * self.seeds
 
 
 def over_seeds(values: Sequence[float]) -> Mean:
@@ -80,93 +75,73 @@ def over_seeds(values: Sequence[float]) -> Mean:
 
 def flatten(metrics: Metrics) -> Iterator[Number]:
     """Give all numbers of one evaluation, section by section; sections that `metrics` lacks are passed over."""
-    for section in SECTIONS:
-        yield from numbers(metrics, section)
+    return (number for section in SECTIONS for number in numbers(metrics, section))
 
 
 def numbers(metrics: Metrics, section: str) -> Iterator[Number]:
     """Give the numbers in one section of metrics.json."""
-    return SECTIONS[section](section, metrics, metrics.get(section))
+    found = metrics.get(section) or {}
+    if section in OTHERS:
+        return OTHERS[section](found)
+    number = Number(section, given=RANDOM if section == "random_coherence" else "")
+    return _walk(number, found, LEVELS[section], metrics.get(f"{section}_error"))
 
 
 def at_papers(metrics: Metrics, *sections: str) -> list[Number]:
-    """Give the numbers of the first of some sections that are there, at the posterior that the paper shows."""
-    present = (found for section in sections if (found := [*numbers(metrics, section)]))
-    first = next(present, [])
+    """Give the numbers of the first of some sections that is there, at the posterior that the paper shows."""
+    first = next(filter(None, ([*numbers(metrics, section)] for section in sections)), [])
     return [x for x in first if x.posterior == first[0].posterior]
 
 
-Reader = Callable[[str, Metrics, Any], Iterator[Number]]
-
-
-def _tree(*levels: str, **fixed: str) -> Reader:
-    """The reader of nested mappings: `levels` says what their keys are, from the outermost on."""
-
-    def read(section: str, metrics: Metrics, found: Any) -> Iterator[Number]:
-        errors = dict(_leaves(metrics.get(f"{section}_error"), len(levels)))
-        for keys, x in _leaves(found, len(levels)):
-            place = dict(zip(levels, keys, strict=True)) | fixed
-            metric = ".".join(filter(None, (section, place.pop("metric", ""))))
-            yield Number(metric, **place, value=x, error=errors.get(keys))
-
-    return read
-
-
-def _leaves(found: Mapping[str, Any] | None, depth: int) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """The keys that lead to what is `depth` mappings deep, and what is there; None is an empty mapping."""
+def _walk(number: Number, found: Any, levels: Sequence[str], errors: Any = None) -> Iterator[Number]:
+    """The numbers in nested mappings, which may be null: `levels` says what the keys are, from the outermost on."""
+    if not levels:
+        yield number._replace(value=found, error=errors)
+        return
     for key, inner in (found or {}).items():
-        for keys, x in _leaves(inner, depth - 1) if depth > 1 else [((), inner)]:
-            yield (key, *keys), x
+        named = {"metric": f"{number.metric}.{key}"} if levels[0] == "metric" else {levels[0]: key}
+        yield from _walk(number._replace(**named), inner, levels[1:], (errors or {}).get(key))
 
 
-SUBSET, PATH = ("posterior", "given"), ("posterior", "target", "given")
+def _quality(found: Any) -> Iterator[Number]:
+    yield from _walk(Number("quality"), found.get("conditional"), (*PATH, "metric"))
+    yield from _walk(Number("quality", given=RANDOM), found.get("random"), ("target", "metric"))
 
 
-def _of_images(section: str, metrics: Metrics, found: Any) -> Iterator[Number]:
-    yield from _tree(*PATH, "metric")(section, {}, (found or {}).get("conditional"))
-    yield from _tree("target", "metric", given=RANDOM)(section, {}, (found or {}).get("random"))
-
-
-def _of_likelihoods(section: str, metrics: Metrics, found: Any) -> Iterator[Number]:
+def _log_likelihood(found: Any) -> Iterator[Number]:
     for kind, levels in {"X": SUBSET, "given": PATH, "predictive": PATH}.items():
-        for number in _tree(*levels)(f"{section}.{kind}", {}, (found or {}).get(kind)):
+        for number in _walk(Number(f"log_likelihood.{kind}"), found.get(kind), levels):
             if x := number.value:  # an estimate that could not be made is null as a whole
                 yield number._replace(value=x.get("nats"), error=x.get("standard_error"))
                 if "effective_samples" in x:
                     yield number._replace(metric=f"{number.metric}.effective_samples", value=x["effective_samples"])
 
 
-def _of_rates(section: str, metrics: Metrics, found: Any) -> Iterator[Number]:
-    named = zip(ATTRIBUTES, found, strict=True) if found else ()
-    return (Number(f"{section}.{name}", value=x) for name, x in named)
+def _base_rate(found: Any) -> Iterator[Number]:
+    return (Number(f"base_rate.{name}", value=x) for name, x in zip(ATTRIBUTES, found, strict=bool(found)))
 
 
-def _of_attributes(section: str, metrics: Metrics, found: Any) -> Iterator[Number]:
+def _by_attribute(found: Any) -> Iterator[Number]:
     """Each attribute's own number, wherever a section has one number for all of them."""
-    for name, rows in (found or {}).items():
-        metric = JUDGES.get(name, name)
-        for number in SECTIONS[metric](metric, {}, rows):
+    for name, rows in found.items():
+        section = {"judges": "classifier_accuracy"}.get(name, name)  # where the numbers of all together stand
+        for number in _walk(Number(section), rows, LEVELS[section]):
             for attribute, x in zip(ATTRIBUTES, number.value, strict=True):
-                yield number._replace(metric=f"{metric}.{attribute}", value=x)
+                yield number._replace(metric=f"{section}.{attribute}", value=x)
 
 
-JUDGES = {"judges": "classifier_accuracy"}  # where the numbers of all attributes together stand
 # Sections of metrics.json that hold numbers of the model. The others say how it was judged, and how long that took.
-SECTIONS: dict[str, Reader] = {
-    "rate": _tree(*SUBSET),
-    "marginal_kl": _tree(*SUBSET),
-    "linear_probe": _tree(*SUBSET),
-    "linear_probe_full": _tree(*SUBSET),
-    "style_probe": _tree("target"),
-    "classifier_accuracy": _tree("target"),
-    "coherence": _tree(*PATH),
-    "random_coherence": _tree("target", given=RANDOM),
-    "written": _tree(*PATH, "metric"),
-    "base_rate": _of_rates,
-    "by_attribute": _of_attributes,
-    "quality": _of_images,
-    "log_likelihood": _of_likelihoods,
+SUBSET, PATH = ("posterior", "given"), ("posterior", "target", "given")
+LEVELS = dict.fromkeys(("rate", "marginal_kl", "linear_probe", "linear_probe_full"), SUBSET)
+LEVELS |= dict.fromkeys(("style_probe", "classifier_accuracy"), ("target",)) | {"coherence": PATH}
+LEVELS |= {"random_coherence": ("target",), "written": (*PATH, "metric")}
+OTHERS = {
+    "base_rate": _base_rate,
+    "by_attribute": _by_attribute,
+    "quality": _quality,
+    "log_likelihood": _log_likelihood,
 }
+SECTIONS = (*LEVELS, *OTHERS)
 
 
 def frame(runs: Sequence[Run]) -> "pd.DataFrame":
@@ -178,21 +153,17 @@ def frame(runs: Sequence[Run]) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    named = dict(zip(names(runs), runs, strict=True))
+    named, rows = dict(zip(names(runs), runs, strict=True)), []
     varying = varying_fields([*named.values()])
+    for name, run in named.items():
+        config, metrics = run.config, run.metrics
+        same = (name, config.data, label(run), config.objective, *(getattr(config, field) for field in varying))
+        same += (config.seed, steps_taken(run))
+        for judged in (metrics, *(metrics.get("over_steps") or ())):  # snapshots come last
+            rows += [(*same, judged.get("step"), *number) for number in flatten(judged)]
     heads = ["run", "data", "method", "objective", *(RENAMED.get(field, field) for field in varying), "seed", "steps"]
-    rows = [row for name, run in named.items() for row in _rows(name, run, varying)]
     made = pd.DataFrame(rows, columns=[*heads, "step", *Number._fields])
     return made.astype({"step": "Int64", "value": float, "error": float})
-
-
-def _rows(name: str, run: Run, varying: Sequence[str]) -> Iterator[tuple]:
-    """The rows of one run, its snapshots last."""
-    config, metrics = run.config, run.metrics
-    same = (name, config.data, label(run), config.objective, *(getattr(config, field) for field in varying))
-    same += (config.seed, steps_taken(run))
-    for judged in (metrics, *(metrics.get("over_steps") or ())):
-        yield from ((*same, judged.get("step"), *number) for number in flatten(judged))
 
 
 def varying_fields(runs: Sequence[Run]) -> list[str]:
@@ -202,16 +173,13 @@ def varying_fields(runs: Sequence[Run]) -> list[str]:
 
 def names(runs: Sequence[Run]) -> list[str]:
     """Tell runs apart: by the folder below the deepest folder of them all, or by file and key of collected ones."""
-    places = [_place(run) for run in runs]
+    places = [run.folder.resolve() for run in runs]
+    keys = [run.config.key() if isinstance(run, Recorded) else "" for run in runs]
+    places = [place.with_suffix("") / key if key else place for place, key in zip(places, keys, strict=True)]
     parents = [str(place.parent) for place in places]
     shared = len({Path(parent).anchor for parent in parents}) == 1  # Windows has a tree for each drive
     base = Path(os.path.commonpath(parents)) if shared else None
     return [(place.relative_to(base) if base else place).as_posix() for place in places]
-
-
-def _place(run: Run) -> Path:
-    place = run.folder.resolve()
-    return place.with_suffix("") / run.config.key() if isinstance(run, Recorded) else place
 
 
 def write(runs: Sequence[Run], path: Path) -> None:

@@ -6,8 +6,9 @@ To add a table, add a line to `SPECS`. Its reader gives no cell where a run lack
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from operator import attrgetter
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any
 
 from workbench.reports import published
 from workbench.reports.published import RANDOM
@@ -62,23 +63,18 @@ def of_attributes(metrics: Metrics) -> bool:
 # Cells
 
 
-class Part(NamedTuple):
-    """Some columns of a table: the numbers of one metric, `SECTION.*` for all of a section, that pass a test."""
+def reader(*parts: tuple) -> Callable[[Metrics], Cells]:
+    """Make a row for each posterior, target by target; numbers without a posterior stand in every row.
 
-    metric: str
-    column: Callable[[Number], str]
-    where: Callable[[Number], bool] = lambda number: True
-
-
-def reader(*parts: Part) -> Callable[[Metrics], Cells]:
-    """Make a row for each posterior, target by target; numbers without a posterior stand in every row."""
+    A part is a metric (`SECTION.*` for all of a section), what makes a column of a number, and tests to be passed.
+    """
 
     def read(metrics: Metrics) -> Cells:
         cells = [
-            (part.column(x), x)
-            for part in parts
-            for x in numbers(metrics, part.metric.partition(".")[0])
-            if fnmatchcase(x.metric, part.metric) and part.where(x)
+            (column(x), x)
+            for metric, column, *tests in parts
+            for x in numbers(metrics, metric.partition(".")[0])
+            if fnmatchcase(x.metric, metric) and all(test(x) for test in tests)
         ]
         rows = dict.fromkeys(x.posterior for _, x in cells if x.posterior) or dict.fromkeys([""] if cells else [])
         targets = [*dict.fromkeys(x.target for _, x in cells)]
@@ -88,8 +84,7 @@ def reader(*parts: Part) -> Callable[[Metrics], Cells]:
     return read
 
 
-def subset_of(number: Number) -> str:
-    return number.given
+subset_of = attrgetter("given")
 
 
 def target_of(number: Number) -> str:
@@ -116,7 +111,7 @@ def given_of(subset: str, joint: str = ",".join("MST")) -> str:
 def likelihood(metrics: Metrics) -> Cells:
     """Read log-likelihoods: of X first, then of X given each subset."""
     cells: Cells = {}
-    for fusion, row in reader(Part("log_likelihood.X", subset_of))(metrics).items():
+    for fusion, row in reader(("log_likelihood.X", subset_of))(metrics).items():
         joint = max(row, key=lambda subset: subset.count(","))
         order = sorted(row, key=lambda subset: subset != joint)
         cells[fusion] = {given_of(subset, joint): row[subset] for subset in order}
@@ -169,14 +164,9 @@ def features(metrics: Sequence[Metrics]) -> str:
     return f"Features: {either(named)}." if named else ""
 
 
-def images(metrics: Sequence[Metrics]) -> str:
-    counts = distinct(metrics, "quality", "images")
-    return f"{either(counts, ',')} images of each kind." if counts else ""
-
-
-def quality_ceiling(metrics: Sequence[Metrics]) -> str:
-    ceilings = distinct(metrics, "quality", "ceiling")
-    return f"Identical distributions reach {either(ceilings, '.2f')}, not 1." if ceilings else ""
+def of_quality(entry: str, form: str, words: str) -> Words:
+    """Make words that are said where qualities have an entry, which takes the place of the braces."""
+    return lambda metrics: words.format(either(x, form)) if (x := distinct(metrics, "quality", entry)) else ""
 
 
 def on_attributes(words: str) -> Words:
@@ -228,12 +218,14 @@ _COUNTS = (
     "All agree: every modality shows one class, the paper's words. Agreement pattern: (a = b) = (a = c), the reference "
     "code's count, 0.82 by chance, so that more is not better; the paper's RANDOM looks like it."
 )
+_IMAGES = of_quality("images", ",", "{} images of each kind.")
+_CEILING = of_quality("ceiling", ".2f", "Identical distributions reach {}, not 1.")
 _OF_IMAGES = "Of distributions of images, by their precision-recall curve: nothing to do with attributes."
 _FEW_IMAGES = "Of so few images it is above 0 between real ones, too, the more so the more features there are."
 
 
 def _generated(score: str) -> Callable[[Metrics], Cells]:
-    return reader(Part(f"quality.{score}", path, crossed))
+    return reader((f"quality.{score}", path, crossed))
 
 
 def _written(number: Number) -> str:
@@ -241,85 +233,49 @@ def _written(number: Number) -> str:
 
 
 _SPECS = (
-    Spec(
-        "attributes", "mean average precision of attributes: linear probe of each subset; samples, given → generated",
-        reader(Part("linear_probe", subset_of), Part("coherence", path, crossed)), "Table 5", _CELEBA, ATTRIBUTES,
-        (f"{_MEAN}: of codes {_FEW}; of samples by a judge's scores.", base_rate, judges), source=published.CELEBA,
-    ),
-    Spec(
-        "attributes_probe_full", "mean average precision of a linear probe on many training items",
-        reader(Part("linear_probe_full", subset_of)), labels=ATTRIBUTES, note=(f"{_MEAN}, {_ALL}.", base_rate),
-    ),
-    Spec(
-        "attributes_style", "mean average precision of a linear probe on each modality's style",
-        reader(Part("style_probe", target_of)), labels=ATTRIBUTES, note=(f"{_MEAN}, {_ALL}.", base_rate), sparse=True,
-    ),
-    Spec(
-        "attributes_own", "mean average precision of samples generated from what was given, given → generated",
-        reader(Part("coherence", path, lambda number: not crossed(number))),
-        labels=ATTRIBUTES, note=(f"{_MEAN}, by a judge's scores.", base_rate, judges),
-    ),
-    Spec(
-        "attributes_written", "attributes read off the characters of generated descriptions, given → generated",
-        reader(Part("written.*", _written)), labels=ATTRIBUTES, note=(_WORDS,),
-    ),
-    Spec(
-        "attributes_agreement", "agreement of the modalities of random samples",
-        reader(Part("random_coherence", target_of)), labels=ATTRIBUTES, note=(_AGREEMENT,), unjudged=("by chance",),
-    ),
-    Spec(
-        "linear_probe", "accuracy of a linear probe on 256 items", reader(Part("linear_probe", subset_of)),
-        "Tables 1 and 14", published.LINEAR_PROBE, CLASSES, (probe,),
-    ),
-    Spec(
-        "linear_probe_full", "accuracy of a linear probe on all training items",
-        reader(Part("linear_probe_full", subset_of)), labels=CLASSES,
-    ),
-    Spec(
-        "rate", "rate: divergence (KL) of an item's posterior from the prior in nats",
-        reader(Part("rate", subset_of)), note=("Of a mixture: the mean of its components'.",), digits=1,
-    ),
-    Spec(
-        "marginal_kl", "divergence (KL) of the aggregate posterior from the prior in nats",
-        reader(Part("marginal_kl", subset_of)), digits=1, higher_is_better=False,
-        note=("By mean and covariance of all items' posteriors together: a lower bound.",),
-    ),
-    Spec(
-        "style_probe", "accuracy of a linear probe on each modality's style",
-        reader(Part("style_probe", target_of)), labels=CLASSES, sparse=True,
-    ),
-    Spec(
-        "coherence", "coherence of generated samples, given → generated",
-        reader(
-            Part("random_coherence", lambda number: RANDOM, lambda number: target_of(number) == _PATTERN),
-            Part("coherence", path, crossed),
-        ),
-        "Tables 2 and 15", _COHERENCE, CLASSES, (_COHERENT, judges), unjudged=(RANDOM,),
-    ),
-    Spec(
-        "random_coherence", "coherence of random samples by two counts", reader(Part("random_coherence", target_of)),
-        paper={key: {_PATTERN: x} for key, x in published.RANDOM_COHERENCE.items()},
-        labels=CLASSES, note=(_COUNTS, judges), unjudged=(_PATTERN,),
-    ),
-    Spec(
-        "quality", "average precision of generated samples, given → generated", _generated("average_precision"),
-        "Table 3", columns_of(path_of, published.QUALITY), comparable=by_inception,
-        note=(on_attributes(_OF_IMAGES), features, images, "The paper's are Inception's.", quality_ceiling),
-    ),
-    Spec("f_8", "F_8 of generated samples (weights recall)", _generated("f_8"), note=(features, images)),
-    Spec("f_1_8", "F_1/8 of generated samples (weights precision)", _generated("f_1_8"), note=(features, images)),
-    Spec(
-        "fid", "Fréchet distance (FID) of generated samples (lower is better)", _generated("fid"),
-        note=(features, images, on_attributes(_FEW_IMAGES)), digits=1, higher_is_better=False,
-    ),
-    Spec(
-        "log_likelihood", "test log-likelihoods in nats per item", likelihood,
-        "Tables 4 and 16", columns_of(given_of, published.LOG_LIKELIHOOD), note=(importance_sampling,), digits=0,
-        comparable=lambda metrics: False,  # the paper's estimator mixed items
-    ),
-    Spec(
-        "predictive", "predictive log-likelihoods given one modality, given → predicted, in nats per item",
-        reader(Part("log_likelihood.predictive", path, lambda number: "," not in number.given)), digits=1,
-    ),
+    Spec("attributes", "mean average precision of attributes: linear probe of each subset; samples, given → generated",
+         reader(("linear_probe", subset_of), ("coherence", path, crossed)), "Table 5", _CELEBA, ATTRIBUTES,
+         (f"{_MEAN}: of codes {_FEW}; of samples by a judge's scores.", base_rate, judges), source=published.CELEBA),
+    Spec("attributes_probe_full", "mean average precision of a linear probe on many training items",
+         reader(("linear_probe_full", subset_of)), labels=ATTRIBUTES, note=(f"{_MEAN}, {_ALL}.", base_rate)),
+    Spec("attributes_style", "mean average precision of a linear probe on each modality's style",
+         reader(("style_probe", target_of)), labels=ATTRIBUTES, note=(f"{_MEAN}, {_ALL}.", base_rate), sparse=True),
+    Spec("attributes_own", "mean average precision of samples generated from what was given, given → generated",
+         reader(("coherence", path, lambda number: not crossed(number))),
+         labels=ATTRIBUTES, note=(f"{_MEAN}, by a judge's scores.", base_rate, judges)),
+    Spec("attributes_written", "attributes read off the characters of generated descriptions, given → generated",
+         reader(("written.*", _written)), labels=ATTRIBUTES, note=(_WORDS,)),
+    Spec("attributes_agreement", "agreement of the modalities of random samples",
+         reader(("random_coherence", target_of)), labels=ATTRIBUTES, note=(_AGREEMENT,), unjudged=("by chance",)),
+    Spec("linear_probe", "accuracy of a linear probe on 256 items", reader(("linear_probe", subset_of)),
+         "Tables 1 and 14", published.LINEAR_PROBE, CLASSES, (probe,)),
+    Spec("linear_probe_full", "accuracy of a linear probe on all training items",
+         reader(("linear_probe_full", subset_of)), labels=CLASSES),
+    Spec("rate", "rate: divergence (KL) of an item's posterior from the prior in nats",
+         reader(("rate", subset_of)), note=("Of a mixture: the mean of its components'.",), digits=1),
+    Spec("marginal_kl", "divergence (KL) of the aggregate posterior from the prior in nats",
+         reader(("marginal_kl", subset_of)), digits=1, higher_is_better=False,
+         note=("By mean and covariance of all items' posteriors together: a lower bound.",)),
+    Spec("style_probe", "accuracy of a linear probe on each modality's style",
+         reader(("style_probe", target_of)), labels=CLASSES, sparse=True),
+    Spec("coherence", "coherence of generated samples, given → generated",
+         reader(("random_coherence", lambda number: RANDOM, lambda number: target_of(number) == _PATTERN),
+                ("coherence", path, crossed)),
+         "Tables 2 and 15", _COHERENCE, CLASSES, (_COHERENT, judges), unjudged=(RANDOM,)),
+    Spec("random_coherence", "coherence of random samples by two counts", reader(("random_coherence", target_of)),
+         paper={key: {_PATTERN: x} for key, x in published.RANDOM_COHERENCE.items()},
+         labels=CLASSES, note=(_COUNTS, judges), unjudged=(_PATTERN,)),
+    Spec("quality", "average precision of generated samples, given → generated", _generated("average_precision"),
+         "Table 3", columns_of(path_of, published.QUALITY), comparable=by_inception,
+         note=(on_attributes(_OF_IMAGES), features, _IMAGES, "The paper's are Inception's.", _CEILING)),
+    Spec("f_8", "F_8 of generated samples (weights recall)", _generated("f_8"), note=(features, _IMAGES)),
+    Spec("f_1_8", "F_1/8 of generated samples (weights precision)", _generated("f_1_8"), note=(features, _IMAGES)),
+    Spec("fid", "Fréchet distance (FID) of generated samples (lower is better)", _generated("fid"),
+         note=(features, _IMAGES, on_attributes(_FEW_IMAGES)), digits=1, higher_is_better=False),
+    Spec("log_likelihood", "test log-likelihoods in nats per item", likelihood,
+         "Tables 4 and 16", columns_of(given_of, published.LOG_LIKELIHOOD), note=(importance_sampling,), digits=0,
+         comparable=lambda metrics: False),  # the paper's estimator mixed items
+    Spec("predictive", "predictive log-likelihoods given one modality, given → predicted, in nats per item",
+         reader(("log_likelihood.predictive", path, lambda number: "," not in number.given)), digits=1),
 )  # fmt: skip
 SPECS = {spec.name: spec for spec in _SPECS}

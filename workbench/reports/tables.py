@@ -114,7 +114,8 @@ def _place(result: _Result) -> tuple:
 def _table(spec: Spec, results: Sequence[_Result]) -> Table:
     """Means over seeds, their errors and counts, and the paper's numbers, all in one shape."""
     pairs = [(result, _cells(spec, result)) for result in results]
-    rows, columns = _rows(spec, pairs), _columns(pairs)
+    rows, shown = _rows(spec, pairs), [row for _, cells in pairs for row in cells.values()]
+    columns = [*dict.fromkeys(column for row in shown for column, x in row.items() if x.value is not None)]
     seeds: dict[tuple[Key, str], list[Number]] = {}
     paper: dict[tuple[Key, str], float] = {}
     for result, cells in pairs:
@@ -155,12 +156,6 @@ def _rows(spec: Spec, pairs: Sequence[tuple[_Result, Cells]]) -> list[Key]:
     if spec.sparse and any(posteriors.values()):
         posteriors = {row: fusions for row, fusions in posteriors.items() if fusions}
     return [(method, fusion, steps) for (method, steps), fusions in posteriors.items() for fusion in fusions or [""]]
-
-
-def _columns(pairs: Sequence[tuple[_Result, Cells]]) -> list[str]:
-    """Columns that any run has a number for, in order."""
-    rows = [row for _, cells in pairs for row in cells.values()]
-    return [*dict.fromkeys(column for row in rows for column, x in row.items() if x.value is not None)]
 
 
 def _paper(spec: Spec, result: _Result) -> Mapping[str, float]:
@@ -215,13 +210,9 @@ def _by_size(row: Mapping[str, Number]) -> dict[str, Number]:
         given = [] if number.given == published.RANDOM else number.given.split(",")
         if number.value is not None:
             groups.setdefault((len(given), number.target in given), []).append(number)
-    return {
-        f"{size} given{', itself' * itself}" if size else published.RANDOM: _mean(groups[size, itself])
-        for size, itself in sorted(groups)
-    }
-
-
-def _mean(numbers: Sequence[Number]) -> Number:
-    errors = [x.error for x in numbers if x.error is not None]
-    value = fmean(x.value for x in numbers if x.value is not None)
-    return numbers[0]._replace(value=value, error=fmean(errors) if errors else None)
+    found = {}
+    for (size, itself), numbers in sorted(groups.items()):
+        errors = [x.error for x in numbers if x.error is not None]
+        mean = numbers[0]._replace(value=fmean(x.value for x in numbers), error=fmean(errors) if errors else None)
+        found[f"{size} given{', itself' * itself}" if size else published.RANDOM] = mean
+    return found
