@@ -262,7 +262,7 @@ class Layout(NamedTuple):
         return columns
 
     def numbers(self, raw: Any) -> np.ndarray:
-        """Read float64 `[n, size]` of a table, NaN where entries are missing; ValueError on what is no finite number."""
+        """Read a table as float64 `[n, size]`, NaN where one is missing; ValueError on what is no finite number."""
         columns = self.columns_of(raw)
         table = np.empty((len(columns[0]), self.size))
         for k, column in enumerate(columns):
