@@ -18,19 +18,19 @@ for _character in ALPHABET:
 
 
 def table_of(strings: Sequence[str], length: int, fill: str = " ") -> np.ndarray:
-    """Tokens of many strings, uint8 `[n, length]`, filled at the end; UNKNOWN where the alphabet lacks a character."""
+    """Return tokens of many strings, uint8 `[n, length]`, filled at the end; UNKNOWN outside the alphabet."""
     filled = np.array([string.ljust(length, fill) for string in strings], dtype=f"U{length}")
     codes = filled.view(np.uint32).reshape(len(strings), length)
     return _TOKENS[np.minimum(codes, len(_TOKENS) - 1)]
 
 
 def tokens_of(text: str) -> UInt8[Tensor, "characters"]:
-    """Tokens of a text of any length; ValueError when it leaves the alphabet."""
+    """Return tokens of a text of any length; ValueError when it leaves the alphabet."""
     if unknown := sorted(set(text) - set(ALPHABET)):
         raise ValueError(f"{text!r} holds characters outside the alphabet: {''.join(unknown)!r}")
     return torch.from_numpy(_TOKENS[[ord(character) for character in text]])
 
 
 def decode(tokens: Integer[Tensor, "*batch length"]) -> list[str]:
-    """Strings of tokens (any integer type), one for each row; a single row gives a list of one."""
+    """Return strings of tokens (any integer type), one for each row; a single row gives a list of one."""
     return ["".join(ALPHABET[token] for token in row) for row in tokens.reshape(-1, tokens.shape[-1]).tolist()]

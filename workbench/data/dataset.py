@@ -33,7 +33,7 @@ class Batch(NamedTuple):
         return Batch(tuple(x.to(device) for x in self.values), self.present.to(device), self.labels.to(device))
 
     def split(self, size: int) -> "list[Batch]":
-        """Batches of so many items, one after the other; the last has what is left."""
+        """Split into batches of so many items, one after the other; the last has what is left."""
         if size >= self.size:
             return [self]
         columns = [x.split(size) for x in self.values]
@@ -54,7 +54,7 @@ class Storage:
 
     @classmethod
     def of_images(cls, name: str, source: str, images: Images) -> "Storage":
-        """Images of one source."""
+        """Make a storage of the images of one source."""
         return cls(name, source, *images, Image(tuple(images.values.shape[1:])))
 
     @property
@@ -68,7 +68,7 @@ class Storage:
         return bool((missing.any(1) & ~missing.all(1)).any())
 
     def gather(self, index: Int[Tensor, "batch"], generator: torch.Generator) -> Tensor:
-        """Items in the model's units, images in [0, 1]; what is free in them is drawn by the generator."""
+        """Gather items in the model's units, images in [0, 1]; what is free in them is drawn by the generator."""
         return self.encoding.read(self.values[index])
 
     def to(self, device: torch.device | str) -> "Storage":
@@ -136,7 +136,7 @@ class MultimodalDataset:
         )
 
     def batch(self, rows: Int[Tensor, "batch"], generator: torch.Generator) -> Batch:
-        """The rows `rows` of the pair table, as a gather on the data set's device."""
+        """Gather the rows `rows` of the pair table, as a gather on the data set's device."""
         rows = rows.to(self.pairs.device)
         index = self.pairs[rows].long().unbind(dim=1)
         values = tuple(storage.gather(i, generator) for storage, i in zip(self.storages, index, strict=True))
@@ -147,15 +147,15 @@ class MultimodalDataset:
         return Batch(values, present, self.labels[rows])
 
     def first_repeat(self, limit: int | None = None) -> Int[Tensor, "rows"]:
-        """Rows that show each paired item once, or the first `limit` of them (mixed classes)."""
+        """Return rows that show each paired item once, or the first `limit` of them (mixed classes)."""
         return torch.arange(len(self) // self.repeats, device=self.pairs.device)[:limit]
 
     def unimodal(self, k: int) -> Images:
-        """Values and labels of all items of modality k, paired or not: what classifiers are trained on."""
+        """Return values and labels of all items of modality k, paired or not: what classifiers are trained on."""
         return Images(self.storages[k].values, self.storages[k].labels)
 
     def steps_per_epoch(self, batch_size: int) -> int:
-        """Whole batches in one pass over the pair table; ValueError when not even one fits."""
+        """Count the whole batches in one pass over the pair table; ValueError when not even one fits."""
         if not 1 <= batch_size <= len(self):
             raise ValueError(
                 f"batch size {batch_size} does not fit {self.name} ({self.split}), which has {len(self)} rows: "
@@ -171,7 +171,7 @@ class MultimodalDataset:
         order: torch.Generator | None = None,
         share: tuple[int, int] = (0, 1),
     ) -> "Batches":
-        """Endless batches of this size on `device`; the generator (on any device) draws order and text.
+        """Return endless batches of this size on `device`; the generator (on any device) draws order and text.
 
         `order` takes the drawing of the order from it. `share` (k, n) is the k-th of n equal parts of every batch.
         """
@@ -224,7 +224,7 @@ class Batches(Iterator[Batch]):
         return self.dataset.batch(rows, self.generator)
 
     def state(self) -> dict[str, Any]:
-        """Where the iterator stands, as numbers that JSON can hold."""
+        """Return where the iterator stands, as numbers that JSON can hold."""
         return {
             "epoch": self.epoch,
             "position": self.position,

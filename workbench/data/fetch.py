@@ -82,7 +82,7 @@ def fetch(name: str, root: str | Path | None = None) -> list[Path]:
 
 
 def downloads(name: str, root: Path) -> list[Download]:
-    """Addresses and checksums of the files of a data set, as torchvision has them; Inception's are pytorch-fid's."""
+    """Return addresses and checksums of a data set's files, as torchvision has them; Inception's are pytorch-fid's."""
     package, module = ("pytorch-fid", "pytorch_fid.inception") if name == "inception" else ("torchvision",) * 2
     try:
         known = import_module(module)
@@ -209,7 +209,7 @@ def _arriving(goal: Path) -> Path:
 
 
 def check(root: str | Path | None = None) -> list[FileState]:
-    """One row for each file of the real data sets, judged by its header and length, and one for Inception's weights.
+    """Judge each file of the real data sets by its header and length, and Inception's weights; one row for each.
 
     CelebA's photographs have one row together, judged by their number and by the lists; none is opened.
     """
@@ -217,7 +217,7 @@ def check(root: str | Path | None = None) -> list[FileState]:
 
 
 def inception_weights(root: str | Path | None = None) -> Path | None:
-    """The file of pytorch-fid's Inception weights under the data root; None where it is missing or damaged."""
+    """Return the file of pytorch-fid's Inception weights under the data root; None where it is missing or damaged."""
     (row,) = _states("inception", data_root(root))
     return row.file if row.sound else None
 

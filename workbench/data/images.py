@@ -34,7 +34,7 @@ def check_split(split: str) -> None:
 
 
 def cached(name: str, make: Callable[[], Images]) -> Images:
-    """`make()`, kept as `data/cache/NAME.safetensors`: read back when it is there, made again when it is damaged.
+    """Keep `make()` as `data/cache/NAME.safetensors`: read back when it is there, made again when it is damaged.
 
     `name` must carry everything the images depend on, the version of the recipe last: SOURCE-SPLIT-SEED-VERSION.
     What other versions left is removed. Processes that need the same images at once have one of them make them.

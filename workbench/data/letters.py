@@ -6,7 +6,7 @@ LETTERS = {"handwriting": "M", "street": "S", "text": "T", "image": "I"}
 
 
 def letters_of(names: Sequence[str]) -> tuple[str, ...]:
-    """A letter for each modality: the paper's, or the shortest capitalised beginning of its name that is not taken.
+    """Give each modality a letter: the paper's, or the shortest capitalised beginning of its name that is not taken.
 
     ValueError for two names that cannot be told apart.
     """

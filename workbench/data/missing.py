@@ -25,7 +25,7 @@ NAMED = 10  # items of a refusal that are named
 
 
 def at_random(dataset: MultimodalDataset, share: float, seed: int = 0) -> MultimodalDataset:
-    """The data set with a share of its items incomplete: each keeps a random non-empty proper subset of what it has.
+    """Make a share of the items incomplete: each keeps a random non-empty proper subset of what it has.
 
     All such subsets are equally likely. Items are chosen and thinned by the seed alone: those of a smaller share are
     among those of a larger one, and lack the same. An item with a single modality keeps it.
@@ -49,7 +49,7 @@ def at_random(dataset: MultimodalDataset, share: float, seed: int = 0) -> Multim
 
 
 def by_pattern(dataset: MultimodalDataset, patterns: Mapping[str, float], seed: int = 0) -> MultimodalDataset:
-    """The data set with items that have no more than a pattern says: `{"M,S": 0.5, "T": 0.3}`, the others all they had.
+    """Leave items no more than a pattern says: `{"M,S": 0.5, "T": 0.3}`, the others all they had.
 
     A pattern names what is present, by letters or names joined by commas; its number is the share of the items that
     follow it, met to an item where nothing was missing before. An item that some patterns would leave with nothing
@@ -73,7 +73,7 @@ def by_pattern(dataset: MultimodalDataset, patterns: Mapping[str, float], seed: 
 def by_block(
     dataset: MultimodalDataset, sites: Iterable[Any], lacking: Mapping[Any, Sequence[str]]
 ) -> MultimodalDataset:
-    """The data set with whole blocks absent: `lacking={"A": ["ct"]}` takes ct from all rows of site A.
+    """Take whole blocks away: `lacking={"A": ["ct"]}` takes ct from all rows of site A.
 
     `sites` names the site of every row, by strings or numbers; modalities go by name or letter. Raises ValueError when
     there are not as many sites as rows, on a site that no row has or an unknown modality, and for items that would be
@@ -94,7 +94,7 @@ def by_block(
 
 
 def complete_only(dataset: MultimodalDataset) -> MultimodalDataset:
-    """The rows that have every modality; ValueError when there is none."""
+    """Return the rows that have every modality; ValueError when there is none."""
     if dataset.present is None:
         return dataset
     complete = dataset.present.all(1)
@@ -104,7 +104,7 @@ def complete_only(dataset: MultimodalDataset) -> MultimodalDataset:
 
 
 def rows_of(dataset: MultimodalDataset, chosen: Bool[Tensor, "N"]) -> MultimodalDataset:
-    """Some rows of a data set; it still has repeats where equally many rows of each are among them."""
+    """Return some rows of a data set; it still has repeats where equally many rows of each are among them."""
     counts = chosen.view(dataset.repeats, -1).sum(1)
     return replace(
         dataset,
@@ -116,7 +116,7 @@ def rows_of(dataset: MultimodalDataset, chosen: Bool[Tensor, "N"]) -> Multimodal
 
 
 def first_items(dataset: MultimodalDataset, count: int) -> MultimodalDataset:
-    """The first items of a data set, in the mixed order of its rows, with all their pairings.
+    """Return the first items of a data set, in the mixed order of its rows, with all their pairings.
 
     ValueError when there are not so many.
     """
@@ -129,7 +129,7 @@ def first_items(dataset: MultimodalDataset, count: int) -> MultimodalDataset:
 
 
 def as_configured(dataset: MultimodalDataset, config: Config) -> MultimodalDataset:
-    """What a configuration leaves of a training split: `train_size`, then `incomplete` and `missing_policy`.
+    """Return what a configuration leaves of a training split: `train_size`, then `missing_rate` and `missing_policy`.
 
     Patterns are drawn by the configuration's seed. ValueError where too little is left, and for items that have nothing
     to begin with, with their indices.

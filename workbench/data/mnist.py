@@ -18,7 +18,7 @@ _UNSIGNED_BYTE = 0x08
 
 
 def files(split: str, root: Path) -> tuple[Path, Path]:
-    """Paths of the images and of the labels of a split: the plain file, or the .gz where only that is there."""
+    """Return paths of the images and of the labels of a split: the plain file, or the .gz where only that is there."""
     check_split(split)
     folder, prefix = Path(root) / "MNIST" / "raw", _PREFIX[split]
     images, labels = (folder / f"{prefix}-{name}-ubyte" for name in ("images-idx3", "labels-idx1"))
@@ -26,7 +26,7 @@ def files(split: str, root: Path) -> tuple[Path, Path]:
 
 
 def load_mnist(split: str, root: Path) -> Images:
-    """Handwritten digits, uint8 [60000 or 10000, 1, 28, 28]; DataError when a file is missing or damaged."""
+    """Load handwritten digits, uint8 [60000 or 10000, 1, 28, 28]; DataError when a file is missing or damaged."""
     image_file, label_file = files(split, root)
     images, labels = read_idx(image_file, 3), read_idx(label_file, 1)
     if len(images) != len(labels):
@@ -37,7 +37,7 @@ def load_mnist(split: str, root: Path) -> Images:
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
-    """Array of unsigned bytes in an IDX file; DataError unless magic number, shape and length of the file agree."""
+    """Read the unsigned bytes of an IDX file; DataError unless magic number, shape and length of the file agree."""
     try:
         content = (gzip.decompress if path.suffix == ".gz" else bytes)(path.read_bytes())
     except FileNotFoundError as error:
@@ -53,7 +53,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
 
 
 def count(path: Path) -> int:
-    """Images or labels in a sound IDX file; DataError when it is missing or damaged."""
+    """Count images or labels in a sound IDX file; DataError when it is missing or damaged."""
     return len(read_idx(path, 3 if "idx3" in path.name else 1))
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def pair_table(labels: Sequence[Int[Tensor, "_"]], repeats: int = 20, seed: int = 0) -> Int[Tensor, "N M"]:
-    """Indices of items of one class, side by side; one column for each source.
+    """Pair items of one class at random: their indices side by side, one column for each source.
 
     For each class, the first n = min over the sources of that class's items are matched at random, `repeats` times,
     each time independently. Rows come repeat after repeat, so the first N / repeats rows show each item once; within

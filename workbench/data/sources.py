@@ -125,7 +125,7 @@ def _words(name: str) -> list[str]:
 
 
 def parse_name(name: str) -> tuple[str, ...]:
-    """Sources in the name of a data set; ValueError for an unknown source or two of one modality."""
+    """Return sources in the name of a data set; ValueError for an unknown source or two of one modality."""
     if name in FACE_SETS:
         source, anywhere = FACE_SETS[name]
         return source, f"description{ANYWHERE * anywhere}"
@@ -143,7 +143,7 @@ def parse_name(name: str) -> tuple[str, ...]:
 
 
 def describe(name: str) -> str:
-    """What a source is, or the sources of a data set's name: one line that says what is real and what is not."""
+    """Say what a source is, or the sources of a data set's name: one line that says what is real and what is not."""
     parse_name(name)
     if name in FACE_SETS:
         return FACE_SETS[name].provenance
@@ -156,7 +156,7 @@ def _provenance(word: str) -> str:
 
 
 def is_known(name: str) -> bool:
-    """Whether this version has all sources in the name of a data set."""
+    """Return whether this version has all sources in the name of a data set."""
     try:
         return bool(parse_name(name))
     except ValueError:
@@ -164,7 +164,7 @@ def is_known(name: str) -> bool:
 
 
 def is_rendered(name: str) -> bool:
-    """Whether any image source of `name` was drawn by this project instead of photographed or written by hand."""
+    """Return whether an image source of `name` was drawn by this project instead of photographed or written by hand."""
     if name in FACE_SETS:
         return FACES[FACE_SETS[name].source].rendered
     return any(_source(part).rendered for part in parse_name(name))
@@ -173,7 +173,7 @@ def is_rendered(name: str) -> bool:
 def load_dataset(
     name: str, split: str, root: str | Path | None = None, repeats: int = 20, seed: int = 0
 ) -> MultimodalDataset:
-    """Data set of the sources in `name` (such as "uci-plain-text" or "polydigits-5"), modalities in that order.
+    """Load the data set of the sources in `name`, such as "uci-plain-text" or "polydigits-5", modalities in that order.
 
     `repeats` is how often the items of a class are matched; faces have their own descriptions and take no notice.
     Raises ValueError for an unknown name or split, DataError when a file is missing or damaged.

@@ -19,7 +19,7 @@ _COMPRESSED = 15
 
 
 def files(split: str, root: Path) -> tuple[Path]:
-    """The file of a split: under `svhn/`, else directly under the data root (as torchvision has it) if it is there."""
+    """Return the file of a split: under `svhn/`, else directly under the data root, as torchvision has it."""
     check_split(split)
     name = f"{split}_32x32.mat"
     inside, beside = Path(root) / "svhn" / name, Path(root) / name
@@ -27,7 +27,7 @@ def files(split: str, root: Path) -> tuple[Path]:
 
 
 def load_svhn(split: str, root: Path) -> Images:
-    """House-number digits, uint8 [73257 or 26032, 3, 32, 32]; the files' label 10 is the digit 0.
+    """Load house-number digits, uint8 [73257 or 26032, 3, 32, 32]; the files' label 10 is the digit 0.
 
     Raises DataError when the file is missing or damaged.
     """
@@ -63,7 +63,7 @@ def check_length(path: Path) -> None:
 
 
 def count(path: Path) -> int:
-    """Crops that the header of a whole file announces; DataError when it is missing or damaged."""
+    """Count crops that the header of a whole file announces; DataError when it is missing or damaged."""
     from scipy.io import whosmat
 
     check_length(path)

@@ -30,20 +30,20 @@ class StringTable(NamedTuple):
 
 
 def encode(text: str) -> UInt8[Tensor, "8"]:
-    """Tokens of `text`, filled with blanks to 8; ValueError when it is longer or leaves the alphabet."""
+    """Return tokens of `text`, filled with blanks to 8; ValueError when it is longer or leaves the alphabet."""
     if len(text) > LENGTH:
         raise ValueError(f"{text!r} has {len(text)} characters: a string of this modality has at most {LENGTH}")
     return tokens_of(text.ljust(LENGTH))
 
 
 def starts(word: str) -> range:
-    """Start positions of `word`: 0 .. 7 - len(word), so that at least one blank follows the word."""
+    """Return start positions of `word`: 0 .. 7 - len(word), so that at least one blank follows the word."""
     return range(LENGTH - len(word))
 
 
 @cache
 def string_table() -> StringTable:
-    """The 40 strings with their digits, and where each digit's strings stand in the table."""
+    """Return the 40 strings with their digits, and where each digit's strings stand in the table."""
     strings = [(" " * start + word, digit) for digit, word in enumerate(WORDS) for start in starts(word)]
     counts = torch.tensor([len(starts(word)) for word in WORDS])
     return StringTable(
@@ -63,11 +63,11 @@ class TextStorage(Storage):
 
     @classmethod
     def of(cls, table: StringTable) -> "TextStorage":
-        """The strings of a table, read as filled with blanks."""
+        """Return the strings of a table, read as filled with blanks."""
         return cls("text", "text", table.values, table.labels, Text(LENGTH), table.offsets, table.counts)
 
     def gather(self, index: Int[Tensor, "batch"], generator: torch.Generator) -> Int[Tensor, "batch 8"]:
-        """Tokens of the classes `index`, start positions drawn uniformly."""
+        """Return tokens of the classes `index`, start positions drawn uniformly."""
         # A uniform draw below the common multiple of 3, 4 and 5 stays exactly uniform modulo each of them.
         common = math.lcm(*(len(starts(word)) for word in WORDS))
         draw = torch.randint(common, index.shape, generator=generator, device=generator.device).to(index.device)

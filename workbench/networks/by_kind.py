@@ -70,7 +70,7 @@ class Defaults:
 
 
 def networks_by_kind(name: str, encoding: Encoding, asked: str | Likelihood | None, needed: bool = True) -> Defaults:
-    """What goes with a modality's kind, with the likelihood that is asked for.
+    """Return what goes with a modality's kind, with the likelihood that is asked for.
 
     `needed` False: the user's own networks take the place of these, so that any likelihood will do. ValueError on a
     likelihood that does not go with the kind, or a kind that has no networks.

@@ -35,7 +35,7 @@ class MnistClassifier(nn.Module):
         )
 
     def forward(self, x: Float[Tensor, "batch 1 28 28"]) -> Float[Tensor, "batch 10"]:
-        """Images in [0, 1] to logits."""
+        """Map images in [0, 1] to logits."""
         return self.layers(x)
 
 
@@ -51,7 +51,7 @@ class SvhnClassifier(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(128, CLASSES))
 
     def forward(self, x: Float[Tensor, "batch 3 32 32"]) -> Float[Tensor, "batch 10"]:
-        """Images in [0, 1] to logits."""
+        """Map images in [0, 1] to logits."""
         return self.layers(x)
 
 
@@ -69,7 +69,7 @@ class PolydigitsClassifier(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(128, CLASSES))
 
     def forward(self, x: Float[Tensor, "batch 3 28 28"]) -> Float[Tensor, "batch 10"]:
-        """Images in [0, 1] to logits."""
+        """Map images in [0, 1] to logits."""
         return self.layers(x)
 
 
@@ -103,7 +103,7 @@ class TextClassifier(nn.Module):
         )
 
     def forward(self, x: Int[Tensor, "batch 8"] | Float[Tensor, "batch 8 alphabet"]) -> Float[Tensor, "batch 10"]:
-        """Tokens, or the probabilities a decoder gives for each position, to logits.
+        """Map tokens, or the probabilities a decoder gives for each position, to logits.
 
         Probabilities are read as they are. Where a word's place is uncertain, the most likely character is a blank at
         every position, while the probabilities still tell the word.
@@ -120,7 +120,7 @@ class FaceClassifier(nn.Module):
         self.layers = nn.Sequential(*features.layers, nn.Linear(features.features, len(ATTRIBUTES)))
 
     def forward(self, x: Float[Tensor, "batch 3 64 64"]) -> Float[Tensor, "batch 40"]:
-        """Images in [0, 1] to the logits of 40 attributes."""
+        """Map images in [0, 1] to the logits of 40 attributes."""
         return self.layers(x)
 
 
@@ -139,7 +139,7 @@ class DescriptionClassifier(nn.Module):
         )
 
     def forward(self, x: Int[Tensor, "batch 256"] | Float[Tensor, "batch 256 alphabet"]) -> Float[Tensor, "batch 40"]:
-        """Tokens, or the probabilities a decoder gives for each position, to the logits of 40 attributes."""
+        """Map tokens, or the probabilities a decoder gives for each position, to the logits of 40 attributes."""
         return self.layers(_characters(x, self.alphabet, self.layers[0].weight))
 
 
@@ -161,7 +161,7 @@ SCALABLE = ((3, 64, 64), (256,))  # shapes whose classifiers take a `width`, whi
 
 
 def make_classifier(shape: tuple[int, ...], width: float = 1.0) -> nn.Module:
-    """An untrained classifier for items of a shape; ValueError when none is known for it.
+    """Make an untrained classifier for items of a shape; ValueError when none is known for it.
 
     Those that have one width only take no notice of `width`.
     """

@@ -20,7 +20,7 @@ class MnistEncoder(nn.Module):
         self.layers = nn.Sequential(nn.Flatten(), nn.Linear(784, 400), nn.ReLU())
 
     def forward(self, x: Float[Tensor, "batch 1 28 28"]) -> Float[Tensor, "batch 400"]:
-        """Images in [0, 1] to features."""
+        """Map images in [0, 1] to features."""
         return self.layers(x)
 
 
@@ -32,7 +32,7 @@ class MnistDecoder(nn.Module):
         self.layers = nn.Sequential(nn.Linear(code_dim, 400), nn.ReLU(), nn.Linear(400, 784), nn.Sigmoid())
 
     def forward(self, code: Float[Tensor, "batch code"]) -> Float[Tensor, "batch 1 28 28"]:
-        """Codes to pixel locations in [0, 1]."""
+        """Map codes to pixel locations in [0, 1]."""
         return self.layers(code).view(-1, 1, 28, 28)
 
 
@@ -56,7 +56,7 @@ class SvhnEncoder(nn.Module):
         )
 
     def forward(self, x: Float[Tensor, "batch 3 32 32"]) -> Float[Tensor, "batch 128"]:
-        """Images in [0, 1] to features."""
+        """Map images in [0, 1] to features."""
         return self.layers(x)
 
 
@@ -79,7 +79,7 @@ class SvhnDecoder(nn.Module):
         )
 
     def forward(self, code: Float[Tensor, "batch code"]) -> Float[Tensor, "batch 3 32 32"]:
-        """Codes to pixel locations, unbounded."""
+        """Map codes to pixel locations, unbounded."""
         return self.layers(code)
 
 
@@ -102,7 +102,7 @@ class TextEncoder(nn.Module):
         )
 
     def forward(self, tokens: Int[Tensor, "batch 8"]) -> Float[Tensor, "batch 128"]:
-        """Tokens of eight characters to features."""
+        """Map tokens of eight characters to features."""
         one_hot = F.one_hot(tokens, self.alphabet).transpose(1, 2)
         return self.layers(one_hot.to(self.layers[0].weight.dtype))
 
@@ -123,5 +123,5 @@ class TextDecoder(nn.Module):
         )
 
     def forward(self, code: Float[Tensor, "batch code"]) -> Float[Tensor, "batch 8 alphabet"]:
-        """Codes to unnormalised log-probabilities of the characters at each position."""
+        """Map codes to unnormalised log-probabilities of the characters at each position."""
         return self.layers(code).transpose(1, 2)

@@ -21,7 +21,7 @@ FEWEST = 4  # channels of a narrow network
 
 
 def channels(table: Sequence[int], width: float) -> tuple[int, ...]:
-    """The channels of a table, multiplied by a width."""
+    """Return the channels of a table, multiplied by a width."""
     return tuple(max(FEWEST, round(count * width)) for count in table)
 
 
@@ -49,7 +49,7 @@ class ResidualBlock(nn.Module):
 
 
 def blocks(convolution: type[nn.Module], sizes: Sequence[int], bare: int) -> list[ResidualBlock]:
-    """Blocks from each size to the next with padding 1, but for the `bare`-th with 0: between one position and four."""
+    """Make blocks from each size to the next with padding 1, the `bare`-th with 0: between one position and four."""
     paddings = [1] * (len(sizes) - 1)
     paddings[bare] = 0
     return [ResidualBlock(convolution, *sizes, p) for sizes, p in zip(pairwise(sizes), paddings, strict=True)]
@@ -67,7 +67,7 @@ class ImageEncoder(nn.Module):
         )
 
     def forward(self, x: Float[Tensor, "batch 3 64 64"]) -> Float[Tensor, "batch features"]:
-        """Images in [0, 1] to features."""
+        """Map images in [0, 1] to features."""
         return self.layers(x)
 
 
@@ -85,7 +85,7 @@ class ImageDecoder(nn.Module):
         )
 
     def forward(self, code: Float[Tensor, "batch code"]) -> Float[Tensor, "batch 3 64 64"]:
-        """Codes to pixel locations, unbounded."""
+        """Map codes to pixel locations, unbounded."""
         return self.layers(code)
 
 
@@ -101,7 +101,7 @@ class TextEncoder(nn.Module):
         )
 
     def forward(self, tokens: Int[Tensor, "batch 256"]) -> Float[Tensor, "batch features"]:
-        """Tokens of 256 characters to features."""
+        """Map tokens of 256 characters to features."""
         one_hot = F.one_hot(tokens, self.alphabet).transpose(1, 2)
         return self.layers(one_hot.to(self.layers[0].weight.dtype))
 
@@ -120,5 +120,5 @@ class TextDecoder(nn.Module):
         )
 
     def forward(self, code: Float[Tensor, "batch code"]) -> Float[Tensor, "batch 256 alphabet"]:
-        """Codes to unnormalised log-probabilities of the characters at each position."""
+        """Map codes to unnormalised log-probabilities of the characters at each position."""
         return self.layers(code).transpose(1, 2)

@@ -24,7 +24,7 @@ QUARTER = {"kernel_size": 7, "stride": 4, "padding": 3}  # reads every position 
 
 
 def mlp(*sizes: int) -> nn.Sequential:
-    """Linear layers from each size to the next, with ReLU between them."""
+    """Make linear layers from each size to the next, with ReLU between them."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
@@ -32,7 +32,7 @@ def mlp(*sizes: int) -> nn.Sequential:
 
 
 def counted(number: int, table: Sequence[int]) -> list[int]:
-    """So many channels of a table, whose last entry stands for all further ones."""
+    """List so many channels of a table, whose last entry stands for all further ones."""
     return [table[min(n, len(table) - 1)] for n in range(number)]
 
 
@@ -47,13 +47,13 @@ class Beside(nn.Module):
         self.number = nn.Parameter(torch.zeros(*shape))
 
     def forward(self, first: Float[Tensor, "batch *entries"]) -> Float[Tensor, "batch 2 *entries"]:
-        """Both numbers, in the type of the learnt one: half precision has too few digits for it."""
+        """Return both numbers, in the type of the learnt one: half precision has too few digits for it."""
         first = first.to(self.number.dtype)
         return torch.stack([first, self.number.expand_as(first)], dim=1)
 
 
 def beside(shape: Sequence[int], numbers: int) -> list[nn.Module]:
-    """What a decoder of items of a shape ends with, so that it has so many numbers an entry: 1 or 2."""
+    """Return what a decoder of items of a shape ends with, so that it has so many numbers an entry: 1 or 2."""
     if numbers not in (1, 2):
         raise ValueError(f"a decoder gives a likelihood 1 or 2 numbers an entry, not {numbers}")
     return [Beside(shape)] if numbers == 2 else []
@@ -63,7 +63,7 @@ def beside(shape: Sequence[int], numbers: int) -> list[nn.Module]:
 
 
 def halved(sides: tuple[int, int]) -> list[tuple[int, int]]:
-    """Height and width of an image and after each of its convolutions, which halve the sides that are not small yet."""
+    """List height and width of an image and after each convolution, which halves the sides that are not small yet."""
     sizes = [sides]
     while max(sizes[-1]) >= SMALL:
         height, width = (side // 2 if side >= SMALL else side for side in sizes[-1])
@@ -72,7 +72,7 @@ def halved(sides: tuple[int, int]) -> list[tuple[int, int]]:
 
 
 def halving(before: tuple[int, int]) -> dict[str, tuple[int, int] | int]:
-    """Kernel, stride and padding from one of these sizes to the next: k4 s2 p1 halves a side, k3 s1 p1 keeps it."""
+    """Return kernel, stride and padding from one size to the next: k4 s2 p1 halves a side, k3 s1 p1 keeps it."""
     stride = tuple(2 if side >= SMALL else 1 for side in before)
     return {"kernel_size": tuple(s + 2 for s in stride), "stride": stride, "padding": 1}
 
@@ -94,7 +94,7 @@ class ImageEncoder(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Flatten(), *mlp(flat, *hidden), nn.ReLU())
 
     def forward(self, x: Float[Tensor, "batch C H W"]) -> Float[Tensor, "batch features"]:
-        """Images in [0, 1] to features."""
+        """Map images in [0, 1] to features."""
         return self.layers(x)
 
 
@@ -120,7 +120,7 @@ class ImageDecoder(nn.Module):
     def forward(
         self, code: Float[Tensor, "batch code"]
     ) -> Float[Tensor, "batch C H W"] | Float[Tensor, "batch 2 C H W"]:
-        """Codes to pixel locations, unbounded; with two numbers, a learnt one per pixel beside them."""
+        """Map codes to pixel locations, unbounded; with two numbers, a learnt one per pixel beside them."""
         return self.layers(code)
 
 
@@ -141,7 +141,7 @@ class VectorEncoder(nn.Module):
         self.layers = nn.Sequential(*mlp(2 * size, HIDDEN, HIDDEN), nn.ReLU())
 
     def forward(self, x: Float[Tensor, "batch size"]) -> Float[Tensor, "batch features"]:
-        """Vectors, standardised where they are not counts, to features."""
+        """Map vectors, standardised where they are not counts, to features."""
         missing = x.isnan()
         x, present = x.masked_fill(missing, 0), (~missing).to(x.dtype)
         return self.layers(torch.cat([torch.log1p(x) if self.counts else x, present], dim=1))
@@ -155,7 +155,7 @@ class VectorDecoder(nn.Module):
         self.layers = nn.Sequential(*mlp(code_dim, HIDDEN, HIDDEN, size), *beside((size,), numbers))
 
     def forward(self, code: Float[Tensor, "batch code"]) -> Float[Tensor, "batch size"] | Float[Tensor, "batch 2 size"]:
-        """Codes to the likelihood's parameters, unbounded."""
+        """Map codes to the likelihood's parameters, unbounded."""
         return self.layers(code)
 
 
@@ -171,7 +171,7 @@ class Levels(nn.Embedding):
     def forward(
         self, x: Int[Tensor, "batch length"] | Float[Tensor, "batch length alphabet"]
     ) -> Float[Tensor, "batch numbers length"]:
-        """Numbers of each position, as channels."""
+        """Return numbers of each position, as channels."""
         if x.dim() == 3:
             return (x @ self.weight).transpose(1, 2)
         read = super().forward(x.clamp(min=0)).masked_fill((x < 0).unsqueeze(2), 0)
@@ -179,7 +179,7 @@ class Levels(nn.Embedding):
 
 
 def quartered(length: int) -> list[int]:
-    """The length of a sequence and after each of its convolutions, of which each leaves a quarter, rounded up."""
+    """List the length of a sequence and after each convolution, of which each leaves a quarter, rounded up."""
     lengths = [length]
     while lengths[-1] > SMALL:
         lengths.append(-(-lengths[-1] // 4))
@@ -209,7 +209,7 @@ class SequenceEncoder(nn.Module):
     def forward(
         self, x: Int[Tensor, "batch length"] | Float[Tensor, "batch length alphabet"]
     ) -> Float[Tensor, "batch features"]:
-        """Tokens, or probabilities of the characters at each position, to features."""
+        """Map tokens, or probabilities of the characters at each position, to features."""
         return self.layers(x)
 
 
@@ -237,5 +237,5 @@ class SequenceDecoder(nn.Module):
         )
 
     def forward(self, code: Float[Tensor, "batch code"]) -> Float[Tensor, "batch length alphabet"]:
-        """Codes to unnormalised log-probabilities of the characters at each position."""
+        """Map codes to unnormalised log-probabilities of the characters at each position."""
         return self.layers(code).transpose(1, 2)

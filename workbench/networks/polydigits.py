@@ -24,7 +24,7 @@ class PolydigitsEncoder(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Flatten())
 
     def forward(self, x: Float[Tensor, "batch 3 28 28"]) -> Float[Tensor, "batch 1024"]:
-        """Images in [0, 1] to features."""
+        """Map images in [0, 1] to features."""
         return self.layers(x)
 
 
@@ -46,5 +46,5 @@ class PolydigitsDecoder(nn.Module):
         )
 
     def forward(self, code: Float[Tensor, "batch code"]) -> Float[Tensor, "batch 3 28 28"]:
-        """Codes to pixel locations, unbounded."""
+        """Map codes to pixel locations, unbounded."""
         return self.layers(code)

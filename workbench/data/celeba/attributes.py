@@ -31,12 +31,12 @@ FILL = "*"
 
 
 def describe(attributes: Bool[Tensor, "40"]) -> str:
-    """The attributes that are present, as the paper writes them, without the filling."""
+    """Return the attributes that are present, as the paper writes them, without the filling."""
     return ", ".join(phrase for phrase, present in zip(PHRASES, attributes.tolist(), strict=True) if present)
 
 
 def parse(text: str) -> Bool[Tensor, "40"]:
-    """The attributes in a description, in any order and case, filling ignored.
+    """Read the attributes in a description, in any order and case, filling ignored.
 
     Raises ValueError, with the nearest phrase, for one that is none of the 40.
     """
@@ -48,12 +48,12 @@ def parse(text: str) -> Bool[Tensor, "40"]:
 
 
 def encode(text: str) -> UInt8[Tensor, "256"]:
-    """Tokens of a description, filled at the end with "*" and cut at 256; ValueError outside the alphabet."""
+    """Return tokens of a description, filled at the end with "*" and cut at 256; ValueError outside the alphabet."""
     return tokens_of(text.ljust(LENGTH, FILL))[:LENGTH]
 
 
 def encode_attributes(attributes: Bool[Tensor, "n 40"]) -> UInt8[Tensor, "n 256"]:
-    """Tokens of the descriptions of many faces at once."""
+    """Return tokens of the descriptions of many faces at once."""
     tokens = torch.full((len(attributes), LENGTH), ALPHABET.index(FILL), dtype=torch.uint8)
     ends = torch.zeros(len(attributes), dtype=torch.long)
     for k, phrase in enumerate(PHRASES):
@@ -68,7 +68,7 @@ def encode_attributes(attributes: Bool[Tensor, "n 40"]) -> UInt8[Tensor, "n 256"
 
 
 def text_of(tokens: Integer[Tensor, "*n 256"]) -> list[str]:
-    """Descriptions of tokens without their filling."""
+    """Return descriptions of tokens without their filling."""
     return [string.strip(FILL) for string in decode(tokens)]
 
 
@@ -84,12 +84,12 @@ class DescriptionStorage(Storage):
 
     @classmethod
     def of(cls, labels: Bool[Tensor, "n 40"], anywhere: bool = False) -> "DescriptionStorage":
-        """The descriptions of faces with these attributes, read as filled at the end."""
+        """Return the descriptions of faces with these attributes, read as filled at the end."""
         source = "description-anywhere" if anywhere else "description"
         return cls("text", source, encode_attributes(labels), labels, Text(LENGTH, FILL), anywhere)
 
     def gather(self, index: Int[Tensor, "batch"], generator: torch.Generator) -> Int[Tensor, "batch 256"]:
-        """Tokens of the faces `index`."""
+        """Return tokens of the faces `index`."""
         tokens = super().gather(index, generator)
         if not self.anywhere:
             return tokens

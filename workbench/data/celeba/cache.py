@@ -43,7 +43,7 @@ class Stored(NamedTuple):
 
 
 def read(name: str) -> Stored | None:
-    """The cache of that name; None where there is none or a part of it is missing or damaged."""
+    """Read the cache of that name; None where there is none or a part of it is missing or damaged."""
     folder = cache_dir() / name
     try:
         counts = Counts(**json.loads((folder / _INDEX).read_text())["counts"])

@@ -40,7 +40,7 @@ class AttributeTable:
 
 
 def read_attributes(path: Path) -> AttributeTable:
-    """The table of attributes, in the order of `ATTRIBUTES`.
+    """Read the table of attributes, in the order of `ATTRIBUTES`.
 
     DataError when the list is missing, has another header than the 40 names, a malformed row, or two rows of one image
     that contradict each other.
@@ -63,7 +63,7 @@ def read_attributes(path: Path) -> AttributeTable:
 
 
 def read_partition(path: Path) -> dict[str, int]:
-    """`TRAIN`, `VALIDATION` or `TEST` by file name.
+    """Read `TRAIN`, `VALIDATION` or `TEST` by file name.
 
     DataError when the list is missing, has a malformed row, or two rows of one image that contradict each other.
     """
@@ -76,7 +76,7 @@ def read_partition(path: Path) -> dict[str, int]:
 
 
 def unreadable(path: Path, error: OSError) -> DataError:
-    """The error that says that a list cannot be read, or is not there, and what to do."""
+    """Return the error that says that a list cannot be read, or is not there, and what to do."""
     if not isinstance(error, FileNotFoundError):
         return DataError(f"{path} cannot be read ({error.strerror}): {CURE}")
     table = path.with_suffix(".csv")
@@ -129,7 +129,7 @@ class Counts:
     skipped: dict[str, str] = field(default_factory=dict)  # file name -> why
 
     def summary(self) -> str:
-        """One line on what there is."""
+        """Return one line on what there is."""
         line = f"{self.present:,} of {self.listed:,} images: {self.train:,} train, {self.test:,} test ({self._split()})"
         if self.skipped:
             line += f"; skipped {describe_skipped(self.skipped)}"
@@ -145,7 +145,7 @@ class Counts:
         return (kind if self.own else "official split") + unused
 
     def refuse_empty(self) -> None:
-        """DataError when no image is left for training or for test."""
+        """Raise DataError when no image is left for training or for test."""
         if not (self.train and self.test):
             raise DataError(
                 f"no image is left for {'test' if self.train else 'training'} (celeba: {self.summary()}): add more of "
@@ -199,11 +199,11 @@ def choose(present: Iterable[str], table: AttributeTable, partition: dict[str, i
 
 
 def is_own_test(name: str) -> bool:
-    """Whether our own split has an image in its test part."""
+    """Return whether our own split has an image in its test part."""
     return hashlib.sha256(name.encode()).digest()[0] % _OWN_TEST_SHARE == 0
 
 
 def describe_skipped(skipped: dict[str, str]) -> str:
-    """How many, and the first three by name with the reason."""
+    """Say how many, and the first three by name with the reason."""
     first = ", ".join(f"{name} ({why})" for name, why in list(skipped.items())[:3])
     return f"{len(skipped):,}: {first}{', ...' * (len(skipped) > 3)}"

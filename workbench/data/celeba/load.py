@@ -38,7 +38,7 @@ CURE = (
 
 
 def load_celeba(split: str, root: Path) -> Images:
-    """Faces of one split, uint8 [N, 3, 64, 64] mapped into memory from the cache, and their attributes, Bool [N, 40].
+    """Load faces of one split, uint8 [N, 3, 64, 64] mapped into memory from the cache, and attributes, Bool [N, 40].
 
     Takes the images that are there: of the official training and test partitions; where no official test image is among
     them, a split of our own. The first call makes the cache and says what it found. ValueError for an unknown split;
@@ -52,7 +52,7 @@ def load_celeba(split: str, root: Path) -> Images:
 
 
 def survey(root: Path) -> tuple[Counts, bool]:
-    """What is there and what of it is used, and whether it is in the cache; builds nothing. DataError as above."""
+    """Count what is there and what is used, and whether it is in the cache; builds nothing. DataError as above."""
     folder = Path(root) / "celeba"
     sizes = photo_sizes(folder)
     if stored := cache.read(_name(folder, sizes)):
@@ -61,13 +61,13 @@ def survey(root: Path) -> tuple[Counts, bool]:
 
 
 def photo_folder(folder: Path) -> Path:
-    """The folder of the photographs, which some archives hold twice nested."""
+    """Return the folder of the photographs, which some archives hold twice nested."""
     photos = folder / PHOTOS
     return photos / PHOTOS if (photos / PHOTOS).is_dir() else photos
 
 
 def photo_sizes(folder: Path) -> dict[str, int]:
-    """Bytes of every photograph by its file name; DataError, with the cure, where there is none."""
+    """Count the bytes of every photograph by its file name; DataError, with the cure, where there is none."""
     photos = photo_folder(folder)
     try:
         with os.scandir(photos) as entries:

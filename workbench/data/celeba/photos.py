@@ -20,7 +20,7 @@ class Unusable(ValueError):
 
 
 def require_pillow() -> None:
-    """DataError with the cure where Pillow is not installed: the core of the package does without it."""
+    """Raise DataError with the cure where Pillow is not installed: the core of the package does without it."""
     try:
         import PIL.Image  # noqa: F401
     except ImportError as error:
@@ -28,7 +28,7 @@ def require_pillow() -> None:
 
 
 def crop_box(width: int, height: int) -> tuple[int, int, int, int]:
-    """Left, upper, right and lower edge of the square in the middle: 148 of 178x218, 74 of 89x109.
+    """Return left, upper, right and lower edge of the square in the middle: 148 of 178x218, 74 of 89x109.
 
     Sides may be rounded up or down. Unusable for another proportion.
     """
@@ -41,7 +41,7 @@ def crop_box(width: int, height: int) -> tuple[int, int, int, int]:
 
 
 def read_photo(path: Path) -> np.ndarray:
-    """Pixels of an image file, uint8 [3, 64, 64]: cut by `crop_box`, then resampled bicubically, by Pillow.
+    """Read pixels of an image file, uint8 [3, 64, 64]: cut by `crop_box`, then resampled bicubically, by Pillow.
 
     Equal to torchvision's CenterCrop and Resize (bicubic, antialiased). Unusable for a file that is empty, damaged, cut
     short or in another proportion (run it inside `strictly`); OSError when the file system does not give it.

@@ -9,14 +9,14 @@ __all__ = ["Binary", "Categories", "Counts", "Encoding", "Image", "Text", "Vecto
 
 
 def encoding_class(kind: str) -> type[Encoding]:
-    """The class of a kind; ValueError on an unknown one."""
+    """Return the class of a kind; ValueError on an unknown one."""
     if kind not in ENCODINGS:
         raise ValueError(f"unknown kind {kind!r}: choose one of {', '.join(ENCODINGS)}")
     return ENCODINGS[kind]
 
 
 def from_json(content: dict[str, Any]) -> Encoding:
-    """The encoding that `to_json` wrote; ValueError on a kind that nobody defined."""
+    """Return the encoding that `to_json` wrote; ValueError on a kind that nobody defined."""
     fields = {name: _tuples(value) for name, value in content.items() if name != "kind"}
     return encoding_class(content["kind"])(**fields)
 

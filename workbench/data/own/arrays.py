@@ -51,7 +51,7 @@ def from_arrays(
     name: str = "own",
     kinds: Mapping[str, str] | None = None,
 ) -> Splits:
-    """Training and test part of one's own data: arrays by the name of the modality, one row for each item.
+    """Make training and test part of one's own data: arrays by the name of the modality, one row for each item.
 
     Arrays are numpy's, torch's, pandas' or lists, of the kinds in `workbench.data.own`, guessed where `kinds` does not
     say. NaN and None are missing, and what is False in `present`, Boolean arrays by name, columns of a DataFrame or one
@@ -77,7 +77,7 @@ def from_arrays(
     named = f"{name}-{digest_of(encodings, stored, has, targets, test)}"
 
     def part(split: str, rows: np.ndarray) -> MultimodalDataset:
-        """Those rows of everything as a data set."""
+        """Make a data set of those rows of everything."""
         chosen, shown = torch.from_numpy(rows), torch.from_numpy(has[rows])
         labels = targets.labels[chosen]
         storages = tuple(
@@ -93,7 +93,7 @@ def from_arrays(
 
 
 def check_names(name: str, arrays: Mapping[str, Any], kinds: Mapping[str, str]) -> None:
-    """ValueError on names that cannot be: of the data set, of its modalities, in `kinds`."""
+    """Raise ValueError on names that cannot be: of the data set, of its modalities, in `kinds`."""
     if not NAME.fullmatch(name):
         raise ValueError(f"name {name!r} becomes part of a folder's: use small letters, digits, '-' and '_' in it")
     if is_known(name) or is_known(name.partition("-")[0]):
@@ -106,7 +106,7 @@ def check_names(name: str, arrays: Mapping[str, Any], kinds: Mapping[str, str]) 
 
 
 def common_length(arrays: Mapping[str, Any], labels: Any, present: Any, split: Any) -> int:
-    """How many items there are; ValueError where arrays, or the rows of frames, differ in that."""
+    """Count the items; ValueError where arrays, or the rows of frames, differ in that."""
     count = items_in(arrays)
     if labels is not None:
         with about("labels"):
@@ -121,7 +121,7 @@ def common_length(arrays: Mapping[str, Any], labels: Any, present: Any, split: A
 
 
 def read_present(present: Any, names: Sequence[str], count: int) -> np.ndarray:
-    """`present` as Boolean `[n, M]`, of a frame by its columns; ValueError on other shapes, types and names."""
+    """Read `present` as Boolean `[n, M]`, of a frame by its columns; ValueError on other shapes, types and names."""
     table = np.ones((count, len(names)), dtype=bool)
     if present is None:
         return table
@@ -148,7 +148,7 @@ def _boolean(raw: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
 
 
 def read_labels(labels: Any, count: int) -> Targets:
-    """Labels as classes coded from 0 on, or as attributes; zeros where there are none. ValueError on missing ones."""
+    """Read classes, coded from 0 on, or attributes; zeros where there are no labels. ValueError on missing ones."""
     if labels is None:
         return Targets(torch.zeros(count, dtype=torch.long), False, None)
     array = as_array(labels)
@@ -171,7 +171,7 @@ def read_labels(labels: Any, count: int) -> Targets:
 
 
 def test_rows(split: Any, targets: Targets, count: int, seed: int) -> np.ndarray:
-    """Which items are for testing, as Boolean `[n]`; a fraction is drawn, of every class alike where there are classes.
+    """Say which items are for testing, as Boolean `[n]`; a fraction is drawn, of every class alike.
 
     ValueError on an impossible split, or one that leaves fewer than 2 items to train on.
     """
@@ -217,7 +217,7 @@ def _drawn(split: float, targets: Targets, count: int, seed: int) -> np.ndarray:
 
 
 def fit_encoding(raw: Any, kind: str | None, rows: np.ndarray) -> Encoding:
-    """The encoding of a modality, of the kind that is asked for or guessed, fitted to some of its rows."""
+    """Fit the encoding of a modality, of the kind that is asked for or guessed, to some of its rows."""
     if not rows.any():
         raise ValueError(ABSENT)
     return encoding_class(kind or guess(raw)).fit(take(raw, rows))
@@ -230,7 +230,7 @@ def digest_of(
     targets: Targets,
     test: np.ndarray,
 ) -> str:
-    """Eight hexadecimal digits of everything that a data set holds."""
+    """Return eight hexadecimal digits of everything that a data set holds."""
     content = [{key: encoding.to_json() for key, encoding in encodings.items()}, targets.classes, targets.labelled]
     digest = hashlib.sha256(json.dumps(content).encode())
     for array in (*(stored[key].numpy() for key in encodings), present, targets.labels.numpy(), test):

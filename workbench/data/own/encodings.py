@@ -42,7 +42,7 @@ class Encoding(ABC):
     @classmethod
     @abstractmethod
     def fit(cls, raw: Any) -> "Encoding":
-        """The encoding of a training part; ValueError, in one sentence, on what cannot be encoded."""
+        """Fit the encoding of a training part; ValueError, in one sentence, on what cannot be encoded."""
 
     @property
     @abstractmethod
@@ -51,18 +51,18 @@ class Encoding(ABC):
 
     @abstractmethod
     def stored(self, raw: Any) -> tuple[Tensor, Present]:
-        """Raw arrays in the form in which a data set keeps them, and which items have this modality."""
+        """Bring raw arrays into the form in which a data set keeps them, and say which items have this modality."""
 
     @abstractmethod
     def original(self, values: Tensor, present: Present | None = None) -> Any:
-        """Values, or the means that a decoder gives, in the user's units and form; what is not present is missing."""
+        """Bring values, or the means of a decoder, into the user's units and form; what is not present is missing."""
 
     def read(self, stored: Tensor) -> Tensor:
-        """What was stored as values."""
+        """Read what was stored as values."""
         return stored
 
     def values(self, raw: Any) -> tuple[Tensor, Present]:
-        """Raw arrays as values `[n, *shape]`, and which items have this modality; ValueError on what does not fit."""
+        """Read raw arrays as values `[n, *shape]`, and which items have them; ValueError where they do not fit."""
         stored, present = self.stored(raw)
         return self.read(stored), present
 
@@ -72,7 +72,7 @@ class Encoding(ABC):
         return 0
 
     def to_json(self) -> dict[str, Any]:
-        """Its kind and fields as JSON values."""
+        """Return its kind and fields as JSON values."""
         return {"kind": self.kind, **asdict(self)}
 
 
@@ -87,7 +87,7 @@ class Image(Encoding):
 
     @classmethod
     def fit(cls, raw: Any) -> "Image":
-        """Size, layout and type of images `[n, H, W]`, `[n, C, H, W]` or `[n, H, W, C]` with C in 1, 3, 4."""
+        """Fit size, layout and type of images `[n, H, W]`, `[n, C, H, W]` or `[n, H, W, C]` with C in 1, 3, 4."""
         array, present = _images(raw)
         if not present.any():
             raise ValueError(ABSENT)
@@ -101,7 +101,7 @@ class Image(Encoding):
         return self.size
 
     def stored(self, raw: Any) -> tuple[Tensor, Present]:
-        """Images `[n, C, H, W]`, uint8 where they were given so, else float32."""
+        """Keep images `[n, C, H, W]` as uint8 where they were given so, else as float32."""
         array, present = _images(raw, self.size)
         shape, grey = array.shape[1:], self.size[0] == 1
         layouts = [self.layout, "CHW", "HWC", *["HW"] * grey]
@@ -118,11 +118,11 @@ class Image(Encoding):
         return torch.from_numpy(np.require(array, requirements=["C", "W"])), torch.from_numpy(present)
 
     def read(self, stored: Tensor) -> Tensor:
-        """Pixels in [0, 1]."""
+        """Read pixels in [0, 1]."""
         return stored.to(torch.float32) / 255 if stored.dtype == torch.uint8 else stored
 
     def original(self, values: Tensor, present: Present | None = None) -> np.ndarray:
-        """Images as they were given: layout, type and range."""
+        """Return images as they were given: layout, type and range."""
         array = values.detach().cpu().double().numpy().copy()
         if self.dtype == "uint8":
             array = np.rint(array.clip(0, 1) * 255)
@@ -210,7 +210,7 @@ class Text(Encoding):
 
     @classmethod
     def fit(cls, raw: Any) -> "Text":
-        """The longest string's length."""
+        """Fit the longest string's length."""
         strings = strings_of(raw)
         if all(string is None for string in strings):
             raise ValueError(ABSENT)
@@ -227,7 +227,7 @@ class Text(Encoding):
         return len(ALPHABET)
 
     def stored(self, raw: Any) -> tuple[Tensor, Present]:
-        """Tokens as uint8 `[n, length]`; of a missing string those of an empty one."""
+        """Keep tokens as uint8 `[n, length]`, of a missing string those of an empty one."""
         strings = strings_of(raw)
         present = torch.tensor([string is not None for string in strings], dtype=torch.bool)
         if long := [(i, string) for i, string in enumerate(strings) if string and len(string) > self.length]:
@@ -246,11 +246,11 @@ class Text(Encoding):
         return torch.from_numpy(tokens), present
 
     def read(self, stored: Tensor) -> Int[Tensor, "n length"]:
-        """Tokens as int64."""
+        """Read tokens as int64."""
         return stored.long()
 
     def original(self, values: Tensor, present: Present | None = None) -> list[str | None]:
-        """Strings without their filling, of tokens or of the most probable characters; None where not present."""
+        """Return strings without filling, of tokens or of the most probable characters; None where not present."""
         tokens = values.argmax(-1) if values.dim() == 3 else values
         shown = [True] * len(tokens) if present is None else present.tolist()
         return [x.rstrip(self.fill) if is_shown else None for x, is_shown in zip(decode(tokens), shown, strict=True)]

@@ -17,25 +17,25 @@ TIMES = "holds times: give numbers, such as days since a first day"
 
 
 def is_pandas(raw: Any) -> bool:
-    """Whether something is a DataFrame or a Series."""
+    """Return whether something is a DataFrame or a Series."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(raw, pandas.DataFrame | pandas.Series)
 
 
 def is_frame(raw: Any) -> bool:
-    """Whether something is a DataFrame."""
+    """Return whether something is a DataFrame."""
     return is_pandas(raw) and raw.ndim == 2
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a single entry says that there is none: None, NaN, or what pandas has in their place."""
+    """Return whether a single entry says that there is none: None, NaN, or what pandas has in their place."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     return not getattr(value, "ndim", 0) and bool(value != value)
 
 
 def is_whole(value: Any) -> bool:
-    """Whether a single entry is a whole number that an int64 holds, whatever its type."""
+    """Return whether a single entry is a whole number that an int64 holds, whatever its type."""
     try:
         whole = int(value)
     except (TypeError, ValueError, OverflowError):  # a date, a word, infinity
@@ -44,7 +44,7 @@ def is_whole(value: Any) -> bool:
 
 
 def as_array(raw: Any) -> np.ndarray:
-    """A numpy array of what is given, a view where that can be; ValueError on a list of arrays of several shapes.
+    """Make a numpy array of what is given, a view where that can be; ValueError on a list of arrays of several shapes.
 
     What is missing in a list of arrays lacks every entry, each of them None.
     """
@@ -84,7 +84,7 @@ def about(name: str) -> Iterator[None]:
 
 
 def some(indices: Sequence[int] | np.ndarray) -> str:
-    """Indices in a message: "3, 7 and 12", or the first few and how many more."""
+    """Write indices in a message: "3, 7 and 12", or the first few and how many more."""
     indices = [str(int(i)) for i in indices]
     if len(indices) > SHOWN:
         return f"{', '.join(indices[:SHOWN])} and {len(indices) - SHOWN} more"
@@ -95,7 +95,7 @@ def some(indices: Sequence[int] | np.ndarray) -> str:
 
 
 def length(raw: Any) -> int:
-    """Items of raw data; ValueError on what has none."""
+    """Count the items of raw data; ValueError on what has none."""
     kind = type(raw).__name__
     if hasattr(raw, "toarray") or (isinstance(raw, torch.Tensor) and raw.layout != torch.strided):
         raise ValueError(f"{kind} is sparse: make it dense, by toarray() or to_dense()")
@@ -109,7 +109,7 @@ def length(raw: Any) -> int:
 
 
 def items_in(arrays: Mapping[str, Any]) -> int:
-    """How many items arrays by the name of their modality have; ValueError where they, or rows of frames, differ."""
+    """Count the items of arrays by the name of their modality; ValueError where they, or rows of frames, differ."""
     if not isinstance(arrays, Mapping):
         raise ValueError(f"{type(arrays).__name__} does not name its modalities: give arrays as in {{'labs': table}}")
     if not arrays:
@@ -129,7 +129,7 @@ def items_in(arrays: Mapping[str, Any]) -> int:
 
 
 def check_rows(named: Iterable[tuple[str, Any]]) -> None:
-    """ValueError where frames are indexed differently: a row would be put beside that of another item."""
+    """Raise ValueError where frames are indexed differently: a row would be put beside that of another item."""
     indexed = [(name, raw.index) for name, raw in named if is_pandas(raw)]
     if other := [name for name, index in indexed[1:] if not index.equals(indexed[0][1])]:
         raise ValueError(
@@ -139,7 +139,7 @@ def check_rows(named: Iterable[tuple[str, Any]]) -> None:
 
 
 def take(raw: Any, rows: np.ndarray) -> Any:
-    """Those rows of raw data whose place in a Boolean array is True."""
+    """Take those rows of raw data whose place in a Boolean array is True."""
     if is_pandas(raw):
         return raw[rows]
     if isinstance(raw, torch.Tensor):
@@ -153,7 +153,7 @@ def take(raw: Any, rows: np.ndarray) -> Any:
 
 
 def guess(raw: Any) -> str:
-    """The kind that raw data looks like; ValueError where it looks like none, with what to do."""
+    """Guess the kind that raw data looks like; ValueError where it looks like none, with what to do."""
     if isinstance(raw, list | tuple):
         present = [value for value in raw if not is_missing(value)]
         if all(isinstance(value, str) for value in present):
@@ -214,7 +214,7 @@ class Layout(NamedTuple):
 
     @classmethod
     def of(cls, raw: Any) -> "Layout":
-        """How a table was given; ValueError on more than two dimensions or no column."""
+        """Return how a table was given; ValueError on more than two dimensions or no column."""
         if is_frame(raw):
             columns = tuple(name.item() if isinstance(name, np.generic) else name for name in raw.columns)
             if strange := [name for name in columns if not isinstance(name, Name)]:
@@ -232,11 +232,11 @@ class Layout(NamedTuple):
         return cls(shape[1] if len(shape) == 2 else 1, None, len(shape) == 1)
 
     def column(self, k: int | np.integer) -> str:
-        """The k-th column in a message."""
+        """Name the k-th column in a message."""
         return f"column {self.columns[k]!r}" if self.columns else "it" if self.flat else f"column {k}"
 
     def columns_of(self, raw: Any) -> list[Any]:
-        """The columns of a table in the order of this layout; columns of a frame go by their names.
+        """Return the columns of a table in the order of this layout; columns of a frame go by their names.
 
         ValueError on another number of columns, or other names, than there were in training.
         """
@@ -262,7 +262,7 @@ class Layout(NamedTuple):
         return columns
 
     def numbers(self, raw: Any) -> np.ndarray:
-        """A table as float64 `[n, size]`, NaN where an entry is missing; ValueError on what is no finite number."""
+        """Read a table as float64 `[n, size]`, NaN where one is missing; ValueError on what is no finite number."""
         columns = self.columns_of(raw)
         table = np.empty((len(columns[0]), self.size))
         for k, column in enumerate(columns):
@@ -272,7 +272,7 @@ class Layout(NamedTuple):
         return table
 
     def give_back(self, table: np.ndarray) -> Any:
-        """A table `[n, size]` in the form that was given."""
+        """Give a table `[n, size]` back in the form that was given."""
         if self.columns is None:
             return table[:, 0] if self.flat else table
         try:
@@ -311,7 +311,7 @@ def _is_number(value: Any) -> bool:
 
 
 def strings_of(raw: Any) -> list[str | None]:
-    """Texts as strings, None where one is missing; ValueError on what is no string."""
+    """Read texts as strings, None where one is missing; ValueError on what is no string."""
     if is_frame(raw):
         raise ValueError("texts stand in one column: give it alone, as in frame['report']")
     values = raw.tolist() if hasattr(raw, "tolist") else list(raw)

@@ -28,7 +28,7 @@ class Table(Encoding):
 
     @classmethod
     def fit(cls, raw: Any) -> "Table":
-        """The columns."""
+        """Fit the columns."""
         return cls(*read_table(raw)[0])
 
     @property
@@ -42,28 +42,28 @@ class Table(Encoding):
         return Layout(self.size, self.columns, self.flat)
 
     def numbers(self, raw: Any) -> np.ndarray:
-        """The entries as float64 `[n, size]`, those of this kind; ValueError on others."""
+        """Return the entries as float64 `[n, size]`, those of this kind; ValueError on others."""
         return self.layout.numbers(raw)
 
     def stored(self, raw: Any) -> tuple[Float[Tensor, "n size"], Present]:
-        """float32, NaN where an entry is missing."""
+        """Keep float32, NaN where an entry is missing."""
         table = self.numbers(raw)
         return torch.from_numpy(table.astype(np.float32)), torch.from_numpy(~np.isnan(table).all(1))
 
     def original(self, values: Tensor, present: Present | None = None) -> Any:
-        """Numbers in the user's units, in the form that was given."""
+        """Return numbers in the user's units, in the form that was given."""
         table = values.detach().cpu().double().numpy().copy()
         if present is not None:
             table[~present.cpu().numpy()] = np.nan
         return self.layout.give_back(self.in_units(table))
 
     def in_units(self, table: np.ndarray) -> np.ndarray:
-        """Values as the user has them."""
+        """Return values as the user has them."""
         return table
 
 
 def read_table(raw: Any) -> tuple[Layout, np.ndarray]:
-    """A training part and its form; ValueError, which names the column, on columns without any entry."""
+    """Read a training part and its form; ValueError, which names the column, on columns without any entry."""
     layout = Layout.of(raw)
     table = layout.numbers(raw)
     empty = np.isnan(table).all(0)
@@ -76,7 +76,7 @@ def read_table(raw: Any) -> tuple[Layout, np.ndarray]:
 
 
 def check_entries(layout: Layout, table: np.ndarray, right: np.ndarray, wrong: str, cure: str) -> None:
-    """ValueError, which names the first column and its value, where an entry is there and not right."""
+    """Raise ValueError, which names the first column and its value, where an entry is there and not right."""
     places = np.argwhere(~right & ~np.isnan(table))
     if len(places):
         row, k = places[0]
@@ -93,7 +93,7 @@ class Vector(Table):
 
     @classmethod
     def fit(cls, raw: Any) -> "Vector":
-        """Mean and standard deviation of every column."""
+        """Fit mean and standard deviation of every column."""
         from sklearn.preprocessing import StandardScaler  # takes a second to import
 
         layout, table = read_table(raw)
@@ -103,7 +103,7 @@ class Vector(Table):
         return cls(*layout, tuple(scaler.mean_.tolist()), tuple(scaler.scale_.tolist()))
 
     def numbers(self, raw: Any) -> np.ndarray:
-        """Standardised entries; ValueError on those that are infinite as float32."""
+        """Return standardised entries; ValueError on those that are infinite as float32."""
         table = super().numbers(raw)
         values = (table - np.array(self.mean)) / np.array(self.scale)
         wrong, cure = "too far from the training part", "correct it, or put NaN where a value is missing"
@@ -111,7 +111,7 @@ class Vector(Table):
         return values
 
     def in_units(self, table: np.ndarray) -> np.ndarray:
-        """Standardisation taken back."""
+        """Take the standardisation back."""
         return table * np.array(self.scale) + np.array(self.mean)
 
 
@@ -124,18 +124,18 @@ class Binary(Table):
 
     @classmethod
     def fit(cls, raw: Any) -> "Binary":
-        """The columns, and whether all of them are Boolean."""
+        """Fit the columns, and whether all of them are Boolean."""
         layout, _ = read_table(raw)
         return cls(*layout, {column.dtype.kind for column in layout.columns_of(raw)} == {"b"})
 
     def numbers(self, raw: Any) -> np.ndarray:
-        """Zeros and ones."""
+        """Return zeros and ones."""
         table = super().numbers(raw)
         check_entries(self.layout, table, (table == 0) | (table == 1), "neither 0 nor 1", "take another kind")
         return table
 
     def in_units(self, table: np.ndarray) -> np.ndarray:
-        """The likelier of both; as numbers where an entry is missing, which a Boolean cannot say."""
+        """Return the likelier of both; as numbers where an entry is missing, which a Boolean cannot say."""
         missing = np.isnan(table)
         likelier = table >= 0.5
         return likelier if self.boolean and not missing.any() else np.where(missing, np.nan, likelier)
@@ -148,7 +148,7 @@ class Counts(Table):
     kind: ClassVar[str] = "counts"
 
     def numbers(self, raw: Any) -> np.ndarray:
-        """Whole numbers."""
+        """Return whole numbers."""
         table = super().numbers(raw)
         whole = (table >= 0) & (table == np.floor(table)) & (table < 2**24)
         check_entries(
@@ -168,7 +168,7 @@ class Categories(Encoding):
 
     @classmethod
     def fit(cls, raw: Any) -> "Categories":
-        """The levels of every column."""
+        """Fit the levels of every column."""
         layout = Layout.of(raw)
         entries = [_entries(column, layout.column(k)) for k, column in enumerate(layout.columns_of(raw))]
         levels = tuple(tuple(np.unique(values[present]).tolist()) for values, present in entries)
@@ -194,7 +194,7 @@ class Categories(Encoding):
         return max(len(levels) for levels in self.levels)
 
     def stored(self, raw: Any) -> tuple[Int[Tensor, "n columns"], Present]:
-        """Tokens as int32."""
+        """Keep tokens as int32."""
         columns = self.layout.columns_of(raw)
         tokens = np.stack([self._tokens(column, k) for k, column in enumerate(columns)], axis=1)
         return torch.from_numpy(tokens), torch.from_numpy((tokens >= 0).any(1))
@@ -219,11 +219,11 @@ class Categories(Encoding):
         return tokens
 
     def read(self, stored: Tensor) -> Int[Tensor, "n columns"]:
-        """Tokens as int64."""
+        """Read tokens as int64."""
         return stored.long()
 
     def original(self, values: Tensor, present: Present | None = None) -> Any:
-        """Levels, of tokens or the most probable ones, in the form that was given; None where one is missing."""
+        """Return levels, of tokens or the most probable ones, in the form that was given; None where one is missing."""
         table = np.full((len(values), len(self.levels)), None, dtype=object)
         for k, levels in enumerate(self.levels):
             # tokens beyond the column's own levels are there for the sake of longer columns

@@ -20,13 +20,13 @@ Number = int | float
 
 
 def recipe_version(*files: str) -> str:
-    """Short hash of the code that draws: of these files and of this one."""
+    """Return a short hash of the code that draws: of these files and of this one."""
     code = b"".join(Path(file).read_bytes() for file in (*files, __file__))
     return hashlib.sha256(code).hexdigest()[:10]
 
 
 def in_chunks(draw: Callable[[int, Tensor], UInt8[Tensor, "n C H W"]], chunks: Sequence[Tensor]) -> Tensor:
-    """`draw(i, chunk)` of every chunk, one after the other; as many at a time as torch has threads, each on one."""
+    """Draw every chunk by `draw(i, chunk)`, as many at a time as torch has threads, each on one."""
     with one_thread_per_operation() as workers, ThreadPoolExecutor(workers) as pool:
         return torch.cat([*pool.map(draw, range(len(chunks)), chunks)])
 
@@ -56,50 +56,50 @@ class Chance:
         return torch.randn(shape, generator=self.generator) * scale
 
     def around(self, low: Number, high: Number, *shape: int) -> Tensor:
-        """Triangular: most often in the middle."""
+        """Draw from a triangle: most often in the middle."""
         return (self.uniform(low, high, *shape) + self.uniform(low, high, *shape)) / 2
 
     def coin(self, probability: float, *shape: int) -> Tensor:
-        """1.0 with the given probability, else 0.0."""
+        """Draw 1.0 with the given probability, else 0.0."""
         return (torch.rand(shape, generator=self.generator) < probability).float()
 
     def choice(self, weights: Tensor, count: int) -> Tensor:
         return torch.multinomial(weights, count, replacement=True, generator=self.generator)
 
     def integers(self, count: int, *shape: int) -> Tensor:
-        """Whole numbers below `count`, all equally likely."""
+        """Draw whole numbers below `count`, all equally likely."""
         return torch.randint(count, shape, generator=self.generator)
 
 
 def pixels(side: int) -> tuple[Float[Tensor, "1 side"], Float[Tensor, "side 1"]]:
-    """x and y of the pixels' centres, counted from the middle of the picture."""
+    """Return x and y of the pixels' centres, counted from the middle of the picture."""
     axis = torch.arange(side) + 0.5 - side / 2
     return axis[None], axis[:, None]
 
 
 def as_bytes(pictures: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N C H W"]:
-    """Pictures in 0..1 as bytes, what lies outside cut off; the floats are used up."""
+    """Turn pictures in 0..1 into bytes, what lies outside cut off; the floats are used up."""
     return pictures.mul_(255).add_(0.5).clamp_(0, 255).to(torch.uint8)
 
 
 def ink(field: Tensor, softness: Tensor | Number = 1.0) -> Tensor:
-    """How much of each pixel a shape covers, of signed distances, its edge `softness` pixels wide."""
+    """Return how much of each pixel a shape covers, of signed distances, its edge `softness` pixels wide."""
     return (field / softness + 0.5).clamp_(0, 1)
 
 
 def tint(hue: Tensor, saturation: Tensor | Number, value: Tensor | Number) -> Float[Tensor, "N 3 _ _"]:
-    """Colours by hue (in turns: 0 red, 1/3 green, 2/3 blue), saturation and value (HSV), each [N, 1, ., .]."""
+    """Return colours by hue (in turns: 0 red, 1/3 green, 2/3 blue), saturation and value (HSV), each [N, 1, ., .]."""
     sector = (torch.tensor([5.0, 3.0, 1.0]).view(3, 1, 1) + 6 * hue) % 6
     return value - value * saturation * torch.minimum(sector, 4 - sector).clamp(0, 1)
 
 
 def blotches(chance: Chance, n: int, cells: int, side: int) -> Float[Tensor, "n 1 side side"]:
-    """Smooth noise of unit scale with `cells` blotches each way."""
+    """Draw smooth noise of unit scale with `cells` blotches each way."""
     return F.interpolate(chance.normal(1.0, n, 1, cells, cells), side, mode="bilinear", align_corners=True)
 
 
 def blur(sigma: Float[Tensor, "*n 1 1"], side: int) -> Float[Tensor, "*n side side"]:
-    """Matrices that blur a column of pixels by a Gaussian of `sigma` pixels."""
+    """Return matrices that blur a column of pixels by a Gaussian of `sigma` pixels."""
     axis = torch.arange(side)
     weights = torch.exp(-((axis[:, None] - axis) ** 2) / (2 * sigma**2))
     return weights / weights.sum(-1, keepdim=True)

@@ -48,7 +48,7 @@ PARTS = (
 
 
 def load_faces(split: str, seed: int = 0) -> Images:
-    """Drawn faces uint8 [N, 3, 64, 64] and their attributes Bool [N, 40]: 10,000 for "train", 1,000 for "test".
+    """Load drawn faces uint8 [N, 3, 64, 64] and their attributes Bool [N, 40]: 10,000 for "train", 1,000 for "test".
 
     Face i is `draw` of row i of `styles_of(split, seed)`. Splits and seeds have streams of their own. Drawn once and
     cached under a name that carries a hash of the recipe. ValueError for an unknown split.
@@ -63,7 +63,7 @@ def _make(split: str, seed: int) -> Images:
 
 
 def styles_of(split: str, seed: int = 0) -> Float[Tensor, "N draws"]:
-    """All that the attributes of the faces of `load_faces` leave open, to draw one of them with other attributes."""
+    """Return what the attributes of the faces of `load_faces` leave open, to draw one of them with other attributes."""
     check_split(split)
     return draw_styles(COUNTS[split], _stream("styles", split, seed))
 
@@ -75,13 +75,13 @@ def _stream(what: str, split: str, seed: int) -> int:
 
 
 def recipe_version() -> str:
-    """Short hash of the code that draws."""
+    """Return a short hash of the code that draws."""
     modules = (faces_attributes, faces_body, faces_features, faces_hair, faces_shapes)
     return canvas.recipe_version(__file__, *(module.__file__ for module in modules))
 
 
 def render(attributes: Bool[Tensor, "N 40"], seed: int = 0) -> UInt8[Tensor, "N 3 64 64"]:
-    """A face for each row of attributes, in the order of `ATTRIBUTES`.
+    """Draw a face for each row of attributes, in the order of `ATTRIBUTES`.
 
     Everything else about face i depends on the seed and i alone: with one attribute changed, the rest is kept.
     """
@@ -89,7 +89,7 @@ def render(attributes: Bool[Tensor, "N 40"], seed: int = 0) -> UInt8[Tensor, "N 
 
 
 def draw(attributes: Bool[Tensor, "N 40"], styles: Float[Tensor, "M draws"]) -> UInt8[Tensor, "N 3 64 64"]:
-    """A face for each row of attributes and of `draw_styles`; ValueError for more of one than of the other."""
+    """Draw a face for each row of attributes and of `draw_styles`; ValueError for more of one than of the other."""
     if len(attributes) != len(styles):
         raise ValueError(f"{len(attributes)} faces need as many styles, not {len(styles)}")
     attributes, styles = attributes.cpu(), styles.cpu()

@@ -86,7 +86,7 @@ _COLUMNS = [ATTRIBUTES.index(name) for name in ORDER]
 
 
 def sample_attributes(count: int, seed: int) -> Bool[Tensor, "count 40"]:
-    """Attributes of `count` faces in the order of `ATTRIBUTES`; the first ones are the same for every larger count."""
+    """Draw attributes of `count` faces in the order of `ATTRIBUTES`; a larger count begins with the same ones."""
     draws = torch.rand(count, len(ORDER), dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     before = torch.zeros(count, len(ORDER) + 1, dtype=torch.float64)
     before[:, 0] = 1  # what the bias weighs
@@ -98,7 +98,7 @@ def sample_attributes(count: int, seed: int) -> Bool[Tensor, "count 40"]:
 
 
 def fit(labels: Bool[Tensor, "n 40"], penalty: float = 1.0) -> Float[Tensor, "40 41"]:
-    """Biases (first column) and weights of each attribute on those before it in `ORDER`, by maximum likelihood.
+    """Fit biases (first column) and weights of each attribute on those before it in `ORDER`, by maximum likelihood.
 
     `penalty`, half of it on each squared weight in nats, keeps the weights of pairs that never occur finite.
     """

@@ -13,7 +13,7 @@ GOLD, SILVER = rgb(0.98, 0.80, 0.28), rgb(0.90, 0.92, 0.97)
 
 
 def choose_paints(scene: Scene) -> None:
-    """Colours and sizes of the head that several parts need."""
+    """Choose colours and sizes of the head that several parts need."""
     scene.paints["skin"] = _skin(scene)
     scene.paints["hair"] = _hair_colour(scene)
     scene.paints["metal"] = mix(GOLD, SILVER, (scene.vary("metal", 0, 1) > 0.5).float())
@@ -48,7 +48,7 @@ def _hair_colour(scene: Scene) -> Colour:
 
 
 def background(scene: Scene) -> None:
-    """A slope from one colour to a neighbouring one, darker towards the corners; a soft lamp behind attractive ones."""
+    """Paint a slope from a colour to a neighbouring one, darker in the corners; a soft lamp behind attractive faces."""
     angle = scene.vary("ground_angle", 0, 2 * math.pi)
     along = scene.u * (angle.cos() / 45) + scene.v * (angle.sin() / 45)
     hue, saturation = scene.vary("ground_hue", 0, 1), scene.vary("ground_saturation", 0.05, 0.4)
@@ -62,7 +62,7 @@ def background(scene: Scene) -> None:
 
 
 def clothes(scene: Scene) -> None:
-    """Shoulders, wider for men, in a colour with a neckline or a collar."""
+    """Paint shoulders, wider for men, in a colour with a neckline or a collar."""
     part = scene.near(-40, 17, 40, 40)
     male = part.has("Male")
     width = part.vary("shoulders", 24, 27) + 3.5 * male + 2 * part.has("Chubby")
@@ -76,7 +76,7 @@ def clothes(scene: Scene) -> None:
 
 
 def neck(scene: Scene) -> None:
-    """Neck and neckline, shaded under the chin; a second chin where there is one."""
+    """Paint neck and neckline, shaded under the chin; a second chin where there is one."""
     part = scene.near(-16, 8, 16, 34)
     male, skin = part.has("Male"), part.paints["skin"]
     half = 6.3 + 2.1 * male + 1.6 * part.has("Chubby") + (part.v - 20).clamp(min=0) ** 2 * 0.035
@@ -99,7 +99,7 @@ def _second_chin(part: Scene) -> None:
 
 
 def necklace(scene: Scene) -> None:
-    """A chain of beads round the neck."""
+    """Paint a chain of beads round the neck."""
     with scene.near(-14, 16, 14, 34).only(scene.has("Wearing_Necklace")) as part:
         if part is None:
             return
@@ -114,7 +114,7 @@ def necklace(scene: Scene) -> None:
 
 
 def necktie(scene: Scene) -> None:
-    """A white collar and a tie."""
+    """Paint a white collar and a tie."""
     with scene.near(-14, 17, 14, 38).only(scene.has("Wearing_Necktie")) as part:
         if part is None:
             return
@@ -131,7 +131,7 @@ def necktie(scene: Scene) -> None:
 
 
 def head_field(scene: Scene) -> Field:
-    """Distance to the head's outline: a half ellipse above, a jaw between oval and square below."""
+    """Return distance to the head's outline: a half ellipse above, a jaw between oval and square below."""
     width, chin = scene.paints["width"], scene.paints["chin"]
     u = scene.u - scene.paints["yaw"] * 0.25
     low = scene.v.clamp(min=0) / chin
@@ -142,7 +142,7 @@ def head_field(scene: Scene) -> Field:
 
 
 def head(scene: Scene) -> None:
-    """Ears, then the head with a soft shadow at its edge and on the side that the light does not reach."""
+    """Paint ears, then the head with a soft shadow at its edge and on the side that the light does not reach."""
     _ears(scene.near(-21, -4, 21, 6))
     part = scene.near(-18, -20, 18, 22)
     field = head_field(part)
@@ -159,7 +159,7 @@ def _ears(part: Scene) -> None:
 
 
 def earrings(scene: Scene) -> None:
-    """A drop of metal below each ear."""
+    """Paint a drop of metal below each ear."""
     with scene.near(-21, 1, 21, 16).only(scene.has("Wearing_Earrings")) as part:
         if part is None:
             return
@@ -174,14 +174,14 @@ def earrings(scene: Scene) -> None:
 
 
 def lighting(scene: Scene) -> None:
-    """Exposure, a slope of light and the colour of the lamp."""
+    """Light the picture: exposure, a slope of light and the colour of the lamp."""
     slope = 1 + (scene.u * scene.vary("light_x", -1, 1) - scene.v * scene.vary("light_y", -0.2, 1)) * 0.004
     scene.image.mul_((slope * scene.vary("exposure", 0.88, 1.06))[:, None])
     scene.image.mul_(mix(rgb(1.04, 1.0, 0.94), rgb(0.96, 1.0, 1.05), scene.vary("warmth", 0, 1)))
 
 
 def blurred(scene: Scene) -> None:
-    """Out of focus: a Gaussian of about two pixels over the whole picture."""
+    """Blur whole pictures that are out of focus, by a Gaussian of about two pixels."""
     with scene.only(scene.has("Blurry")) as some:
         if some is not None:
             kernel = blur(some.vary("blur", 1.7, 2.4), some.image.shape[-1])

@@ -31,7 +31,7 @@ def _height(part: Scene) -> Each:
 
 
 def eyes(scene: Scene) -> None:
-    """White, iris, pupil, catch-light and lids; eye shadow and a dark line with make-up."""
+    """Paint whites, iris, pupil, catch-light and lids; eye shadow and a dark line with make-up."""
     part = scene.near(-14, -8, 14, 6)
     out, down, side = _folded(part)
     down = down + side * 0.55 * _lean(part)
@@ -66,7 +66,7 @@ def _eye_shadow(part: Scene, out: Field, down: Field) -> None:
 
 
 def under_eyes(scene: Scene) -> None:
-    """Bags: a violet crescent with a crease below each eye."""
+    """Paint bags: a violet crescent with a crease below each eye."""
     with scene.near(-13, -1, 13, 7).only(scene.has("Bags_Under_Eyes")) as part:
         if part is None:
             return
@@ -78,7 +78,7 @@ def under_eyes(scene: Scene) -> None:
 
 
 def brows(scene: Scene) -> None:
-    """Straight or arched, thin or bushy, in a darker tone of the hair."""
+    """Paint brows, straight or arched, thin or bushy, in a darker tone of the hair."""
     part = scene.near(-15, -15, 15, -2)
     out, _, side = _folded(part)
     male, arch = part.has("Male"), part.has("Arched_Eyebrows")
@@ -93,7 +93,7 @@ def brows(scene: Scene) -> None:
 
 
 def glasses(scene: Scene) -> None:
-    """Two frames, a bridge, temples, and a glint on the lenses."""
+    """Paint two frames, a bridge, temples, and a glint on the lenses."""
     with scene.near(-18, -9, 18, 8).only(scene.has("Eyeglasses")) as part:
         if part is None:
             return
@@ -110,7 +110,7 @@ def glasses(scene: Scene) -> None:
 
 
 def nose(scene: Scene) -> None:
-    """A ridge with a shaded flank, a tip and nostrils: broad, or narrow and pointed, or both."""
+    """Paint a ridge with a shaded flank, a tip and nostrils: broad, or narrow and pointed, or both."""
     part = scene.near(-8, -4, 8, 12)
     big, pointy, skin = part.has("Big_Nose"), part.has("Pointy_Nose"), part.paints["skin"]
     u = part.u - 1.4 * part.paints["yaw"] - 0.5 * _lean(part)
@@ -136,7 +136,7 @@ def nose(scene: Scene) -> None:
 
 
 def mouth(scene: Scene) -> None:
-    """Lips along a curve that a smile bends up; teeth and the dark between parted lips."""
+    """Paint lips along a curve that a smile bends up; teeth and the dark between parted lips."""
     part = scene.near(-10, 6, 10, 19)
     smile, gape, big = part.has("Smiling"), part.has("Mouth_Slightly_Open"), part.has("Big_Lips")
     u, lean = part.u - part.paints["yaw"], _lean(part)
@@ -169,7 +169,7 @@ def mouth(scene: Scene) -> None:
 
 
 def cheekbones(scene: Scene) -> None:
-    """A light on high cheekbones, above a hollow."""
+    """Paint a light on high cheekbones, above a hollow."""
     with scene.near(-15, -1, 15, 13).only(scene.has("High_Cheekbones")) as part:
         if part is None:
             return
@@ -181,7 +181,7 @@ def cheekbones(scene: Scene) -> None:
 
 
 def blush(scene: Scene) -> None:
-    """Rosy cheeks."""
+    """Paint rosy cheeks."""
     with scene.near(-14, 0, 14, 12).only(scene.has("Rosy_Cheeks")) as part:
         if part is None:
             return
@@ -191,7 +191,7 @@ def blush(scene: Scene) -> None:
 
 
 def wrinkles(scene: Scene) -> None:
-    """Age: lines on the forehead, at the eyes, and from nose to mouth."""
+    """Paint age: lines on the forehead, at the eyes, and from nose to mouth."""
     with scene.near(-14, -14, 14, 13).only(1 - scene.has("Young")) as part:
         if part is None:
             return
@@ -206,7 +206,7 @@ def wrinkles(scene: Scene) -> None:
 
 
 def complexion(scene: Scene) -> None:
-    """Freckles, now and then; a glow on forehead and chin where the light is that of `attractive`."""
+    """Paint freckles, now and then; a glow on forehead and chin where the light is that of `attractive`."""
     with scene.near(-12, -1, 12, 9).only(scene.vary("freckles", 0, 1) > 0.8) as part:
         if part is not None:
             _freckles(part)

@@ -54,7 +54,7 @@ def _strands(scene: Scene, cover: Field) -> None:
 
 
 def back_hair(scene: Scene) -> None:
-    """Long hair behind the neck and on the shoulders; `front_hair` paints over all of it that is higher."""
+    """Paint long hair behind the neck and on the shoulders; `front_hair` paints over all of it that is higher."""
     with scene.near(-26, -7, 26, 40).only((1 - scene.has("Bald")) * (_length(scene) > 4)) as part:
         if part is None:
             return
@@ -80,7 +80,7 @@ def _opening(scene: Scene, waves: Field) -> Field:
 
 
 def front_hair(scene: Scene) -> None:
-    """The hair round the face, with a fringe, or with receding temples."""
+    """Paint the hair round the face, with a fringe, or with receding temples."""
     part = scene.near(-24, -28, 24, 16)
     waves = _waves(part)
     opening = _opening(part, waves)
@@ -112,7 +112,7 @@ def _bald(scene: Scene) -> None:
 
 
 def hat(scene: Scene) -> None:
-    """A woollen hat with a turned-up edge, or a cap with a peak."""
+    """Paint a woollen hat with a turned-up edge, or a cap with a peak."""
     with scene.near(-26, -32, 26, 0).only(scene.has("Wearing_Hat")) as part:
         if part is None:
             return
@@ -150,7 +150,7 @@ def _around_mouth(part: Scene) -> Field:
 
 
 def beards(scene: Scene) -> None:
-    """Shadow of stubble, sideburns, full beard, goatee and moustache, each where its word says."""
+    """Paint shadow of stubble, sideburns, full beard, goatee and moustache, each where its word says."""
     _stubble(scene)
     _sideburns(scene)
     hairy = torch.maximum(torch.maximum(1 - scene.has("No_Beard"), scene.has("Goatee")), scene.has("Mustache"))

@@ -42,7 +42,7 @@ Colour = Float[Tensor, "n 3 1 1"]
 
 
 def draw_styles(count: int, seed: int) -> Float[Tensor, "count draws"]:
-    """All that is not said by attributes, one row of `DRAWS` each; a larger count begins with the same rows."""
+    """Draw all that is not said by attributes, one row of `DRAWS` each; a larger count begins with the same rows."""
     return torch.rand(count, len(DRAWS), generator=torch.Generator().manual_seed(seed))
 
 
@@ -59,7 +59,7 @@ class Scene:
 
     @classmethod
     def of(cls, attributes: Tensor, styles: Tensor) -> "Scene":
-        """An empty picture for each face, with the coordinates of its pose."""
+        """Return an empty picture for each face, with the coordinates of its pose."""
         axis, n = torch.arange(SIDE) + 0.5, len(styles)
         flat = (axis - CENTRE[0]).expand(n, SIDE, SIDE), (axis[:, None] - CENTRE[1]).expand(n, SIDE, SIDE)
         still = cls(torch.zeros(n, 3, SIDE, SIDE), *flat, attributes.float(), styles, {})
@@ -69,15 +69,15 @@ class Scene:
         return replace(still, u=u, v=v)
 
     def has(self, attribute: str) -> Each:
-        """1.0 where the attribute is present."""
+        """Return 1.0 where the attribute is present."""
         return self.attributes[:, _HAS[attribute], None, None]
 
     def vary(self, name: str, low: Number, high: Number) -> Each:
-        """The draw of that name, between two numbers."""
+        """Return the draw of that name, between two numbers."""
         return low + (high - low) * self.styles[:, _COLUMN[name], None, None]
 
     def near(self, left: Number, top: Number, right: Number, bottom: Number) -> "Scene":
-        """The part of the pictures that can hold this box of coordinates (u, v) in any pose; not to be cut again."""
+        """Cut out the part of the pictures that can hold this box of coordinates in any pose; not to be cut again."""
         reach = SCALE[1] * 1.01
         across, down = TURN * max(abs(top), abs(bottom)), TURN * max(abs(left), abs(right))
         columns = _span(CENTRE[0], left * reach - across, right * reach + across)
@@ -114,23 +114,23 @@ def _span(centre: float, low: float, high: float) -> slice:
 
 
 def smooth(field: Field, softness: Tensor | Number) -> Field:
-    """`ink` with an edge that begins and ends gently, for shadows and blushes."""
+    """Return `ink` with an edge that begins and ends gently, for shadows and blushes."""
     cover = ink(field, softness)
     return cover * cover * (3 - 2 * cover)
 
 
 def ellipse(u: Field, v: Field, across: Tensor | Number, down: Tensor | Number) -> Field:
-    """Distance to an ellipse round (0, 0), good near its edge: the radii's mean stands for the local one."""
+    """Return distance to an ellipse round (0, 0), good near its edge: the radii's mean stands for the local one."""
     return (1 - ((u / across) ** 2 + (v / down) ** 2).sqrt()) * ((across + down) / 2)
 
 
 def bar(field: Field, half: Tensor | Number) -> Field:
-    """Distance to the line along `field` = 0, of that half width."""
+    """Return distance to the line along `field` = 0, of that half width."""
     return half - field.abs()
 
 
 def turned(u: Field, v: Field, angle: Number) -> tuple[Field, Field]:
-    """Coordinates turned clockwise by an angle in radians."""
+    """Return coordinates turned clockwise by an angle in radians."""
     angle = torch.tensor(float(angle))
     return u * angle.cos() + v * angle.sin(), v * angle.cos() - u * angle.sin()
 
@@ -143,11 +143,11 @@ def rgb(red: Number, green: Number, blue: Number) -> Float[Tensor, "1 3 1 1"]:
 
 
 def mix(one: Tensor, other: Tensor, share: Tensor | Number) -> Colour:
-    """From one colour (share 0) to the other (share 1); shares [n, 1, 1]."""
+    """Mix one colour (share 0) with another (share 1); shares [n, 1, 1]."""
     share = share[:, None] if isinstance(share, Tensor) else share
     return one + (other - one) * share
 
 
 def tint(hue: Each, saturation: Tensor | Number, value: Tensor | Number) -> Colour:
-    """Colours by hue (in turns: 0 red, 1/3 green, 2/3 blue), saturation and value (HSV)."""
+    """Return colours by hue (in turns: 0 red, 1/3 green, 2/3 blue), saturation and value (HSV)."""
     return canvas.tint(*(p[:, None] if isinstance(p, Tensor) else p for p in (hue, saturation, value)))

@@ -71,7 +71,7 @@ class Atlas(NamedTuple):
 
 @lru_cache(maxsize=1)
 def atlas() -> Atlas:
-    """The atlas, made once per process."""
+    """Make the atlas, once per process."""
     fonts = np.array([[_font_field(*face, digit) for digit in range(10)] for face in _FONT_FACES])
     strokes = np.array([[_stroke_field(face, digit) for digit in range(10)] for face in range(_STROKE_FACES)])
     fields = torch.from_numpy(np.concatenate((_pooled(fonts), strokes)).astype(np.float32))
@@ -92,7 +92,7 @@ def atlas() -> Atlas:
 def look_up(
     face: Int[Tensor, "P"], digit: Int[Tensor, "P"], x: Float[Tensor, "P H W"], y: Float[Tensor, "P H W"]
 ) -> Float[Tensor, "P H W"]:
-    """Signed distances to P digits at the points (x, y), all in digit heights and counted from the digits' centres."""
+    """Look up signed distances to P digits at the points (x, y), in digit heights and from the digits' centres."""
     edge = SPAN / 2 - SPAN / TILE  # the clamped point stays a pixel inside its tile, clear of the neighbours'
     inside_x, inside_y = x.clamp(-edge, edge), y.clamp(-edge, edge)
     beyond = (x - inside_x).abs_().add_((y - inside_y).abs_())

@@ -56,7 +56,7 @@ ATTEMPTS = {"train": (WIDE, MILD, PLAIN), "test": (MILD, PLAIN)}
 
 
 def load_uci(split: str, seed: int = 0) -> Images:
-    """Digits as uint8 [N, 1, 28, 28], white ink on black: 28,000 for "train", 3,600 for "test", classes balanced.
+    """Load digits as uint8 [N, 1, 28, 28], white ink on black: 28,000 for "train", 3,600 for "test", classes balanced.
 
     The two splits redraw different originals by different writers. Same seed, same images; kept in the cache.
     Raises ValueError for an unknown split.
@@ -66,19 +66,19 @@ def load_uci(split: str, seed: int = 0) -> Images:
 
 
 def recipe_version() -> str:
-    """Fingerprint of this file: a changed recipe never meets an old cache."""
+    """Return a fingerprint of this file: a changed recipe never meets an old cache."""
     return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
 
 
 def originals(split: str) -> Int[Tensor, "N"]:
-    """Rows of scikit-learn's `load_digits` that `split` redraws. Raises ValueError for an unknown split."""
+    """Return rows of scikit-learn's `load_digits` that `split` redraws. Raises ValueError for an unknown split."""
     check_split(split)
     total = len(load_digits().target)
     return torch.arange(FIRST_TEST_ORIGINAL) if split == "train" else torch.arange(FIRST_TEST_ORIGINAL, total)
 
 
 def redrawn(split: str) -> Int[Tensor, "N"]:
-    """The original (row of `load_digits`) behind every image of `split`, in the order of `load_uci`."""
+    """Return the original (row of `load_digits`) behind every image of `split`, in the order of `load_uci`."""
     rows, labels = originals(split), _labels()
     turns = torch.arange(PER_CLASS[split])
     by_class = [rows[labels[rows] == digit] for digit in range(10)]
@@ -106,7 +106,7 @@ def _expand(split: str, seed: int) -> Images:
 
 
 def sharpened(coverage: Float[Tensor, "N 10 10"]) -> Float[Tensor, "N 40 40"]:
-    """Smooth field whose level 0.5 outlines ink that covers each cell as much as the original does.
+    """Make a smooth field whose level 0.5 outlines ink that covers each cell as much as the original does.
 
     Back-projection: what the outlined ink lacks in a cell is added to the field there. Without it thin strokes vanish.
     """
@@ -120,7 +120,7 @@ def sharpened(coverage: Float[Tensor, "N 10 10"]) -> Float[Tensor, "N 40 40"]:
 
 
 def edge_distance(ink: Bool[Tensor, "N H W"]) -> tuple[Float[Tensor, "N H W"], Float[Tensor, "N"]]:
-    """Signed distance to the edge of the ink, positive inside, and half the pen's width, in pixels of the drawing."""
+    """Measure the distance to the ink's edge, positive inside, and half the pen's width, in pixels of the drawing."""
     apart = (1e6, 1, 1)  # the images of the stack do not see each other
     inside, outside = (distance_transform_edt(side.numpy(), sampling=apart) for side in (ink, ~ink))
     points = inside - outside - 0.5 * np.where(ink, 1, -1)  # the edge lies half way between two points
@@ -130,7 +130,7 @@ def edge_distance(ink: Bool[Tensor, "N H W"]) -> tuple[Float[Tensor, "N H W"], F
 
 
 def euler_number(ink: Bool[Tensor, "N H W"]) -> Int[Tensor, "N"]:
-    """Pieces (touching corners count as joined) less holes of the ink (Gray, IEEE Trans. Comput. 1971)."""
+    """Count the pieces (touching corners count as joined) less holes of the ink (Gray, IEEE Trans. Comput. 1971)."""
     ink = F.pad(ink, [1] * 4).to(torch.int8)
     upper, lower = ink[:, :-1], ink[:, 1:]
     a, b, c, d = upper[..., :-1], upper[..., 1:], lower[..., :-1], lower[..., 1:]

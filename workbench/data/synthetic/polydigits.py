@@ -32,7 +32,7 @@ FEWEST, MOST = 2, len(STYLES)
 
 
 def members(word: str) -> tuple[str, ...]:
-    """The styles of "polydigits-M"; any other word is the only member of itself. ValueError unless M is 2 to 16."""
+    """List the styles of "polydigits-M"; any other word is its only member. ValueError unless M is 2 to 16."""
     family, _, number = word.partition("-")
     if family != FAMILY:
         return (word,)
@@ -44,12 +44,12 @@ def members(word: str) -> tuple[str, ...]:
 
 
 def describe(style: str) -> str:
-    """What a style is in one line, and that it is rendered."""
+    """Say what a style is in one line, and that it is rendered."""
     return f"28x28 colour digits rendered by this project, {STYLES[style]}: NOT real images"
 
 
 def describe_family(styles: tuple[str, ...]) -> str:
-    """What several styles are in one line, and that they are rendered."""
+    """Say what several styles are in one line, and that they are rendered."""
     return (
         f"28x28 colour digits rendered by this project in {len(styles)} styles ({', '.join(styles)}), one for each "
         "modality: NOT real images"

@@ -24,7 +24,7 @@ CHUNK = 500
 
 
 def load_polydigits(style: str, split: str, seed: int = 0) -> Images:
-    """Images of one style and split, uint8 [N, 3, 28, 28], 800 of each class for "train" and 200 for "test", in order.
+    """Load one style and split, uint8 [N, 3, 28, 28], 800 of each class for "train" and 200 for "test", in order.
 
     The splits have other random streams; where the shapes are handwriting, they redraw other originals. Rendered
     once and kept in the cache. ValueError for an unknown style or split.
@@ -36,12 +36,12 @@ def load_polydigits(style: str, split: str, seed: int = 0) -> Images:
 
 
 def recipe_version() -> str:
-    """Short hash of the code that renders."""
+    """Return a short hash of the code that renders."""
     return canvas.recipe_version(__file__, polydigits_paints.__file__, glyphs.__file__, handwriting.__file__)
 
 
 def render(style: str, labels: Int[Tensor, "N"], split: str = "train", seed: int = 0) -> UInt8[Tensor, "N 3 28 28"]:
-    """One picture per label in the shapes of a split; ValueError for an unknown style or split, or no digits."""
+    """Draw one picture per label in the shapes of a split; ValueError for an unknown style or split, or no digits."""
     check_split(split)
     if style not in PAINTS:
         raise ValueError(f"unknown style {style!r}: choose one of {', '.join(PAINTS)}")
@@ -91,7 +91,7 @@ class Writing(NamedTuple):
 
 
 def originals(split: str) -> Int[Tensor, "n"]:
-    """Rows of scikit-learn's `load_digits` that a split redraws: every fourth one is a test digit.
+    """Return rows of scikit-learn's `load_digits` that a split redraws: every fourth one is a test digit.
 
     Both splits have all writers, unlike those of `uci`: what a style hides is to be hard to read, not whose hand it is.
     """
@@ -101,7 +101,7 @@ def originals(split: str) -> Int[Tensor, "n"]:
 
 @lru_cache(maxsize=2)
 def writing(split: str) -> Writing:
-    """The real digits that a split redraws."""
+    """Return the real digits that a split redraws."""
     digits, rows = load_digits(), originals(split)
     labels = torch.from_numpy(digits.target).long()[rows]
     rows, count = rows[labels.argsort(stable=True)], labels.bincount(minlength=10)

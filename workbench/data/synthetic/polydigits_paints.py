@@ -32,18 +32,18 @@ DOT, STITCH, TILE = SIDE / 12, 2.0, SIDE / 10  # pixels from one to the next
 
 
 def as_it_is(x: Points, y: Points, chance: Chance) -> tuple[Points, Points]:
-    """Every pixel sees the shape where it is."""
+    """Let every pixel see the shape where it is."""
     return x, y
 
 
 def in_cells(pitch: Number, x: Points, y: Points, chance: Chance) -> tuple[Points, Points]:
-    """Every pixel sees the shape where the middle of its square cell is, so that a cell has one colour."""
+    """Let every pixel see the shape where the middle of its square cell is, so that a cell has one colour."""
     x, y = ((torch.floor(p / pitch) + 0.5) * pitch for p in (x, y))
     return x, y
 
 
 def torn(x: Points, y: Points, chance: Chance) -> tuple[Points, Points]:
-    """Bands of four rows lie beside their places."""
+    """Let bands of four rows lie beside their places."""
     slide = chance.normal(1.3, len(x), 9).clamp(-2.6, 2.6)
     band = (torch.arange(SIDE) + chance.integers(4, len(x), 1)) // 4
     return x + slide.gather(1, band)[:, :, None], y

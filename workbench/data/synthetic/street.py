@@ -27,7 +27,7 @@ SLOTS = 5  # digits of a house number: the labelled one in the middle
 
 
 def load_rendered(source: str, split: str, seed: int = 0) -> Images:
-    """Crops of one split in a random order, rendered once and cached.
+    """Load crops of one split in a random order, rendered once and cached.
 
     train: `TRAIN_COUNTS` per digit, test: `TEST_COUNTS`, from different random streams. ValueError for an unknown
     source or split. The cache's name carries a hash of the recipe: changed code never meets old crops.
@@ -45,12 +45,12 @@ def load_rendered(source: str, split: str, seed: int = 0) -> Images:
 
 
 def recipe_version() -> str:
-    """Short hash of the code that renders."""
+    """Return a short hash of the code that renders."""
     return canvas.recipe_version(__file__, glyphs.__file__)
 
 
 def render(source: str, labels: Int[Tensor, "N"], seed: int) -> UInt8[Tensor, "N 3 32 32"]:
-    """One crop per label, from `source` ('rendered' or 'plain'); the same for the same labels and seed (>= 0).
+    """Draw one crop per label, from `source` ('rendered' or 'plain'); the same for the same labels and seed (>= 0).
 
     ValueError for an unknown source, labels outside 0..9 and a negative seed.
     """
