@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.config import PRESETS, WHERE, Config, field_names
+from workbench.config import PRESETS, RENAMED, WHERE, Config, field_names
 
 
 def test_quick_preset():
@@ -151,6 +151,35 @@ def test_the_key_ignores_where_and_how(name):
     assert Config().replace(**{name: ELSEWHERE[name]}).key() == Config().key()
 
 
+# Keys of runs of the version that had other names for some fields, trained with these settings.
+OLD_KEYS = {
+    "049209fc51d1": dict(
+        objective="mvtcae", mvtcae_alpha=0.7, missing_rate=0.5, missing_policy="dropped", train_size=500, steps=20
+    ),
+    "7cfc7f3f91d2": dict(objective="mmvae_dreg", posterior="laplace", steps=10, batch_size=16),
+    "9a71703aa673": dict(objective="mopoe", steps=400),
+    "07ea83f3ff0b": dict(data="faces", steps=4, batch_size=16),
+}
+
+
+@pytest.mark.parametrize("key", OLD_KEYS)
+def test_fields_that_were_renamed_are_read_under_their_old_names_and_keep_the_key(key):
+    config = Config.make("quick", **OLD_KEYS[key])
+    assert config.key() == key
+    former = {now: name for name, now in RENAMED.items()}
+    assert len(former) == len(RENAMED) and {*former} <= {*field_names()}
+    old = {former.get(name, name): value for name, value in config.to_json().items()}
+    assert {*RENAMED} <= {*old} and not {*RENAMED.values()} & {*old}
+    assert Config.from_json(old) == Config.from_json(config.to_json()) == config
+
+
+@pytest.mark.parametrize(("name", "now"), RENAMED.items())
+def test_an_old_name_is_refused_with_the_new_one_where_somebody_types_it(name, now):
+    for choose in (Config.make, Config().replace):
+        with pytest.raises(ValueError, match=f"the configuration field '{name}' is called '{now}' now"):
+            choose(**{name: 1})
+
+
 # Type checks at run time would answer before the configuration does: what follows runs in a plain interpreter.
 PLAIN = """
 import json, sys
@@ -199,5 +228,5 @@ def test_types_and_keys_in_a_plain_interpreter():
 @given(st.sampled_from(sorted(PRESETS)), st.integers(0, 19), st.floats(0, 1e3), st.none() | st.floats(0, 0.99))
 def test_json_round_trip(preset, style_dim, beta, prior_weight):
     config = Config.make(preset, style_dim=style_dim, beta=beta, prior_weight=prior_weight)
-    again = Config(**json.loads(json.dumps(config.to_json())))
+    again = Config.from_json(json.loads(json.dumps(config.to_json())))
     assert again == config and again.key() == config.key()

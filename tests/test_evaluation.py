@@ -1,43 +1,51 @@
 """Every number of a trained run, recomputed by loops where it matters."""
 
+from functools import partial
+
 import pytest
 import torch
-from helpers import fewer_modalities, seeded, tiny_batch, tiny_model
+from helpers import fewer_modalities, fill_cache, seeded, tiny_batch, tiny_model
 
-from workbench import evaluation, inference, paths
+from workbench import evaluation, inference
 from workbench.config import Config
 from workbench.data.dataset import Batch
 from workbench.distributions import stratified_choice
 from workbench.evaluation import collapsed_modalities, evaluate_into
 from workbench.fusion import subsets
 from workbench.inference import component_choice, components, subset_posterior
-from workbench.metrics import encode, judges, kmeans, quality, regression, scores
+from workbench.metrics import encode, judges, kmeans, quality, regression, representation, scores
 from workbench.metrics.coherence import conditional_coherence
 from workbench.metrics.encode import codes
 from workbench.metrics.generation import Judges, judge_conditional
 from workbench.metrics.judges import Classifier
 from workbench.model import MultimodalVAE
 from workbench.reports import results
-from workbench.runs.run import Run, find_runs, save_weights
+from workbench.runs.run import Run, run_folder, save_weights
 from workbench.runs.versions import judges_version
 from workbench.training.loop import fit
 
 ALL = {"M", "S", "T", "M,S", "M,T", "S,T", "M,S,T"}
 
 
-@pytest.fixture
-def little(tiny_root, monkeypatch):
-    """Small numbers of everything that an evaluation counts."""
-    monkeypatch.setattr(judges, "STEPS", 5)
-    monkeypatch.setattr(judges, "OTHER_STEPS", {})
-    monkeypatch.setattr(judges, "BATCH", 32)
-    monkeypatch.setattr(quality, "RUNS", 1)
-    monkeypatch.setattr(kmeans, "STEPS", 5)
-    monkeypatch.setattr(regression, "MAX_ITER", 5)
-    monkeypatch.setattr(encode, "CHUNK", 64)
+@pytest.fixture(scope="module")
+def little(tmp_path_factory):
+    """A project root for all tests, which share its judges and runs; small numbers of all that an evaluation counts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_ROOT", str(tmp_path_factory.mktemp("root")))
+        fill_cache()
+        patch.setattr(judges, "STEPS", 5)
+        patch.setattr(judges, "OTHER_STEPS", {})
+        patch.setattr(judges, "BATCH", 32)
+        patch.setattr(quality, "RUNS", 1)
+        patch.setattr(kmeans, "STEPS", 5)
+        patch.setattr(regression, "MAX_ITER", 5)
+        patch.setattr(scores, "repeated_probe", partial(representation.repeated_probe, draws=2))
+        patch.setattr(encode, "CHUNK", 64)
+        yield
 
 
 def trained(**changes) -> Run:
+    """A run of such a configuration; one that another test has trained is given back."""
     config = Config(data="uci-plain-text", repeats=2, batch_size=16, steps=6, device="cpu", **changes)
     return fit(config, progress=False)
 
@@ -53,8 +61,8 @@ def test_an_evaluated_run_has_every_number(little):
     metrics = evaluate_into(run, progress=False)
     assert run.complete and run.metrics["evaluated_with"]["judges"] == judges_version()
     assert run.metrics["coherence"] == metrics["coherence"]
-    told = {"data", "test_items", "confusion", "linear_probe_error", "seconds", "over_steps"}
-    assert metrics.keys() - results.SECTIONS.keys() == told, "a section that no table shows"
+    others = {"data", "test_items", "confusion", "linear_probe_error", "seconds", "over_steps"}
+    assert metrics.keys() - results.SECTIONS.keys() == others, "a section that no table shows"
     assert metrics["test_items"] == len(run.dataset("test")) // 2
     assert metrics["classifier_accuracy"].keys() == metrics["style_probe"].keys() == {"M", "S", "T"}
     for table in ("linear_probe", "linear_probe_error", "linear_probe_full"):
@@ -80,9 +88,9 @@ def test_an_evaluated_run_has_every_number(little):
 def test_a_posterior_that_two_ways_to_infer_share_is_probed_once(little, monkeypatch):
     asked, probe_all = [], scores.probe_all
 
-    def noted(seen, *rest):
-        asked.append({*seen})
-        return probe_all(seen, *rest)
+    def noted(train, *rest):
+        asked.append({*train})
+        return probe_all(train, *rest)
 
     monkeypatch.setattr(scores, "probe_all", noted)
     found = evaluation.evaluate(trained(), limit=60, progress=False, parts=["full_probe"])["linear_probe_full"]
@@ -141,14 +149,15 @@ def test_importance_weighted_and_laplace_runs_are_evaluated(little):
 
 
 def test_mopoe_has_two_posteriors(little):
-    metrics = evaluation.evaluate(trained(objective="mopoe"), limit=60, progress=False)
+    run = trained(objective="mopoe")
+    metrics = evaluation.evaluate(run, limit=60, progress=False, parts=["coherence", "likelihood"])
     assert [*metrics["coherence"]] == ["product_alone", "mixture_of_products"]
     found = metrics["log_likelihood"]["X"]
     assert found["product_alone"]["M"] == found["mixture_of_products"]["M"], "the same draws"
 
 
 def test_a_run_is_evaluated_again_for_what_it_lacks_and_never_loses_what_it_has(little, monkeypatch):
-    config = Config(data="uci-plain-text", repeats=2, batch_size=16, steps=6, device="cpu")
+    config = Config(data="uci-plain-text", repeats=2, batch_size=16, steps=6, device="cpu", seed=1)
     evaluations = []
     whole = evaluation.evaluate
 
@@ -178,19 +187,20 @@ def test_a_run_is_evaluated_again_for_what_it_lacks_and_never_loses_what_it_has(
 
 
 def test_snapshots_are_judged_in_no_part_that_was_not_asked_for(little):
-    run = trained(snapshot_every=3)
+    run = trained(style_dim=4, snapshot_every=3)
     (row, _) = evaluate_into(run, progress=False, parts=["latent", "likelihood"], limit=20)["over_steps"]
     assert row["test_items"] == 20 and "rate" in row and not {"linear_probe", "log_likelihood"} & row.keys()
 
 
 def test_an_unknown_part_is_refused(little):
+    config = Config(data="uci-text", device="cpu")
     with pytest.raises(
         ValueError, match="unknown part 'speed' of an evaluation: choose some of latent, probe, full_probe, coherence"
     ):
         evaluation.evaluate(trained(), parts=["speed"])
     with pytest.raises(ValueError, match="unknown part 'speed'"):
-        evaluation.train_and_evaluate(Config(data="uci-text", device="cpu"), parts=["speed"], progress=False)
-    assert len([*find_runs(paths.outputs_dir(), evaluated=False)]) == 1, "refused before it was trained"
+        evaluation.train_and_evaluate(config, parts=["speed"], progress=False)
+    assert not run_folder(config).exists(), "refused before it was trained"
 
 
 @pytest.mark.parametrize(("objective", "inference"), [("mvae", "product"), ("mmvae", "mixture")])
@@ -295,7 +305,7 @@ def test_no_more_is_generated_than_there_are_posteriors(monkeypatch):
         assert all(torch.tensor(tally).sum() == 8 for row in found.tallies.values() for tally in row.values())
 
 
-def test_asleep():
+def test_collapsed_modalities():
     probes = {"M": 0.97, "S": 0.12, "T": 0.2, "M,S": 0.1}
     assert collapsed_modalities({"linear_probe_full": {"mixture": probes}}) == ["S", "T"]
     assert collapsed_modalities({"linear_probe_full": {"mixture": {"M": 0.26, "S": 0.99}}}) == []
@@ -306,11 +316,11 @@ def test_asleep():
         collapsed_modalities({"coherence": {}})
 
 
-def test_an_encoder_that_says_nothing_is_asleep(little):
+def test_an_encoder_that_says_nothing_has_collapsed(little, tmp_path):
     """A collapsed posterior, the same for every input: the state that the street encoder stays in at first."""
-    run = trained()
+    run, path = trained(), tmp_path / "collapsed.safetensors"
     model = run.model
     torch.nn.init.zeros_(model.heads[1].layers[0].weight)
-    path = run.folder / "collapsed.safetensors"
     save_weights(model, path)
-    assert "S" in collapsed_modalities(evaluation.evaluate(run, path, limit=60, progress=False))
+    metrics = evaluation.evaluate(run, path, limit=60, progress=False, parts=["probe", "full_probe"])
+    assert "S" in collapsed_modalities(metrics)

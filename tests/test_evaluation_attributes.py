@@ -1,5 +1,6 @@
 """Runs on faces and descriptions: judges of 40 attributes, and every number of an evaluation."""
 
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -10,7 +11,7 @@ from made_faces import replace_faces, smooth_faces
 from workbench.config import Config
 from workbench.data.celeba.attributes import ATTRIBUTES
 from workbench.evaluation import collapsed_modalities, evaluate, evaluate_into
-from workbench.metrics import encode, quality
+from workbench.metrics import attributes, encode, quality, scores
 from workbench.metrics import judges as classifiers
 from workbench.metrics.attributes import average_precision
 from workbench.metrics.evaluator import Items
@@ -24,14 +25,17 @@ from workbench.training.loop import fit
 ALL, NARROW = {"I", "T", "I,T"}, 0.03
 
 
-@pytest.fixture
-def little(tmp_path, monkeypatch):
-    """Small numbers of everything that an evaluation counts, and faces that take no time."""
-    monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path))
-    monkeypatch.setattr(classifiers, "OTHER_STEPS", {"faces": 3, "description": 3, "description-anywhere": 3})
-    monkeypatch.setattr(classifiers, "BATCH", 16)
-    monkeypatch.setattr(quality, "RUNS", 1)
-    replace_faces(monkeypatch)
+@pytest.fixture(scope="module")
+def little(tmp_path_factory):
+    """A root for all tests, faces that take no time, and small numbers of everything that an evaluation counts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_ROOT", str(tmp_path_factory.mktemp("root")))
+        patch.setattr(classifiers, "OTHER_STEPS", {"faces": 3, "description": 3, "description-anywhere": 3})
+        patch.setattr(classifiers, "BATCH", 16)
+        patch.setattr(quality, "RUNS", 1)
+        patch.setattr(scores, "repeated_attribute_probe", partial(attributes.repeated_attribute_probe, draws=2))
+        replace_faces(patch)
+        yield
 
 
 def trained(**changes) -> Run:
@@ -112,8 +116,8 @@ def test_descriptions_that_begin_anywhere_are_judged_where_they_begin():
 def test_an_evaluated_run_has_every_number(little):
     run = trained(snapshot_every=2)
     metrics = evaluate_into(run, progress=False)
-    told = {"data", "test_items", "train_items", "score", "linear_probe_error", "seconds", "over_steps"}
-    assert metrics.keys() - results.SECTIONS.keys() == told, "a section that no table shows"
+    others = {"data", "test_items", "train_items", "score", "linear_probe_error", "seconds", "over_steps"}
+    assert metrics.keys() - results.SECTIONS.keys() == others, "a section that no table shows"
     assert (metrics["score"], metrics["train_items"], metrics["test_items"]) == ("average precision", 400, 150)
     labels = run.dataset("test").labels
     torch.testing.assert_close(torch.tensor(metrics["base_rate"]).double(), labels.double().mean(0))
@@ -143,7 +147,8 @@ def test_an_evaluated_run_has_every_number(little):
 
 def test_likelihoods_are_those_of_a_few_items(little, monkeypatch):
     monkeypatch.setattr(ByAttribute, "likelihood_items", 20)
-    found = evaluate(trained(objective="mvae"), limit=60, progress=False, parts=["likelihood"], samples=2)
+    run = trained(style_dim=0, latent_dim=8, objective="mvae")
+    found = evaluate(run, limit=60, progress=False, parts=["likelihood"], samples=2)
     assert found["log_likelihood"]["items"] == 20 and found["test_items"] == 60
 
 
@@ -157,19 +162,18 @@ def test_the_same_numbers_come_again_and_without_styles_none_of_them(little):
     assert "style_probe" not in first["by_attribute"] and first["test_items"] == 40
 
 
-def test_an_encoder_that_says_nothing_is_asleep(little):
-    run = trained()
+def test_an_encoder_that_says_nothing_has_collapsed(little, tmp_path):
+    run, path = trained(snapshot_every=2), tmp_path / "collapsed.safetensors"
     model = run.model
     torch.nn.init.zeros_(model.heads[0].layers[0].weight)
-    path = run.folder / "collapsed.safetensors"
     save_weights(model, path)
     metrics = evaluate(run, path, progress=False, parts=["full_probe"])
     assert "I" in collapsed_modalities(metrics)
-    there = [rate for rate in metrics["base_rate"] if rate > 0]
-    assert metrics["linear_probe_full"]["mixture"]["I"] == pytest.approx(sum(there) / len(there))
+    rates = [rate for rate in metrics["base_rate"] if rate > 0]
+    assert metrics["linear_probe_full"]["mixture"]["I"] == pytest.approx(sum(rates) / len(rates))
 
 
-def test_asleep_by_the_base_rate():
+def test_collapsed_by_the_base_rate():
     probes = {"linear_probe": {"mixture": {"I": 0.24, "T": 0.31, "I,T": 0.2}}}
     assert collapsed_modalities(probes | {"base_rate": [0.2, 0.3, 0.0]}) == ["I"], (
         "an attribute that nobody has does not count"

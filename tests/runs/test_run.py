@@ -15,7 +15,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from workbench import evaluation, paths
-from workbench.config import Config
+from workbench.config import RENAMED, Config
 from workbench.data.sources import load_dataset
 from workbench.runs import versions
 from workbench.runs.run import (
@@ -31,7 +31,7 @@ from workbench.runs.run import (
     start,
 )
 from workbench.runs.versions import code_version, judges_version, provenance
-from workbench.training.loop import fit
+from workbench.training.loop import Trainer, fit
 
 TINY = Config(data="uci-text", repeats=2, batch_size=8, steps=3, device="cpu")
 
@@ -141,6 +141,7 @@ def test_every_file_that_numbers_depend_on_is_in_one_of_two_versions():
     training = {*versions.sources(versions.TRAINING)} - judging
     names = {path.relative_to(versions.PACKAGE).as_posix() for path in training}
     assert {"objectives.py", "model.py", "data/dataset.py", "networks/digits.py", "training/loop.py"} <= names
+    assert not {"cli.py", "runs/shipped.py", "plotting/base.py", "reports/results.py", "studies/speed.py"} & names
     for places in (versions.TRAINING, versions.JUDGING):
         assert all(versions.sources([place]) for place in places), "a place that is not there"
     for path in training:
@@ -152,13 +153,13 @@ def test_every_file_that_numbers_depend_on_is_in_one_of_two_versions():
 
 def imported_files(path):
     """Files of the package that a file of it imports, wherever in it."""
-    found = set()
+    names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    parts = [name.split(".")[1:] for name in found if name.startswith("workbench.")]
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    parts = [name.split(".")[1:] for name in names if name.startswith("workbench.")]
     files = [versions.PACKAGE.joinpath(*p).with_suffix(".py") for p in parts]
     return {*filter(Path.is_file, files)}
 
@@ -224,6 +225,28 @@ def test_a_model_comes_back(tiny_root):
     path = run.folder / "elsewhere.safetensors"
     save_weights(untrained, path)
     assert all(torch.equal(a, b) for a, b in zip(run.model_at(path).parameters(), untrained.parameters(), strict=True))
+
+
+def test_a_run_with_the_field_names_of_an_older_version_is_loaded_and_goes_on(tiny_root, monkeypatch):
+    config = TINY.replace(objective="mvtcae", mvtcae_alpha=0.7, missing_rate=0.5, train_size=200, checkpoint_every=2)
+    whole = fit(config, tiny_root / "whole", progress=False)
+    folder, take = tiny_root / "run", Trainer.step
+    monkeypatch.setattr(Trainer, "step", lambda self: take(self) if self.done < 2 else 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        fit(config, folder, progress=False)
+    monkeypatch.setattr(Trainer, "step", take)
+    origin, former = Run(folder).read("config.json"), {now: name for name, now in RENAMED.items()}
+    kept = {former.get(name, name): value for name, value in config.to_json().items()}
+    (folder / "config.json").write_text(json.dumps(origin | {"config": kept}))
+    assert kept["total_correlation"] == 0.7 and "mvtcae_alpha" not in kept
+    assert Run(folder).config == config and origin["key"] == config.key()
+    run = fit(config, folder, progress=False)
+    (folder / "config.json").write_text(json.dumps(origin | {"config": kept}))
+    for one, other in zip(Run.load(folder).model.parameters(), whole.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert len(run.dataset("train")) == 400 and not run.dataset("train").present.all()
+    assert [found.folder for found in find_runs(tiny_root, evaluated=False)] == [folder, whole.folder]
+    assert is_trained(run, config)
 
 
 def test_an_unfinished_run_has_no_model(tiny_root, tmp_path):

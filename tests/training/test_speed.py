@@ -12,7 +12,8 @@ from workbench.training.processes import SINGLE, Processes
 from workbench.training.step import Speed, can_compile, speed_for
 
 CONFIG = Config(data="uci-text", repeats=2, batch_size=8, steps=4, device="cpu", precision="auto")
-FEW, MANY = step.WORTH_COMPILING - 1, step.WORTH_COMPILING
+MANY = step.WORTH_COMPILING // CONFIG.batch_size
+FEW = MANY - 1
 INTEL, OLD, ARM = "flags : fpu avx2 avx512_bf16", "flags : fpu avx2", "Features : asimd bf16 i8mm"
 
 
@@ -59,9 +60,17 @@ def test_the_rule_where_nothing_is_pinned(place, cpuinfo, compiles, steps, expec
 def test_draws_of_importance_samples_count_and_gradients_that_are_averaged_are_not_compiled(here):
     here(INTEL, True)
     cpu, sampled = torch.device("cpu"), CONFIG.replace(objective="mmvae_dreg", importance_samples=30)
-    assert not speed_for(sampled, cpu, (MANY - 1) // 30).compiled and speed_for(sampled, cpu, MANY // 30).compiled
+    assert not speed_for(sampled, cpu, MANY // 30).compiled and speed_for(sampled, cpu, MANY // 30 + 1).compiled
     assert not speed_for(CONFIG, cpu, MANY, Processes(0, 2)).compiled and speed_for(CONFIG, cpu, MANY, SINGLE).compiled
     assert speed_for(CONFIG.replace(compiled="on"), cpu, 1, Processes(0, 2)).compiled
+
+
+def test_presets_are_compiled_at_the_scale_of_the_paper_alone(here):
+    here(INTEL, True)
+    for preset, steps in (("quick", 2000), ("reduced", 1000), ("paper", 50 * 4380)):
+        config = Config.make(preset)
+        assert config.total_steps(4380) == steps
+        assert speed_for(config, torch.device("cpu"), steps).compiled == (preset == "paper")
 
 
 def test_the_processor_has_a_name(here):

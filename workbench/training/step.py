@@ -21,9 +21,9 @@ from workbench.model import MultimodalVAE
 from workbench.objectives import METHODS
 from workbench.training.processes import SINGLE, Processes
 
-# Steps, or draws of importance samples, from which on compiling pays: it takes about a minute, and saves 4 to 12 ms of
-# a step on a CPU, on which batches of 32 to 256 took 23 to 250 ms.
-WORTH_COMPILING = 12_000
+# Items, or importance samples, from which on compiling pays: it takes about a minute, and saves 7 to 20 % of the 0.6 to
+# 1.5 ms that an item takes on a core. Where it does not pay after all, no more than this minute is lost.
+WORTH_COMPILING = 500_000
 Evaluate = Callable[..., Loss]  # called like `workbench.objectives.Objective`
 
 
@@ -42,15 +42,15 @@ class Speed(NamedTuple):
 def speed_for(config: Config, device: torch.device, steps: int, processes: Processes = SINGLE) -> Speed:
     """Return how so many steps are best taken on a device; what a configuration pins stays.
 
-    bfloat16 where the device has instructions for it; compiled where the steps are so many that they earn back the
-    time that compiling takes, and where it works.
+    bfloat16 where the device has instructions for it; compiled where it works and the training is long enough to earn
+    back the time that compiling takes.
     """
     precision, compiled = config.precision, config.compiled == "on"
     if precision == "auto":
         precision = "bfloat16" if has_bfloat16(device) else "float32"
     if config.compiled == "auto" and processes.size == 1:  # not tried with gradients that are averaged
         draws = config.importance_samples if config.objective in IMPORTANCE_SAMPLED else 1
-        compiled = steps * draws >= WORTH_COMPILING and can_compile(device)
+        compiled = steps * config.batch_size * draws >= WORTH_COMPILING and can_compile(device)
     return Speed(precision, compiled)
 
 
