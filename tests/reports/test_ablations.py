@@ -25,8 +25,8 @@ from workbench.reports.ablations import (
     summary,
 )
 from workbench.reports.ablations_claims import CLAIMS, Dip, Furthest, Trend, findings
-from workbench.reports.claims_list import EQUAL, GREATER
-from workbench.reports.contrasts import ANY, STREET, value
+from workbench.reports.claims_list import ANY, EQUAL, GREATER, STREET
+from workbench.reports.contrasts import value
 from workbench.runs import collected
 
 SIZES = (0, 2, 4, 8)

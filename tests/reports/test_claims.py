@@ -15,8 +15,8 @@ from workbench.cli import main
 from workbench.config import Config
 from workbench.reports import claims, layout, published
 from workbench.reports.claims import ACCURACY, CLAIMS, NATS, PRECISION, RULE, decide, findings
-from workbench.reports.claims_list import EQUAL, GREATER, NOT_BELOW, Claim, spelt
-from workbench.reports.contrasts import JOINT, SEVERAL, SINGLE, STREET, Above, BeyondParts, parts, value
+from workbench.reports.claims_list import EQUAL, GREATER, JOINT, NOT_BELOW, SEVERAL, SINGLE, STREET, Claim, spelt
+from workbench.reports.contrasts import Above, BeyondParts, parts, value
 from workbench.reports.specs import SPECS
 from workbench.runs import collected
 from workbench.runs.run import Run, find_runs

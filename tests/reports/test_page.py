@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from browser import chromium
-from made_runs import OTHER, finished, on_faces, sweep
+from made_runs import OTHER, finished, on_faces, several, sweep
 
 from workbench.cli import main
 from workbench.notebooks import report
@@ -62,7 +62,7 @@ def written(tmp_path_factory):
     """Runs of several methods, seeds, settings and kinds of labels on four data sets, and the page about them."""
     root = tmp_path_factory.mktemp("root")
     changes = ({}, {"seed": 1}, {"objective": "mmvae"}, {"objective": "mvae", "beta": 2.5}, {"style_dim": 4})
-    runs = [finished(root / "runs" / f"run-{i}", shift=i / 50, **change) for i, change in enumerate(changes)]
+    runs = several(root / "runs", *({"shift": i / 50} | change for i, change in enumerate(changes)))
     runs.append(finished(root / "runs" / ODD, data=MST))
     runs[0].write("config.json", runs[0].read("config.json") | {"command": COMMAND})
     for name in ("run.ipynb", "run.html"):

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from made_runs import OTHER, finished
+from made_runs import OTHER, finished, several
 
 from workbench.reports import results
 from workbench.runs import collected, gather
-from workbench.runs.run import Run, find_runs
+from workbench.runs.run import find_runs
 
 REFERENCE = Path(__file__).resolve().parents[2] / "outputs" / "reference"
 NO_RESULT = {"test_items", "linear_probe_error", "seconds", "confusion", "command", "evaluated_with", "step"}
@@ -28,9 +28,7 @@ def leaves(found) -> list[float | None]:
     return [] if isinstance(found, str) else [found]
 
 
-def several(tmp_path) -> list[Run]:
-    changes = ({}, {"seed": 1}, {"objective": "mmvae"}, {"beta": 2.5}, {"style_dim": 4})
-    return [finished(tmp_path / f"run-{i}", **change) for i, change in enumerate(changes)]
+CHANGES = ({}, {"seed": 1}, {"objective": "mmvae"}, {"beta": 2.5}, {"style_dim": 4})
 
 
 def cell(frame: pd.DataFrame, **where) -> pd.Series:
@@ -42,7 +40,7 @@ def cell(frame: pd.DataFrame, **where) -> pd.Series:
 
 
 def test_every_number_comes_once(tmp_path):
-    runs = several(tmp_path)
+    runs = several(tmp_path, *CHANGES)
     runs[1].write("metrics.json", runs[1].metrics | {"over_steps": [{"step": 2190} | runs[0].metrics]})
     frame = results.frame(runs)
     assert sorted(frame["value"]) == sorted(x for run in runs for x in leaves(run.metrics))
@@ -70,7 +68,7 @@ def test_numbers_stand_where_they_were_measured(tmp_path):
 
 
 def test_columns_say_what_varies_and_no_more(tmp_path):
-    frame = results.frame(several(tmp_path))
+    frame = results.frame(several(tmp_path, *CHANGES))
     heads = ["run", "data", "method", "objective", "style_dim", "beta", "seed", "steps", "step"]
     assert [*frame.columns] == [*heads, *results.Number._fields]
     assert [*frame["run"].unique()] == [f"run-{i}" for i in range(5)]
@@ -108,7 +106,7 @@ def test_numbers_that_were_not_finite_stay_as_rows(tmp_path):
 
 
 def test_collected_runs_have_the_same_rows(tmp_path):
-    runs = several(tmp_path / "runs")
+    runs = several(tmp_path / "runs", *CHANGES)
     collected.write(runs, tmp_path / "all.json")
     again = results.frame(collected.read(tmp_path / "all.json"))
     assert [*again["run"].unique()] == [run.config.key() for run in runs]
@@ -116,7 +114,7 @@ def test_collected_runs_have_the_same_rows(tmp_path):
 
 
 def test_folders_and_files_are_gathered_and_a_run_given_twice_counts_once(tmp_path):
-    runs = several(tmp_path / "runs")
+    runs = several(tmp_path / "runs", *CHANGES)
     collected.write(runs[:2], tmp_path / "old.json")
     found = gather([tmp_path / "runs", tmp_path / "old.json", tmp_path / "runs" / "run-3"])
     assert len(found) == 8
@@ -136,7 +134,7 @@ def test_committed_runs_are_read():
 
 
 def test_csv_is_the_frame(tmp_path):
-    runs = several(tmp_path / "runs")
+    runs = several(tmp_path / "runs", *CHANGES)
     results.write(runs, tmp_path / "out" / "results.csv")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["results.csv"]
     blank = {"na_values": dict.fromkeys(("value", "error", "step"), ""), "keep_default_na": False}

@@ -8,7 +8,7 @@ import sys
 
 import pandas as pd
 import pytest
-from made_runs import OTHER, finished
+from made_runs import OTHER, finished, several
 
 from workbench.cli import main
 from workbench.fusion import subsets
@@ -17,74 +17,60 @@ from workbench.reports import published, tables
 OF_CLASSES = [name for name in tables.SPECS if not name.startswith("attributes")]
 
 
-def only(name, **values):
-    """Metrics that have one number, of the joint."""
-    return lambda found: found | {name: {"mixture": {"M,S,T": values["value"]}}, f"{name}_error": values["error"]}
-
-
 def shown(table) -> list[dict[str, str]]:
     """Rows as a reader sees them."""
     columns = ["method", "posterior", "steps", "seeds", *table.ours.columns]
     return [dict(zip(columns, line.heads + line.cells, strict=True)) for line in table.lines()]
 
 
+def of(name, folder, *changes):
+    """A table of one run, or of one for each of some settings."""
+    return tables.table(name, several(folder, *(changes or [{}])))
+
+
 def test_seeds_make_one_row_with_an_error(tmp_path):
-    runs = [finished(tmp_path / str(seed), seed=seed, shift=shift) for seed, shift in enumerate((0.0, 0.03, 0.06))]
-    table = tables.table("linear_probe", runs)
+    table = of("linear_probe", tmp_path, *({"seed": seed, "shift": 0.03 * seed} for seed in range(3)))
     row = ("mmJSD", "dynamic_prior", 4380)
     assert [*table.ours.index] == [row, ("mmJSD", "mixture", 4380)]
     assert table.ours.loc[row, "M"] == pytest.approx(0.53) and (table.seeds == 3).to_numpy().all()
     assert table.errors.loc[row, "M"] == pytest.approx(0.03 / math.sqrt(3))
     ours, mixture, paper = shown(table)
-    assert (ours["M"], ours["seeds"], ours["steps"], ours["posterior"]) == (
-        "0.53 ± 0.02",
-        "3",
-        "4,380",
-        "dynamic prior",
-    )
+    assert [ours[x] for x in ("M", "seeds", "steps", "posterior")] == ["0.53 ± 0.02", "3", "4,380", "dynamic prior"]
     assert mixture["M"] == "0.63 ± 0.02" and paper["M"] == "0.97" and "mean ± standard error" in table.caption
 
 
 def test_one_seed_has_no_error(tmp_path):
-    table = tables.table("linear_probe", [finished(tmp_path)])
+    table = of("linear_probe", tmp_path)
     assert table.errors.isna().to_numpy().all() and (table.seeds == 1).to_numpy().all()
-    assert "±" not in table.markdown() and shown(table)[0]["seeds"] == "1"
+    assert "±" not in table.markdown() and shown(table)[0]["seeds"] == "1" and "several draws" in table.caption
 
 
 def test_errors_that_would_round_to_zero_get_a_decimal_more(tmp_path):
-    runs = [finished(tmp_path / str(seed), seed=seed, shift=seed / 500) for seed in range(2)]
-    assert shown(tables.table("linear_probe", runs))[0]["M"] == "0.50 ± 0.001"
+    table = of("linear_probe", tmp_path, {}, {"seed": 1, "shift": 1 / 500})
+    assert shown(table)[0]["M"] == "0.50 ± 0.001"
 
 
 def test_rows_are_told_apart_by_data_steps_and_settings(tmp_path):
     settings = ({}, {"beta": 1.0}, {"seed": 1}, {"steps": 8760}, {"style_dim": 4}, {"objective": "mmvae"})
-    runs = [finished(tmp_path / str(i), **changes) for i, changes in enumerate(settings)]
-    table = tables.table("linear_probe", runs)
-    seen = {(row["method"], row["steps"]): row["seeds"] for row in shown(table) if row["posterior"]}
-    assert seen == {
+    rows = shown(of("linear_probe", tmp_path, *settings))
+    assert {(row["method"], row["steps"]): row["seeds"] for row in rows if row["posterior"]} == {
         ("MMVAE", "4,380"): "1",
         ("mmJSD", "8,760"): "1",
         ("mmJSD, beta 1.0", "4,380"): "1",
         ("mmJSD, beta 5.0", "4,380"): "2",
         ("mmJSD (MS)", "4,380"): "1",
     }
-    assert [row["method"].partition(",")[0] for row in shown(table)][::3] == ["MMVAE", "mmJSD", "mmJSD", "mmJSD (MS)"]
+    assert [row["method"].partition(",")[0] for row in rows][::3] == ["MMVAE", "mmJSD", "mmJSD", "mmJSD (MS)"]
 
 
-def test_settings_are_ordered_as_numbers(tmp_path):
-    runs = [finished(tmp_path / str(beta), "mmvae", beta=beta) for beta in (10.0, 2.5, 5.0)]
-    names = [key[0] for key in tables.table("linear_probe", runs).ours.index]
-    assert names == ["MMVAE, beta 2.5", "MMVAE, beta 5.0", "MMVAE, beta 10.0"]
-
-
-def test_a_run_that_is_given_twice_counts_once(tmp_path):
-    runs = [finished(tmp_path / "a"), finished(tmp_path / "b", device="cpu")]
-    assert (tables.table("linear_probe", runs).seeds == 1).to_numpy().all()
+def test_settings_are_ordered_as_numbers_and_a_run_that_is_given_twice_counts_once(tmp_path):
+    table = of("linear_probe", tmp_path, *({"objective": "mmvae", "beta": beta} for beta in (10.0, 2.5, 5.0)))
+    assert [key[0] for key in table.ours.index] == ["MMVAE, beta 2.5", "MMVAE, beta 5.0", "MMVAE, beta 10.0"]
+    assert (of("linear_probe", tmp_path / "twice", {}, {"device": "cpu"}).seeds == 1).to_numpy().all()
 
 
 def test_the_papers_row_comes_once_below_its_method(tmp_path):
-    runs = [finished(tmp_path / str(steps), steps=steps) for steps in (4380, 8760)]
-    names = [row["method"] for row in shown(tables.table("linear_probe", runs))]
+    names = [row["method"] for row in shown(of("linear_probe", tmp_path, {}, {"steps": 8760}))]
     assert names == ["mmJSD"] * 4 + ["mmJSD, paper (MNIST-SVHN-Text, 50 epochs)"]
 
 
@@ -100,7 +86,7 @@ def test_the_papers_row_comes_once_below_its_method(tmp_path):
     ],
 )
 def test_the_papers_row_names_its_data_and_epochs(tmp_path, changes, label):
-    table = tables.table("linear_probe", [finished(tmp_path, **changes)])
+    table = of("linear_probe", tmp_path, changes)
     assert [row["method"] for row in shown(table) if not row["seeds"]] == ([label] if label else [])
     differs = label is not None and "data" not in changes
     assert ("compare orderings, not digits" in table.caption) == differs
@@ -108,10 +94,11 @@ def test_the_papers_row_names_its_data_and_epochs(tmp_path, changes, label):
 
 
 def test_only_the_posterior_of_the_paper_is_compared(tmp_path):
-    table = tables.table("coherence", [finished(tmp_path)])
+    table = of("coherence", tmp_path)
     dynamic, mixture = table.paper.iloc[0], table.paper.iloc[1]
     assert dynamic["random"] == 0.60 and dynamic["S,T → M"] == 0.95 and mixture.isna().all()
     assert {*table.verdicts().iloc[1]} == {""}
+    assert "Judges' own accuracy: M 0.981, S 1.000, T 1.000" in table.caption
 
 
 @pytest.mark.parametrize(
@@ -129,19 +116,21 @@ def test_only_the_posterior_of_the_paper_is_compared(tmp_path):
     ],
 )
 def test_verdicts(tmp_path, values, draws, verdict):
-    error = {} if draws is None else {"mixture": {"M,S,T": draws}}
-    metrics = [only("linear_probe", value=value, error=error) for value in values]
-    runs = [finished(tmp_path / str(i), "mmjsd", i, metrics=m) for i, m in enumerate(metrics)]
-    table = tables.table("linear_probe", runs)
+    def alone(value):
+        error = {} if draws is None else {"mixture": {"M,S,T": draws}}
+        return lambda found: found | {"linear_probe": {"mixture": {"M,S,T": value}}, "linear_probe_error": error}
+
+    table = of("linear_probe", tmp_path, *({"seed": i, "metrics": alone(x)} for i, x in enumerate(values)))
     assert table.verdicts().to_numpy().tolist() == ([[verdict]] if verdict else [[]])
 
 
 def test_less_is_better_for_distances_and_nothing_for_the_pattern(tmp_path):
-    run = finished(tmp_path, "mmvae")
-    fid = tables.table("fid", [run])
+    fid, coherence, random = (
+        of(name, tmp_path / name, {"objective": "mmvae"}) for name in ("fid", "coherence", "random_coherence")
+    )
     assert fid.paper.isna().to_numpy().all() and not fid.spec.higher_is_better and shown(fid)[0]["S → M"] == "3.1"
-    assert tables.table("coherence", [run]).verdicts().loc[("MMVAE", "mixture", 4380), "random"] == ""
-    assert shown(tables.table("random_coherence", [run]))[1]["agreement pattern"] == "0.54"
+    assert coherence.verdicts().loc[("MMVAE", "mixture", 4380), "random"] == ""
+    assert shown(random)[1]["agreement pattern"] == "0.54"
 
 
 @pytest.mark.parametrize("name", OF_CLASSES)
@@ -157,22 +146,18 @@ def test_a_run_without_a_section_has_blank_cells(tmp_path, name):
 
 
 def test_predictive_columns_are_given_single_modalities_and_keep_a_modality_given_itself(tmp_path):
-    ours = tables.table("predictive", [finished(tmp_path)]).ours
+    ours = of("predictive", tmp_path).ours
     assert [*ours.columns] == [f"{given} → {target}" for target in "MST" for given in "MST"]
     assert ours["S → T"].tolist() == [-1910.4] * 2
 
 
 def test_a_seed_without_a_section_is_not_counted(tmp_path):
-    runs = [finished(tmp_path / str(seed), seed=seed) for seed in range(2)]
-    runs.append(finished(tmp_path / "old", seed=2, metrics=lambda found: {"linear_probe": found["linear_probe"]}))
+    old = {"seed": 2, "metrics": lambda found: {"linear_probe": found["linear_probe"]}}
+    runs = several(tmp_path, {}, {"seed": 1}, old)
     assert shown(tables.table("linear_probe", runs))[0]["seeds"] == "3"
     assert shown(tables.table("log_likelihood", runs))[0]["seeds"] == "2"
-
-
-def test_history_may_be_missing(tmp_path):
-    run = finished(tmp_path)
-    (tmp_path / "history.csv").unlink()
-    assert shown(tables.table("linear_probe", [run]))[0]["steps"] == "4,380"
+    (tmp_path / "run-0" / "history.csv").unlink()  # which may be missing
+    assert shown(tables.table("linear_probe", runs[:1]))[0]["steps"] == "4,380"
 
 
 @pytest.mark.parametrize("letters", ["ABCD", "IT", "AT"])
@@ -190,22 +175,20 @@ def test_other_modalities_have_their_own_columns(tmp_path, letters):
 
 
 def test_the_paper_joins_in_columns_that_both_have(tmp_path):
-    table = tables.table("linear_probe", [finished(tmp_path, letters="MS", data="mnist-plain")])
+    table = of("linear_probe", tmp_path, {"letters": "MS", "data": "mnist-plain"})
     assert shown(table)[-1]["M,S"] == "0.93" and [*table.ours.columns] == ["M", "S", "M,S"]
 
 
 def test_quality_has_the_papers_decimals_and_says_what_was_measured(tmp_path):
-    table = tables.table("quality", [finished(tmp_path, "mmvae")])
+    runs = several(tmp_path, {"objective": "mmvae"})
+    table = tables.table("quality", runs)
     ours, paper = shown(table)
     order = ["S → M", "T → M", "S,T → M", "random → M", "M → S", "T → S", "M,T → S", "random → S"]
     assert [*table.ours.columns] == order
     assert (paper["M → S"], paper["S → M"], ours["random → M"], ours["S → M"]) == ("0.005", "0.22", "0.004", "0.31")
     assert "M judge of M (128 features), S judge of S (128 features)" in table.caption
     assert "0.72, not 1" in table.caption and "10,000 images" in table.caption and "Inception" in table.caption
-    assert [shown(tables.table(name, [finished(tmp_path, "mmvae")]))[0]["S → M"] for name in ("f_8", "f_1_8")] == [
-        "0.90",
-        "0.80",
-    ]
+    assert [shown(tables.table(name, runs))[0]["S → M"] for name in ("f_8", "f_1_8")] == ["0.90", "0.80"]
 
 
 def test_half_a_unit_is_finer_where_the_paper_has_three_decimals(tmp_path):
@@ -224,7 +207,7 @@ def test_half_a_unit_is_finer_where_the_paper_has_three_decimals(tmp_path):
 
 
 def test_likelihoods_are_whole_nats_with_the_joint_first(tmp_path):
-    table = tables.table("log_likelihood", [finished(tmp_path, "mmvae_dreg")])
+    table = of("log_likelihood", tmp_path, {"objective": "mmvae_dreg"})
     ours, paper = shown(table)
     assert [*table.ours.columns] == ["X", "X|M", "X|S", "X|T", "X|M,S", "X|M,T", "X|S,T"]
     assert (ours["X"], ours["X|M"], paper["X"], paper["X|M"]) == ("-1960", "-1900", "-1891", "")
@@ -233,39 +216,28 @@ def test_likelihoods_are_whole_nats_with_the_joint_first(tmp_path):
     assert {*table.verdicts().to_numpy().ravel()} == {""}, "the paper's estimator is another"
 
 
-def test_judges_and_draws_are_named(tmp_path):
-    run = finished(tmp_path)
-    caption = tables.table("coherence", [run]).caption
-    assert "Judges' own accuracy: M 0.981, S 1.000, T 1.000" in caption
-    assert "several draws" in tables.table("linear_probe", [run]).caption
-
-
 def test_styles_are_shown_where_there_are_any(tmp_path):
-    runs = [finished(tmp_path / str(style), style_dim=style) for style in (0, 4)]
-    (row,) = shown(tables.table("style_probe", runs))
+    (row,) = shown(of("style_probe", tmp_path, {}, {"style_dim": 4}))
     assert (row["method"], row["M"]) == ("mmJSD (MS)", "0.11")
 
 
 def test_csv_is_one_row_per_number(tmp_path):
-    runs = [finished(tmp_path / str(seed), seed=seed, shift=seed / 30) for seed in range(2)]
-    table = tables.table("linear_probe", runs)
+    table = of("linear_probe", tmp_path, {}, {"seed": 1, "shift": 1 / 30})
     table.to_csv(tmp_path / "out" / "probe.csv")
     with open(tmp_path / "out" / "probe.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2 * 7 and [*rows[0]][:4] == ["table", "data", "method", "posterior"]
     first = rows[0]
-    assert (first["table"], first["data"], first["column"], first["steps"]) == ("linear_probe", OTHER, "M", "4380")
+    assert [first[x] for x in ("table", "data", "column", "steps")] == ["linear_probe", OTHER, "M", "4380"]
     assert float(first["mean"]) == table.ours.iloc[0, 0] and float(first["standard_error"]) == table.errors.iloc[0, 0]
     assert (first["seeds"], first["paper"], rows[7]["posterior"], rows[7]["paper"]) == ("2", "0.97", "mixture", "")
 
 
 @pytest.mark.parametrize("name", OF_CLASSES)
 def test_latex_is_whole(tmp_path, name):
-    runs = [
-        finished(tmp_path / str(seed), seed=seed, shift=seed / 30, style_dim=4, beta=1.0 + seed) for seed in range(2)
-    ]
-    runs += [finished(tmp_path / f"e{seed}", "mmvae", seed=seed, shift=seed / 30) for seed in range(2)]
-    table = tables.table(name, runs)
+    styled = [{"seed": seed, "shift": seed / 30, "style_dim": 4, "beta": 1.0 + seed} for seed in range(2)]
+    shared = [{"objective": "mmvae", "seed": seed, "shift": seed / 30} for seed in range(2)]
+    table = of(name, tmp_path, *styled, *shared)
     table.to_latex(tmp_path / "table.tex")
     text = (tmp_path / "table.tex").read_text()
     assert text.isascii() and text.count("{") == text.count("}") and text.count("$") % 2 == 0
@@ -280,7 +252,7 @@ def test_latex_is_whole(tmp_path, name):
 
 
 def test_latex_spells_errors_arrows_and_minus_signs(tmp_path):
-    runs = [finished(tmp_path / str(seed), "mmvae", seed=seed, shift=seed / 30) for seed in range(2)]
+    runs = several(tmp_path, *({"objective": "mmvae", "seed": seed, "shift": seed / 30} for seed in range(2)))
     for name, expected in (("linear_probe", "0.52 $\\pm$ 0.02"), ("coherence", "S,T $\\to$ M")):
         tables.table(name, runs).to_latex(tmp_path / f"{name}.tex")
         assert expected in (tmp_path / f"{name}.tex").read_text()
@@ -290,8 +262,7 @@ def test_latex_spells_errors_arrows_and_minus_signs(tmp_path):
 
 
 def test_styled_table_is_coloured_and_readable(tmp_path):
-    runs = [finished(tmp_path / str(seed), seed=seed, shift=0.9 * seed) for seed in range(2)]
-    runs.append(finished(tmp_path / "old", "mvae", metrics=lambda found: {}))
+    runs = several(tmp_path, {}, {"seed": 1, "shift": 0.9}, {"objective": "mvae", "metrics": lambda found: {}})
     for table in tables.all_tables(runs):
         page = table.styled().to_html()
         assert not re.search(r">\s*(nan|None|<NA>)\s*<", page) and page == table.styled().to_html()
@@ -305,12 +276,9 @@ def test_styled_table_is_coloured_and_readable(tmp_path):
 
 
 def test_markdown_has_every_table_of_every_data_set(tmp_path):
-    runs = [finished(tmp_path / "a", style_dim=4), finished(tmp_path / "b", data="uci-plain-text")]
+    runs = several(tmp_path, {"style_dim": 4}, {"data": "uci-plain-text"})
     text = tables.markdown(runs)
-    assert [line for line in text.splitlines() if line.startswith("## ")] == [
-        "## mnist-plain-text",
-        "## uci-plain-text",
-    ]
+    assert re.findall("^## .*", text, re.MULTILINE) == ["## mnist-plain-text", "## uci-plain-text"]
     assert text.count("NOT real house numbers") == 2 and "8x8 UCI digits" in text
     for spec in map(tables.SPECS.get, OF_CLASSES):
         assert text.count(f"**{spec.heading}**") == (1 if spec.sparse else 2)
@@ -319,7 +287,7 @@ def test_markdown_has_every_table_of_every_data_set(tmp_path):
 
 
 def test_everything_is_written(tmp_path):
-    files = tables.write([finished(tmp_path / "run", style_dim=4)], tmp_path / "out")
+    files = tables.write(several(tmp_path, {"style_dim": 4}), tmp_path / "out")
     assert {path.relative_to(tmp_path / "out").as_posix() for path in files} == {
         f"{OTHER}/{name}{end}" for name in OF_CLASSES for end in (".csv", ".tex")
     }
@@ -333,7 +301,7 @@ def test_every_table_of_the_paper_has_its_numbers():
 
 
 def test_wrong_questions_are_refused(tmp_path):
-    runs = [finished(tmp_path / "a"), finished(tmp_path / "b", data="uci-plain-text")]
+    runs = several(tmp_path, {}, {"data": "uci-plain-text"})
     with pytest.raises(ValueError, match=r"unknown table 'probe': choose one of .*, linear_probe, "):
         tables.table("probe", runs)
     with pytest.raises(ValueError, match="runs on mnist-plain-text, uci-plain-text do not share a table"):

@@ -28,6 +28,11 @@ def finished(
     return run
 
 
+def several(folder, *changes) -> list[Run]:
+    """Finished runs, one for each of some settings."""
+    return [finished(folder / f"run-{i}", **settings) for i, settings in enumerate(changes)]
+
+
 def in_memory(config: Config, metrics, history=None) -> Run:
     """A run that was never on a disk."""
     return Recorded(Path("nowhere"), {"config": config.to_json(), "metrics": metrics, "history": history or {}})

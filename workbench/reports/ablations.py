@@ -16,7 +16,7 @@ from workbench.reports import results
 from workbench.reports.estimates import RunNumbers, numbers_of
 from workbench.reports.published import RANDOM
 from workbench.reports.results import Mean, Metrics, over_seeds
-from workbench.reports.specs import SPECS
+from workbench.reports.specs import SPECS, check_probe
 from workbench.runs import collected
 from workbench.runs.naming import differing
 from workbench.runs.run import Run, find_runs
@@ -24,7 +24,6 @@ from workbench.runs.run import Run, find_runs
 if TYPE_CHECKING:
     import pandas as pd
 
-PROBES = ("linear_probe", "linear_probe_full")  # the paper's on 256 items, and the one on all items
 MOST_LINES = 7  # subsets of three modalities
 
 
@@ -173,8 +172,7 @@ def curves(
     """
     import pandas as pd
 
-    if probe not in PROBES:
-        raise ValueError(f"unknown probe {probe!r}: choose one of {', '.join(PROBES)}")
+    check_probe(probe)
     by_setting = entrants(runs, ablation).items()
     rows = [
         (panel.title, line, x, entrant.seed, value)

@@ -11,16 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from workbench.reports import contrasts, layout
+from workbench.reports import layout
 from workbench.reports.ablations import ABLATIONS, BETA, PRIOR_WEIGHT, SUBSPACE_SIZE, Ablation, entrants, series
 from workbench.reports.claims import Finding, judged
-from workbench.reports.claims_list import EQUAL, Claim
-from workbench.reports.contrasts import ANY, CONDITIONAL, PRIOR, Comparison, Contrast, Numbers, Pick
+from workbench.reports.claims_list import ANY, CONDITIONAL, EQUAL, PRIOR, Claim, where
+from workbench.reports.contrasts import Comparison, Contrast, Numbers, Pick, means, of_means
 from workbench.reports.estimates import Cells, cells_of
 from workbench.runs.naming import differing
 from workbench.runs.run import Run
 
-AGREE = contrasts.where("count of random generations that all agree", lambda column: column == "all agree")
+AGREE = where("count of random generations that all agree", lambda column: column == "all agree")
 HEADING = ["claim", "where in the paper", "our difference ± standard error", "effect size", "seeds", "verdict"]
 
 
@@ -45,9 +45,8 @@ class Trend(Comparison):
         places = {key: self.scale(float(key)) for key in numbers}
         centre, reach = fmean(places.values()), max(places.values()) - min(places.values())
         spread = sum((x - centre) ** 2 for x in places.values())
-        return contrasts.of_means(
-            {key: self.sign * reach * (x - centre) / spread for key, x in places.items()},
-            contrasts.means(numbers, pick)[1],
+        return of_means(
+            {key: self.sign * reach * (x - centre) / spread for key, x in places.items()}, means(numbers, pick)[1]
         )
 
 
@@ -64,11 +63,11 @@ class Furthest(Comparison):
 
     def __call__(self, numbers: Numbers, pick: Pick) -> Contrast:
         own = f"{self.reference:g}"
-        mean, columns = contrasts.means(numbers, pick)
+        mean, columns = means(numbers, pick)
         if own not in mean or len(mean) < 2:
             return {}
         far = max((key for key in mean if key != own), key=lambda key: abs(mean[key] - mean[own]))
-        return contrasts.of_means({far: 1.0, own: -1.0}, columns)
+        return of_means({far: 1.0, own: -1.0}, columns)
 
 
 @dataclass(frozen=True)
@@ -84,9 +83,7 @@ class Dip(Comparison):
         above = min((key for key in numbers if float(key) > self.high), key=float, default="")
         if not (inside and below and above):
             return {}
-        return contrasts.of_means(
-            {below: 0.5, above: 0.5} | dict.fromkeys(inside, -1 / len(inside)), contrasts.means(numbers, pick)[1]
-        )
+        return of_means({below: 0.5, above: 0.5} | dict.fromkeys(inside, -1 / len(inside)), means(numbers, pick)[1])
 
 
 # The claims

@@ -23,7 +23,7 @@ from workbench.reports import layout
 from workbench.reports.claims_list import ATTRIBUTE_CLAIMS, CLAIMS, EQUAL, GREATER, NOT_BELOW, Claim, spelt
 from workbench.reports.contrasts import Contrast, value
 from workbench.reports.estimates import Cells, Entrants, cells_of, entrants_of, estimate, means, mixed, unequal
-from workbench.reports.specs import SPECS, of_attributes
+from workbench.reports.specs import PROBES, SPECS, check_probe, of_attributes
 from workbench.runs.run import Run
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ ATTRIBUTES = Metric("mean average precision", margin=0.02, equality=0.04, digits
 NATS = Metric("nats", margin=5.0, equality=10.0, digits=1)
 METRICS = {"quality": PRECISION, "log_likelihood": NATS, "attributes": ATTRIBUTES}
 METRICS |= dict.fromkeys(("linear_probe", "coherence", "random_coherence", "style_probe"), ACCURACY)
-PROBES = ("linear_probe", "linear_probe_full")  # the paper's on 256 items, and the one on all items
 HEADING = ["claim", "where in the paper", "paper's difference", "our difference ± standard error"]
 HEADING += ["effect size", "seeds", "verdict"]
 
@@ -145,8 +144,7 @@ def findings(runs: Sequence[Run], claims: Sequence[Claim] | None = None, probe: 
     `probe` "linear_probe_full" judges representations by the probe on all training items instead of the paper's on 256.
     ValueError on another probe, without runs, or on several data sets.
     """
-    if probe not in PROBES:
-        raise ValueError(f"unknown probe {probe!r}: choose one of {', '.join(PROBES)}")
+    check_probe(probe)
     data = sorted({run.config.data for run in runs})
     if len(data) != 1:
         what = f"runs on {', '.join(data)} do not share a comparison" if data else "there is no run to test claims on"

@@ -5,27 +5,12 @@ mean is meant; where it is about several methods, each must pass: the difference
 claims nothing about random coherence, and so does this list.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from workbench.objectives import METHODS
-from workbench.reports.contrasts import (
-    ANY,
-    CONDITIONAL,
-    JOINT,
-    PRIOR,
-    SEVERAL,
-    SINGLE,
-    STREET,
-    WHOLE,
-    Above,
-    BeyondParts,
-    Comparison,
-    Contrast,
-    Numbers,
-    Pick,
-    where,
-)
+from workbench.reports.contrasts import Above, BeyondParts, Comparison, Contrast, Numbers, Pick, given
+from workbench.reports.published import RANDOM
 
 GREATER, EQUAL, NOT_BELOW = "greater", "equal", "not below"  # what a claim says of its difference, compared with 0
 SUFFIXES = {"": "", "ms": " (MS)", "i30": " (I=30)"}
@@ -77,6 +62,27 @@ def _subspaces(name: str, place: tuple[str, str], pick: Pick, keys: Sequence[str
         for key in keys
     ]
 
+
+# Which columns a claim is about
+
+
+def where(words: str, chosen: Callable[[str], bool]) -> Pick:
+    """Pick the columns that pass a test."""
+    return Pick(words, lambda columns: [column for column in columns if chosen(column)])
+
+
+JOINT = Pick(
+    "joint posterior of several modalities", lambda columns: sorted((c for c in columns if "," in c), key=len)[-1:]
+)
+SEVERAL = where("input of several modalities", lambda c: "," in c)
+SINGLE = where("single input", lambda c: "," not in c and given(c) != RANDOM)
+CONDITIONAL = where("modality generated from others", lambda c: given(c) != RANDOM)
+STREET = where("street numbers (S) generated from others", lambda c: c.endswith(" → S") and given(c) != RANDOM)
+PRIOR = where("images generated at random", lambda c: c.startswith(f"{RANDOM} → "))
+ANY = where("number", lambda c: c != RANDOM)  # in "coherence" that is a count in which more is not better
+WHOLE = where("ln p(X)", lambda c: c == "X")
+
+# The claims
 
 _MVAE, _MMVAE, _MMJSD, _I30 = ("mvae",), ("mmvae",), ("mmjsd",), ("mmvae-i30",)
 _BEFORE, _MIXTURES, _MIXTURES_MS = ("mvae", "mmvae"), ("mmvae", "mmjsd"), ("mmvae-ms", "mmjsd-ms")

@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-from workbench.reports.published import RANDOM
-
 Numbers = Mapping[
     str, Mapping[str, float]
 ]  # method's key in `published`, or a setting -> column of the table -> number
@@ -40,23 +38,6 @@ def given(column: str) -> str:
 def parts(column: str) -> list[str]:
     """Name the columns of each given modality alone: "M → T" and "S → T" of "M,S → T"."""
     return [letter + column.removeprefix(given(column)) for letter in given(column).split(",")]
-
-
-def where(words: str, chosen: Callable[[str], bool]) -> Pick:
-    """Pick the columns that pass a test."""
-    return Pick(words, lambda columns: [column for column in columns if chosen(column)])
-
-
-JOINT = Pick(
-    "joint posterior of several modalities", lambda columns: sorted((c for c in columns if "," in c), key=len)[-1:]
-)
-SEVERAL = where("input of several modalities", lambda c: "," in c)
-SINGLE = where("single input", lambda c: "," not in c and given(c) != RANDOM)
-CONDITIONAL = where("modality generated from others", lambda c: given(c) != RANDOM)
-STREET = where("street numbers (S) generated from others", lambda c: c.endswith(" → S") and given(c) != RANDOM)
-PRIOR = where("images generated at random", lambda c: c.startswith(f"{RANDOM} → "))
-ANY = where("number", lambda c: c != RANDOM)  # in "coherence" that is a count in which more is not better
-WHOLE = where("ln p(X)", lambda c: c == "X")
 
 
 # How the numbers in them are compared

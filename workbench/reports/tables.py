@@ -114,21 +114,17 @@ def _place(result: _Result) -> tuple:
 def _table(spec: Spec, results: Sequence[_Result]) -> Table:
     """Means over seeds, their errors and counts, and the paper's numbers, all in one shape."""
     pairs = [(result, _cells(spec, result)) for result in results]
-    rows, shown = _rows(spec, pairs), [row for _, cells in pairs for row in cells.values()]
-    columns = [*dict.fromkeys(column for row in shown for column, x in row.items() if x.value is not None)]
-    seeds: dict[tuple[Key, str], list[Number]] = {}
-    paper: dict[tuple[Key, str], float] = {}
+    rows, finite, paper = _rows(spec, pairs), {}, {}
     for result, cells in pairs:
-        for fusion, row in cells.items():
-            for column, number in row.items():
-                if number.value is not None:
-                    seeds.setdefault(((result.method, fusion, result.steps), column), []).append(number)
+        for fusion, column, number in ((f, c, x) for f, row in cells.items() for c, x in row.items()):
+            if number.value is not None:
+                finite.setdefault(((result.method, fusion, result.steps), column), []).append(number)
         for fusion in [*cells][:1]:
-            printed = _paper(spec, result).items()
-            paper |= {((result.method, fusion, result.steps), column): x for column, x in printed if column in columns}
-    means = {place: over_seeds([x.value for x in numbers]) for place, numbers in seeds.items()}
-    errors = {place: [x.error for x in numbers if x.error is not None] for place, numbers in seeds.items()}
-    beside = {method for (method, *_), _ in paper}
+            paper |= {((result.method, fusion, result.steps), c): x for c, x in _paper(spec, result).items()}
+    columns = [*dict.fromkeys(column for _, column in finite)]
+    means = {place: over_seeds([x.value for x in numbers]) for place, numbers in finite.items()}
+    errors = {place: [x.error for x in numbers if x.error is not None] for place, numbers in finite.items()}
+    beside = {method for (method, *_), column in paper if column in columns}
 
     def frame(values: Mapping[tuple[Key, str], float | int], blank: float | int = math.nan) -> pd.DataFrame:
         shown = [[values.get((row, column), blank) for column in columns] for row in rows]

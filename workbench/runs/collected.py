@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ class Recorded(Run):
         super().__init__(folder)
         object.__setattr__(self, "entry", entry)  # the class it extends is frozen
 
-    @property
+    @cached_property
     def config(self) -> Config:
         return Config.from_json(self.entry["config"])
 
