@@ -48,7 +48,7 @@ def test_lines_give_way_to_what_they_ask_for(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("table: runs.json", "<!-- table: ... --> asks for nothing that there is: write one of headline, origins, tables, "),
+        ("table: runs.json", "<!-- table: ... --> asks for nothing that there is: write one of headline, origins, "),
         ("tables: runs.json rat", "<!-- tables: ... --> names 'rat': neither a table nor a field of a configuration"),
         ("claims: runs.json bta=5.0", "names 'bta': neither a table nor a field"),
         ("tables: others.json", "no complete run below"),
