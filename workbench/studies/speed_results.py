@@ -81,6 +81,8 @@ def measure_evaluation(run: Path, others: Sequence[Path] = (), limit: int = 2000
     judges, features) are filled before. Each version gets a copy of the run without the settings that it does not know
     yet. ValueError where a version cannot evaluate the run.
     """
+    if rounds < 1:
+        raise ValueError(f"nothing is measured in rounds {rounds}: choose more")
     versions = [PACKAGE.parent, *others]
     _evaluate(versions[0], run, limit)
     turns = [[_evaluate(version, run, limit) for version in versions] for _ in range(rounds)]
