@@ -34,7 +34,6 @@ TRAINING = (
     "networks",
     "objectives.py",
     "paths.py",
-    "runs/__init__.py",
     "runs/modalities.py",
     "runs/run.py",
     "runs/versions.py",
