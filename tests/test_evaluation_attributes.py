@@ -117,7 +117,7 @@ def test_an_evaluated_run_has_every_number(little):
     run = trained(snapshot_every=2)
     metrics = evaluate_into(run, progress=False)
     others = {"data", "test_items", "train_items", "score", "linear_probe_error", "seconds", "over_steps"}
-    assert metrics.keys() - results.SECTIONS.keys() == others, "a section that no table shows"
+    assert metrics.keys() - {*results.SECTIONS} == others, "a section that no table shows"
     assert (metrics["score"], metrics["train_items"], metrics["test_items"]) == ("average precision", 400, 150)
     labels = run.dataset("test").labels
     torch.testing.assert_close(torch.tensor(metrics["base_rate"]).double(), labels.double().mean(0))
