@@ -140,10 +140,9 @@ def _transfer(name: str, download: Download) -> None:
 
 def _reason(error: Exception, checksum: str) -> str:
     """What went wrong, in a few words on one line."""
-    said = (
-        getattr(error.args[0], "reason", error) if error.args else error
-    )  # by urllib3, whom requests quotes at length
-    reason = " ".join(str(said).split()) or type(error).__name__
+    # the reason is urllib3's, whom requests quotes at length
+    message = getattr(error.args[0], "reason", error) if error.args else error
+    reason = " ".join(str(message).split()) or type(error).__name__
     if "known hash" in reason:  # several sentences of pooch's
         reason = f"wrong checksum instead of {checksum}, removed"
     return reason if len(reason) <= 200 else f"{reason[:200]} ..."

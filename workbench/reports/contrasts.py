@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-Numbers = Mapping[
-    str, Mapping[str, float]
-]  # method's key in `published`, or a setting -> column of the table -> number
+# method's key in `published`, or a setting -> column of the table -> number
+Numbers = Mapping[str, Mapping[str, float]]
 Contrast = dict[tuple[str, str], float]  # (method's key, column) -> weight; empty where there is nothing to compare
 
 

@@ -58,7 +58,7 @@ def _made(what: str, words: Sequence[str], folder: Path) -> str:
 
 def _tables(runs: Sequence[Run], words: Sequence[str]) -> str:
     named = [word for word in words if word in SPECS]
-    return "\n\n".join(table.markdown() for table in all_tables(runs) if table.spec.name in named or not named)
+    return "\n\n".join(made.markdown() for made in all_tables(runs) if made.spec.name in named or not named)
 
 
 # What the headline shows: table, the columns whose mean it is, and how it is written.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.config import Config
-from workbench.paths import replacing
+from workbench.paths import write_json
 from workbench.runs.naming import label
 from workbench.runs.run import Run, find_runs
 
@@ -58,8 +58,7 @@ def write(runs: Sequence[Run], path: Path) -> None:
         }
         for run in runs
     ]
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps({"runs": collected}, indent=1) + "\n")
+    write_json(path, {"runs": collected})
 
 
 def read(path: Path) -> list[Run]:

@@ -161,8 +161,7 @@ class Run:
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Write a JSON file of the folder, whole or not at all. Numbers that are not finite become null."""
-        with paths.replacing(self.folder / name) as temporary:
-            temporary.write_text(json.dumps(_finite(content), indent=1) + "\n")
+        paths.write_json(self.folder / name, _finite(content))
 
 
 def build_model(config: Config, dataset: MultimodalDataset) -> MultimodalVAE:

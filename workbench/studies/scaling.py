@@ -23,7 +23,7 @@ from workbench.data.synthetic.polydigits import FAMILY
 from workbench.device import pick_device
 from workbench.fusion import takes
 from workbench.objectives import method
-from workbench.paths import replacing
+from workbench.paths import write_json
 from workbench.plotting.base import panel
 from workbench.plotting.methods import MARKERS
 from workbench.reports.results import Metrics, Number, at_papers, over_seeds
@@ -102,9 +102,7 @@ def costs(objectives: Sequence[str], counts: Sequence[int], rounds: int = 5, **s
 
 def write_costs(rows: Sequence[Cost], path: Path) -> None:
     """Keep costs as JSON, with machine, date and versions; whole or not at all."""
-    with replacing(path) as temporary:
-        content = {"measured_with": provenance(), "costs": [row._asdict() for row in rows]}
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
+    write_json(path, {"measured_with": provenance(), "costs": [row._asdict() for row in rows]})
 
 
 def read_costs(path: Path) -> list[Cost]:

@@ -108,6 +108,5 @@ def _evaluate(version: Path, run: Path, limit: int) -> Row:
 
 def write(results: Mapping[str, Any], path: Path) -> Path:
     """Keep results as JSON, whole or not at all; returns the path."""
-    with paths.replacing(path) as temporary:
-        temporary.write_text(json.dumps(results, indent=1) + "\n")
+    paths.write_json(path, results)
     return path
