@@ -17,7 +17,7 @@ The root is the paper, every folder is a wing, and imports only point down. A ba
 from importlib import import_module
 from typing import Any
 
-from workbench import _torchvision
+from workbench import _torchvision, threads
 
 __version__ = "0.1.0"
 
@@ -34,6 +34,7 @@ _PLACES = {
 __all__ = [*_PLACES]
 
 _torchvision.repair_on_import()
+threads.watch()
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,124 @@
+"""How threads wait for each other: awake while the cores are free, asleep while other programs want them.
+
+torch computes an operation by several threads; until the next one they wait. GNU's OpenMP, which torch brings on Linux,
+lets them look for it for some milliseconds. Alone on a machine that makes small steps up to twice as fast. Beside other
+work it makes them 8 to 40 times as slow: a thread that only looks holds the core that another of its team needs.
+OMP_WAIT_POLICY=PASSIVE lets them sleep, but is read once, when the library is loaded, and machines change.
+
+So every process that imports this package watches itself. Linux tells how long each thread has waited for a core. While
+that is more than a fifth of the time in which they wanted one, a further team of threads is kept, asleep: where more
+threads than cores are managed, the library looks for a moment only (see GOMP_SPINCOUNT in its manual). The number of
+threads that compute stays, and with it every bit of a result. What a user has set is left alone.
+"""
+
+import ctypes
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PERIOD = 0.25  # seconds between two looks
+LITTLE = 10**7  # nanoseconds in which threads want a core, of such a period: fewer say nothing
+CROWDED, FREE = 0.2, 0.08  # shares of waiting: above the first there is a further team, below the second none
+SET_BY_USER = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+TASKS = Path("/proc/self/task")
+
+
+def policy() -> str:
+    """How threads of this process wait for each other: adaptive, what the user has set, or as the library has it."""
+    chosen = [f"{name}={os.environ[name]}" for name in SET_BY_USER if name in os.environ]
+    return " ".join(chosen) or ("adaptive" if _watcher else "default")
+
+
+def crowded() -> bool:
+    """Return whether other programs want the cores of this process, by the last look; False where nobody looks."""
+    return _watcher is not None and _watcher.crowded
+
+
+def usage() -> dict[str, tuple[int, int]]:
+    """Return for each thread of this process the nanoseconds on a core and those of waiting for one; Linux only."""
+    times = {}
+    for task in os.listdir(TASKS):
+        try:
+            computed, waited, _ = (TASKS / task / "schedstat").read_text().split()
+        except OSError:  # the thread has ended meanwhile
+            continue
+        times[task] = int(computed), int(waited)
+    return times
+
+
+def share_waited(before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]) -> float | None:
+    """Return the share of the time in which threads wanted a core that they waited for one, between two of `usage`.
+
+    None where they hardly wanted one, which says nothing of the machine.
+    """
+    both = before.keys() & after.keys()
+    computed, waited = (sum(after[task][i] - before[task][i] for task in both) for i in (0, 1))
+    return waited / (computed + waited) if computed + waited > LITTLE else None
+
+
+class Watcher:
+    """A thread of this process that looks at all of them again and again, and lets them sleep as long as it should."""
+
+    def start(self) -> None:
+        """Begin to look."""
+        self.crowded, self._over, self._enough = False, threading.Event(), threading.Event()
+        self._cores = len(os.sched_getaffinity(0))  # as many as the libraries count when they are loaded
+        self._thread = _begin(self._look)
+
+    def stop(self) -> None:
+        """End it, and the further team with it."""
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        before = usage()
+        while not self._over.wait(PERIOD):
+            now = usage()
+            waited, before = share_waited(before, now), now
+            if waited is not None and waited > CROWDED and not self.crowded:
+                self._enough.clear()
+                self._keeper = _begin(keep_team, self._enough, self._cores)
+                self.crowded = True
+            elif waited is not None and waited < FREE:
+                self._disband()
+        self._disband()
+
+    def _disband(self) -> None:
+        if self.crowded:
+            self._enough.set()
+            self._keeper.join()
+            self.crowded = False
+
+
+def _begin(function: Callable[..., None], *arguments: Any) -> threading.Thread:
+    thread = threading.Thread(target=function, args=arguments, name="workbench-threads", daemon=True)
+    thread.start()
+    return thread
+
+
+def keep_team(enough: threading.Event, cores: int) -> None:
+    """Have a team of more threads than cores in every OpenMP library of GNU, until it is enough."""
+    teams: set[str] = set()
+    while not enough.is_set():
+        mapped = Path("/proc/self/maps").read_text().splitlines()
+        for path in {line.split()[-1] for line in mapped if "libgomp" in line} - teams:  # one may be loaded meanwhile
+            library = ctypes.CDLL(path)
+            # each calls a function of the library's own that has no effect, then sleeps as long as this thread lives
+            library.GOMP_parallel(library.omp_get_num_threads, None, cores + 1, 0)
+            teams.add(path)
+        enough.wait(1)
+
+
+def watch() -> None:
+    """Begin to watch this process and those that are forked from it, unless the user has set how threads wait."""
+    global _watcher
+    if _watcher is None and (TASKS / str(os.getpid()) / "schedstat").is_file() and policy() == "default":
+        _watcher = Watcher()
+        _watcher.start()
+        # a process is forked while it has no such threads, and the new one has its own
+        os.register_at_fork(before=_watcher.stop, after_in_parent=_watcher.start, after_in_child=_watcher.start)
+
+
+_watcher: Watcher | None = None
