@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test unit-tests lab app clean FORCE
+.PHONY: help run test test-all lab app clean FORCE
 
 # PYTHON=... on the command line overrides; else the first candidate that starts and is new enough.
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -17,27 +17,19 @@ NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb))
 
 help:  ## show this help
 	@echo "Targets (each sets up .venv by itself, once):"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 run: $(STAMP)  ## train, evaluate and look: every notebook, quick preset; ends with the page to open
 	@$(BIN)/workbench sweep notebooks/sweeps/beta.toml --preset quick
 	@$(BIN)/workbench run --preset quick
 
-test: $(STAMP)  ## ruff, unit tests, and the notebooks' stored outputs against fresh ones
+test: $(STAMP)  ## ruff, the tests, and the notebooks' stored outputs against fresh ones: minutes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	@test -n "$(NOTEBOOKS)" || { echo "There are no notebooks to test in notebooks/." >&2; exit 1; }
-	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 ))} \
-	    $(MAKE) --no-print-directory --jobs=2 --keep-going unit-tests $(NOTEBOOKS:%=compare/%)
+	@$(POOL) -m 'not slow'
 
-# Two jobs at a time, each on half of the cores: either alone would leave most of a core idle. Of a notebook
-# only the last line is shown, or everything when it fails. MAKEFLAGS is for make only.
-unit-tests:
-	@env -u MAKEFLAGS $(BIN)/python -m pytest
-
-compare/%.ipynb:
-	@mkdir -p .venv/logs; log=.venv/logs/$(notdir $(*D))-$(*F).log; \
-	    $(COMPARE) $*.ipynb > $$log 2>&1 || { cat $$log; exit 1; }; echo; echo "$*.ipynb: $$(tail -n 1 $$log)"
+test-all: test  ## also what takes long: browsers, processes that are killed, whole trainings, every notebook
+	@$(POOL) -m slow
 
 lab: $(STAMP)  ## open JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --ServerApp.root_dir='$(CURDIR)' --LabApp.default_url=/lab/tree/notebooks $(LABFLAGS)
@@ -57,12 +49,14 @@ clean:  ## remove .venv, runs (not outputs/reference) and caches; downloaded dat
 	test ! -d outputs || find outputs -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} +
 	find . -path ./.git -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
-# The notebooks are compared under IPython's and Jupyter's own defaults, whatever the user's home folder configures.
+# One pool of processes for tests and notebooks, one of each core and each on one thread; a file is one process's. Long
+# notebooks begin first. They are compared under IPython's and Jupyter's own defaults, whatever the user's home folder
+# configures.
 ISOLATED := IPYTHONDIR=$(CURDIR)/.venv/ipython JUPYTER_CONFIG_DIR=$(CURDIR)/.venv/jupyter \
     JUPYTER_PREFER_ENV_PATH=1 MPLBACKEND=
-
-COMPARE := env -u MAKEFLAGS $(ISOLATED) $(BIN)/python -m pytest -p no:warnings --nbval --nbval-current-env \
-    --nbval-cell-timeout=600
+POOL := env -u MAKEFLAGS $(ISOLATED) OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest \
+    --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder --durations 10 \
+    --nbval --nbval-current-env --nbval-cell-timeout 900 --nbval-kernel-startup-timeout 300 $(NOTEBOOKS) tests
 
 # An .venv whose Python has gone (a system upgrade, a deleted installation) counts as not installed.
 $(STAMP): pyproject.toml constraints.txt $(if $(wildcard $(BIN)/python),,FORCE)

@@ -1,4 +1,7 @@
-"""Shared fixtures. Every shape annotation of the package is checked at run time in the tests."""
+"""Shared fixtures, and how notebooks are compared. Every shape annotation of the package is checked at run time.
+
+Notebooks are compared by nbval in the same pool of processes as the tests: `pytest --nbval notebooks tests`.
+"""
 
 import os
 from pathlib import Path
@@ -11,6 +14,21 @@ install_import_hook("workbench", "beartype.beartype")
 # the same examples on every machine, however slow it is
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
+
+
+# Notebooks that train for long. `make test` leaves these to `make test-all`, as it does tests marked slow.
+SLOW_NOTEBOOKS: set[str] = set()
+OUTPUT_SECONDS = 120  # how long nbval waits for an output: its own five seconds are too few on a busy machine
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the cells of notebooks take their time and warn as they like; mark those of slow ones."""
+    for item in items:
+        if item.path.suffix == ".ipynb":
+            item.output_timeout = OUTPUT_SECONDS
+            item.add_marker(pytest.mark.filterwarnings("default"))
+            if f"{item.path.parent.name}/{item.path.stem}" in SLOW_NOTEBOOKS:
+                item.add_marker("slow")
 
 
 @pytest.fixture

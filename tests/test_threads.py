@@ -119,7 +119,7 @@ def test_a_kernel_watches_itself_be_it_an_ordinary_one_or_a_sweeps_and_a_users_w
     def said(**options) -> str:
         target = notebook.with_name("done.ipynb")
         with execution.kernel_of_this_interpreter():
-            assert not execution.execute(notebook, target, {}, progress=False, **options).error
+            assert not execution.execute(notebook, target, {}, **options).error
         return nbformat.read(target, 4).cells[-1].outputs[0].text.strip()
 
     assert said() == "threads: adaptive"

@@ -3,6 +3,8 @@
 import ast
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -25,18 +27,37 @@ def run(
     notebooks: Annotated[list[str] | None, typer.Argument(help="Numbers or names; none: all, in order.")] = None,
     preset: Annotated[str, typer.Option(help="quick, reduced or paper")] = "quick",
     out: Annotated[Path | None, typer.Option(help="Folder of the executed notebooks.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Notebooks at a time (else: as many as cores).")] = None,
     settings: Settings = None,
 ) -> None:
-    """Execute numbered notebooks in order and write a page that links them."""
-    from workbench.notebooks import execution, find
-    from workbench.paths import outputs_dir
+    """Execute numbered notebooks and write a page that links them.
 
-    out = out or outputs_dir() / preset
-    chosen = find(notebooks or ())
-    failed = [r for r in execution.run(chosen, out, {"preset": preset, **_parse(settings)}) if r.error]
+    Without names: all that are left. What has ended well, and would be the same again, stays as it is.
+    """
+    from workbench.notebooks import find, series
+    from workbench.paths import outputs_dir
+    from workbench.sweeps.table import Display
+
+    out, chosen = out or outputs_dir() / preset, find(notebooks or ())
+    parameters = {"preset": preset, **_parse(settings)}
+    with Display("Notebooks", [path.stem for path in chosen]) as display, _stopped_by_hand():
+        results = series.run(chosen, out, parameters, display.show, workers, again=bool(notebooks))
+    failed = [result for result in results if result.error]
+    for result in failed:
+        print(result.error, file=sys.stderr)
     print(f"Look at it: {out / 'index.html'}")
     if failed:
         raise SystemExit(f"{len(failed)} of {len(chosen)} notebooks failed: {', '.join(r.source.name for r in failed)}")
+
+
+@contextmanager
+def _stopped_by_hand() -> Iterator[None]:
+    """Say what becomes of what Ctrl-C stops."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on from here.", file=sys.stderr)
+        raise
 
 
 @app.command()
@@ -64,17 +85,13 @@ def sweep(
     from workbench.sweeps.table import Display
 
     plan = read(file, preset, _parse(settings), out)
-    display = Display(plan.title, plan.jobs)
+    display = Display(plan.title, [job.label for job in plan.jobs])
     if dry_run:
         display.list_all(machinery.states_of(plan.jobs))
         return
-    with display:
-        try:
-            options = {"workers": workers, "scheduler": scheduler, "asked": _parse(slurm)}
-            states = machinery.complete(plan, display.show, engine, **options)
-        except KeyboardInterrupt:
-            print("Stopped. The same command goes on from here.", file=sys.stderr)
-            raise
+    with display, _stopped_by_hand():
+        options = {"workers": workers, "scheduler": scheduler, "asked": _parse(slurm)}
+        states = machinery.complete(plan, display.show, engine, **options)
     failed = [(job, state.error) for job, state in zip(plan.jobs, states, strict=True) if state.status == "failed"]
     for job, error in failed:
         print(f"Failed: {job.label}: {error} (in {job.folder})")

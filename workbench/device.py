@@ -1,6 +1,5 @@
-"""Where to compute: devices, their precision and room, and how much of the machine this process may use."""
+"""Where to compute: devices, their precision and room."""
 
-import os
 import platform
 from pathlib import Path
 
@@ -39,11 +38,6 @@ def room(device: torch.device | None) -> int:
         return 1
     memory = torch.cuda.get_device_properties(device).total_memory
     return int(min(MOST_ROOM, max(1, memory // ROOM_BYTES)))
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def processor() -> str:

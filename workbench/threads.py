@@ -36,6 +36,13 @@ def crowded() -> bool:
     return _watcher is not None and _watcher.crowded
 
 
+def cores() -> int:
+    """Return how many cores this process may use, by its affinity and by the quota of its container."""
+    from joblib import cpu_count
+
+    return cpu_count()
+
+
 def usage() -> dict[str, tuple[int, int]]:
     """Return for each thread of this process the nanoseconds on a core and those of waiting for one; Linux only."""
     times = {}

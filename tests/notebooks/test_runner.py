@@ -13,8 +13,8 @@ from ipywidgets.embed import dependency_state
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from workbench.notebooks import check_parameters, find, parameters_of
-from workbench.notebooks.execution import run
 from workbench.notebooks.pages import mathml, static_widget, summary_of, write_pages
+from workbench.notebooks.series import run
 
 PARAMETERS = """
 preset: str = "quick"  # quick | paper
@@ -76,6 +76,61 @@ def test_a_failure_keeps_its_traceback_and_the_others_go_on(series):
     page = (out / "01_bad.html").read_text()
     assert "KeyError" in page and "before" in page
     assert not list(out.glob("*.part")) and not list(out.glob(".*")), "nothing half written is left"
+
+
+def test_what_ended_well_is_left_as_it_is_until_something_that_it_depends_on_changes(series):
+    results, out = series
+    paths, parameters, shown = [result.source for result in results], {"beta": 2}, []
+    stamps = {path: (out / path.name).stat().st_mtime_ns for path in paths}
+
+    def executed_again(parameters, **options) -> list[str]:
+        shown.clear()
+        run(paths, out, parameters, lambda states, slots: shown.append(states), again=False, **options)
+        changed = [path for path in paths if (out / path.name).stat().st_mtime_ns != stamps[path]]
+        stamps.update({path: (out / path.name).stat().st_mtime_ns for path in paths})
+        return [path.stem for path in changed]
+
+    assert executed_again(parameters) == ["01_bad"], "what failed is tried again"
+    assert [(s.status, s.fresh) for s in shown[-1]] == [("done", False), ("failed", True), ("done", False)]
+    (out / "02_last.html").unlink()
+    paths[1] = paths[0]  # what is left can be done at once
+    assert executed_again(parameters) == ["02_last"]
+    assert executed_again(parameters) == [] and [state.status for state in shown[-1]] == ["done", "done"]
+    paths = paths[:1]
+    assert executed_again({"beta": 3}) == ["00_first"]
+    paths[0].write_text(paths[0].read_text() + "\n")
+    assert executed_again({"beta": 3}) == ["00_first"]
+
+
+BARS = """
+from tqdm.auto import tqdm
+import pathlib, time
+for _ in tqdm(range(2), desc="drawing", mininterval=0):
+    pathlib.Path("drawn").touch()
+    while not pathlib.Path("told").exists(): time.sleep(0.02)
+"""
+
+
+def test_a_notebook_waits_for_the_one_that_it_reads_and_a_long_cell_tells_its_progress(tmp_path, monkeypatch):
+    first = _write(tmp_path, "05_reads", "import pathlib; print(pathlib.Path('left').read_text())")
+    notebook = nbformat.read(first, as_version=4)
+    notebook.metadata["workbench"] = {"after": ["06_leaves"]}
+    nbformat.write(notebook, first)
+    second = _write(tmp_path, "06_leaves", BARS, "pathlib.Path('left').write_text('something')")
+    monkeypatch.chdir(tmp_path)
+    shown = []
+
+    def show(states, slots) -> None:
+        shown.append([(state.status, state.detail) for state in states])
+        if (tmp_path / "drawn").exists() and "drawing" in states[1].detail:
+            (tmp_path / "told").touch()
+
+    results = run([first, second], tmp_path / "out", show=show, workers=2)
+    assert not any(result.error for result in results) and _printed(results[0].executed) == "something\n"
+    assert not any(a == b == "running" for (a, _), (b, _) in shown), "it has waited although there was room"
+    bars = {detail for _, (_, detail) in shown if "drawing" in detail}
+    assert any(re.match(r"cell 2 of 3, drawing: \d+% \d/2 \[", detail) for detail in bars), bars
+    assert "html" not in "".join(bars)
 
 
 def _links(page: Path) -> list[str]:

@@ -114,7 +114,7 @@ def test_a_forked_kernel_is_like_an_ordinary_one_and_imports_are_found_whatever_
         kernels.warm_up(path)
         for manager in (kernels.ForkedKernels, kernels.TrackedKernels):
             target = tmp_path / f"{manager.__name__}.ipynb"
-            result = execute(path, target, {"mark": "here"}, progress=False, kernel_manager_class=manager)
+            result = execute(path, target, {"mark": "here"}, kernel_manager_class=manager)
             assert result.error == "00_small.ipynb failed in cell [6]: KeyError: 'lost'"
             shown.append([cell.outputs for cell in nbformat.read(target, as_version=4).cells if "outputs" in cell])
     forked, ordinary = shown
@@ -134,7 +134,7 @@ if __name__ == "__main__":
     path, target, mark = map(Path, sys.argv[1:])
     with kernel_of_this_interpreter():
         kernels.warm_up(path)
-        execute(path, target, {"mark": str(mark)}, progress=False, kernel_manager_class=kernels.MANAGER)
+        execute(path, target, {"mark": str(mark)}, kernel_manager_class=kernels.MANAGER)
 """
 
 

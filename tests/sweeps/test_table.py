@@ -2,14 +2,11 @@
 
 import io
 import math
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from workbench.config import Config
-from workbench.sweeps.plan import Job
-from workbench.sweeps.run import State
+from workbench.notebooks.series import State
 from workbench.sweeps.table import Display, duration, line, table, time_left, totals
 
 QUEUED = State("queued")
@@ -19,7 +16,7 @@ BEFORE = State("done", "probe 0.95", fresh=False)
 FAILED = State("failed", seconds=3.0, error="04_training.ipynb failed in cell [9]: TrainingDiverged: at step [2]")
 
 
-JOBS = [Job(f"style_dim={n}", Path("00.ipynb"), {}, Config(), Path(f"run-{n}")) for n in range(5)]
+JOBS = [f"style_dim={n}" for n in range(5)]
 STATES = [DONE, FAILED, RUNNING, QUEUED, BEFORE]
 
 

@@ -1,10 +1,12 @@
 """Executing notebooks through papermill, in kernels of the interpreter that runs this code."""
 
+import json
 import os
-import sys
+import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from html import unescape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -14,12 +16,15 @@ import papermill
 from ipykernel.kernelspec import write_kernel_spec
 from jupyter_core.utils import ensure_event_loop
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from workbench.notebooks.parameters import distribute
-from workbench.paths import environment
+from workbench.paths import environment, replacing
 
 KERNEL = "python3"
+ENGINE = "workbench"  # papermill's name for how notebooks are executed here
+BAR = "FloatProgressModel"  # the widget that tqdm draws a bar with
 START_TIMEOUT = 600  # seconds that a kernel may take to start on a busy machine; papermill's own 60 are too few
 
 
@@ -32,48 +37,87 @@ class Result(NamedTuple):
     error: str
 
 
-def run(paths: Sequence[Path], out_dir: Path, parameters: Mapping[str, Any] | None = None) -> list[Result]:
-    """Execute notebooks in the given order and write `out_dir`/NAME.ipynb, NAME.html and index.html.
-
-    Each notebook gets those of `parameters` that it declares. A notebook that fails is kept as far as it came, with
-    its traceback, and the next one starts: look at `Result.error`. Raises ValueError, before anything is executed or
-    written, for a parameter that no notebook declares or a value of the wrong type.
-    """
-    from workbench.notebooks.pages import write_pages  # which takes a second to import, and sweeps make no pages
-
-    paths, out_dir = [Path(path) for path in paths], Path(out_dir)
-    given = distribute(paths, parameters or {})
-    out_dir.mkdir(parents=True, exist_ok=True)
-    results = []
-    with kernel_of_this_interpreter():
-        try:
-            for path in paths:
-                results.append(execute(path, out_dir / path.name, given[path]))
-                if results[-1].error:
-                    print(results[-1].error, file=sys.stderr)
-        finally:  # an interrupted series has pages of what is there, too
-            write_pages(out_dir)
-    return results
+Tell = Callable[[str, float], None]
 
 
-def execute(path: Path, target: Path, parameters: Mapping[str, Any], progress: bool = True, **options: Any) -> Result:
+def execute(
+    path: Path, target: Path, parameters: Mapping[str, Any], tell: Tell | None = None, **options: Any
+) -> Result:
     """Execute one notebook into `target`, inside `kernel_of_this_interpreter`.
 
-    One that fails is kept as far as it came, with its traceback. `options` go to papermill and nbclient.
+    One that fails is kept as far as it came, with its traceback. `tell` is called with what is being done, such as the
+    state of a progress bar, and the share of the cells that are done. `options` go to papermill and nbclient.
     """
-    error, bar = "", {"desc": path.stem} if progress else False
+    error = ""
     try:
         with _event_loop():
             papermill.execute_notebook(
-                path, target, dict(parameters), kernel_name=KERNEL, language="python", progress_bar=bar,
-                start_timeout=START_TIMEOUT, **options,
+                path, target, dict(parameters), kernel_name=KERNEL, language="python", progress_bar=False,
+                engine_name=ENGINE, start_timeout=START_TIMEOUT, tell=tell, **options,
             )  # fmt: skip
     except PapermillExecutionError as failure:
         error = f"{path.name} failed in cell [{failure.exec_count}]: {failure.ename}: {first_line(failure.evalue)}"
     except (DeadKernelError, CellTimeoutError) as failure:
         error = f"{path.name} failed: {first_line(str(failure))}"
         _mark_failed(target, error)
-    return Result(path, target, nbformat.read(target, as_version=4).metadata.papermill.duration, error)
+    return Result(path, target, read_marks(target)[1]["duration"], error)
+
+
+class _Client(PapermillNotebookClient):
+    """papermill's client of a kernel, which also tells how far the notebook and its progress bars are."""
+
+    def __init__(self, *arguments: Any, tell: Tell, **options: Any) -> None:
+        super().__init__(*arguments, on_cell_execute=self._begin, **options)
+        self._tell, self._cells = tell, [i for i, cell in enumerate(self.nb.cells) if cell.cell_type == "code"]
+
+    def _begin(self, cell: nbformat.NotebookNode, cell_index: int) -> None:
+        self._say(cell_index)
+
+    def _say(self, cell_index: int, more: str = "") -> None:
+        before = sum(i < cell_index for i in self._cells)
+        self._tell(f"cell {before + 1} of {len(self._cells)}{more}", before / len(self._cells))
+
+    def handle_comm_msg(self, outs: list[nbformat.NotebookNode], msg: dict[str, Any], cell_index: int) -> None:
+        """Take a message of a widget; one of tqdm's is a box of what it counts, the bar, and how far that is."""
+        super().handle_comm_msg(outs, msg, cell_index)
+        changed = f"IPY_MODEL_{msg['content']['comm_id']}"
+        for state in self.widget_state.values():
+            parts = [self.widget_state.get(child.removeprefix("IPY_MODEL_"), {}) for child in state.get("children", ())]
+            if changed in state.get("children", ()) and BAR in [part.get("_model_name") for part in parts]:
+                text = " ".join(part["value"] for part in parts if isinstance(part.get("value"), str))
+                self._say(cell_index, ", " + " ".join(unescape(re.sub("<[^>]*>", "", text)).split()))
+
+
+class _Engine(NBClientEngine):
+    """papermill's engine with this client where somebody wants to be told."""
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, tell: Tell | None = None, **options: Any) -> Any:
+        """Execute the notebook."""
+        if tell is None:
+            return super().execute_managed_notebook(nb_man, kernel_name, **options)
+        wait = options["start_timeout"]
+        known = {name: value for name, value in options.items() if name in _Client.class_trait_names()}
+        return _Client(nb_man, kernel_name=kernel_name, startup_timeout=wait, tell=tell, **known).execute()
+
+
+papermill_engines.register(ENGINE, _Engine)
+
+
+def mark(executed: Path, **marks: Any) -> None:
+    """Keep something in the metadata of an executed notebook."""
+    notebook = json.loads(executed.read_text(encoding="utf-8"))
+    notebook["metadata"].setdefault("workbench", {}).update(marks)
+    with replacing(executed) as temporary:
+        temporary.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_marks(executed: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what `mark` kept with an executed notebook, and what papermill did; empty where there is none."""
+    if not executed.is_file():
+        return {}, {}
+    kept = json.loads(executed.read_text(encoding="utf-8"))["metadata"]
+    return kept.get("workbench", {}), kept.get("papermill", {})
 
 
 @contextmanager

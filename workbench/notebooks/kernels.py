@@ -18,6 +18,10 @@ import os
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import connection, forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -26,7 +30,10 @@ from typing import Any
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
+from workbench.notebooks.execution import kernel_of_this_interpreter
 from workbench.notebooks.parameters import code_cells, source_of, without_magics
+from workbench.paths import environment
+from workbench.threads import cores
 
 FORKING = sys.platform == "linux"
 INLINE = "module://matplotlib_inline.backend_inline"
@@ -65,6 +72,7 @@ class ForkedKernels(TrackedKernels):
 
 
 MANAGER = ForkedKernels if FORKING else TrackedKernels
+OPTIONS = {"kernel_manager_class": MANAGER, "shutdown_kernel": "immediate"}  # for papermill
 
 
 class ForkedProvisioner(LocalProvisioner):
@@ -126,6 +134,36 @@ def warm_up(notebook: Path) -> None:
         # __main__ first: a child imports it anyway, and here it is imported once
         forkserver.set_forkserver_preload(["__main__", __name__, *PRELOADED, *imports_of(notebook)])
         forkserver.ensure_running()
+
+
+@contextmanager
+def pool(workers: int, notebook: Path) -> Iterator[Callable[..., Future]]:
+    """Open threads that execute notebooks, so many at a time, in kernels that share the cores of this machine.
+
+    Yields the function to submit with. If it is left in haste all kernels are killed.
+    """
+    futures: list[Future] = []
+    with environment(OMP_NUM_THREADS=str(threads_each(workers))), kernel_of_this_interpreter():
+        warm_up(notebook)
+        with ThreadPoolExecutor(workers) as threads:
+
+            def submit(function: Callable, *arguments: Any, **options: Any) -> Future:
+                futures.append(threads.submit(function, *arguments, **options))
+                return futures[-1]
+
+            try:
+                yield submit
+            except BaseException:
+                threads.shutdown(wait=False, cancel_futures=True)
+                while not all(future.done() for future in futures):  # one may be starting its kernel just now
+                    kill_all()
+                    time.sleep(0.1)
+                raise
+
+
+def threads_each(workers: int) -> int:
+    """Share this machine's cores among some workers: threads of each."""
+    return max(1, cores() // workers)
 
 
 def imports_of(notebook: Path) -> list[str]:

@@ -22,7 +22,7 @@ def write(places: Sequence[Path], folder: Path) -> list[Path]:
     runs = [str(Path(place).resolve()) for place in places]
     with TemporaryDirectory(prefix="workbench-") as scratch, kernel_of_this_interpreter():
         notebook, executed = project_root() / "notebooks" / "report.ipynb", Path(scratch) / "report.ipynb"
-        done = execute(notebook, executed, {"runs": runs}, progress=False, cwd=str(folder))
+        done = execute(notebook, executed, {"runs": runs}, cwd=str(folder))
         if done.error:
             raise WorkbenchError(f"{done.error}: look at it with papermill {notebook} out.ipynb")
         write_result(executed, folder / "index.html")

@@ -14,20 +14,17 @@ import logging
 import math
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
-from workbench.device import cores
 from workbench.errors import did_you_mean
 from workbench.notebooks import kernels
-from workbench.notebooks.execution import kernel_of_this_interpreter
-from workbench.paths import data_root, environment, project_root
+from workbench.paths import data_root, project_root
+from workbench.threads import cores
 
 ENGINES = ("local", "dask", "slurm")
 DAY = 24 * 60  # minutes: what Slurm is asked for unless it is told otherwise
@@ -101,35 +98,15 @@ def local_workers(jobs: int) -> int:
     return max(1, int(min(cores(), fitting, jobs)))
 
 
-def threads_each(workers: int) -> int:
-    """Share this machine's cores among some workers: threads of each."""
-    return max(1, cores() // workers)
-
-
 # The engines
 
 
 @contextmanager
 def local(workers: int, notebook: Path) -> Iterator[Engine]:
     """Open threads of this process; their kernels are forked from one process where the system lets them be."""
-    threads, futures = threads_each(workers), []
-    asked = {"kernel_manager_class": kernels.MANAGER, "shutdown_kernel": "immediate"}
-    with environment(OMP_NUM_THREADS=str(threads)), kernel_of_this_interpreter():
-        kernels.warm_up(notebook)
-        with ThreadPoolExecutor(workers) as pool:
-
-            def submit(function: Callable, *arguments: Any, **options: Any) -> Pending:
-                futures.append(pool.submit(function, *arguments, **options))
-                return futures[-1]
-
-            try:
-                yield Engine(f"{workers} at a time, {threads} threads each", workers, submit, True, asked)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                while not all(future.done() for future in futures):  # one may be starting its kernel just now
-                    kernels.kill_all()
-                    time.sleep(0.1)
-                raise
+    with kernels.pool(workers, notebook) as submit:
+        each = kernels.threads_each(workers)
+        yield Engine(f"{workers} at a time, {each} threads each", workers, submit, True, kernels.OPTIONS)
 
 
 @contextmanager
@@ -141,7 +118,7 @@ def dask(workers: int | None, scheduler: str | None, jobs: int) -> Iterator[Engi
         if scheduler:
             slots = workers or math.inf
         else:
-            slots, settings["OMP_NUM_THREADS"] = count, str(threads_each(count))
+            slots, settings["OMP_NUM_THREADS"] = count, str(kernels.threads_each(count))
             scheduler = stack.enter_context(
                 distributed.LocalCluster(
                     n_workers=count, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR

@@ -16,12 +16,11 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.missing import as_configured
@@ -29,6 +28,7 @@ from workbench.data.sources import load_dataset
 from workbench.metrics.judges import classifiers_of
 from workbench.notebooks import execution as notebook_execution
 from workbench.notebooks.execution import first_line, kernel_of_this_interpreter
+from workbench.notebooks.series import POLL, Show, State
 from workbench.paths import replacing
 from workbench.reports.layout import headline
 from workbench.runs.run import Run, archive_stale, is_current, sole_writer
@@ -36,22 +36,6 @@ from workbench.sweeps.engines import Engine, Pending, open_engine
 from workbench.sweeps.plan import Job, Sweep
 
 JUDGED = {"coherence", "quality"}  # parts of the evaluation that need judges
-POLL = 0.1  # seconds between two looks at the engine
-
-
-@dataclass(frozen=True)
-class State:
-    """How a job stands: `detail` says more of a running or finished one, `error` of a failed one; seconds it took."""
-
-    status: Literal["queued", "running", "done", "failed"]
-    detail: str = ""
-    seconds: float = 0.0
-    share: float = 0.0  # of the training that is done
-    error: str = ""
-    fresh: bool = True  # whether it is executed now, rather than done before
-
-
-Show = Callable[[Sequence[State], int | float], None]
 
 
 def execute(job: Job, **options: Any) -> str:
@@ -67,7 +51,7 @@ def execute(job: Job, **options: Any) -> str:
     # executed elsewhere, because the kernel may have to wait for the folder
     with TemporaryDirectory(prefix="workbench-", ignore_cleanup_errors=True) as elsewhere, kernel_of_this_interpreter():
         executed = Path(elsewhere) / "run.ipynb"
-        options |= {"progress": False, "request_save_on_cell_execute": False}  # nobody looks at it before its end
+        options |= {"request_save_on_cell_execute": False}  # nobody looks at it before its end
         error = notebook_execution.execute(job.notebook, executed, job.parameters, **options).error
         with sole_writer(job.folder):
             with replacing(job.folder / "run.ipynb") as temporary:

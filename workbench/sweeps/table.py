@@ -11,8 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from workbench.sweeps.plan import Job
-from workbench.sweeps.run import State
+from workbench.notebooks.series import State
 
 COLOURS = {"queued": "dim", "running": "bold", "done": "green", "failed": "bold red"}
 FIRST = ("running", "failed", "queued", "done")  # what is shown where not all jobs fit
@@ -23,8 +22,8 @@ REFRESH = 0.5  # seconds
 class Display:
     """Shows the states of a sweep's jobs: a context, so that the terminal is left in order."""
 
-    def __init__(self, title: str, jobs: Sequence[Job], console: Console | None = None) -> None:
-        self.title, self.jobs = title, jobs
+    def __init__(self, title: str, labels: Sequence[str], console: Console | None = None) -> None:
+        self.title, self.labels = title, labels
         self.console = console or Console(file=sys.stdout)
         self.live = Live(console=self.console, auto_refresh=False, vertical_overflow="visible")
         self.statuses: dict[int, str] = {}
@@ -47,18 +46,18 @@ class Display:
                 self._draw(states, slots)
         else:
             heading = [] if self.statuses else [self.title]
-            self._print([*heading, *(line(self.jobs[i], states[i], i, len(states)) for i in changed)])
+            self._print([*heading, *(line(self.labels[i], states[i], i, len(states)) for i in changed)])
         self.statuses = {i: state.status for i, state in enumerate(states)}
 
     def _draw(self, states: Sequence[State], slots: int | float) -> None:
         self.live.start()  # not before: until then the terminal shows what else there is to see
         self.shown = time.monotonic()
         room = max(1, self.console.height - AROUND)
-        self.live.update(table(self.title, self.jobs, states, slots, room), refresh=True)
+        self.live.update(table(self.title, self.labels, states, slots, room), refresh=True)
 
     def list_all(self, states: Sequence[State]) -> None:
         """Print every job and how it stands, a line each."""
-        lines = [line(job, states[i], i, len(states)) for i, job in enumerate(self.jobs)]
+        lines = [line(label, states[i], i, len(states)) for i, label in enumerate(self.labels)]
         self._print([self.title, *lines])
 
     def _print(self, lines: Sequence[str]) -> None:
@@ -66,21 +65,21 @@ class Display:
             self.console.print(Text(text), soft_wrap=True)
 
 
-def line(job: Job, state: State, index: int, count: int) -> str:
+def line(label: str, state: State, index: int, count: int) -> str:
     """Write a job and its state as one line of a log, without what would be different in a moment."""
     more = tell(state) if state.status != "running" else ""
-    return f"[{index + 1}/{count}] {state.status:7}  {job.label}  {more}".rstrip()
+    return f"[{index + 1}/{count}] {state.status:7}  {label}  {more}".rstrip()
 
 
-def table(title: str, jobs: Sequence[Job], states: Sequence[State], slots: int | float, room: int) -> Table:
+def table(title: str, labels: Sequence[str], states: Sequence[State], slots: int | float, room: int) -> Table:
     """Make a table of all jobs and their states with totals below, or of as many jobs as there is room for."""
-    chosen = sorted(sorted(range(len(jobs)), key=lambda i: FIRST.index(states[i].status))[:room])
+    chosen = sorted(sorted(range(len(labels)), key=lambda i: FIRST.index(states[i].status))[:room])
     shown = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, show_header=False)
     shown.caption, shown.caption_justify = Text(totals(states, slots)), "left"
     for i in chosen:
         status = Text(states[i].status, COLOURS[states[i].status])
-        shown.add_row(str(i + 1), Text(jobs[i].label), status, Text(tell(states[i])))
-    left = Counter(states[i].status for i in range(len(jobs)) if i not in chosen)
+        shown.add_row(str(i + 1), Text(labels[i]), status, Text(tell(states[i])))
+    left = Counter(states[i].status for i in range(len(labels)) if i not in chosen)
     if left:
         shown.add_row("", "... and " + ", ".join(f"{count} {status}" for status, count in left.items()))
     return shown

@@ -21,8 +21,8 @@ from tqdm.auto import tqdm
 from workbench.data.celeba.lists import Choice, Counts, describe_skipped
 from workbench.data.celeba.photos import SIDE, Unusable, read_photo, require_pillow, strictly
 from workbench.data.images import DataError
-from workbench.device import cores
 from workbench.paths import cache_dir
+from workbench.threads import cores
 
 VERSION = 1  # of the recipe: which images, which split, their order, pixels, files
 SHAPE = (3, SIDE, SIDE)
