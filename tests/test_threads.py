@@ -49,6 +49,7 @@ def test_a_further_team_comes_when_cores_are_wanted_stays_between_and_goes_when_
     while len(seen) < 8:
         time.sleep(0.001)
     assert seen[:8] == [False, False, True, True, True, False, False, True]
+    assert 0 < watcher.waited < 0.9, "the mean of all looks"
     watcher.stop()
     assert teams == ["comes", "goes", "comes", "goes"] and not watcher.crowded
 

@@ -36,6 +36,11 @@ def crowded() -> bool:
     return _watcher is not None and _watcher.crowded
 
 
+def starving() -> bool:
+    """Return whether threads of this process have waited for a core more than half of the last half minute, about."""
+    return _watcher is not None and _watcher.waited > 0.5
+
+
 def cores() -> int:
     """Return how many cores this process may use, by its affinity and by the quota of its container."""
     from joblib import cpu_count
@@ -71,6 +76,7 @@ class Watcher:
     def start(self) -> None:
         """Begin to look."""
         self.crowded, self._over, self._enough = False, threading.Event(), threading.Event()
+        self.waited = 0.0  # the share of the time, with a memory of a hundred looks
         self._cores = len(os.sched_getaffinity(0))  # as many as the libraries count when they are loaded
         self._thread = _begin(self._look)
 
@@ -84,11 +90,14 @@ class Watcher:
         while not self._over.wait(PERIOD):
             now = usage()
             waited, before = share_waited(before, now), now
-            if waited is not None and waited > CROWDED and not self.crowded:
+            if waited is None:
+                continue
+            self.waited += (waited - self.waited) / 100
+            if waited > CROWDED and not self.crowded:
                 self._enough.clear()
                 self._keeper = _begin(keep_team, self._enough, self._cores)
                 self.crowded = True
-            elif waited is not None and waited < FREE:
+            elif waited < FREE:
                 self._disband()
         self._disband()
 

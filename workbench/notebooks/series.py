@@ -66,9 +66,6 @@ def run(
     done = {} if again else {p: r for p in paths if (r := _done(p, targets[p], inputs[p]))}
     left = [path for path in paths if path not in done]
     states = {p: State("done", seconds=done[p].seconds, fresh=False) if p in done else State("queued") for p in paths}
-    if not left:
-        show([*states.values()], 1)
-        return [done[path] for path in paths]
     workers = min(workers or cores(), len(left))
 
     def one(path: Path, tell: Callable[[str, float], None]) -> Result:
@@ -77,10 +74,11 @@ def run(
             mark(result.executed, inputs=inputs[path])
         return result
 
-    try:
+    show([*states.values()], workers)
+    if left:
         with kernels.pool(workers, left[0]) as submit:
             done |= _complete(left, states, workers, lambda *arguments: submit(one, *arguments), show)
-    finally:  # an interrupted series has pages of what is there, too
+    if left or not all(page.is_file() for page in (target.with_suffix(".html") for target in targets.values())):
         from workbench.notebooks.pages import write_pages  # which takes a second to import: sweeps make no pages
 
         write_pages(out_dir)
@@ -138,6 +136,4 @@ def _inputs(path: Path, given: Mapping[str, Any]) -> str:
 def _done(path: Path, executed: Path, inputs: str) -> Result | None:
     """The result of an earlier execution that ended well, of the same inputs; None where there is none."""
     marks, ran = read_marks(executed)
-    if marks.get("inputs") != inputs or not executed.with_suffix(".html").is_file():
-        return None
-    return Result(path, executed, ran["duration"], "")
+    return Result(path, executed, ran["duration"], "") if marks.get("inputs") == inputs else None
