@@ -3,11 +3,15 @@
 import base64
 import os
 import re
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import ipywidgets as widgets
 import nbformat
+import psutil
 import pytest
 from ipywidgets.embed import dependency_state
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -291,3 +295,34 @@ def test_html_and_images_inside_markdown_survive(tmp_path):
     assert '<span class="big">wide <b>open</b></span>' in text
     assert re.search(r"<details>\s*<summary>more</summary>\s*<p><em>inside</em></p>\s*</details>", text)
     assert text.count("data:image/png;base64,") == 2 and 'src="dot.png"' not in text
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_the_series_at_once_and_the_same_command_goes_on(tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    _write(tmp_path / "notebooks", "00_short", "import pathlib; pathlib.Path('short').touch(exist_ok=False)")
+    _write(tmp_path / "notebooks", "01_long", LONG, prose="# Long\n\nIt waits.")
+    command = [sys.executable, "-m", "workbench", "run", "--workers", "1"]
+    place = dict(cwd=tmp_path, env=os.environ | {"WORKBENCH_ROOT": str(tmp_path)}, text=True)
+    started = subprocess.Popen(command, **place, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    end = time.monotonic() + 120
+    while not (tmp_path / "pid").exists() and started.poll() is None and time.monotonic() < end:
+        time.sleep(0.1)
+    kernel = psutil.Process(int((tmp_path / "pid").read_text()))
+    started.send_signal(signal.SIGINT)
+    out, err = started.communicate(timeout=60)
+    assert "Stopped. The same command goes on from here." in err and started.returncode != 0, (out, err)
+    assert "[1/2] done     00_short" in out and not (kernel.is_running() and kernel.status() != psutil.STATUS_ZOMBIE)
+    assert not (tmp_path / "outputs" / "quick" / "index.html").exists()
+    (tmp_path / "go").touch()
+    again = subprocess.run(command, **place, capture_output=True, check=True)
+    assert "it was there" in again.stdout and "[2/2] done     01_long" in again.stdout
+    assert "2 of 2 done" in (tmp_path / "outputs" / "quick" / "index.html").read_text()
+
+
+LONG = """
+import os, pathlib, time
+pathlib.Path("pid.part").write_text(str(os.getpid()))
+pathlib.Path("pid.part").rename("pid")
+while not pathlib.Path("go").exists(): time.sleep(0.1)
+"""
