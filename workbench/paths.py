@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -64,6 +65,22 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of `folder` when the block ends well, and vanishes when it does not.
+
+    It lies in a hidden one beside it, `.NAME.*.building`, which a process that is killed leaves.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{folder.name}.", suffix=".building", dir=folder.parent) as scratch:
+        made = Path(scratch, "made")
+        made.mkdir()
+        yield made
+        if folder.exists():
+            os.replace(folder, Path(scratch, "before"))
+        os.replace(made, folder)
 
 
 def write_json(path: Path, content: Any) -> None:

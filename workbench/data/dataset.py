@@ -36,10 +36,13 @@ class Batch(NamedTuple):
         """Split into batches of so many items, one after the other; the last has what is left."""
         if size >= self.size:
             return [self]
-        columns = [x.split(size) for x in self.values]
-        present = self.present.split(size, dim=1)
-        rows = zip(zip(*columns, strict=True), present, self.labels.split(size), strict=True)
-        return [Batch(*row) for row in rows]
+        values = zip(*(x.split(size) for x in self.values), strict=True)
+        return [*map(Batch, values, self.present.split(size, dim=1), self.labels.split(size))]
+
+
+def _moved(data: Any, device: torch.device | str) -> Any:
+    """A copy of a dataclass with all its tensors on a device."""
+    return replace(data, **{name: x.to(device) for name, x in vars(data).items() if isinstance(x, Tensor)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +75,7 @@ class Storage:
         return self.encoding.read(self.values[index])
 
     def to(self, device: torch.device | str) -> "Storage":
-        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
+        return _moved(self, device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,13 +129,7 @@ class MultimodalDataset:
         return tuple(len(storage.labels) for storage in self.storages)
 
     def to(self, device: torch.device | str) -> "MultimodalDataset":
-        return replace(
-            self,
-            storages=tuple(storage.to(device) for storage in self.storages),
-            pairs=self.pairs.to(device),
-            labels=self.labels.to(device),
-            present=None if self.present is None else self.present.to(device),
-        )
+        return replace(_moved(self, device), storages=tuple(storage.to(device) for storage in self.storages))
 
     def batch(self, rows: Int[Tensor, "batch"], generator: torch.Generator) -> Batch:
         """Gather the rows `rows` of the pair table, as a gather on the data set's device."""
@@ -185,6 +181,7 @@ class Splits(NamedTuple):
     test: MultimodalDataset
 
 
+@dataclass
 class Batches(Iterator[Batch]):
     """Endless batches of one size: a new order in each epoch, whose last partial batch is dropped.
 
@@ -192,23 +189,18 @@ class Batches(Iterator[Batch]):
     the generators' own states, and restore both.
     """
 
-    def __init__(
-        self,
-        dataset: MultimodalDataset,
-        batch_size: int,
-        generator: torch.Generator,
-        order: torch.Generator,
-        share: tuple[int, int] = (0, 1),
-    ):
-        self.dataset = dataset
-        self.batch_size = batch_size
-        self.generator, self.order = generator, order
-        self.share = share
-        self.steps_per_epoch = dataset.steps_per_epoch(batch_size)
-        self.epoch = 0  # the epoch that the next batch belongs to, or just ended when position is at its end
-        self.position = 0  # batches already taken in this epoch
-        self._epoch_seed: int | None = None  # drawn when an epoch's first batch is taken
-        self._order: Tensor | None = None
+    dataset: MultimodalDataset
+    batch_size: int
+    generator: torch.Generator
+    order: torch.Generator
+    share: tuple[int, int] = (0, 1)
+    epoch: int = 0  # the epoch that the next batch belongs to, or just ended when position is at its end
+    position: int = 0  # batches already taken in this epoch
+    _epoch_seed: int | None = None  # drawn when an epoch's first batch is taken
+    _order: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        self.steps_per_epoch = self.dataset.steps_per_epoch(self.batch_size)
 
     def __next__(self) -> Batch:
         if self.position == self.steps_per_epoch:
@@ -225,13 +217,8 @@ class Batches(Iterator[Batch]):
 
     def state(self) -> dict[str, Any]:
         """Return where the iterator stands, as numbers that JSON can hold."""
-        return {
-            "epoch": self.epoch,
-            "position": self.position,
-            "epoch_seed": self._epoch_seed,
-            "batch_size": self.batch_size,
-            "rows": len(self.dataset),
-        }
+        where = {"epoch": self.epoch, "position": self.position, "epoch_seed": self._epoch_seed}
+        return {**where, "batch_size": self.batch_size, "rows": len(self.dataset)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go to `state()` of an iterator over the same rows; ValueError when batch size or rows differ."""

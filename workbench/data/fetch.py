@@ -12,7 +12,6 @@ import shutil
 import sys
 import zipfile
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +28,7 @@ from workbench.paths import data_root, replacing
 
 _READERS = {"mnist": mnist, "svhn": svhn}
 NAMES = (*_READERS, "celeba", "inception")
+LISTS = {ATTRIBUTE_LIST: read_attributes, PARTITION_LIST: read_partition}
 INCEPTION = "pt_inception-2015-12-05-6726825d.pth"  # pytorch-fid's name for it
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 ARCHIVE = f"{load.PHOTOS}.zip"
@@ -91,20 +91,15 @@ def downloads(name: str, root: Path) -> list[Download]:
     if name == "inception":
         return [Download((known.FID_WEIGHTS_URL,), f"sha256:{INCEPTION_SHA256}", root / name / INCEPTION)]
     if name == "svhn":
-        parts = [known.datasets.SVHN.split_list[split] for split in SPLITS]
-        return [Download((url,), f"md5:{md5}", root / name / file) for url, file, md5 in parts]
-    if name == "celeba":
-        goals = {ARCHIVE: load.PHOTOS, ATTRIBUTE_LIST: ATTRIBUTE_LIST, PARTITION_LIST: PARTITION_LIST}
-        return [
-            Download((DRIVE + key,), f"md5:{md5}", root / name / goals[file])
-            for key, md5, file in known.datasets.CelebA.file_list
-            if file in goals
-        ]
-    mirrors, folder = known.datasets.MNIST.mirrors, root / "MNIST" / "raw"
-    return [
-        Download(tuple(mirror + file for mirror in mirrors), f"md5:{md5}", folder / Path(file).stem)
-        for file, md5 in known.datasets.MNIST.resources
-    ]
+        files = [((url,), md5, file) for url, file, md5 in map(known.datasets.SVHN.split_list.get, SPLITS)]
+    elif name == "celeba":
+        table, goals = known.datasets.CelebA.file_list, {ARCHIVE: load.PHOTOS} | {file: file for file in LISTS}
+        files = [((DRIVE + key,), md5, goals[file]) for key, md5, file in table if file in goals]
+    else:
+        mirrors, name = known.datasets.MNIST.mirrors, "MNIST/raw"
+        table = known.datasets.MNIST.resources
+        files = [(tuple(mirror + file for mirror in mirrors), md5, Path(file).stem) for file, md5 in table]
+    return [Download(urls, f"md5:{md5}", root / name / goal) for urls, md5, goal in files]
 
 
 def _transfer(name: str, download: Download) -> None:
@@ -149,28 +144,23 @@ def _reason(error: Exception, checksum: str) -> str:
 
 
 def _continued(download: Download, arriving: Path, url: str, output_file: str, pooch: Any) -> None:
-    """Have pooch append to what has arrived before, or begin anew where the server cannot continue."""
-    from pooch import HTTPDownloader
-    from requests.exceptions import ChunkedEncodingError
+    """Append to what has arrived before, or begin anew where the server cannot continue."""
+    import requests
 
     start = arriving.stat().st_size if arriving.is_file() else 0
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
-    # pooch asks whether there is a bar, to which one without a total has no answer, and then sets the total
-    bar = tqdm(total=1, unit="B", unit_scale=True, desc=download.goal.name)
-    with bar, arriving.open("ab") as stream, ExitStack() as answers:
-
-        def answered(response: Any, **options: Any) -> None:
-            nonlocal start
-            answers.callback(response.close)  # which pooch leaves open
-            if response.status_code in (200, 416):  # all of it, or nothing, where a part was asked for
-                start = stream.truncate(0)
-
-        http = HTTPDownloader(bar, _CHUNK, timeout=_TIMEOUT, headers=headers, hooks={"response": answered})
-        try:
-            http(url, stream, pooch)
-        except ChunkedEncodingError as error:
-            size = arriving.stat().st_size
-            raise DataError(f"the connection broke after {size} of {start + bar.total} bytes") from error
+    answered = requests.get(url, headers=headers, timeout=_TIMEOUT, stream=True)
+    with answered as response, arriving.open("ab") as stream:
+        if response.status_code in (200, 416):  # all of it, or nothing, where a part was asked for
+            start = stream.truncate(0)
+        response.raise_for_status()
+        whole = start + int(response.headers.get("Content-Length", 0))
+        with tqdm(total=whole, initial=start, unit="B", unit_scale=True, desc=download.goal.name) as bar:
+            try:
+                for chunk in response.iter_content(_CHUNK):
+                    bar.update(stream.write(chunk))
+            except requests.exceptions.ChunkedEncodingError as error:
+                raise DataError(f"the connection broke after {stream.tell()} of {whole} bytes") from error
     os.replace(arriving, output_file)
 
 
@@ -226,15 +216,12 @@ def _states(name: str, root: Path) -> list[FileState]:
     if name == "inception":
         return [_state(name, root / name / INCEPTION, None, _inception_bytes, "bytes")]
     if name == "celeba":
-        lists = (ATTRIBUTE_LIST, read_attributes), (PARTITION_LIST, read_partition)
         rows = [
-            _state(name, root / name / file, COUNT, lambda path, r=read: len(r(path)), "rows") for file, read in lists
+            _state(name, root / name / file, COUNT, lambda path: len(LISTS[path.name](path)), "rows") for file in LISTS
         ]
         return [_photos_state(root / name), *rows]
-    reader = _READERS[name]
-    return [
-        _state(name, file, reader.COUNTS[split], reader.count) for split in SPLITS for file in reader.files(split, root)
-    ]
+    reader, parts = _READERS[name], [(split, file) for split in SPLITS for file in _READERS[name].files(split, root)]
+    return [_state(name, file, reader.COUNTS[split], reader.count) for split, file in parts]
 
 
 def _state(source: str, file: Path, whole: int | None, count: Callable[[Path], int], unit: str = "items") -> FileState:

@@ -1,8 +1,9 @@
 """Where items come from: sources by name, what each is in one honest line, and the data set of several of them."""
 
 import re
+from collections import ChainMap
 from collections.abc import Callable
-from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,31 +31,20 @@ class Source(NamedTuple):
     rendered: bool = False
 
 
-def _uci(split: str, root: Path, seed: int) -> Images:
-    from workbench.data.synthetic.handwriting import load_uci  # brings scikit-learn
-
-    return load_uci(split, seed)
-
-
-def _rendered(source: str, split: str, root: Path, seed: int) -> Images:
-    from workbench.data.synthetic.street import load_rendered  # brings matplotlib
-
-    return load_rendered(source, split, seed)
+def _drawn(module: str, loader: str, *of: str) -> Callable[[str, Path, int], Images]:
+    """What this project draws, by modules that bring scikit-learn and matplotlib and are imported when needed."""
+    path = f"workbench.data.synthetic.{module}"
+    return lambda split, root, seed: getattr(import_module(path), loader)(*of, split, seed)
 
 
-def _polydigits(style: str, split: str, root: Path, seed: int) -> Images:
-    from workbench.data.synthetic.polydigits_images import load_polydigits  # brings matplotlib and scikit-learn
-
-    return load_polydigits(style, split, seed)
-
-
+# What can be joined in the name of a data set.
 SOURCES = {
     "mnist": Source(
         "handwriting", lambda split, root, seed: load_mnist(split, root), "real handwriting, 28x28 digits of MNIST"
     ),
     "uci": Source(
         "handwriting",
-        _uci,
+        _drawn("handwriting", "load_uci"),
         "real handwriting, 8x8 UCI digits bundled with scikit-learn, resampled and varied by this project",
     ),
     "svhn": Source(
@@ -62,13 +52,13 @@ SOURCES = {
     ),
     "rendered": Source(
         "street",
-        partial(_rendered, "rendered"),
+        _drawn("street", "load_rendered", "rendered"),
         "rendered by this project from matplotlib's fonts to look like house numbers: NOT real house numbers",
         rendered=True,
     ),
     "plain": Source(
         "street",
-        partial(_rendered, "plain"),
+        _drawn("street", "load_rendered", "plain"),
         "rendered by this project from matplotlib's fonts, one bright digit on a darker ground: NOT real house numbers",
         rendered=True,
     ),
@@ -80,11 +70,9 @@ SOURCES = {
 }
 # Each style of polydigits is a source of its own name, most of which only the name of the family calls.
 STYLES = {
-    style: Source(style, partial(_polydigits, style), polydigits.describe(style), rendered=True)
+    style: Source(style, _drawn("polydigits_images", "load_polydigits", style), polydigits.describe(style), True)
     for style in polydigits.STYLES
 }
-
-
 FACES = {
     "celeba": Source(
         "image", lambda split, root, seed: load_celeba(split, root), "real faces, CelebA's photographs cut to 64x64"
@@ -113,10 +101,7 @@ class FaceSet(NamedTuple):
 
 
 FACE_SETS = {f"{source}{end}": FaceSet(source, end == ANYWHERE) for source in FACES for end in ("", ANYWHERE)}
-
-
-def _source(part: str) -> Source:
-    return SOURCES[part] if part in SOURCES else STYLES[part]
+_EVERY = ChainMap(SOURCES, STYLES, FACES)
 
 
 def _words(name: str) -> list[str]:
@@ -136,7 +121,7 @@ def parse_name(name: str) -> tuple[str, ...]:
             f"{polydigits.FAMILY}-M with M from {polydigits.FEWEST} to {polydigits.MOST}, or one of "
             f"{', '.join(FACE_SETS)}; arrays of your own are given as fit(config, data=...)"
         )
-    modalities = [_source(part).modality for part in parts]
+    modalities = [_EVERY[part].modality for part in parts]
     if twice := [modality for modality in modalities if modalities.count(modality) > 1]:
         raise ValueError(f"{name!r} names the modality {twice[0]} twice: choose one source for it")
     return parts
@@ -147,12 +132,10 @@ def describe(name: str) -> str:
     parse_name(name)
     if name in FACE_SETS:
         return FACE_SETS[name].provenance
-    return "; ".join(_provenance(word) for word in _words(name))
-
-
-def _provenance(word: str) -> str:
-    styles = polydigits.members(word)
-    return polydigits.describe_family(styles) if len(styles) > 1 else _source(word).provenance
+    families = ((word, polydigits.members(word)) for word in _words(name))
+    return "; ".join(
+        polydigits.describe_family(styles) if len(styles) > 1 else _EVERY[word].provenance for word, styles in families
+    )
 
 
 def is_known(name: str) -> bool:
@@ -165,9 +148,7 @@ def is_known(name: str) -> bool:
 
 def is_rendered(name: str) -> bool:
     """Return whether an image source of `name` was drawn by this project instead of photographed or written by hand."""
-    if name in FACE_SETS:
-        return FACES[FACE_SETS[name].source].rendered
-    return any(_source(part).rendered for part in parse_name(name))
+    return any(_EVERY[part].rendered for part in parse_name(name) if part in _EVERY)
 
 
 def load_dataset(
@@ -194,14 +175,13 @@ def load_dataset(
 
 def _load_faces(name: str, split: str, root: Path, seed: int) -> MultimodalDataset:
     source, anywhere = FACE_SETS[name]
-    modality, load, *_ = FACES[source]
-    images = load(split, root, seed)
-    storages = (Storage.of_images(modality, source, images), DescriptionStorage.of(images.labels, anywhere))
-    rows = torch.arange(len(images.labels), dtype=torch.int32)
-    return MultimodalDataset(name, split, storages, torch.stack([rows, rows], dim=1), images.labels)
+    images = _storage(source, split, root, seed)
+    rows = torch.arange(len(images.labels), dtype=torch.int32).unsqueeze(1).repeat(1, 2)
+    storages = images, DescriptionStorage.of(images.labels, anywhere)
+    return MultimodalDataset(name, split, storages, rows, images.labels)
 
 
 def _storage(source: str, split: str, root: Path, seed: int) -> Storage:
-    modality, load, *_ = _source(source)
+    modality, load, *_ = _EVERY[source]
     items = load(split, root, seed)
     return TextStorage.of(items) if isinstance(items, StringTable) else Storage.of_images(modality, source, items)

@@ -26,14 +26,9 @@ WEIGHTS has them, `mean` and `logvar` [M, batch, content] become
 """
 
 import copy
-import json
-import os
 import platform
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -48,6 +43,7 @@ from workbench.data.own.tables import Table, Vector
 from workbench.modality import Modality
 from workbench.model import MultimodalVAE
 from workbench.objectives import METHODS
+from workbench.paths import replacing_folder, write_json
 from workbench.runs.run import Run
 
 NAME, FORMAT = "model.json", "workbench model, exported"
@@ -117,14 +113,14 @@ def export(run_or_model: Run | MultimodalVAE, folder: str | Path) -> Path:
     if not free and not ((folder / NAME).is_file() and f'"{FORMAT}"' in (folder / NAME).read_text()):
         raise ValueError(f"{folder} holds something else than an exported model: choose another folder")
     model = copy.deepcopy(run.model if run else model).cpu().float().to(memory_format=torch.contiguous_format).eval()
-    with _replacing_folder(folder) as made:
+    with replacing_folder(folder) as made:
         content = _described(model, run)
         for m, entry in enumerate(content["modalities"]):
             code = torch.zeros(2, model.style_dim + model.content_dim)
             values = _example(model.modalities[m])
             for kind, network, example in (("encoder", Encoder, values), ("decoder", Decoder, code)):
                 _save(network(model, m), example, made / entry[kind]["file"], f"{kind} of {entry['name']!r}")
-        (made / NAME).write_text(json.dumps(content, indent=1) + "\n")
+        write_json(made / NAME, content)
     return folder
 
 
@@ -180,16 +176,3 @@ def _modality(modality: Modality, m: int, model: MultimodalVAE) -> dict[str, Any
         "encoder": {"file": f"{file}_encoder.pt2", "input": values, "outputs": OUTPUTS},
         "decoder": {"file": f"{file}_decoder.pt2", "input": {"shape": ["batch", code], "dtype": "float32"}},
     }
-
-
-@contextmanager
-def _replacing_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder that takes the place of `folder` when the block ends well, and vanishes if not."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
-        made = Path(scratch) / "made"
-        made.mkdir()
-        yield made
-        if folder.exists():
-            os.replace(folder, Path(scratch) / "before")
-        os.replace(made, folder)

@@ -25,37 +25,25 @@ class Kind(NamedTuple):
     style_weight: float = 1.0
 
 
-def _image(encoding: Encoding) -> nn.Module:
-    return general.ImageEncoder(encoding.shape)
-
-
-def _image_back(code_dim: int, encoding: Encoding, numbers: int) -> nn.Module:
-    return general.ImageDecoder(code_dim, encoding.shape, numbers)
-
-
-def _vector(encoding: Encoding) -> nn.Module:
-    return general.VectorEncoder(encoding.shape[0], counts=encoding.kind == "counts")
-
-
-def _vector_back(code_dim: int, encoding: Encoding, numbers: int) -> nn.Module:
-    return general.VectorDecoder(code_dim, encoding.shape[0], numbers)
-
-
-def _sequence(encoding: Encoding) -> nn.Module:
-    return general.SequenceEncoder(encoding.shape[0], encoding.alphabet)
-
-
-def _sequence_back(code_dim: int, encoding: Encoding, numbers: None) -> nn.Module:
-    return general.SequenceDecoder(code_dim, encoding.shape[0], encoding.alphabet)
-
-
+IMAGE = (
+    lambda encoding: general.ImageEncoder(encoding.shape),
+    lambda code_dim, encoding, numbers: general.ImageDecoder(code_dim, encoding.shape, numbers),
+)
+VECTOR = (
+    lambda encoding: general.VectorEncoder(encoding.shape[0], counts=encoding.kind == "counts"),
+    lambda code_dim, encoding, numbers: general.VectorDecoder(code_dim, encoding.shape[0], numbers),
+)
+SEQUENCE = (
+    lambda encoding: general.SequenceEncoder(encoding.shape[0], encoding.alphabet),
+    lambda code_dim, encoding, numbers: general.SequenceDecoder(code_dim, encoding.shape[0], encoding.alphabet),
+)
 KINDS: dict[str, Kind] = {
-    "image": Kind(_image, _image_back, ("laplace", "bernoulli", "normal")),
-    "vector": Kind(_vector, _vector_back, ("normal", "laplace")),
-    "binary": Kind(_vector, _vector_back, ("bernoulli",)),
-    "counts": Kind(_vector, _vector_back, ("negative-binomial",)),
-    "categories": Kind(_sequence, _sequence_back, ("categorical",)),
-    "text": Kind(_sequence, _sequence_back, ("categorical",), style_weight=5.0),
+    "image": Kind(*IMAGE, ("laplace", "bernoulli", "normal")),
+    "vector": Kind(*VECTOR, ("normal", "laplace")),
+    "binary": Kind(*VECTOR, ("bernoulli",)),
+    "counts": Kind(*VECTOR, ("negative-binomial",)),
+    "categories": Kind(*SEQUENCE, ("categorical",)),
+    "text": Kind(*SEQUENCE, ("categorical",), style_weight=5.0),
 }
 
 

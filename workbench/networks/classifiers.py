@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from workbench.data.celeba.attributes import ATTRIBUTES
 from workbench.networks import faces
+from workbench.networks.digits import characters
 
 CLASSES = 10
 
@@ -23,16 +24,10 @@ class MnistClassifier(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(1, 32, 4, stride=2),
-            nn.ReLU(),
-            nn.Conv2d(32, 64, 4, stride=2),
-            nn.ReLU(),
-            nn.Conv2d(64, 128, 4, stride=2),
-            nn.ReLU(),
-            nn.Flatten(),
-            nn.Linear(128, CLASSES),
-        )
+        layers: list[nn.Module] = []
+        for inputs, outputs in ((1, 32), (32, 64), (64, 128)):
+            layers += [nn.Conv2d(inputs, outputs, 4, stride=2), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(128, CLASSES))
 
     def forward(self, x: Float[Tensor, "batch 1 28 28"]) -> Float[Tensor, "batch 10"]:
         """Map images in [0, 1] to logits."""
@@ -94,12 +89,9 @@ class TextClassifier(nn.Module):
         super().__init__()
         self.alphabet = alphabet
         self.layers = nn.Sequential(
-            nn.Conv1d(alphabet, 128, 1),
-            nn.ReLU(),
-            ResidualBlock1d(128, 192, padding=1),
-            ResidualBlock1d(192, 128, padding=0),
-            nn.Flatten(),
-            nn.Linear(128, CLASSES),
+            *(nn.Conv1d(alphabet, 128, 1), nn.ReLU()),
+            *(ResidualBlock1d(128, 192, padding=1), ResidualBlock1d(192, 128, padding=0)),
+            *(nn.Flatten(), nn.Linear(128, CLASSES)),
         )
 
     def forward(self, x: Int[Tensor, "batch 8"] | Float[Tensor, "batch 8 alphabet"]) -> Float[Tensor, "batch 10"]:
@@ -108,7 +100,7 @@ class TextClassifier(nn.Module):
         Probabilities are read as they are. Where a word's place is uncertain, the most likely character is a blank at
         every position, while the probabilities still tell the word.
         """
-        return self.layers(_characters(x, self.alphabet, self.layers[0].weight))
+        return self.layers(characters(x, self.alphabet, self.layers[0].weight))
 
 
 class FaceClassifier(nn.Module):
@@ -134,19 +126,12 @@ class DescriptionClassifier(nn.Module):
         self.layers = nn.Sequential(
             nn.Conv1d(alphabet, sizes[0], 3, stride=2, padding=1),
             *faces.blocks(nn.Conv1d, sizes, -1),
-            nn.Flatten(),
-            nn.Linear(sizes[-1], len(ATTRIBUTES)),
+            *(nn.Flatten(), nn.Linear(sizes[-1], len(ATTRIBUTES))),
         )
 
     def forward(self, x: Int[Tensor, "batch 256"] | Float[Tensor, "batch 256 alphabet"]) -> Float[Tensor, "batch 40"]:
         """Map tokens, or the probabilities a decoder gives for each position, to the logits of 40 attributes."""
-        return self.layers(_characters(x, self.alphabet, self.layers[0].weight))
-
-
-def _characters(x: Tensor, alphabet: int, like: Tensor) -> Float[Tensor, "batch alphabet length"]:
-    """Tokens as one-hot vectors, or probabilities as they are, as channels in the type of a network's weights."""
-    characters = x if x.dim() == 3 else F.one_hot(x, alphabet)
-    return characters.transpose(1, 2).to(like.dtype)
+        return self.layers(characters(x, self.alphabet, self.layers[0].weight))
 
 
 CLASSIFIERS: dict[tuple[int, ...], Callable[..., nn.Module]] = {

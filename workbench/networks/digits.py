@@ -10,6 +10,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 
+def characters(x: Tensor, alphabet: int, like: Tensor) -> Float[Tensor, "batch alphabet length"]:
+    """Return tokens as one-hot vectors, or probabilities as they are, as channels in the type of `like`."""
+    shown = x if x.dim() == 3 else F.one_hot(x, alphabet)
+    return shown.transpose(1, 2).to(like.dtype)
+
+
 class MnistEncoder(nn.Module):
     """784-400 ReLU (Table 10)."""
 
@@ -43,17 +49,10 @@ class SvhnEncoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(3, 32, 4, stride=2, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(32, 64, 4, stride=2, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(64, 64, 4, stride=2, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(64, 128, 4, stride=2, padding=0),
-            nn.ReLU(),
-            nn.Flatten(),
-        )
+        layers: list[nn.Module] = []
+        for inputs, outputs, padding in ((3, 32, 1), (32, 64, 1), (64, 64, 1), (64, 128, 0)):
+            layers += [nn.Conv2d(inputs, outputs, 4, stride=2, padding=padding), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Flatten())
 
     def forward(self, x: Float[Tensor, "batch 3 32 32"]) -> Float[Tensor, "batch 128"]:
         """Map images in [0, 1] to features."""
@@ -65,18 +64,10 @@ class SvhnDecoder(nn.Module):
 
     def __init__(self, code_dim: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(code_dim, 128),
-            nn.ReLU(),
-            nn.Unflatten(1, (128, 1, 1)),
-            nn.ConvTranspose2d(128, 64, 4, stride=1, padding=0),
-            nn.ReLU(),
-            nn.ConvTranspose2d(64, 64, 4, stride=2, padding=1),
-            nn.ReLU(),
-            nn.ConvTranspose2d(64, 32, 4, stride=2, padding=1),
-            nn.ReLU(),
-            nn.ConvTranspose2d(32, 3, 4, stride=2, padding=1),
-        )
+        layers = [nn.Linear(code_dim, 128), nn.ReLU(), nn.Unflatten(1, (128, 1, 1))]
+        for inputs, outputs, stride, padding in ((128, 64, 1, 0), (64, 64, 2, 1), (64, 32, 2, 1), (32, 3, 2, 1)):
+            layers += [nn.ConvTranspose2d(inputs, outputs, 4, stride=stride, padding=padding), nn.ReLU()]
+        self.layers = nn.Sequential(*layers[:-1])
 
     def forward(self, code: Float[Tensor, "batch code"]) -> Float[Tensor, "batch 3 32 32"]:
         """Map codes to pixel locations, unbounded."""
@@ -92,19 +83,15 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.alphabet = alphabet
         self.layers = nn.Sequential(
-            nn.Conv1d(alphabet, 128, 1),
-            nn.ReLU(),
-            nn.Conv1d(128, 128, 4, stride=2, padding=1),
-            nn.ReLU(),
-            nn.Conv1d(128, 128, 4, stride=2, padding=0),
-            nn.ReLU(),
+            *(nn.Conv1d(alphabet, 128, 1), nn.ReLU()),
+            *(nn.Conv1d(128, 128, 4, stride=2, padding=1), nn.ReLU()),
+            *(nn.Conv1d(128, 128, 4, stride=2, padding=0), nn.ReLU()),
             nn.Flatten(),
         )
 
     def forward(self, tokens: Int[Tensor, "batch 8"]) -> Float[Tensor, "batch 128"]:
         """Map tokens of eight characters to features."""
-        one_hot = F.one_hot(tokens, self.alphabet).transpose(1, 2)
-        return self.layers(one_hot.to(self.layers[0].weight.dtype))
+        return self.layers(characters(tokens, self.alphabet, self.layers[0].weight))
 
 
 class TextDecoder(nn.Module):
@@ -113,12 +100,9 @@ class TextDecoder(nn.Module):
     def __init__(self, code_dim: int, alphabet: int = 71) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(code_dim, 128),
-            nn.Unflatten(1, (128, 1)),
-            nn.ConvTranspose1d(128, 128, 4, stride=1, padding=0),
-            nn.ReLU(),
-            nn.ConvTranspose1d(128, 128, 4, stride=2, padding=1),
-            nn.ReLU(),
+            *(nn.Linear(code_dim, 128), nn.Unflatten(1, (128, 1))),
+            *(nn.ConvTranspose1d(128, 128, 4, stride=1, padding=0), nn.ReLU()),
+            *(nn.ConvTranspose1d(128, 128, 4, stride=2, padding=1), nn.ReLU()),
             nn.Conv1d(128, alphabet, 1),
         )
 

@@ -9,9 +9,10 @@ channels, so that a CPU can train what is left: a quarter of the width takes abo
 from collections.abc import Sequence
 from itertools import pairwise
 
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from workbench.networks.digits import characters
 
 IMAGE = (128, 256, 384, 512, 640)
 TEXT = (128, 256, 384, 512, 640, 640, 640)
@@ -102,8 +103,7 @@ class TextEncoder(nn.Module):
 
     def forward(self, tokens: Int[Tensor, "batch 256"]) -> Float[Tensor, "batch features"]:
         """Map tokens of 256 characters to features."""
-        one_hot = F.one_hot(tokens, self.alphabet).transpose(1, 2)
-        return self.layers(one_hot.to(self.layers[0].weight.dtype))
+        return self.layers(characters(tokens, self.alphabet, self.layers[0].weight))
 
 
 class TextDecoder(nn.Module):

@@ -3,6 +3,8 @@
 Half the channels take a third of the time, so that sixteen modalities can be trained on a CPU.
 """
 
+from itertools import pairwise
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -19,7 +21,7 @@ class PolydigitsEncoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for inputs, outputs in zip((3, *CHANNELS), CHANNELS, strict=False):
+        for inputs, outputs in pairwise((3, *CHANNELS)):
             layers += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Flatten())
 
@@ -33,17 +35,10 @@ class PolydigitsDecoder(nn.Module):
 
     def __init__(self, code_dim: int) -> None:
         super().__init__()
-        small, middle, large = CHANNELS
-        self.layers = nn.Sequential(
-            nn.Linear(code_dim, FEATURES),
-            nn.ReLU(),
-            nn.Unflatten(1, (large, SIDE, SIDE)),
-            nn.ConvTranspose2d(large, middle, 3, stride=2, padding=1),
-            nn.ReLU(),
-            nn.ConvTranspose2d(middle, small, 3, stride=2, padding=1, output_padding=1),
-            nn.ReLU(),
-            nn.ConvTranspose2d(small, 3, 3, stride=2, padding=1, output_padding=1),
-        )
+        layers = [nn.Linear(code_dim, FEATURES), nn.ReLU(), nn.Unflatten(1, (CHANNELS[-1], SIDE, SIDE))]
+        for (outputs, inputs), rest in zip(reversed([*pairwise((3, *CHANNELS))]), (0, 1, 1), strict=True):
+            layers += [nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=rest), nn.ReLU()]
+        self.layers = nn.Sequential(*layers[:-1])
 
     def forward(self, code: Float[Tensor, "batch code"]) -> Float[Tensor, "batch 3 28 28"]:
         """Map codes to pixel locations, unbounded."""

@@ -8,9 +8,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +19,7 @@ from tqdm.auto import tqdm
 from workbench.data.celeba.lists import Choice, Counts, describe_skipped
 from workbench.data.celeba.photos import SIDE, Unusable, read_photo, require_pillow, strictly
 from workbench.data.images import DataError
-from workbench.paths import cache_dir
+from workbench.paths import cache_dir, replacing_folder
 from workbench.threads import cores
 
 VERSION = 1  # of the recipe: which images, which split, their order, pixels, files
@@ -64,11 +62,13 @@ def build(name: str, photos: Path, choice: Choice) -> Stored:
     the photographs cannot be used, or when a split is left without any.
     """
     require_pillow()
-    with _replacing(cache_dir() / name) as folder:
+    for left in cache_dir().glob(".celeba-*.building"):  # by builds that were killed
+        shutil.rmtree(left)
+    with replacing_folder(cache_dir() / name) as folder:
         needed, free = len(choice.names) * np.prod(SHAPE), shutil.disk_usage(folder).free
         if needed > free:
             raise DataError(
-                f"CelebA's images need {needed / 1e9:.1f} GB in {folder.parent}, where {free / 1e9:.1f} are free"
+                f"CelebA's images need {needed / 1e9:.1f} GB in {cache_dir()}, where {free / 1e9:.1f} are free"
             )
         skipped = _decode_all(folder / _ARRAY, photos, choice.names)
         kept = [n for n, name in enumerate(choice.names) if name not in skipped]
@@ -88,25 +88,6 @@ def build(name: str, photos: Path, choice: Choice) -> Stored:
             f"{cache_dir() / name} was written but cannot be read back: look at the disk, then remove the folder"
         )
     return stored
-
-
-@contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
-    """Yield an empty hidden folder that takes the place of `folder` when the block ends well, and else vanishes.
-
-    So do those that killed builds have left.
-    """
-    for left in folder.parent.glob(".celeba-*.building"):
-        shutil.rmtree(left)
-    building = folder.with_name(f".{folder.name}.building")
-    building.mkdir()
-    try:
-        yield building
-        if folder.exists():  # damaged, else nothing would be built
-            shutil.rmtree(folder)
-        building.rename(folder)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
 
 
 def _decode_all(array: Path, photos: Path, names: list[str]) -> dict[str, str]:

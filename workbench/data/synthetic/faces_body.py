@@ -86,9 +86,8 @@ def neck(scene: Scene) -> None:
     part.paint(ink(field), skin * 0.93)
     below = part.v - part.paints["chin"]
     part.shade(smooth(4.5 - below - (part.u / 9) ** 2 * 2, 5) * ink(field), 0.72)
-    with scene.near(-14, 8, 14, 29).only(scene.has("Double_Chin")) as part:
-        if part is not None:
-            _second_chin(part)
+    for part in scene.near(-14, 8, 14, 29).only(scene.has("Double_Chin")):
+        _second_chin(part)
 
 
 def _second_chin(part: Scene) -> None:
@@ -100,9 +99,7 @@ def _second_chin(part: Scene) -> None:
 
 def necklace(scene: Scene) -> None:
     """Paint a chain of beads round the neck."""
-    with scene.near(-14, 16, 14, 34).only(scene.has("Wearing_Necklace")) as part:
-        if part is None:
-            return
+    for part in scene.near(-14, 16, 14, 34).only(scene.has("Wearing_Necklace")):
         arc = part.v - 27.2 + (part.u / 9.5) ** 2 * 5.2
         pitch = part.vary("beads", 2.2, 3.4)
         along = torch.remainder(part.u + pitch / 2, pitch) - pitch / 2
@@ -115,9 +112,7 @@ def necklace(scene: Scene) -> None:
 
 def necktie(scene: Scene) -> None:
     """Paint a white collar and a tie."""
-    with scene.near(-14, 17, 14, 38).only(scene.has("Wearing_Necktie")) as part:
-        if part is None:
-            return
+    for part in scene.near(-14, 17, 14, 38).only(scene.has("Wearing_Necktie")):
         below = part.v - 22.5
         shirt = torch.minimum(9.5 - part.u.abs() - below * 0.35, below + 2.5 - (part.u.abs() - 7).abs() * 0.45)
         part.paint(ink(shirt), rgb(0.97, 0.97, 0.98))
@@ -160,9 +155,7 @@ def _ears(part: Scene) -> None:
 
 def earrings(scene: Scene) -> None:
     """Paint a drop of metal below each ear."""
-    with scene.near(-21, 1, 21, 16).only(scene.has("Wearing_Earrings")) as part:
-        if part is None:
-            return
+    for part in scene.near(-21, 1, 21, 16).only(scene.has("Wearing_Earrings")):
         out = part.u.abs() - part.paints["width"] - 0.9
         drop = part.vary("ear_drop", 6.8, 8.6)
         ball = ellipse(out, part.v - drop, 1.7, 2.1)
@@ -182,7 +175,6 @@ def lighting(scene: Scene) -> None:
 
 def blurred(scene: Scene) -> None:
     """Blur whole pictures that are out of focus, by a Gaussian of about two pixels."""
-    with scene.only(scene.has("Blurry")) as some:
-        if some is not None:
-            kernel = blur(some.vary("blur", 1.7, 2.4), some.image.shape[-1])
-            some.image.copy_(kernel[:, None] @ some.image @ kernel[:, None].mT)
+    for some in scene.only(scene.has("Blurry")):
+        kernel = blur(some.vary("blur", 1.7, 2.4), some.image.shape[-1])
+        some.image.copy_(kernel[:, None] @ some.image @ kernel[:, None].mT)

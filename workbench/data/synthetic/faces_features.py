@@ -67,9 +67,7 @@ def _eye_shadow(part: Scene, out: Field, down: Field) -> None:
 
 def under_eyes(scene: Scene) -> None:
     """Paint bags: a violet crescent with a crease below each eye."""
-    with scene.near(-13, -1, 13, 7).only(scene.has("Bags_Under_Eyes")) as part:
-        if part is None:
-            return
+    for part in scene.near(-13, -1, 13, 7).only(scene.has("Bags_Under_Eyes")):
         out, down, _ = _folded(part)
         bow = down - 2.6 - 1.5 * (1 - (out / 3.8) ** 2)
         reach = smooth(3.9 - out.abs(), 2)
@@ -94,9 +92,7 @@ def brows(scene: Scene) -> None:
 
 def glasses(scene: Scene) -> None:
     """Paint two frames, a bridge, temples, and a glint on the lenses."""
-    with scene.near(-18, -9, 18, 8).only(scene.has("Eyeglasses")) as part:
-        if part is None:
-            return
+    for part in scene.near(-18, -9, 18, 8).only(scene.has("Eyeglasses")):
         out, down, _ = _folded(part)
         shape = part.vary("frame_shape", 0, 1)
         x, y = ((out - 0.3) / 5.2) ** 2, ((down - 0.3) / 4.4) ** 2
@@ -170,9 +166,7 @@ def mouth(scene: Scene) -> None:
 
 def cheekbones(scene: Scene) -> None:
     """Paint a light on high cheekbones, above a hollow."""
-    with scene.near(-15, -1, 15, 13).only(scene.has("High_Cheekbones")) as part:
-        if part is None:
-            return
+    for part in scene.near(-15, -1, 15, 13).only(scene.has("High_Cheekbones")):
         skin = part.paints["skin"]
         u = (part.u - part.paints["yaw"] * 0.7).abs()
         light = smooth(ellipse(*turned(u - 9.2, part.v - 3.9, -0.5), 3.6, 1.5), 2.2)
@@ -182,9 +176,7 @@ def cheekbones(scene: Scene) -> None:
 
 def blush(scene: Scene) -> None:
     """Paint rosy cheeks."""
-    with scene.near(-14, 0, 14, 12).only(scene.has("Rosy_Cheeks")) as part:
-        if part is None:
-            return
+    for part in scene.near(-14, 0, 14, 12).only(scene.has("Rosy_Cheeks")):
         u = (part.u - part.paints["yaw"] * 0.7).abs()
         spot = smooth(3.6 - ((u - 8.3) ** 2 + (part.v - 6.2) ** 2).sqrt(), 3.2)
         part.paint(spot * 0.62, rgb(0.95, 0.30, 0.38))
@@ -192,9 +184,7 @@ def blush(scene: Scene) -> None:
 
 def wrinkles(scene: Scene) -> None:
     """Paint age: lines on the forehead, at the eyes, and from nose to mouth."""
-    with scene.near(-14, -14, 14, 13).only(1 - scene.has("Young")) as part:
-        if part is None:
-            return
+    for part in scene.near(-14, -14, 14, 13).only(1 - scene.has("Young")):
         u, v = part.u - part.paints["yaw"], part.v
         wave = 0.3 * torch.sin(u * 0.9 + part.vary("phase", 0, 6))
         lines = ink(torch.maximum(bar(v + 10.6 + wave, 0.3), bar(v + 12.6 - wave, 0.3))) * smooth(7.5 - u.abs(), 3)
@@ -207,12 +197,9 @@ def wrinkles(scene: Scene) -> None:
 
 def complexion(scene: Scene) -> None:
     """Paint freckles, now and then; a glow on forehead and chin where the light is that of `attractive`."""
-    with scene.near(-12, -1, 12, 9).only(scene.vary("freckles", 0, 1) > 0.8) as part:
-        if part is not None:
-            _freckles(part)
-    with scene.near(-10, -14, 10, 18).only(scene.has("Attractive")) as part:
-        if part is None:
-            return
+    for part in scene.near(-12, -1, 12, 9).only(scene.vary("freckles", 0, 1) > 0.8):
+        _freckles(part)
+    for part in scene.near(-10, -14, 10, 18).only(scene.has("Attractive")):
         u, v = part.u - part.paints["yaw"], part.v
         glow = smooth(ellipse(u, v + 8.5, 6, 3), 5) + smooth(ellipse(u, v - 15.5, 2.6, 1.8), 2.5)
         part.paint(glow.clamp(max=1) * 0.35, mix(part.paints["skin"], rgb(1, 0.98, 0.94), 0.7))

@@ -41,23 +41,19 @@ def _outline(scene: Scene, waves: Field) -> Field:
 def _strands(scene: Scene, cover: Field) -> None:
     """Light and dark along the hair: combed straight, or curled."""
     covered = replace(scene, paints={**scene.paints, "cover": cover})
-    with covered.only(scene.has("Straight_Hair")) as some:
-        if some is not None:
-            part = some.u - some.vary("parting", -6, 6)
-            combed = torch.sin(part * some.vary("strands", 1.6, 2.1) * (1 - 0.012 * some.v))
-            some.shade(combed * some.paints["cover"], 0.83)
-    with covered.only(scene.has("Wavy_Hair")) as some:
-        if some is not None:
-            part = some.u - some.vary("parting", -6, 6)
-            swing = torch.sin(some.v * 0.85 + some.vary("phase", 0, 6.28))
-            some.shade(torch.sin(part * 0.75 + 1.5 * swing + some.v * 0.25) * some.paints["cover"], 0.77)
+    for some in covered.only(scene.has("Straight_Hair")):
+        part = some.u - some.vary("parting", -6, 6)
+        combed = torch.sin(part * some.vary("strands", 1.6, 2.1) * (1 - 0.012 * some.v))
+        some.shade(combed * some.paints["cover"], 0.83)
+    for some in covered.only(scene.has("Wavy_Hair")):
+        part = some.u - some.vary("parting", -6, 6)
+        swing = torch.sin(some.v * 0.85 + some.vary("phase", 0, 6.28))
+        some.shade(torch.sin(part * 0.75 + 1.5 * swing + some.v * 0.25) * some.paints["cover"], 0.77)
 
 
 def back_hair(scene: Scene) -> None:
     """Paint long hair behind the neck and on the shoulders; `front_hair` paints over all of it that is higher."""
-    with scene.near(-26, -7, 26, 40).only((1 - scene.has("Bald")) * (_length(scene) > 4)) as part:
-        if part is None:
-            return
+    for part in scene.near(-26, -7, 26, 40).only((1 - scene.has("Bald")) * (_length(scene) > 4)):
         cover = ink(_outline(part, _waves(part))) * ink(part.v + 6)
         part.paint(cover, part.paints["hair"])
         _strands(part, cover)
@@ -96,9 +92,7 @@ def front_hair(scene: Scene) -> None:
 
 def _bald(scene: Scene) -> None:
     """A shining crown, and what is left above the ears; a fringe if the words ask for one all the same."""
-    with scene.near(-19, -24, 19, 8).only(scene.has("Bald")) as part:
-        if part is None:
-            return
+    for part in scene.near(-19, -24, 19, 8).only(scene.has("Bald")):
         low = 1.7 * part.has("Receding_Hairline")  # even there, less is left
         shell = part.paints["width"] + 1.1 - part.u.abs()
         left = torch.minimum(
@@ -113,9 +107,7 @@ def _bald(scene: Scene) -> None:
 
 def hat(scene: Scene) -> None:
     """Paint a woollen hat with a turned-up edge, or a cap with a peak."""
-    with scene.near(-26, -32, 26, 0).only(scene.has("Wearing_Hat")) as part:
-        if part is None:
-            return
+    for part in scene.near(-26, -32, 26, 0).only(scene.has("Wearing_Hat")):
         hue, value = part.vary("hat_hue", 0, 1), part.vary("hat_value", 0.3, 0.85)
         cloth = tint(hue, part.vary("hat_saturation", 0.3, 0.85), value)
         tilt = part.u * part.vary("hat_tilt", -0.07, 0.07)
@@ -154,11 +146,10 @@ def beards(scene: Scene) -> None:
     _stubble(scene)
     _sideburns(scene)
     hairy = torch.maximum(torch.maximum(1 - scene.has("No_Beard"), scene.has("Goatee")), scene.has("Mustache"))
-    with scene.near(-17, 2, 17, 26).only(hairy) as part:
-        if part is not None:
-            _full_beard(part)
-            _goatee(part)
-            _moustache(part)
+    for part in scene.near(-17, 2, 17, 26).only(hairy):
+        _full_beard(part)
+        _goatee(part)
+        _moustache(part)
 
 
 def _grain(part: Scene) -> Field:
@@ -170,17 +161,13 @@ def _grain(part: Scene) -> Field:
 
 
 def _stubble(scene: Scene) -> None:
-    with scene.near(-17, 2, 17, 28).only(scene.has("5_o_Clock_Shadow")) as part:
-        if part is None:
-            return
+    for part in scene.near(-17, 2, 17, 28).only(scene.has("5_o_Clock_Shadow")):
         cover = smooth(_lower_face(part, 0), 2.5) * (1 - ink(_around_mouth(part) + 0.6, 1.5))
         part.paint(cover * (0.45 + 0.16 * _grain(part)), rgb(0.20, 0.22, 0.27))
 
 
 def _sideburns(scene: Scene) -> None:
-    with scene.near(-17, -9, 17, 14).only(scene.has("Sideburns")) as part:
-        if part is None:
-            return
+    for part in scene.near(-17, -9, 17, 14).only(scene.has("Sideburns")):
         inner = part.u.abs() - part.paints["width"] + 3.9 + (part.v / 11).clamp(0, 1) * 1.2
         strip = torch.minimum(torch.minimum(inner, head_field(part) + 0.4), torch.minimum(10.5 - part.v, part.v + 8))
         part.paint(ink(strip, 1.2) * (0.9 + 0.1 * _grain(part)), _beard_colour(part))

@@ -6,7 +6,6 @@ not depend on its neighbours in a batch.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -85,17 +84,14 @@ class Scene:
         cut = (slice(None), rows, columns)
         return replace(self, image=self.image[:, :, rows, columns], u=self.u[cut], v=self.v[cut])
 
-    @contextmanager
-    def only(self, chosen: Tensor) -> Iterator["Scene | None"]:
-        """Paint on some faces, those where the [n, 1, 1] condition holds; None where it holds for none."""
+    def only(self, chosen: Tensor) -> Iterator["Scene"]:
+        """Paint on the faces where an [n, 1, 1] condition holds, in the one turn of a loop; no turn for none."""
         rows = (chosen.flatten() > 0).nonzero().flatten()
-        if len(rows) == 0:
-            yield None
-            return
-        fields = {name: getattr(self, name)[rows] for name in ("image", "u", "v", "attributes", "styles")}
-        some = Scene(**fields, paints={name: paint[rows] for name, paint in self.paints.items()})
-        yield some
-        self.image[rows] = some.image
+        if len(rows):
+            fields = {name: getattr(self, name)[rows] for name in ("image", "u", "v", "attributes", "styles")}
+            some = Scene(**fields, paints={name: paint[rows] for name, paint in self.paints.items()})
+            yield some
+            self.image[rows] = some.image
 
     def paint(self, cover: Field, colour: Tensor) -> None:
         """Lay a colour over the picture, where and as much as `cover` says (0..1)."""

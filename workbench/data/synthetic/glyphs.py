@@ -24,32 +24,13 @@ _FINE = 3  # rasterising resolution: multiple of the tile's
 ASCII, SANS, SANS_BOLD, MONO, HOLLOW = 0x30, 0x1D7E2, 0x1D7EC, 0x1D7F6, 0x1D7D8  # code points of the digit zero
 # (file, code point of zero, character to use for zero instead: DejaVu Sans Mono puts a dot into its own)
 _FONT_FACES = (
-    ("DejaVuSans", ASCII, None),
-    ("DejaVuSans-Bold", ASCII, None),
-    ("DejaVuSans-Oblique", ASCII, None),
-    ("DejaVuSans-BoldOblique", ASCII, None),
-    ("DejaVuSansMono", ASCII, "O"),
-    ("DejaVuSansMono-Bold", ASCII, "O"),
-    ("DejaVuSansMono-Oblique", ASCII, "O"),
-    ("DejaVuSansMono-BoldOblique", ASCII, "O"),
-    ("DejaVuSerif", ASCII, None),
-    ("DejaVuSerif-Bold", ASCII, None),
-    ("DejaVuSerif-Italic", ASCII, None),
-    ("DejaVuSerif-BoldItalic", ASCII, None),
-    ("STIXGeneral", ASCII, None),
-    ("STIXGeneralBol", ASCII, None),
-    ("STIXGeneralItalic", ASCII, None),
-    ("STIXGeneralBolIta", ASCII, None),
-    ("STIXGeneral", SANS, None),
-    ("STIXGeneral", SANS_BOLD, None),
-    ("STIXGeneral", MONO, None),
-    ("STIXGeneral", HOLLOW, None),
+    *((f"DejaVuSans{style}", ASCII, None) for style in ("", "-Bold", "-Oblique", "-BoldOblique")),  # 0 to 3
+    *((f"DejaVuSansMono{style}", ASCII, "O") for style in ("", "-Bold", "-Oblique", "-BoldOblique")),
+    *((f"DejaVuSerif{style}", ASCII, None) for style in ("", "-Bold", "-Italic", "-BoldItalic")),  # 8 to 11
+    *((f"STIXGeneral{style}", ASCII, None) for style in ("", "Bol", "Italic", "BolIta")),
+    *(("STIXGeneral", zero, None) for zero in (SANS, SANS_BOLD, MONO, HOLLOW)),  # 16 to 19
     ("DejaVuSans", HOLLOW, None),
-    ("cmr10", ASCII, None),
-    ("cmb10", ASCII, None),
-    ("cmss10", ASCII, None),
-    ("cmti10", ASCII, None),
-    ("cmtt10", ASCII, None),
+    *((f"cm{style}10", ASCII, None) for style in ("r", "b", "ss", "ti", "tt")),  # 21 to 25
 )
 _HOLLOW_FACES = tuple(i for i, face in enumerate(_FONT_FACES) if face[1] == HOLLOW)
 _STROKE_FACES = 12

@@ -17,7 +17,7 @@ from workbench.data.images import SPLITS, Images, cached, check_split
 from workbench.data.synthetic import canvas, glyphs, handwriting, polydigits_paints
 from workbench.data.synthetic.canvas import Chance, as_bytes, in_chunks, pixels
 from workbench.data.synthetic.polydigits import STYLES
-from workbench.data.synthetic.polydigits_paints import PAINTS, SIDE, Style
+from workbench.data.synthetic.polydigits_paints import PAINTS, SIDE, Draws, Style
 
 PER_CLASS = {"train": 800, "test": 200}
 CHUNK = 500
@@ -54,7 +54,7 @@ def render(style: str, labels: Int[Tensor, "N"], split: str = "train", seed: int
 
     def draw(i: int, part: Int[Tensor, "n"]) -> UInt8[Tensor, "n 3 28 28"]:
         chance = Chance(*stream, i)
-        return as_bytes(chosen.paint(_shapes(chosen, part, split, chance)[:, None], chance))
+        return as_bytes(chosen.paint(_shapes(chosen, part, split, chance)[:, None], Draws(chance, len(part))))
 
     return in_chunks(draw, labels.cpu().long().split(CHUNK))
 
