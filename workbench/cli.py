@@ -169,12 +169,11 @@ def latents(
     ] = None,
 ) -> None:
     """Write what a run makes of every item to a table: content, styles, labels, and what was there."""
-    from workbench.interop.latents import latents as table_of
-    from workbench.interop.latents import write
+    from workbench.interop import latents as tables
     from workbench.runs.run import Run
 
     run = Run.load(folder)
-    print(f"Written: {write(table_of(run, run.dataset(split), given, fusion), out)}")
+    print(f"Written: {tables.write(tables.latents(run, run.dataset(split), given, fusion), out)}")
 
 
 @app.command()
@@ -264,9 +263,8 @@ def bench(
         results = machinery.measure(_parse(settings), objective or [], timing=timing, ends=ends, **asked)
     results = {"command": shlex.join(["workbench", *sys.argv[1:]])} | results
     print(shown.tables(results))
-    if out:
-        print(f"Written: {machinery.write(results, out)}")
-    for path in shown.draw(results, figure) if figure else []:
+    written = [machinery.write(results, out)] if out else []
+    for path in [*written, *(shown.draw(results, figure) if figure else ())]:
         print(f"Written: {path}")
 
 
@@ -291,9 +289,8 @@ def data_fetch(
 ) -> None:
     """Download a data set, with checksums; safe to interrupt and to repeat."""
     from workbench.data.fetch import fetch
-    from workbench.paths import data_root
 
-    fetch(name, data_root(root))
+    fetch(name, root)
 
 
 @data_app.command("check")

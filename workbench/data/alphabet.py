@@ -18,7 +18,7 @@ for _character in ALPHABET:
 
 
 def table_of(strings: Sequence[str], length: int, fill: str = " ") -> np.ndarray:
-    """Return tokens of many strings, uint8 `[n, length]`, filled at the end; UNKNOWN outside the alphabet."""
+    """Return tokens of many strings, uint8 `[n, length]`, filled at the end or cut; UNKNOWN outside the alphabet."""
     filled = np.array([string.ljust(length, fill) for string in strings], dtype=f"U{length}")
     codes = filled.view(np.uint32).reshape(len(strings), length)
     return _TOKENS[np.minimum(codes, len(_TOKENS) - 1)]

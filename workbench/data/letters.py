@@ -12,13 +12,9 @@ def letters_of(names: Sequence[str]) -> tuple[str, ...]:
     """
     letters: list[str] = []
     for name in names:
-        letters.append(_letter(name, letters))
+        beginnings = [name[:n].capitalize() for n in range(1, len(name) + 1)]
+        free = [candidate for candidate in (LETTERS.get(name, beginnings[0]), *beginnings) if candidate not in letters]
+        if not free:
+            raise ValueError(f"two modalities cannot be told apart by the name {name!r}: rename one")
+        letters.append(free[0])
     return tuple(letters)
-
-
-def _letter(name: str, taken: Sequence[str]) -> str:
-    beginnings = [name[:n].capitalize() for n in range(1, len(name) + 1)]
-    free = [candidate for candidate in (LETTERS.get(name, beginnings[0]), *beginnings) if candidate not in taken]
-    if not free:
-        raise ValueError(f"two modalities cannot be told apart by the name {name!r}: rename one")
-    return free[0]

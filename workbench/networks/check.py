@@ -131,25 +131,26 @@ def _watching(network: nn.Module) -> Iterator[list[tuple[str, nn.Module, str]]]:
     Inside, the network is in evaluation mode, in which a batch of one item has no statistics to be taken of.
     """
     entered: list[tuple[str, nn.Module, str]] = []
+    names = {layer: name for name, layer in network.named_modules()}
+    modes = {layer: layer.training for layer in names}
 
-    def entering(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        return lambda layer, inputs: entered.append((name, layer, ", ".join(map(_shown, inputs))))
+    def entering(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+        entered.append((names[layer], layer, ", ".join(map(_shown, inputs))))
 
-    def left(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+    def left(layer: nn.Module, *_: Any) -> None:
         # what was entered after it has failed without harm, or it would have been left before
         while entered.pop()[1] is not layer:
             pass
 
-    modes = [(layer, layer.training) for layer in network.modules()]
-    hooks = [layer.register_forward_pre_hook(entering(name)) for name, layer in network.named_modules()]
-    hooks += [layer.register_forward_hook(left) for layer in network.modules()]
+    hooks = [layer.register_forward_pre_hook(entering) for layer in names]
+    hooks += [layer.register_forward_hook(left) for layer in names]
     network.eval()
     try:
         yield entered
     finally:
         for hook in hooks:
             hook.remove()
-        for layer, mode in modes:
+        for layer, mode in modes.items():
             layer.training = mode
 
 
@@ -177,9 +178,8 @@ def _check_features(name: str, encoder: nn.Module, output: Tensor) -> None:
 def _check_parameters(returns: str, output: Tensor, item: Item) -> None:
     """ValueError unless the likelihood can say how probable an item is from a decoder's output."""
     takes, wanted, x = f"the likelihood {type(item.likelihood).__name__}", item.parameters, item.zeros
-    if wanted and not (
-        output.dim() == len(wanted) and all(w in (size, None) for w, size in zip(wanted, output.shape, strict=True))
-    ):
+    fits = wanted is None or len(wanted) == output.dim()
+    if not (fits and all(size in (given, None) for size, given in zip(wanted or (), output.shape, strict=False))):
         shape = ", ".join("alphabet" if size is None else str(size) for size in wanted)
         raise ValueError(f"{returns} for one code, but {takes} takes [{shape}]")
     try:

@@ -5,13 +5,14 @@ filled with "*" to 256 characters (Appendix C.3.1). 256 is not "the maximum stri
 it: 22 of CelebA's 202,599 descriptions are longer, up to 277, and are cut.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Int, Integer, UInt8
 from torch import Tensor
 
-from workbench.data.alphabet import ALPHABET, decode, tokens_of
+from workbench.data.alphabet import ALPHABET, decode, table_of, tokens_of
 from workbench.data.dataset import Storage
 from workbench.data.own.encodings import Text
 from workbench.errors import did_you_mean
@@ -32,7 +33,11 @@ FILL = "*"
 
 def describe(attributes: Bool[Tensor, "40"]) -> str:
     """Return the attributes that are present, as the paper writes them, without the filling."""
-    return ", ".join(phrase for phrase, present in zip(PHRASES, attributes.tolist(), strict=True) if present)
+    return _joined(attributes.tolist())
+
+
+def _joined(attributes: Sequence[bool]) -> str:
+    return ", ".join(phrase for phrase, present in zip(PHRASES, attributes, strict=True) if present)
 
 
 def parse(text: str) -> Bool[Tensor, "40"]:
@@ -54,17 +59,7 @@ def encode(text: str) -> UInt8[Tensor, "256"]:
 
 def encode_attributes(attributes: Bool[Tensor, "n 40"]) -> UInt8[Tensor, "n 256"]:
     """Return tokens of the descriptions of many faces at once."""
-    tokens = torch.full((len(attributes), LENGTH), ALPHABET.index(FILL), dtype=torch.uint8)
-    ends = torch.zeros(len(attributes), dtype=torch.long)
-    for k, phrase in enumerate(PHRASES):
-        rows = attributes[:, k].nonzero().flatten()
-        follows = ends[rows] > 0
-        for some, piece in ((rows[~follows], phrase), (rows[follows], f", {phrase}")):
-            places = ends[some, None] + torch.arange(len(piece))
-            inside = places < LENGTH
-            tokens[some[:, None].expand_as(places)[inside], places[inside]] = tokens_of(piece).expand_as(places)[inside]
-            ends[some] += len(piece)
-    return tokens
+    return torch.from_numpy(table_of([_joined(row) for row in attributes.tolist()], LENGTH, FILL))
 
 
 def text_of(tokens: Integer[Tensor, "*n 256"]) -> list[str]:

@@ -3,19 +3,18 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from workbench.data.dataset import MultimodalDataset, Splits, Storage
 from workbench.data.images import SPLITS, Labels
 from workbench.data.letters import letters_of
 from workbench.data.own import encoding_class
-from workbench.data.own.encodings import ABSENT, Encoding
+from workbench.data.own.encodings import ABSENT
 from workbench.data.own.raw import (
     about,
     as_array,
@@ -67,14 +66,18 @@ def from_arrays(
     encodings, stored = {}, {}
     for m, (key, raw) in enumerate(arrays.items()):
         with about(key):
-            encodings[key] = fit_encoding(raw, kinds.get(key), has[:, m] & ~test)
+            if not (rows := has[:, m] & ~test).any():
+                raise ValueError(ABSENT)
+            encodings[key] = encoding_class(kinds.get(key) or guess(raw)).fit(take(raw, rows))
             stored[key], in_array = encodings[key].stored(raw)
             has[:, m] &= in_array.numpy()
             if not has[~test, m].any():
                 raise ValueError(ABSENT)
     if len(nothing := np.flatnonzero(~has.any(1))):
         raise ValueError(f"items {some(nothing)} have no modality at all: leave them out of all arrays")
-    named = f"{name}-{digest_of(encodings, stored, has, targets, test)}"
+    content = [{key: encoding.to_json() for key, encoding in encodings.items()}, targets.classes, targets.labelled]
+    kept = *(x.numpy() for x in stored.values()), has, targets.labels.numpy(), test
+    named = f"{name}-{digest_of(content, kept)}"
 
     def part(split: str, rows: np.ndarray) -> MultimodalDataset:
         """Make a data set of those rows of everything."""
@@ -113,9 +116,8 @@ def common_length(arrays: Mapping[str, Any], labels: Any, present: Any, split: A
             given = length(labels)
         if given != count:
             raise ValueError(f"there are {given} labels for {count} items: give one for every item")
-    columns = {"present": present}
-    if isinstance(present, Mapping):
-        columns = {f"present[{key!r}]": column for key, column in present.items()}
+    by_name = isinstance(present, Mapping)
+    columns = {f"present[{key!r}]": column for key, column in present.items()} if by_name else {"present": present}
     check_rows([*arrays.items(), ("labels", labels), *columns.items(), ("split", split)])
     return count
 
@@ -178,9 +180,7 @@ def test_rows(split: Any, targets: Targets, count: int, seed: int) -> np.ndarray
     if isinstance(split, Real):
         rows = _drawn(split.item() if isinstance(split, np.generic) else split, targets, count, seed)
     else:
-        with about("split"):
-            array = as_array(split)
-        rows = _given(array, count)
+        rows = _given(split, count)
     if (left := int((~rows).sum())) < 2:
         raise ValueError(
             f"{left} of {count} items {'is' if left == 1 else 'are'} left to train on: at least 2 are needed"
@@ -188,7 +188,9 @@ def test_rows(split: Any, targets: Targets, count: int, seed: int) -> np.ndarray
     return rows
 
 
-def _given(array: np.ndarray, count: int) -> np.ndarray:
+def _given(split: Any, count: int) -> np.ndarray:
+    with about("split"):
+        array = as_array(split)
     if array.shape != (count,):
         raise ValueError(f"split has shape {array.shape}: give a fraction, or one entry for each of {count} items")
     if array.dtype == bool:
@@ -216,23 +218,9 @@ def _drawn(split: float, targets: Targets, count: int, seed: int) -> np.ndarray:
     return rows
 
 
-def fit_encoding(raw: Any, kind: str | None, rows: np.ndarray) -> Encoding:
-    """Fit the encoding of a modality, of the kind that is asked for or guessed, to some of its rows."""
-    if not rows.any():
-        raise ValueError(ABSENT)
-    return encoding_class(kind or guess(raw)).fit(take(raw, rows))
-
-
-def digest_of(
-    encodings: Mapping[str, Encoding],
-    stored: Mapping[str, Tensor],
-    present: np.ndarray,
-    targets: Targets,
-    test: np.ndarray,
-) -> str:
-    """Return eight hexadecimal digits of everything that a data set holds."""
-    content = [{key: encoding.to_json() for key, encoding in encodings.items()}, targets.classes, targets.labelled]
+def digest_of(content: Any, arrays: Iterable[np.ndarray]) -> str:
+    """Return eight hexadecimal digits of JSON values and arrays."""
     digest = hashlib.sha256(json.dumps(content).encode())
-    for array in (*(stored[key].numpy() for key in encodings), present, targets.labels.numpy(), test):
+    for array in arrays:
         digest.update(np.ascontiguousarray(array))
     return digest.hexdigest()[:8]

@@ -22,6 +22,12 @@ from workbench.data.own.raw import as_array, is_missing, strings_of
 ENCODINGS: dict[str, type["Encoding"]] = {}  # by kind
 Present = Bool[Tensor, "n"]
 CHANNELS = (1, 3, 4)  # of images
+# Arrays of images by layout: with channels first, and back.
+LAYOUTS = {
+    "HW": (lambda x: x[:, None], lambda x: x[:, 0]),
+    "CHW": (lambda x: x, lambda x: x),
+    "HWC": (lambda x: np.moveaxis(x, -1, 1), lambda x: np.moveaxis(x, 1, -1)),
+}
 ABSENT = "is absent in every item of the training part: leave this modality out"
 
 
@@ -92,7 +98,7 @@ class Image(Encoding):
         if not present.any():
             raise ValueError(ABSENT)
         layout = _layout(array.shape[1:])
-        size = _to_channels_first(array[:1], layout).shape[1:]
+        size = LAYOUTS[layout][0](array[:1]).shape[1:]
         return cls(tuple(map(int, size)), layout, str(array.dtype))
 
     @property
@@ -103,15 +109,14 @@ class Image(Encoding):
     def stored(self, raw: Any) -> tuple[Tensor, Present]:
         """Keep images `[n, C, H, W]` as uint8 where they were given so, else as float32."""
         array, present = _images(raw, self.size)
-        shape, grey = array.shape[1:], self.size[0] == 1
-        layouts = [self.layout, "CHW", "HWC", *["HW"] * grey]
-        fitting = [layout for layout in layouts if shape == _shape_in(layout, self.size)]
+        wanted = {name: back(np.empty((0, *self.size))).shape[1:] for name, (_, back) in LAYOUTS.items()}
+        layouts = [self.layout, "CHW", "HWC", *["HW"] * (self.size[0] == 1)]
+        fitting = [layout for layout in layouts if array.shape[1:] == wanted[layout]]
         if not fitting:
             raise ValueError(
-                f"images of shape {shape} where {_shape_in(self.layout, self.size)} is wanted: resize them, or train "
-                "anew"
+                f"images of shape {array.shape[1:]} where {wanted[self.layout]} is wanted: resize them, or train anew"
             )
-        array = _to_channels_first(array, fitting[0])
+        array = LAYOUTS[fitting[0]][0](array)
         if array.dtype != np.uint8:
             array = array.astype(np.float32)
             array[~present] = 0
@@ -128,8 +133,7 @@ class Image(Encoding):
             array = np.rint(array.clip(0, 1) * 255)
         elif present is not None:
             array[~present.cpu().numpy()] = np.nan
-        array = {"HW": array[:, 0], "CHW": array, "HWC": np.moveaxis(array, 1, -1)}[self.layout]
-        return array.astype(self.dtype)
+        return LAYOUTS[self.layout][1](array).astype(self.dtype)
 
 
 def _images(raw: Any, size: tuple[int, int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -178,23 +182,12 @@ def _check_range(array: np.ndarray, missing: np.ndarray, present: np.ndarray) ->
 def _layout(shape: tuple[int, ...]) -> str:
     if len(shape) == 2:
         return "HW"
-    if len(shape) == 3 and shape[0] in CHANNELS:
-        return "CHW"
-    if len(shape) == 3 and shape[2] in CHANNELS:
-        return "HWC"
+    for layout, channels in (("CHW", 0), ("HWC", 2)):
+        if len(shape) == 3 and shape[channels] in CHANNELS:
+            return layout
     raise ValueError(
         f"items of shape {shape} are no images: give [n, H, W], [n, C, H, W] or [n, H, W, C], C in 1, 3, 4"
     )
-
-
-def _to_channels_first(array: np.ndarray, layout: str) -> np.ndarray:
-    return array[:, None] if layout == "HW" else np.moveaxis(array, -1, 1) if layout == "HWC" else array
-
-
-def _shape_in(layout: str, size: tuple[int, int, int]) -> tuple[int, ...]:
-    """Shape of an image of that size in a layout."""
-    channels, *sides = size
-    return {"HW": (*sides,), "CHW": size, "HWC": (*sides, channels)}[layout]
 
 
 @dataclass(frozen=True)

@@ -226,10 +226,7 @@ class Layout(NamedTuple):
             return cls(len(columns), columns, False)
         if is_pandas(raw):
             return cls(1, (raw.name,) if isinstance(raw.name, Name) else None, True)
-        shape = np.shape(as_array(raw))
-        if len(shape) > 2 or (len(shape) == 2 and shape[1] == 0):
-            raise ValueError(f"an array of shape {shape} is no table: give it as [items, columns]")
-        return cls(shape[1] if len(shape) == 2 else 1, None, len(shape) == 1)
+        return cls(len(_columns(raw)), None, as_array(raw).ndim == 1)
 
     def column(self, k: int | np.integer) -> str:
         """Name the k-th column in a message."""
@@ -241,20 +238,13 @@ class Layout(NamedTuple):
         ValueError on another number of columns, or other names, than there were in training.
         """
         if is_frame(raw) and self.columns is not None:
-            missing = [repr(name) for name in self.columns if name not in raw.columns]
-            other = [repr(name) for name in raw.columns if name not in self.columns]
-            if missing or other:
-                lacks, more = f"lacks {', '.join(missing)}", f"has {', '.join(other)} too many"
-                differs = " and ".join([lacks] * bool(missing) + [more] * bool(other))
-                raise ValueError(f"the table {differs}: give the columns of the training")
+            missing = ", ".join(repr(name) for name in self.columns if name not in raw.columns)
+            other = ", ".join(repr(name) for name in raw.columns if name not in self.columns)
+            differs = [f"lacks {missing}"] * bool(missing) + [f"has {other} too many"] * bool(other)
+            if differs:
+                raise ValueError(f"the table {' and '.join(differs)}: give the columns of the training")
             return [raw[name] for name in self.columns]
-        if is_pandas(raw):
-            columns = [column for _, column in raw.items()] if is_frame(raw) else [raw]
-        else:
-            array = as_array(raw)
-            if array.ndim > 2:
-                raise ValueError(f"an array of shape {array.shape} is no table: give it as [items, columns]")
-            columns = [array] if array.ndim == 1 else list(array.T)
+        columns = _columns(raw)
         if len(columns) != self.size:
             raise ValueError(
                 f"the table has {len(columns)} columns where the training had {self.size}: give the same ones"
@@ -283,6 +273,16 @@ class Layout(NamedTuple):
             ) from None
         frame = pandas.DataFrame(table, columns=list(self.columns)).infer_objects()
         return frame.iloc[:, 0] if self.flat else frame
+
+
+def _columns(raw: Any) -> list[Any]:
+    """Columns by their places; ValueError on more than two dimensions or no column."""
+    if is_pandas(raw):
+        return [column for _, column in raw.items()] if is_frame(raw) else [raw]
+    array = as_array(raw)
+    if array.ndim > 2 or 0 in array.shape[1:]:
+        raise ValueError(f"an array of shape {array.shape} is no table: give it as [items, columns]")
+    return [array] if array.ndim == 1 else list(array.T)
 
 
 def _floats(column: Any, what: str) -> np.ndarray:

@@ -18,8 +18,17 @@ Level = str | int
 LARGEST = float(np.finfo(np.float32).max)  # of values
 
 
+class Columns(Encoding):
+    """What has `columns`, their names in a DataFrame, and is `flat` where one was given without a second dimension."""
+
+    @property
+    def layout(self) -> Layout:
+        """The form in which the table was given."""
+        return Layout(*self.shape, self.columns, self.flat)
+
+
 @dataclass(frozen=True)
-class Table(Encoding):
+class Table(Columns):
     """A table of numbers; its form is kept so that it can be given back."""
 
     size: int
@@ -35,11 +44,6 @@ class Table(Encoding):
     def shape(self) -> tuple[int]:
         """Columns of the table."""
         return (self.size,)
-
-    @property
-    def layout(self) -> Layout:
-        """The form in which the table was given."""
-        return Layout(self.size, self.columns, self.flat)
 
     def numbers(self, raw: Any) -> np.ndarray:
         """Return the entries as float64 `[n, size]`, those of this kind; ValueError on others."""
@@ -158,7 +162,7 @@ class Counts(Table):
 
 
 @dataclass(frozen=True)
-class Categories(Encoding):
+class Categories(Columns):
     """One of several levels in every column, strings or integers: tokens are their places, -1 where one is missing."""
 
     kind: ClassVar[str] = "categories"
@@ -182,11 +186,6 @@ class Categories(Encoding):
     def shape(self) -> tuple[int]:
         """Columns of the table."""
         return (len(self.levels),)
-
-    @property
-    def layout(self) -> Layout:
-        """The form in which the table was given."""
-        return Layout(len(self.levels), self.columns, self.flat)
 
     @property
     def alphabet(self) -> int:

@@ -77,7 +77,7 @@ def _stream(what: str, split: str, seed: int) -> int:
 def recipe_version() -> str:
     """Return a short hash of the code that draws."""
     modules = (faces_attributes, faces_body, faces_features, faces_hair, faces_shapes)
-    return canvas.recipe_version(__file__, *(module.__file__ for module in modules))
+    return canvas.recipe_version(__file__, *(module.__file__ for module in modules), str(faces_attributes.FILE))
 
 
 def render(attributes: Bool[Tensor, "N 40"], seed: int = 0) -> UInt8[Tensor, "N 3 64 64"]:
