@@ -57,6 +57,7 @@ def run(tmp_path_factory) -> Run:
     return trained(tmp_path_factory.mktemp("hospital") / "run", hospital())[0]
 
 
+@pytest.mark.slow
 def test_three_lines_of_any_script(run, tmp_path):
     frame = hospital()["labs"].iloc[:4]
     frame.to_csv(tmp_path / "new.csv", index=False)
@@ -117,6 +118,7 @@ def test_networks_of_another_shape_are_refused_in_one_line(run):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_networks_of_a_module_of_ones_own_are_imported_again(tmp_path):
     """They were defined in a file beside the script that trained; a script that can import it needs no more."""
     (tmp_path / "mynets.py").write_text(textwrap.dedent(OF_A_USER))

@@ -113,7 +113,7 @@ def test_codes_are_features_of_a_pipeline():
     X = data.data.mask(np.random.default_rng(0).random(data.data.shape) < 0.2)
     groups = {name: [column for column in X if name in column] for name in ("mean", "error", "worst")}
     train_X, test_X, train_y, test_y = train_test_split(X, data.target, test_size=0.3, random_state=0)
-    model = MultimodalTransformer(groups, latent_dim=6, steps=100, batch_size=64, random_state=0)
+    model = MultimodalTransformer(groups, latent_dim=6, steps=60, batch_size=64, random_state=0)
     line = make_pipeline(model.set_output(transform="pandas"), LogisticRegression(max_iter=1000)).fit(train_X, train_y)
     assert line.score(test_X, test_y) > 0.88
     codes = line[0].transform(test_X)
@@ -127,9 +127,9 @@ def test_a_grid_search_chooses_among_transformers():
     y = X[:, 0] > np.median(X[:, 0])
     X[np.random.default_rng(1).random(X.shape) < 0.1] = np.nan
     line = make_pipeline(SimpleImputer(), brief(groups=GROUPS), LogisticRegression())
-    grid = {"multimodaltransformer__beta": [0.1, 5.0], "multimodaltransformer__objective": ["mmjsd", "mvae"]}
+    grid = {"multimodaltransformer__beta": [0.1], "multimodaltransformer__objective": ["mmjsd", "mvae"]}
     search = GridSearchCV(line, grid, cv=2, error_score="raise").fit(X, y)
-    assert len(search.cv_results_["params"]) == 4 and {*search.best_params_} == {*grid}
+    assert len(search.cv_results_["params"]) == 2 and {*search.best_params_} == {*grid}
     assert search.predict(X).shape == (60,)
 
 

@@ -1,7 +1,6 @@
 """What goes with each kind of a user's data where nothing else is said: networks, likelihoods, style weight."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -9,46 +8,56 @@ from torch import nn
 
 from workbench.data.own.encodings import Encoding
 from workbench.likelihoods import Likelihood, likelihood_of, name_of
-from workbench.networks import general
+from workbench.networks.general import (
+    ImageDecoder,
+    ImageEncoder,
+    SequenceDecoder,
+    SequenceEncoder,
+    VectorDecoder,
+    VectorEncoder,
+)
+
+
+Factories = tuple[Callable[[], nn.Module], Callable[[int], nn.Module]]  # an encoder's, and a decoder's for codes
 
 
 class Kind(NamedTuple):
-    """One kind of data: the encoder and decoder of an encoding, and the likelihoods that go with them.
+    """One kind of data: the networks of an encoding, and the likelihoods that go with them.
 
-    `decoder(code_dim, encoding, numbers)` gives the likelihood so many numbers an entry, None where it has a number for
-    each token. The first likelihood is the default.
+    `networks(encoding, numbers)` gives the likelihood so many numbers an entry, None where it has a number for each
+    token. The first likelihood is the default.
     """
 
-    encoder: Callable[[Encoding], nn.Module]
-    decoder: Callable[[int, Encoding, int | None], nn.Module]
+    networks: Callable[[Encoding, int | None], Factories]
     likelihoods: tuple[str, ...]
     style_weight: float = 1.0
 
 
-IMAGE = (
-    lambda encoding: general.ImageEncoder(encoding.shape),
-    lambda code_dim, encoding, numbers: general.ImageDecoder(code_dim, encoding.shape, numbers),
-)
-VECTOR = (
-    lambda encoding: general.VectorEncoder(encoding.shape[0], counts=encoding.kind == "counts"),
-    lambda code_dim, encoding, numbers: general.VectorDecoder(code_dim, encoding.shape[0], numbers),
-)
-SEQUENCE = (
-    lambda encoding: general.SequenceEncoder(encoding.shape[0], encoding.alphabet),
-    lambda code_dim, encoding, numbers: general.SequenceDecoder(code_dim, encoding.shape[0], encoding.alphabet),
-)
+def _image(encoding: Encoding, numbers: int) -> Factories:
+    return partial(ImageEncoder, encoding.shape), partial(ImageDecoder, shape=encoding.shape, numbers=numbers)
+
+
+def _vector(encoding: Encoding, numbers: int) -> Factories:
+    (size,), counts = encoding.shape, encoding.kind == "counts"
+    return partial(VectorEncoder, size, counts), partial(VectorDecoder, size=size, numbers=numbers)
+
+
+def _sequence(encoding: Encoding, numbers: None) -> Factories:
+    sizes = {"length": encoding.shape[0], "alphabet": encoding.alphabet}
+    return partial(SequenceEncoder, **sizes), partial(SequenceDecoder, **sizes)
+
+
 KINDS: dict[str, Kind] = {
-    "image": Kind(*IMAGE, ("laplace", "bernoulli", "normal")),
-    "vector": Kind(*VECTOR, ("normal", "laplace")),
-    "binary": Kind(*VECTOR, ("bernoulli",)),
-    "counts": Kind(*VECTOR, ("negative-binomial",)),
-    "categories": Kind(*SEQUENCE, ("categorical",)),
-    "text": Kind(*SEQUENCE, ("categorical",), style_weight=5.0),
+    "image": Kind(_image, ("laplace", "bernoulli", "normal")),
+    "vector": Kind(_vector, ("normal", "laplace")),
+    "binary": Kind(_vector, ("bernoulli",)),
+    "counts": Kind(_vector, ("negative-binomial",)),
+    "categories": Kind(_sequence, ("categorical",)),
+    "text": Kind(_sequence, ("categorical",), style_weight=5.0),
 }
 
 
-@dataclass(frozen=True)
-class Defaults:
+class Defaults(NamedTuple):
     """Encoder, decoder, likelihood and style weight of one modality."""
 
     encoder: Callable[[], nn.Module]
@@ -77,5 +86,5 @@ def networks_by_kind(name: str, encoding: Encoding, asked: str | Likelihood | No
             f"the likelihood of {name!r}, of kind {encoding.kind!r}, cannot be {name_of(likelihood)!r}: choose "
             f"{' or '.join(map(repr, kind.likelihoods))}, or give networks of your own"
         )
-    decoder = partial(kind.decoder, encoding=encoding, numbers=getattr(likelihood, "numbers", 1))
-    return Defaults(partial(kind.encoder, encoding), decoder, likelihood, kind.style_weight)
+    encoder, decoder = kind.networks(encoding, getattr(likelihood, "numbers", 1))
+    return Defaults(encoder, decoder, likelihood, kind.style_weight)

@@ -122,7 +122,7 @@ def test_damaged_images_are_skipped_and_named(root, capsys, monkeypatch, case, l
 
 def test_every_truncation_is_noticed(tmp_path):
     path = tmp_path / "face.jpg"
-    picture(1).save(path)
+    picture(1, (45, 55)).save(path)
     content = path.read_bytes()
     for length in range(len(content)):
         path.write_bytes(content[:length])
@@ -220,6 +220,7 @@ KILLED = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["decoding", "all is written but not named"])
 def test_what_a_killed_build_leaves_is_no_cache_and_goes(root, decoded, when):
     command = [sys.executable, "-c", textwrap.dedent(KILLED), str(root), when]

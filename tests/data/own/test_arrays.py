@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from sklearn.preprocessing import StandardScaler
@@ -99,6 +99,7 @@ def test_batches_go_round_as_those_of_any_data_set():
 # ----------------------------------------------------------------------------------------------- splits, labels, names
 
 
+@settings(max_examples=25)
 @given(st.integers(6, 60), st.floats(0.1, 0.7), st.integers(0, 3), st.integers(1, 3))
 def test_a_share_is_drawn_of_every_class_alike(count, share, seed, classes):
     labels = np.arange(count) % classes

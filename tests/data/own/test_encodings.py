@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.preprocessing import StandardScaler
@@ -36,6 +36,7 @@ def round_trip(encoding: Encoding, raw):
 # -------------------------------------------------------------------------------------------------------------- images
 
 
+@settings(max_examples=25)
 @given(st.data(), st.sampled_from(["HW", "1HW", "3HW", "4HW", "HW1", "HW3", "HW4"]), st.booleans())
 def test_images_come_back_as_they_were_given(data, layout, bytes_):
     sizes = {"H": data.draw(st.sampled_from([2, 5, 9])), "W": data.draw(st.sampled_from([2, 7]))}
@@ -84,6 +85,7 @@ def test_a_trained_size_is_read_in_any_layout():
 # -------------------------------------------------------------------------------------------------------------- tables
 
 
+@settings(max_examples=25)
 @given(hnp.arrays(np.float64, st.tuples(st.integers(3, 12), st.integers(1, 4)), elements=NUMBERS))
 def test_measurements_are_standardised_as_scikit_learn_does_and_come_back(table):
     if np.isnan(table[:-1]).all(0).any():
@@ -134,6 +136,7 @@ def test_a_list_of_vectors_may_lack_some():
         torch.testing.assert_close(values, Vector.fit(holed).values(holed)[0], equal_nan=True)
 
 
+@settings(max_examples=25)
 @given(hnp.arrays(bool, st.tuples(st.integers(1, 6), st.integers(1, 3))))
 def test_yes_and_no_come_back(table):
     back = round_trip(Binary.fit(table), table)
@@ -145,6 +148,7 @@ def test_yes_and_no_come_back(table):
     assert (Binary.fit(table).original(torch.full((2, table.shape[1]), 0.7)) == 1).all(), "the likelier of both"
 
 
+@settings(max_examples=25)
 @given(hnp.arrays(np.int64, st.tuples(st.integers(1, 6), st.integers(1, 3)), elements=st.integers(0, 2**24 - 1)))
 def test_counts_come_back(table):
     encoding = Counts.fit(table)
@@ -155,6 +159,7 @@ def test_counts_come_back(table):
 LEVELS = st.one_of(st.lists(st.text(max_size=4), min_size=1), st.lists(st.integers(-9, 9), min_size=1))
 
 
+@settings(max_examples=25)
 @given(LEVELS, LEVELS, st.data())
 def test_categories_come_back(one, other, data):
     count = min(len(one), len(other))
@@ -190,6 +195,7 @@ def test_probabilities_of_a_column_reach_its_own_levels_alone():
 # ---------------------------------------------------------------------------------------------------------------- text
 
 
+@settings(max_examples=25)
 @given(st.lists(st.one_of(st.none(), st.text(ALPHABET, max_size=12)), min_size=1))
 def test_strings_come_back_but_for_blanks_at_the_end(strings):
     if all(string is None for string in strings):

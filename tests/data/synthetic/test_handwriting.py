@@ -36,10 +36,13 @@ def project(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def splits(project):
-    return {split: load_uci(split) for split in ("train", "test")}
+    """The splits, of which that for training has a quarter of its drawings."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(handwriting.PER_CLASS, "train", 700)
+        yield {split: load_uci(split) for split in ("train", "test")}
 
 
-@pytest.mark.parametrize(("split", "per_class"), [("train", 2800), ("test", 360)])
+@pytest.mark.parametrize(("split", "per_class"), [("train", 700), ("test", 360)])
 def test_form_and_balance(splits, split, per_class):
     values, labels = splits[split]
     assert values.shape == (10 * per_class, 1, 28, 28) and values.dtype == torch.uint8
@@ -236,11 +239,18 @@ def mnist_test(folder: Path) -> Images:
     return Images(torch.from_numpy(images), torch.from_numpy(labels).long())
 
 
+def whole_training() -> Images:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(handwriting.PER_CLASS, "train", 2800)
+        return handwriting._expand("train", 0)
+
+
+@pytest.mark.slow
 def test_classifier_trained_on_it_alone_reads_mnist(splits, real_data):
     folder = real_data / "MNIST" / "raw"
     if not (folder / "t10k-images-idx3-ubyte").is_file() or not (folder / "t10k-labels-idx1-ubyte").is_file():
         pytest.skip(f"{folder} lacks t10k-images-idx3-ubyte or t10k-labels-idx1-ubyte: no real MNIST to test on")
-    network = train_on(splits["train"], drawings=5_000, epochs=1, seed=0)
+    network = train_on(whole_training(), drawings=5_000, epochs=1, seed=0)
     assert accuracy(network, *(part[::4] for part in mnist_test(folder))) > 0.8
     assert accuracy(network, *(part[::2] for part in splits["test"])) > 0.93  # legible to who has seen other writers
 

@@ -100,8 +100,8 @@ def test_one_picture_per_label_and_none_is_blank(style, count, seed, split):
 
 @pytest.mark.parametrize("style", ALL)
 def test_seeds_and_splits_have_pictures_of_their_own(style):
-    some = [render(style, digits(40), split, seed) for split, seed in (("train", 0), ("train", 1), ("test", 0))]
-    assert len(torch.cat(some).flatten(1).unique(dim=0)) == 120
+    some = [render(style, digits(20), split, seed) for split, seed in (("train", 0), ("train", 1), ("test", 0))]
+    assert len(torch.cat(some).flatten(1).unique(dim=0)) == 60
 
 
 def test_what_cannot_be_rendered_is_refused():
@@ -139,7 +139,7 @@ def test_styles_are_told_apart():
     assert hits.min() > 0.9 and hits.mean() > 0.97
 
 
-@pytest.mark.parametrize("style", ALL)
+@pytest.mark.parametrize("style", [ALL[-1], *(pytest.param(style, marks=pytest.mark.slow) for style in ALL[:-1])])
 def test_digits_are_read_by_a_classifier(style):
     torch.manual_seed(0)
     network, values, labels = PolydigitsClassifier(), render(style, digits(3000)), digits(3000)
