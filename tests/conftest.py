@@ -12,7 +12,7 @@ from jaxtyping import install_import_hook
 
 install_import_hook("workbench", "beartype.beartype")
 # the same examples on every machine, however slow it is
-settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("repeatable", max_examples=30, deadline=None, derandomize=True)
 settings.load_profile("repeatable")
 
 

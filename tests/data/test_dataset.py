@@ -46,9 +46,6 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-# ------------------------------------------------------------------------------------------------ what it consists of
-
-
 def test_names_and_numbers(dataset):
     handwriting, street = small(150, 1, 28, 28), small(210, 3, 32, 32)
     n = sum(min(int((handwriting.labels == c).sum()), int((street.labels == c).sum())) for c in range(10))
@@ -138,9 +135,6 @@ def test_what_is_real_and_what_is_rendered():
     assert module.describe("mnist-plain") == f"{module.describe('mnist')}; {module.describe('plain')}"
     with pytest.raises(ValueError, match="unknown source"):
         module.describe("mnist-photographs")
-
-
-# ------------------------------------------------------------------------------------------------------------ batches
 
 
 def test_a_batch_against_a_loop_over_items(dataset):

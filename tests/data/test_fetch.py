@@ -156,12 +156,8 @@ def test_mnist_arrives_unpacked_from_the_mirror_that_has_it(tmp_path, mnist, ser
     assert {file.name: file.read_bytes() for file in files} == mnist and leftovers(tmp_path) == []
     assert load_mnist("test", tmp_path).labels.tolist() == [n % 10 for n in range(N)]
     assert [path for path, _ in server.asked[:2]] == [f"/{m}/train-images-idx3-ubyte.gz" for m in ("nothing", "mnist")]
-
-
-def test_what_is_there_is_not_fetched_again(tmp_path, mnist, server):
-    fetch.fetch("mnist", tmp_path)
     server.asked.clear()
-    assert len(fetch.fetch("mnist", tmp_path)) == 4 and server.asked == []
+    assert len(fetch.fetch("mnist", tmp_path)) == 4 and server.asked == [], "what is there is not fetched again"
 
 
 def test_only_missing_and_damaged_files_are_fetched(tmp_path, mnist, server):
@@ -198,9 +194,7 @@ def test_a_broken_transfer_is_continued(tmp_path, svhn, server, monkeypatch, ran
     with pytest.raises(DataError, match=rf"the connection broke after 10000 of {len(content)} bytes"):
         fetch.fetch("svhn", tmp_path)
     partial = tmp_path / "svhn" / "train_32x32.mat.part"
-    assert partial.read_bytes() == content[:10_000] and [file.name for file in partial.parent.iterdir()] == [
-        partial.name
-    ]
+    assert partial.read_bytes() == content[:10_000] and [*partial.parent.iterdir()] == [partial]
     assert states(tmp_path, "svhn") == ["partly downloaded", "missing"]
     fetch.fetch("svhn", tmp_path)
     assert server.asked[:2] == [(path, None), (path, "bytes=10000-")]
@@ -244,9 +238,8 @@ def test_a_foreign_partial_file_is_given_up(tmp_path, svhn, length):
 def test_no_server(tmp_path, svhn, server, monkeypatch):
     from torchvision import datasets
 
-    monkeypatch.setitem(
-        datasets.SVHN.split_list, "train", ["http://127.0.0.1:1/train_32x32.mat", "train_32x32.mat", ""]
-    )
+    nowhere = ["http://127.0.0.1:1/train_32x32.mat", "train_32x32.mat", ""]
+    monkeypatch.setitem(datasets.SVHN.split_list, "train", nowhere)
     with pytest.raises(DataError, match=r"could not be downloaded \(http://127.0.0.1:1/.*refused") as error:
         fetch.fetch("svhn", tmp_path)
     assert "\n" not in str(error.value) and str(tmp_path / "svhn" / "train_32x32.mat") in str(error.value)
@@ -381,20 +374,16 @@ def test_check_of_celeba(tmp_path, drive, monkeypatch):
     assert (partition.state, partition.cure) == ("damaged", "workbench data fetch celeba")
 
 
-def test_inceptions_weights(tmp_path, inception, server):
-    assert fetch.inception_weights(tmp_path) is None
+def test_inceptions_weights_and_damaged_ones_again(tmp_path, inception, server):
+    assert states(tmp_path, "inception") == ["missing"]
     (file,) = fetch.fetch("inception", tmp_path)
     assert file.read_bytes() == inception and leftovers(tmp_path) == []
-    assert fetch.inception_weights(tmp_path) == file == tmp_path / "inception" / server.asked[0][0].split("/")[-1]
+    assert file == tmp_path / "inception" / server.asked[0][0].split("/")[-1]
     assert states(tmp_path, "inception") == [f"ok, {len(inception):,} bytes"]
     fetch.fetch("inception", tmp_path)
     assert len(server.asked) == 1
-
-
-def test_damaged_weights_are_fetched_again(tmp_path, inception):
-    (file,) = fetch.fetch("inception", tmp_path)
     file.write_bytes(inception[:-1])
-    assert states(tmp_path, "inception") == ["damaged"] and fetch.inception_weights(tmp_path) is None
+    assert states(tmp_path, "inception") == ["damaged"]
     assert fetch.fetch("inception", tmp_path) == [file] and file.read_bytes() == inception
 
 
@@ -402,7 +391,7 @@ def test_other_weights_are_refused(tmp_path, inception, server):
     server.files[f"/weights/{fetch.INCEPTION}"] = inception[:-1]
     with pytest.raises(DataError, match=r"wrong checksum .* run `workbench data fetch inception` again"):
         fetch.fetch("inception", tmp_path)
-    assert leftovers(tmp_path) == [] and fetch.inception_weights(tmp_path) is None
+    assert leftovers(tmp_path) == [] and states(tmp_path, "inception") == ["missing"]
 
 
 def test_weights_need_pytorch_fid_to_be_fetched_but_not_to_be_checked(tmp_path, monkeypatch):

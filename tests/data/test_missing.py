@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import seeded
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.config import Config
@@ -46,13 +46,8 @@ def has(dataset: MultimodalDataset) -> torch.Tensor:
 
 SHARES = st.floats(0, 0.99)
 SEEDS = st.integers(0, 2**31)
-few = settings(max_examples=25)
 
 
-# ------------------------------------------------------------------------------------------------------------ at random
-
-
-@few
 @given(st.integers(1, 60), st.integers(2, 4), SHARES, SEEDS)
 def test_a_share_of_the_items_is_incomplete_and_none_is_empty(items, modalities, share, seed):
     found = has(at_random(hospital(items, modalities), share, seed))
@@ -60,7 +55,6 @@ def test_a_share_of_the_items_is_incomplete_and_none_is_empty(items, modalities,
     assert found.any(1).all()
 
 
-@few
 @given(st.integers(1, 60), st.integers(2, 4), st.lists(SHARES, min_size=2, max_size=2), SEEDS)
 def test_shares_are_nested(items, modalities, shares, seed):
     less, more = (has(at_random(hospital(items, modalities), share, seed)) for share in sorted(shares))
@@ -68,7 +62,6 @@ def test_shares_are_nested(items, modalities, shares, seed):
     assert torch.equal(less[incomplete], more[incomplete])
 
 
-@few
 @given(st.integers(1, 40), SHARES, SEEDS)
 def test_what_was_absent_stays_absent(items, share, seed):
     before = some_missing(items, 3, seed)
@@ -149,10 +142,6 @@ def test_rows_are_items_where_nothing_tells_them_apart(tiny_root):
     assert has(at_random(apart, 0.9)).any(1).all()
 
 
-# ----------------------------------------------------------------------------------------------------------- by pattern
-
-
-@few
 @given(st.integers(1, 60), st.lists(st.integers(0, 100), min_size=6, max_size=6), SEEDS)
 def test_every_pattern_has_its_share(items, weights, seed):
     names = [",".join(chosen) for size in (1, 2) for chosen in combinations(LETTERS[:3], size)]
@@ -167,7 +156,6 @@ def test_every_pattern_has_its_share(items, weights, seed):
     assert found.total() == items and {*found} <= {*names, "C,L,R"}
 
 
-@few
 @given(st.integers(1, 40), SEEDS)
 def test_a_pattern_that_would_leave_nothing_gives_way(items, seed):
     before = some_missing(items, 3, seed)
@@ -200,9 +188,6 @@ def test_patterns_that_make_no_sense(patterns, message):
     with pytest.raises(ValueError, match=message) as error:
         by_pattern(hospital(5), patterns)
     assert "\n" not in str(error.value)
-
-
-# ------------------------------------------------------------------------------------------------------------- by block
 
 
 @pytest.mark.parametrize("kind", [list, np.array, lambda sites: torch.tensor([ord(site) for site in sites])])
@@ -241,10 +226,6 @@ def test_blocks_that_make_no_sense(sites, lacking, message):
         by_block(hospital(3), sites, lacking)
 
 
-# ------------------------------------------------------------------------------------------ complete items, fewer items
-
-
-@few
 @given(st.integers(2, 40), SHARES, SEEDS)
 def test_complete_items_are_those_that_lack_nothing(items, share, seed):
     data = hospital(items)

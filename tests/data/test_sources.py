@@ -5,7 +5,7 @@ import string
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import loadmat, savemat
 from source_files import idx, write_mnist, write_svhn
@@ -24,9 +24,6 @@ SVHN_COUNTS = [4948, 13861, 10585, 8497, 7458, 6882, 5727, 5595, 5045, 4659]
 def one_line(error: pytest.ExceptionInfo, *words: object) -> bool:
     message = str(error.value)
     return "\n" not in message and all(str(word) in message for word in words)
-
-
-# ---------------------------------------------------------------------------------------------------------- MNIST
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -50,7 +47,6 @@ def test_mnist_plain_and_packed(tmp_path, split, packed):
     assert np.array_equal(loaded.labels.numpy(), labels)
 
 
-@settings(max_examples=30)
 @given(shape=st.lists(st.integers(1, 6), min_size=1, max_size=3), cut=st.integers(1, 400), seed=st.integers(0, 99))
 def test_idx_reads_back_and_no_cut_goes_unnoticed(tmp_path_factory, shape, cut, seed):
     array = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
@@ -66,10 +62,14 @@ def test_idx_reads_back_and_no_cut_goes_unnoticed(tmp_path_factory, shape, cut, 
         read_idx(path, len(shape) + 1)
 
 
-def test_missing_mnist_names_file_and_cure(tmp_path):
+@pytest.mark.parametrize(
+    ("load", "name", "file"),
+    [(load_mnist, "mnist", "MNIST/raw/train-images-idx3-ubyte"), (load_svhn, "svhn", "svhn/train_32x32.mat")],
+)
+def test_a_missing_file_and_its_cure_are_named(tmp_path, load, name, file):
     with pytest.raises(DataError) as error:
-        load_mnist("train", tmp_path)
-    assert one_line(error, tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte", "workbench data fetch mnist")
+        load("train", tmp_path)
+    assert one_line(error, tmp_path / file, f"workbench data fetch {name}")
 
 
 def pack(images, cut=None):
@@ -113,9 +113,6 @@ def test_count_of_mnist_files(tmp_path):
     assert {count(file) for file in (tmp_path / "MNIST" / "raw").iterdir()} == {12}
 
 
-# ----------------------------------------------------------------------------------------------------------- SVHN
-
-
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_svhn_equals_scipy(real_data, split):
     path = real_data / "svhn" / f"{split}_32x32.mat"
@@ -138,12 +135,6 @@ def test_svhn_from_either_place(tmp_path, place, compress):
     assert np.array_equal(loaded.values.numpy(), crops.transpose(3, 2, 0, 1))
     assert np.array_equal(loaded.labels.numpy(), np.where(labels == 10, 0, labels))
     assert count_crops(path) == 40
-
-
-def test_missing_svhn_names_file_and_cure(tmp_path):
-    with pytest.raises(DataError) as error:
-        load_svhn("train", tmp_path)
-    assert one_line(error, tmp_path / "svhn" / "train_32x32.mat", "workbench data fetch svhn")
 
 
 @pytest.mark.parametrize("compress", [True, False])
@@ -202,9 +193,6 @@ def test_unknown_split(tmp_path, load):
         load("valid", tmp_path)
 
 
-# ----------------------------------------------------------------------------------------------------------- text
-
-
 def test_alphabet():
     assert len(alphabet.ALPHABET) == 71
     assert set(alphabet.ALPHABET) == {*string.ascii_lowercase, *string.digits, *string.punctuation, " ", "\n"}
@@ -252,10 +240,6 @@ def test_start_positions_are_uniform():
         assert np.abs(frequencies - 1 / len(frequencies)).max() < 5 * 0.5 / visits**0.5  # five standard errors
 
 
-# -------------------------------------------------------------------------------------------------------- pairing
-
-
-@settings(max_examples=40, deadline=None)
 @given(
     counts=st.lists(st.lists(st.integers(0, 6), min_size=3, max_size=3), min_size=1, max_size=3),
     repeats=st.integers(1, 4),

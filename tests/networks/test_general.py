@@ -66,8 +66,6 @@ LIKELIHOOD = {
 }
 KINDS = [*LIKELIHOOD]
 
-# ------------------------------------------------------------------------------------------------------- what they read
-
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_images_of_any_size(shape):
@@ -169,9 +167,6 @@ def test_the_spread_of_data_is_learnt():
     torch.testing.assert_close(beside.number.detach().exp(), x.pow(2).mean(0).sqrt(), rtol=0.02, atol=0)
 
 
-# ------------------------------------------------------------------------------------------------------ how they behave
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_items_do_not_meet_and_nothing_is_drawn(kind):
     encoder, decoder, x = networks_of(kind)
@@ -226,9 +221,6 @@ def test_networks_and_likelihoods_are_one_graph_of_static_shapes(kinds):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == kinds
-
-
-# ------------------------------------------------------------------------------------------------------ in objectives
 
 
 def all_kinds() -> tuple[MultimodalVAE, Batch]:

@@ -194,21 +194,12 @@ def _arriving(goal: Path) -> Path:
     return goal.with_name(f"{goal.name}.part")
 
 
-# ---------------------------------------------------------------------------------------------------------------- check
-
-
 def check(root: str | Path | None = None) -> list[FileState]:
     """Judge each file of the real data sets by its header and length, and Inception's weights; one row for each.
 
     CelebA's photographs have one row together, judged by their number and by the lists; none is opened.
     """
     return [row for name in NAMES for row in _states(name, data_root(root))]
-
-
-def inception_weights(root: str | Path | None = None) -> Path | None:
-    """Return the file of pytorch-fid's Inception weights under the data root; None where it is missing or damaged."""
-    (row,) = _states("inception", data_root(root))
-    return row.file if row.sound else None
 
 
 def _states(name: str, root: Path) -> list[FileState]:

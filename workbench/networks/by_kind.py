@@ -8,15 +8,7 @@ from torch import nn
 
 from workbench.data.own.encodings import Encoding
 from workbench.likelihoods import Likelihood, likelihood_of, name_of
-from workbench.networks.general import (
-    ImageDecoder,
-    ImageEncoder,
-    SequenceDecoder,
-    SequenceEncoder,
-    VectorDecoder,
-    VectorEncoder,
-)
-
+from workbench.networks import general
 
 Factories = tuple[Callable[[], nn.Module], Callable[[int], nn.Module]]  # an encoder's, and a decoder's for codes
 
@@ -34,17 +26,18 @@ class Kind(NamedTuple):
 
 
 def _image(encoding: Encoding, numbers: int) -> Factories:
-    return partial(ImageEncoder, encoding.shape), partial(ImageDecoder, shape=encoding.shape, numbers=numbers)
+    shape = encoding.shape
+    return partial(general.ImageEncoder, shape), partial(general.ImageDecoder, shape=shape, numbers=numbers)
 
 
 def _vector(encoding: Encoding, numbers: int) -> Factories:
     (size,), counts = encoding.shape, encoding.kind == "counts"
-    return partial(VectorEncoder, size, counts), partial(VectorDecoder, size=size, numbers=numbers)
+    return partial(general.VectorEncoder, size, counts), partial(general.VectorDecoder, size=size, numbers=numbers)
 
 
 def _sequence(encoding: Encoding, numbers: None) -> Factories:
     sizes = {"length": encoding.shape[0], "alphabet": encoding.alphabet}
-    return partial(SequenceEncoder, **sizes), partial(SequenceDecoder, **sizes)
+    return partial(general.SequenceEncoder, **sizes), partial(general.SequenceDecoder, **sizes)
 
 
 KINDS: dict[str, Kind] = {

@@ -59,9 +59,6 @@ def beside(shape: Sequence[int], numbers: int) -> list[nn.Module]:
     return [Beside(shape)] if numbers == 2 else []
 
 
-# -------------------------------------------------------------------------------------------------------------- images
-
-
 def halved(sides: tuple[int, int]) -> list[tuple[int, int]]:
     """List height and width of an image and after each convolution, which halves the sides that are not small yet."""
     sizes = [sides]
@@ -124,9 +121,6 @@ class ImageDecoder(nn.Module):
         return self.layers(code)
 
 
-# ------------------------------------------------------------------------------------------------------------- vectors
-
-
 class VectorEncoder(nn.Module):
     """256 ReLU-256 ReLU of the entries and of which of them are there; missing ones are NaN and read as zero.
 
@@ -157,9 +151,6 @@ class VectorDecoder(nn.Module):
     def forward(self, code: Float[Tensor, "batch code"]) -> Float[Tensor, "batch size"] | Float[Tensor, "batch 2 size"]:
         """Map codes to the likelihood's parameters, unbounded."""
         return self.layers(code)
-
-
-# ----------------------------------------------------------------------------------------------------------- sequences
 
 
 class Levels(nn.Embedding):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.data.celeba import attributes
@@ -31,7 +31,6 @@ def test_a_description_is_the_papers():
     assert attributes.encode(BIG_NOSE)[len(BIG_NOSE) :].unique().tolist() == [attributes.encode("*")[0]]
 
 
-@settings(max_examples=25)
 @given(FACES)
 def test_many_at_once_are_one_after_the_other(present):
     many = torch.stack([present, ~present])
@@ -39,7 +38,6 @@ def test_many_at_once_are_one_after_the_other(present):
     assert torch.equal(attributes.encode_attributes(many), torch.stack(one_by_one))
 
 
-@settings(max_examples=25)
 @given(FACES)
 def test_a_description_is_read_back(present):
     text = attributes.describe(present)
@@ -72,7 +70,6 @@ def test_characters_outside_the_alphabet_are_named():
         attributes.encode("café")
 
 
-@settings(max_examples=25)
 @given(st.lists(FACES, min_size=1, max_size=5), st.integers(0, 2**32))
 def test_a_description_anywhere_is_the_same_text_elsewhere(faces, seed):
     labels = torch.stack(faces)

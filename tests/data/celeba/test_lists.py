@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from source_files import attribute_list, attributes_of, partition_list
 
 from workbench.data.celeba.attributes import ATTRIBUTES
@@ -23,17 +24,13 @@ def refusal(read, path, content: str | bytes) -> str:
     return message
 
 
-@settings(max_examples=60)
 @given(data=st.data(), count=st.integers(0, 6))
 def test_attributes_read_back_whatever_the_blanks(tmp_path_factory, data, count):
-    table = np.array(
-        data.draw(st.lists(st.lists(st.booleans(), min_size=40, max_size=40), min_size=count, max_size=count)), bool
-    ).reshape(count, 40)
+    table = data.draw(hnp.arrays(bool, (count, 40)))
     rows = [(f"{n}.jpg", *("1" if value else "-1" for value in row)) for n, row in enumerate(table)]
     lines = [(str(count),), ATTRIBUTES, *rows]
-    text = "".join(
-        data.draw(st.sampled_from(["", " "])) + data.draw(blanks).join(fields) + data.draw(ends) for fields in lines
-    )
+    indents = st.sampled_from(["", " "])
+    text = "".join(data.draw(indents) + data.draw(blanks).join(fields) + data.draw(ends) for fields in lines)
     path = tmp_path_factory.mktemp("lists") / ATTRIBUTE_LIST
     path.write_bytes(data.draw(st.sampled_from([b"", b"\xef\xbb\xbf"])) + text.encode())
     read = read_attributes(path)
@@ -42,7 +39,6 @@ def test_attributes_read_back_whatever_the_blanks(tmp_path_factory, data, count)
     assert read.announced == len(read) == count
 
 
-@settings(max_examples=60)
 @given(parts=st.lists(st.integers(0, 2), max_size=8), data=st.data())
 def test_partition_reads_back_whatever_the_blanks(tmp_path_factory, parts, data):
     path = tmp_path_factory.mktemp("lists") / PARTITION_LIST

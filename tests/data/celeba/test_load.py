@@ -38,9 +38,6 @@ def refusal(root, split="train") -> str:
     return str(error.value)
 
 
-# --------------------------------------------------------------------------------------------------------- pixels
-
-
 def torchvisions(path, crop):
     transforms = pytest.importorskip("torchvision.transforms")
     steps = [transforms.CenterCrop(crop), transforms.Resize(64, transforms.InterpolationMode.BICUBIC)]
@@ -90,17 +87,10 @@ def test_pixels_stay_on_disk_and_cannot_be_changed_there(root):
     write_celeba(root, 12, parts=[0, 2] * 6)
     test = load_celeba("test", root)
     before = test.values.clone()
-    assert isinstance(cache.read(kept_name()).values, np.memmap) and test.values.is_contiguous()
+    (folder,) = paths.cache_dir().glob("celeba-*")
+    assert isinstance(cache.read(folder.name).values, np.memmap) and test.values.is_contiguous()
     test.values.zero_()
     assert torch.equal(load_celeba("test", root).values, before) and before.any()
-
-
-def kept_name():
-    (folder,) = paths.cache_dir().glob("celeba-*")
-    return folder.name
-
-
-# --------------------------------------------------------------------------------------------------------- splits
 
 
 def test_the_official_split(root, capsys):
@@ -129,19 +119,15 @@ def test_validation_is_left_out_of_our_own_split_too(root, capsys):
     write_celeba(root, 40, parts=[0] * 30 + [1] * 10)
     load_celeba("test", root)
     assert set(kept()) == set(names(*range(1, 31)))
-    assert "(own split of the official training partition, as no official test image is there, 10 of the official " in (
-        capsys.readouterr().err
-    )
+    kind = "(own split of the official training partition, as no official test image is there, 10 of the official "
+    assert kind in capsys.readouterr().err
 
 
 def test_our_own_split_is_an_eighth_and_never_changes():
     count = COUNT // 10
     test = [name for name in names(*range(1, count + 1)) if is_own_test(name)]
     assert abs(len(test) - count / 8) < 4 * (count * 7 / 64) ** 0.5  # four standard deviations
-    assert test[:6] == GOLDEN
-
-
-GOLDEN = ["000002.jpg", "000004.jpg", "000005.jpg", "000009.jpg", "000018.jpg", "000030.jpg"]
+    assert test[:6] == names(2, 4, 5, 9, 18, 30)
 
 
 def test_an_image_keeps_its_part_when_others_come(root):
@@ -171,9 +157,6 @@ def test_a_split_without_images_is_refused(root, parts, message):
     assert not list(paths.cache_dir().glob("*celeba-*"))
 
 
-# ------------------------------------------------------------------------------------------------ what is missing
-
-
 def test_an_unknown_split(root):
     with pytest.raises(ValueError, match="unknown split 'valid'"):
         load_celeba("valid", root)
@@ -197,17 +180,13 @@ def test_without_photographs_the_cure_is_named(root, case):
 
 
 @pytest.mark.parametrize("name", ["list_attr_celeba.txt", "list_eval_partition.txt"])
-def test_without_a_list_the_cure_is_named(root, name):
-    (write_celeba(root) / name).unlink()
-    assert f"{name} is missing: get the original with `workbench data fetch celeba`" in refusal(root)
-    assert not list(paths.cache_dir().glob("*celeba-*"))
-
-
-@pytest.mark.parametrize("name", ["list_attr_celeba.txt", "list_eval_partition.txt"])
-def test_a_list_of_other_images_is_refused(root, name):
+def test_a_list_of_other_images_or_none_is_refused_with_its_cure(root, name):
     path = write_celeba(root) / name
     path.write_text(path.read_text().replace(".jpg", ".png"))
     assert f"none of the 40 images, 000001.jpg the first, has a row in {name}" in refusal(root)
+    path.unlink()
+    assert f"{name} is missing: get the original with `workbench data fetch celeba`" in refusal(root)
+    assert not list(paths.cache_dir().glob("*celeba-*"))
 
 
 def test_images_without_rows_are_skipped_and_named(root, capsys):
@@ -222,7 +201,7 @@ def test_images_without_rows_are_skipped_and_named(root, capsys):
     assert np.array_equal(labels.numpy(), attributes_of(40)[[int(name[:6]) - 1 for name in kept()]])
     assert (
         capsys.readouterr()
-        .err.splitlines()[-1]
+        .err.strip()
         .endswith(
             "skipped 4: 000002.jpg (no row in list_eval_partition.txt), 000007.jpg (no row in list_attr_celeba.txt), "
             "000008.jpg (no row in list_attr_celeba.txt), ..."
@@ -262,9 +241,6 @@ def test_survey_builds_nothing(root):
     assert not cached and not list(paths.cache_dir().iterdir())
     load_celeba("test", root)
     assert survey(root) == (counts, True)
-
-
-# ------------------------------------------------------------------------------------------------------ real data
 
 
 def test_real_photographs(real_data, root, capsys):

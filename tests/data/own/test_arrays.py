@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from sklearn.preprocessing import StandardScaler
@@ -40,9 +40,6 @@ def made(**changes) -> Splits:
 
 def rows_of(data: MultimodalDataset):
     return data.batch(torch.arange(len(data)), torch.Generator())
-
-
-# ----------------------------------------------------------------------------------------------------- what it holds
 
 
 def test_a_data_set_of_arrays():
@@ -96,10 +93,6 @@ def test_batches_go_round_as_those_of_any_data_set():
     assert train.to("meta").storages[0].values.device.type == "meta"
 
 
-# ----------------------------------------------------------------------------------------------- splits, labels, names
-
-
-@settings(max_examples=25)
 @given(st.integers(6, 60), st.floats(0.1, 0.7), st.integers(0, 3), st.integers(1, 3))
 def test_a_share_is_drawn_of_every_class_alike(count, share, seed, classes):
     labels = np.arange(count) % classes
@@ -220,8 +213,6 @@ def test_columns_of_other_libraries_are_read():
     assert torch.equal(rows_of(ours).values[1].isnan(), rows_of(theirs).values[1].isnan())
     torch.testing.assert_close(rows_of(ours).values[1], rows_of(theirs).values[1], equal_nan=True)
 
-
-# ---------------------------------------------------------------------------------------------------- what is refused
 
 CT, LABS = arrays()["ct"], arrays()["labs"]
 ABSENT = np.arange(N) < 0

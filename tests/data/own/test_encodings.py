@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.preprocessing import StandardScaler
@@ -33,10 +33,6 @@ def round_trip(encoding: Encoding, raw):
     return kept(encoding).original(values, present)
 
 
-# -------------------------------------------------------------------------------------------------------------- images
-
-
-@settings(max_examples=25)
 @given(st.data(), st.sampled_from(["HW", "1HW", "3HW", "4HW", "HW1", "HW3", "HW4"]), st.booleans())
 def test_images_come_back_as_they_were_given(data, layout, bytes_):
     sizes = {"H": data.draw(st.sampled_from([2, 5, 9])), "W": data.draw(st.sampled_from([2, 7]))}
@@ -82,10 +78,6 @@ def test_a_trained_size_is_read_in_any_layout():
     torch.testing.assert_close(as_floats, encoding.values(last)[0])
 
 
-# -------------------------------------------------------------------------------------------------------------- tables
-
-
-@settings(max_examples=25)
 @given(hnp.arrays(np.float64, st.tuples(st.integers(3, 12), st.integers(1, 4)), elements=NUMBERS))
 def test_measurements_are_standardised_as_scikit_learn_does_and_come_back(table):
     if np.isnan(table[:-1]).all(0).any():
@@ -136,7 +128,6 @@ def test_a_list_of_vectors_may_lack_some():
         torch.testing.assert_close(values, Vector.fit(holed).values(holed)[0], equal_nan=True)
 
 
-@settings(max_examples=25)
 @given(hnp.arrays(bool, st.tuples(st.integers(1, 6), st.integers(1, 3))))
 def test_yes_and_no_come_back(table):
     back = round_trip(Binary.fit(table), table)
@@ -148,7 +139,6 @@ def test_yes_and_no_come_back(table):
     assert (Binary.fit(table).original(torch.full((2, table.shape[1]), 0.7)) == 1).all(), "the likelier of both"
 
 
-@settings(max_examples=25)
 @given(hnp.arrays(np.int64, st.tuples(st.integers(1, 6), st.integers(1, 3)), elements=st.integers(0, 2**24 - 1)))
 def test_counts_come_back(table):
     encoding = Counts.fit(table)
@@ -159,7 +149,6 @@ def test_counts_come_back(table):
 LEVELS = st.one_of(st.lists(st.text(max_size=4), min_size=1), st.lists(st.integers(-9, 9), min_size=1))
 
 
-@settings(max_examples=25)
 @given(LEVELS, LEVELS, st.data())
 def test_categories_come_back(one, other, data):
     count = min(len(one), len(other))
@@ -192,10 +181,6 @@ def test_probabilities_of_a_column_reach_its_own_levels_alone():
     assert of_numpy.levels == ((1, 3),), "numbers of numpy are numbers in a column of objects"
 
 
-# ---------------------------------------------------------------------------------------------------------------- text
-
-
-@settings(max_examples=25)
 @given(st.lists(st.one_of(st.none(), st.text(ALPHABET, max_size=12)), min_size=1))
 def test_strings_come_back_but_for_blanks_at_the_end(strings):
     if all(string is None for string in strings):
@@ -207,9 +192,6 @@ def test_strings_come_back_but_for_blanks_at_the_end(strings):
     assert values.dtype == torch.int64 and present.tolist() == [string is not None for string in strings]
     one_hot = torch.nn.functional.one_hot(values, len(ALPHABET)).float()
     assert encoding.original(one_hot) == encoding.original(values)
-
-
-# --------------------------------------------------------------------------------------------------- what goes where
 
 
 def test_kinds_are_guessed():
@@ -243,16 +225,14 @@ def test_a_new_kind_is_known_once_it_is_defined():
         assert encoding_class("angle") is Angle and isinstance(kept(Angle.fit(np.arange(4))), Angle)
     finally:
         del ENCODINGS["angle"]
-    with pytest.raises(
-        ValueError, match="unknown kind 'angle': choose one of image, text, vector, binary, counts, cat"
-    ):
+    with pytest.raises(ValueError, match="unknown kind 'angle': choose one of image, text, vector, binary, count"):
         encoding_class("angle")
 
 
-# ---------------------------------------------------------------------------------------------------- what is refused
-
 TRAINED = pd.DataFrame({"a": [1.0, 2.0, 4.0], "b": [0.5, 1.0, 2.0]})
 SITES = pd.DataFrame({"site": ["A", "B", "A"]})
+TWO = np.array([[0], [2]])
+TALL, WIDE = np.zeros((1, 4, 4), np.uint8), np.zeros((1, 3, 4), np.uint8)
 REFUSED = [
     (lambda: Vector.fit(TRAINED.assign(c=np.nan)), "column 'c' holds no entry in the training part, only NaN"),
     (lambda: Vector.fit(np.full((3, 2), np.nan)), "is absent in every item of the training part"),
@@ -265,10 +245,7 @@ REFUSED = [
     (lambda: Vector.fit(TRAINED).values(TRAINED[["a"]]), "lacks 'b': give the columns of the training"),
     (lambda: Vector.fit(TRAINED).values(TRAINED.assign(c=1.0)), "has 'c' too many: give the columns"),
     (lambda: Vector.fit(TRAINED).values(np.zeros((2, 3))), "has 3 columns where the training had 2"),
-    (
-        lambda: Binary.fit(np.array([[0], [2]])).values(np.array([[0], [2]])),
-        "column 0 holds 2 in row 1, neither 0 nor 1",
-    ),
+    (lambda: Binary.fit(TWO).values(TWO), "column 0 holds 2 in row 1, neither 0 nor 1"),
     (lambda: Counts.fit(TRAINED).values(TRAINED), "column 'b' holds 0.5 in row 0, no count"),
     (lambda: Categories.fit(SITES).values(pd.DataFrame({"site": ["A", "D"]})), "'site' holds the level 'D' in row 1"),
     (lambda: Categories.fit(SITES).values(pd.DataFrame({"site": [3]})), "column 'site' holds the level 3 in row 0"),
@@ -280,17 +257,11 @@ REFUSED = [
     (lambda: Text.fit([None, None]), "is absent in every item of the training part"),
     (lambda: Text.fit(pd.DataFrame({"report": ["a", "b"]})), "texts stand in one column: give it alone, as in frame"),
     (lambda: Text.fit(["a", 3]), "item 1 is 3, no string"),
-    (
-        lambda: Text.fit(["ab"]).values(["a", "abc"]),
-        r"string 1 \('abc'\) has 3 characters, at most 2 were there in train",
-    ),
+    (lambda: Text.fit(["ab"]).values(["a", "abc"]), r"string 1 \('abc'\) has 3 characters, at most 2 were there in"),
     (lambda: Text.fit(["abc"]).values(["a", "xYz"]), r"string 1 \('xYz'\) holds 'Y', which the alphabet lacks"),
     (lambda: Text.fit(["abc"]).values(["é"]), "holds 'é', which the alphabet lacks"),
     (lambda: Text.fit(["abc"]).values(["\0"]), "which the alphabet lacks"),
-    (
-        lambda: Image.fit([np.zeros((3, 3), np.uint8), np.zeros((4, 3), np.uint8)]),
-        r"several shapes, \(3, 3\) and \(4, 3",
-    ),
+    (lambda: Image.fit([TALL[0], WIDE[0]]), r"several shapes, \(3, 4\) and \(4, 4"),
     (lambda: Image.fit(np.full((2, 3, 3), 200.0)), "these run from 200 to 200: divide by 255"),
     (lambda: Image.fit(np.full((2, 3, 3), -1.0)), r"these run from -1 to -1: use \(x - low\) / \(high - low\)"),
     (lambda: Image.fit(np.zeros((2, 0, 3))), r"images of shape \(0, 3\) have no pixels: leave this modality out"),
@@ -298,15 +269,9 @@ REFUSED = [
     (lambda: Image.fit(np.zeros((2, 3, 3), np.int64)), "images are int64: give uint8 in 0..255, or floats"),
     (lambda: Image.fit(np.zeros((2, 2, 3, 5), np.uint8)), r"items of shape \(2, 3, 5\) are no images"),
     (lambda: Image.fit(np.array([[[np.nan, 0.5]]])), "some images have pixels that are NaN and others: fill them"),
-    (
-        lambda: Image.fit(np.zeros((1, 3, 4), np.uint8)).values(np.zeros((1, 4, 4), np.uint8)),
-        r"\(4, 4\) where \(3, 4\) is",
-    ),
+    (lambda: Image.fit(WIDE).values(TALL), r"\(4, 4\) where \(3, 4\) is"),
     (lambda: guess(np.zeros((2, 3, 3), bool)), "is no kind of data: give images as uint8"),
-    (
-        lambda: guess(SITES.assign(age=3)),
-        "column 'age' holds numbers and column 'site' categories: make two modalities",
-    ),
+    (lambda: guess(SITES.assign(age=3)), "column 'age' holds numbers and column 'site' categories: make two modal"),
     (lambda: guess(pd.DataFrame({"day": pd.to_datetime(["2020-01-01"])})), "column 'day' holds times: give num"),
     (lambda: Vector.fit(np.array(["2020-01-01"], "datetime64[ns]")), "it holds times: give numbers"),
     (lambda: Vector.fit(pd.DataFrame({"a": [1, "1", "<2"]})), "column 'a' holds '<2', which is no number"),

@@ -5,6 +5,8 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -46,9 +48,6 @@ def trained(tmp_path_factory):
     return fit(config_of(splits.train, steps=6, style_dim=1), folder, data=splits.train, progress=False), splits
 
 
-# ------------------------------------------------------------------------------------------------------ a new modality
-
-
 def test_a_new_modality_comes_from_outside(tmp_path):
     """Networks that the package does not know, their data, training and model, in under 15 lines."""
 
@@ -74,9 +73,7 @@ def test_a_new_modality_comes_from_outside(tmp_path):
     ours, theirs = (m.infer({"rhythm": given}).components.mean for m in (model, run.model))
     assert torch.equal(ours, theirs), "in the process that trained it, the run knows the networks by itself"
     assert model.original(model.generate(3))["rhythm"].shape == (3, 20)
-    with pytest.raises(
-        ValueError, match=r"'rhythm' were defined .*: Run.load\(folder, networks={'rhythm': \(Encoder, De"
-    ):
+    with pytest.raises(ValueError, match=r"'rhythm' were defined .*: Run.load\(folder, networks={'rhythm': \(Encoder"):
         _ = Run(tmp_path).model
     source = inspect.getsource(test_a_new_modality_comes_from_outside)
     lines = [line for line in source.split("    # ---")[0].splitlines()[2:] if line.strip()]
@@ -110,7 +107,23 @@ json.dump({"labs": out["labs"].to_dict("list"), "report": out["report"], "site":
 """
 
 
-def test_from_arrays_to_a_folder_to_another_process_and_back(tmp_path, monkeypatch):
+def here(arguments, folder) -> str:
+    """What the script prints, in this process."""
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as printed:
+        patch.setattr(sys, "argv", ["-c", *map(str, arguments)])
+        exec(ELSEWHERE, {})
+    return printed.getvalue()
+
+
+def elsewhere(arguments, folder) -> str:
+    """What the script prints in a process of its own, which can import what lies in the folder."""
+    environment = {"PYTHONPATH": f"{folder}:{Path(workbench.__file__).parents[1]}", "PATH": ""}
+    command = [sys.executable, "-c", ELSEWHERE, *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("python", [here, pytest.param(elsewhere, marks=pytest.mark.slow)])
+def test_from_arrays_to_a_folder_to_another_process_and_back(tmp_path, monkeypatch, python):
     """Nothing but the run folder goes along: raw arrays in, original units out, the same numbers as here."""
     (tmp_path / "hearts.py").write_text(HEARTS)
     monkeypatch.syspath_prepend(tmp_path)
@@ -126,9 +139,7 @@ def test_from_arrays_to_a_folder_to_another_process_and_back(tmp_path, monkeypat
     model = run.model
     q = model.infer({"labs": frame, "report": ["case 1"] * 4}, fusion="product")
     here = model.original(model.generate(q.mean, style=torch.zeros(6, 4, 1)))
-    told = [sys.executable, "-c", ELSEWHERE, run.folder, tmp_path / "new.csv"]
-    environment = {"PYTHONPATH": f"{tmp_path}:{Path(workbench.__file__).parents[1]}", "PATH": ""}
-    there = json.loads(subprocess.run(told, env=environment, capture_output=True, text=True, check=True).stdout)
+    there = json.loads(python([run.folder, tmp_path / "new.csv"], tmp_path))
     np.testing.assert_allclose(there["mean"], q.mean.detach(), rtol=1e-4, atol=1e-5)
     assert [*there["labs"]] == ["na", "k", "ca"] and {*there["site"]} == {"site", "sex"}
     for name in ("na", "k", "ca"):
@@ -141,9 +152,6 @@ def test_from_arrays_to_a_folder_to_another_process_and_back(tmp_path, monkeypat
     (tmp_path / "hearts.py").unlink()
     with pytest.raises(ValueError, match="hearts:Encoder, a network of 'labs', cannot be imported here: give them"):
         _ = Run(run.folder).model
-
-
-# ------------------------------------------------------------------------------------------------- training, missing
 
 
 @pytest.mark.parametrize("objective", METHODS)
@@ -176,9 +184,6 @@ def test_what_is_missing_counts_nothing():
     assert torch.equal(one[batch.present], other[batch.present])
 
 
-# ------------------------------------------------------------------------------------------------- what goes where
-
-
 def test_defaults_by_kind():
     modalities = {m.name: m for m in modalities_of(data_set().train)}
     assert {name: type(m.likelihood).__name__ for name, m in modalities.items()} == {
@@ -187,9 +192,7 @@ def test_defaults_by_kind():
     }  # fmt: skip
     sizes = {"ct": 216, "labs": 3, "signs": 2, "visits": 2, "site": 2, "report": 6}
     assert {name: m.weight for name, m in modalities.items()} == {name: 216 / size for name, size in sizes.items()}
-    assert {name: m.style_weight for name, m in modalities.items()} == {
-        name: 1 + 4 * (name == "report") for name in sizes
-    }
+    assert {name: m.style_weight for name, m in modalities.items()} == dict.fromkeys(sizes, 1) | {"report": 5}
     assert [m.letter for m in modalities.values()] == ["C", "L", "S", "V", "Si", "R"]
 
 
@@ -206,6 +209,7 @@ def test_what_is_given_by_name_takes_the_place_of_defaults():
 
 
 TRAIN = data_set().train
+CONFIG = config_of(TRAIN)
 NAMED = "names 'mri', which is no modality here: they are ct, labs, signs, visits, site, report"
 REFUSED = [
     (lambda: modalities_of(TRAIN, networks={"mri": (VectorEncoder, VectorDecoder)}), f"networks {NAMED}"),
@@ -213,29 +217,17 @@ REFUSED = [
     (lambda: modalities_of(TRAIN, weights={"mri": 1.0}), f"^weights {NAMED}"),
     (lambda: modalities_of(TRAIN, style_weights={"mri": 1.0}), f"style_weights {NAMED}"),
     (lambda: modalities_of(TRAIN, weights={"ct": -1.0}), "weights of 'ct' is -1.0: a weight is not negative"),
-    (
-        lambda: modalities_of(TRAIN, networks={"ct": VectorEncoder}),
-        r"networks of 'ct' must be a pair \(Encoder, Decoder",
-    ),
+    (lambda: modalities_of(TRAIN, networks={"ct": VectorEncoder}), r"networks of 'ct' must be a pair \(Encoder, Dec"),
     (lambda: modalities_of(TRAIN, likelihoods={"labs": "gauss"}), "unknown likelihood 'gauss': choose one of laplace"),
     (
         lambda: modalities_of(TRAIN, likelihoods={"labs": "bernoulli"}),
         "'labs', of kind 'vector', cannot be 'bernoulli'",
     ),
-    (
-        lambda: fit(config_of(TRAIN, data="uci-text"), data=TRAIN),
-        "is for the data 'uci-text', but 'hospital-.*' is given",
-    ),
-    (
-        lambda: fit(config_of(TRAIN), modalities=modalities_of(TRAIN)),
-        "modalities are those of a data set: give it, too",
-    ),
-    (
-        lambda: fit(config_of(TRAIN), data=TRAIN, modalities=modalities_of(TRAIN)[1:]),
-        "the modalities are labs, .* those",
-    ),
-    (lambda: fit(config_of(TRAIN), data=TRAIN, modalities=modalities_of(data_set(seed=3).train)), "made of other data"),
-    (lambda: fit(config_of(TRAIN)), r"unknown source 'hospital' .* given as fit\(config, data=...\)"),
+    (lambda: fit(config_of(TRAIN, data="uci-text"), data=TRAIN), "for the data 'uci-text', but 'hospital-.*' is given"),
+    (lambda: fit(CONFIG, modalities=modalities_of(TRAIN)), "modalities are those of a data set: give it, too"),
+    (lambda: fit(CONFIG, data=TRAIN, modalities=modalities_of(TRAIN)[1:]), "the modalities are labs, .* those"),
+    (lambda: fit(CONFIG, data=TRAIN, modalities=modalities_of(data_set(seed=3).train)), "made of other data"),
+    (lambda: fit(CONFIG), r"unknown source 'hospital' .* given as fit\(config, data=...\)"),
     (lambda: fit(config_of(TRAIN, batch_size=64), data=TRAIN), "batch size 64 does not fit hospital-"),
 ]
 
@@ -276,16 +268,11 @@ def test_networks_that_do_not_fit_are_refused_before_anything_is_written(tmp_pat
     modalities = modalities_of(TRAIN, networks={"labs": (lambda: VectorEncoder(7), lambda c: VectorDecoder(c, 3, 2))})
     with pytest.raises(ValueError, match=r"labs.*layers\.0"):
         fit(config_of(TRAIN), tmp_path / "run", TRAIN, modalities=modalities)
-    deaf = type(
-        "Deaf", (torch.nn.Linear,), {"features": 8, "__init__": lambda self: torch.nn.Linear.__init__(self, 3, 8)}
-    )
+    deaf = type("Deaf", (nn.Linear,), {"features": 8, "__init__": lambda self: nn.Linear.__init__(self, 3, 8)})
     modalities = modalities_of(TRAIN, networks={"labs": (deaf, lambda c: VectorDecoder(c, 3, 2))})
     with pytest.raises(ValueError, match="'labs' gives features that are not finite for an item that lacks an entry"):
         fit(config_of(TRAIN), tmp_path / "run", TRAIN, modalities=modalities)
     assert not (tmp_path / "run").exists()
-
-
-# ----------------------------------------------------------------------------------------------------- runs do not mix
 
 
 def test_a_folder_keeps_to_one_data_set_and_one_choice_of_modalities(trained, tmp_path):
@@ -346,29 +333,16 @@ def splits_rows(splits) -> np.ndarray:
     return rows
 
 
-# ------------------------------------------------------------------------------------------------------------ inference
-
-
 def test_what_is_not_named_is_absent(trained):
     run, splits = trained
     model, labs = run.model, arrays()["labs"]
     batch = model.batch_of({"labs": labs[5:8], "report": ["case 1", None, "case 2"]})
-    assert batch.present.tolist() == [
-        [False] * 3,
-        [True] * 3,
-        [False] * 3,
-        [False] * 3,
-        [False] * 3,
-        [True, False, True],
-    ]
+    assert batch.present.int().tolist() == [[0] * 3, [1] * 3, [0] * 3, [0] * 3, [0] * 3, [1, 0, 1]]
     one, other = model.encode({"labs": labs[5:8]}), model.encode({"L": labs[5:8]})
     assert torch.equal(one.content.mean, other.content.mean) and torch.equal(one.present, other.present)
     whole, row = splits.test.batch(torch.arange(len(splits.test)), seeded()), 3
-    given = {
-        m.name: m.encoding.original(x[[row]])
-        for m, x, there in zip(model.modalities, whole.values, whole.present, strict=True)
-        if there[row]
-    }
+    each = zip(model.modalities, whole.values, whole.present, strict=True)
+    given = {m.name: m.encoding.original(x[[row]]) for m, x, present in each if present[row]}
     mine, theirs = (model.infer(q, fusion="product").mean for q in (model.encode(given), model.encode(whole)))
     torch.testing.assert_close(mine[0], theirs[row], rtol=1e-4, atol=1e-5)
 
@@ -420,9 +394,6 @@ def test_a_run_on_the_package_s_own_data_reads_arrays_and_needs_no_data(tiny_roo
     assert model.original(model.generate(2))["handwriting"].dtype == np.uint8
 
 
-# -------------------------------------------------------------------------------------------- evaluation, the README
-
-
 def test_evaluation_of_what_the_data_allows(tmp_path):
     rng, labels = np.random.default_rng(0), np.arange(60) % 2
     table = rng.normal(size=(60, 2)) + labels[:, None]
@@ -455,11 +426,8 @@ def test_without_labels_or_complete_items_there_is_less_to_evaluate(tmp_path):
     run = fit(config_of(splits.train), tmp_path, data=splits.train, progress=False)
     metrics = evaluate(run, data=splits, progress=False)
     assert "rate" in metrics and not {"linear_probe", "linear_probe_full", "log_likelihood"} & metrics.keys()
-    for part, needs in (
-        ("probe", "labels"),
-        ("full_probe", "labels"),
-        ("likelihood", "test items with all modalities"),
-    ):
+    lacking = {"probe": "labels", "full_probe": "labels", "likelihood": "test items with all modalities"}
+    for part, needs in lacking.items():
         with pytest.raises(ValueError, match=rf"the part '{part}' needs {needs}, which ward-.* lacks: leave it out"):
             evaluate(run, data=splits, parts=[part])
 
@@ -479,9 +447,6 @@ def test_the_example_of_the_readme(tmp_path, monkeypatch):
     assert shown["generated"]["ct"].shape == (5, 8, 8) and [*shown["generated"]["labs"].columns] == ["na", "k", "ca"]
     assert shown["metrics"]["linear_probe"] and shown["train"].classes == ("ill", "well")
     assert [m.weight for m in shown["run"].model.modalities] == [2.0, 64 / 3, 6.4]
-
-
-# --------------------------------------------------------------------------------------------------------------- import
 
 
 def test_the_package_brings_its_names_without_torch():

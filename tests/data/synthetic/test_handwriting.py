@@ -117,9 +117,8 @@ def test_ink_and_contrast_are_near_those_of_mnist(splits, split):
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_drawings_keep_the_pieces_and_loops_of_their_originals(splits, split):
     coverage = torch.from_numpy(load_digits().images).float() / 16
-    expected = handwriting.euler_number(handwriting.sharpened(F.pad(coverage, [handwriting.MARGIN] * 4)) > 0.5)[
-        redrawn(split)
-    ]
+    originals_ink = handwriting.sharpened(F.pad(coverage, [handwriting.MARGIN] * 4)) > 0.5
+    expected = handwriting.euler_number(originals_ink)[redrawn(split)]
     ink = splits[split].values[:, 0] > 127
     assert (handwriting.euler_number(ink) == expected).double().mean() > 0.94
     pieces = [np.bincount(ndimage.label(one, EIGHT)[0].ravel())[1:] for one in ink[::13].numpy()]
@@ -128,9 +127,8 @@ def test_drawings_keep_the_pieces_and_loops_of_their_originals(splits, split):
 
 
 def test_euler_number_is_pieces_less_holes():
-    ink = (
-        torch.rand(50, 12, 15, generator=torch.Generator().manual_seed(0)) < torch.linspace(0.1, 0.9, 50)[:, None, None]
-    )
+    share = torch.linspace(0.1, 0.9, 50)[:, None, None]
+    ink = torch.rand(50, 12, 15, generator=torch.Generator().manual_seed(0)) < share
     holes = [ndimage.label(np.pad(~one, 1, constant_values=True))[1] - 1 for one in ink.numpy()]
     pieces = [ndimage.label(one, EIGHT)[1] for one in ink.numpy()]
     assert handwriting.euler_number(ink).tolist() == [p - h for p, h in zip(pieces, holes, strict=True)]
@@ -160,10 +158,8 @@ def test_sharpened_ink_covers_each_cell_as_the_original_does():
 
 
 def test_same_seed_same_images_whatever_the_threads(monkeypatch):
-    monkeypatch.setitem(handwriting.PER_CLASS, "test", 40)
-    monkeypatch.setitem(
-        handwriting.ATTEMPTS, "test", handwriting.ATTEMPTS["train"]
-    )  # the whole recipe, on fewer originals
+    monkeypatch.setitem(handwriting.PER_CLASS, "test", 20)
+    monkeypatch.setitem(handwriting.ATTEMPTS, "test", handwriting.ATTEMPTS["train"])  # the whole recipe
     before, state = torch.get_num_threads(), torch.get_rng_state()
     drawn = []
     try:
@@ -195,9 +191,6 @@ def test_cache_round_trip(monkeypatch, tmp_path):
 def test_unknown_split_is_refused(call):
     with pytest.raises(ValueError, match="'validation'"):
         call("validation")
-
-
-# ---- what a classifier learns from this handwriting alone about MNIST
 
 
 def small_cnn() -> nn.Module:

@@ -49,11 +49,7 @@ def test_other_seed_other_crops(source):
     one, other = render(source, labels, 3), render(source, labels, 4)
     assert not (one == other).flatten(1).all(1).any()
     assert len(one.flatten(1).unique(dim=0)) == 300
-
-
-def test_sources_do_not_share_a_stream():
-    labels = torch.full((50,), 8)
-    assert not torch.equal(render("plain", labels, 0), render("rendered", labels, 0))
+    assert not torch.equal(render("plain", labels, 3), render("rendered", labels, 3)), "sources share no stream"
 
 
 @settings(max_examples=15, deadline=None)
@@ -102,11 +98,8 @@ def test_cache_is_read_back_and_a_damaged_one_made_again(small_splits, monkeypat
     (file,) = paths.cache_dir().glob("*.safetensors")
     assert all(part in file.name for part in ("plain", "train", "-0-", recipe_version()))
 
-    def refuse(*_):
-        raise AssertionError("rendered again although the cache holds it")
-
     with monkeypatch.context() as patch:
-        patch.setattr(street, "render", refuse)
+        patch.setattr(street, "render", None)  # it would be rendered again although the cache holds it
         again = load_rendered("plain", "train")
     damaged = file.read_bytes()[:1000]
     file.unlink()  # not cut short in place: tensors read back are views of the file
@@ -144,11 +137,8 @@ def test_plain_is_one_bright_digit_on_a_darker_ground():
 
 
 def test_plain_digits_are_told_apart_by_a_linear_classifier():
-    train, test = digits(3000, 1), digits(500, 2)
-    grey = [
-        render("plain", labels, seed).float().mean(1).flatten(1).numpy() / 255
-        for seed, labels in ((1, train), (2, test))
-    ]
+    train, test = digits(2000, 1), digits(500, 2)
+    grey = [render("plain", x, seed).float().mean(1).flatten(1).numpy() / 255 for seed, x in ((1, train), (2, test))]
     classifier = LogisticRegression(max_iter=100).fit(grey[0], train)
     hits = classifier.predict(grey[1]) == test.numpy()
     assert hits.mean() > 0.85
@@ -174,9 +164,6 @@ def test_atlas_measures_its_glyphs():
     slope_x, slope_y = tiles.diff(dim=3)[:, :, :-1], tiles.diff(dim=2)[..., :-1]
     slope = (slope_x**2 + slope_y**2).sqrt() * glyphs.TILE / glyphs.SPAN
     assert (slope.median() - 1).abs() < 0.02 and slope.max() < 1.5  # a distance grows by one per unit
-
-
-# ---- what a classifier learns from rendered crops about real ones
 
 
 def real_crops(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
@@ -236,6 +223,5 @@ if __name__ == "__main__":
     chosen = parser.parse_args()
     real = real_crops(Path(os.environ["WORKBENCH_DATA"]) / "svhn")
     for number in chosen.seeds:
-        print(
-            f"seed {number}: {accuracy(train_on_rendered(chosen.crops, chosen.epochs, number), *real):.3f}", flush=True
-        )
+        right = accuracy(train_on_rendered(chosen.crops, chosen.epochs, number), *real)
+        print(f"seed {number}: {right:.3f}", flush=True)

@@ -112,9 +112,6 @@ def _shown(*fields: str) -> str:
     return repr(text if len(text) <= 40 else f"{text[:40]}...")
 
 
-# -------------------------------------------------------------------------------------------------------------- choice
-
-
 @dataclass(frozen=True)
 class Counts:
     """What was found, used and left out, as numbers and names that JSON can hold."""

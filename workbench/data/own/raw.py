@@ -71,9 +71,6 @@ def as_array(raw: Any) -> np.ndarray:
     return np.array(raw, dtype=object) if array.dtype.kind == "U" else array
 
 
-# ------------------------------------------------------------------------------------------------------------- messages
-
-
 @contextmanager
 def about(name: str) -> Iterator[None]:
     """Begin the message of a ValueError with the name of the modality that it is about."""
@@ -89,9 +86,6 @@ def some(indices: Sequence[int] | np.ndarray) -> str:
     if len(indices) > SHOWN:
         return f"{', '.join(indices[:SHOWN])} and {len(indices) - SHOWN} more"
     return " and ".join([", ".join(indices[:-1]), indices[-1]] if len(indices) > 1 else indices)
-
-
-# ----------------------------------------------------------------------------------------------------------------- rows
 
 
 def length(raw: Any) -> int:
@@ -149,9 +143,6 @@ def take(raw: Any, rows: np.ndarray) -> Any:
     return as_array(raw)[rows]
 
 
-# ------------------------------------------------------------------------------------------------------------ its kind
-
-
 def guess(raw: Any) -> str:
     """Guess the kind that raw data looks like; ValueError where it looks like none, with what to do."""
     if isinstance(raw, list | tuple):
@@ -200,9 +191,6 @@ def _kind(column: Any, what: str) -> str:
     # True and False stay so beside None, which makes a column of objects of them
     present = [value for value in column.tolist() if not is_missing(value)]
     return "binary" if present and all(isinstance(value, bool | np.bool_) for value in present) else "vector"
-
-
-# ---------------------------------------------------------------------------------------------------------- its columns
 
 
 class Layout(NamedTuple):

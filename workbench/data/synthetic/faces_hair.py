@@ -126,9 +126,6 @@ def hat(scene: Scene) -> None:
         part.shade(smooth(-part.u * part.vary("light_x", -1, 1) / 12, 2) * ink(torch.maximum(crown, edge)), 0.82)
 
 
-# ---- beards
-
-
 def _lower_face(part: Scene, cheek: Each | float | int) -> Field:
     """The part of the head below the upper lip and, `cheek` pixels lower, the cheeks; higher up towards the ears."""
     u = (part.u - part.paints["yaw"] * 0.6).abs()

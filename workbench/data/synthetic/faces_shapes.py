@@ -106,9 +106,6 @@ def _span(centre: float, low: float, high: float) -> slice:
     return slice(max(0, int(centre + low - SHIFT - 1)), min(SIDE, int(centre + high + SHIFT + 2)))
 
 
-# ---- shapes
-
-
 def smooth(field: Field, softness: Tensor | Number) -> Field:
     """Return `ink` with an edge that begins and ends gently, for shadows and blushes."""
     cover = ink(field, softness)
@@ -129,9 +126,6 @@ def turned(u: Field, v: Field, angle: Number) -> tuple[Field, Field]:
     """Return coordinates turned clockwise by an angle in radians."""
     angle = torch.tensor(float(angle))
     return u * angle.cos() + v * angle.sin(), v * angle.cos() - u * angle.sin()
-
-
-# ---- colours
 
 
 def rgb(red: Number, green: Number, blue: Number) -> Float[Tensor, "1 3 1 1"]:

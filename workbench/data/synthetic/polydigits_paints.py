@@ -49,9 +49,6 @@ def torn(x: Points, y: Points, chance: Chance) -> tuple[Points, Points]:
     return x + slide.gather(1, band)[:, :, None], y
 
 
-# ---- what paints are made of
-
-
 @dataclass(frozen=True)
 class Draws:
     """What is drawn for each of `n` pictures."""
@@ -106,9 +103,6 @@ class Style:
     width: Range = (0.85, 1.1)  # times the shape's own
     weight: Range = (-0.15, 0.15)  # added to half the width of a stroke, as a share of it
     look: Callable[[Points, Points, Chance], tuple[Points, Points]] = as_it_is  # where a pixel sees the shape
-
-
-# ---- the styles
 
 
 def amber(field: Fields, draw: Draws) -> Pictures:

@@ -83,9 +83,6 @@ def _colour(lightness: Tensor, hue: Tensor, saturation: Tensor) -> Float[Tensor,
     return _image(lightness[:, None] + saturation[:, None] * torch.cos(2 * math.pi * turns))
 
 
-# ---- plain: one bright digit on a darker ground
-
-
 def _plain_crops(labels: Int[Tensor, "N"], chance: Chance) -> UInt8[Tensor, "N 3 32 32"]:
     n = len(labels)
     face = chance.choice(glyphs.atlas().plain, n)
@@ -99,9 +96,6 @@ def _plain_crops(labels: Int[Tensor, "N"], chance: Chance) -> UInt8[Tensor, "N 3
     ground = _colour(chance.uniform(0.1, 0.3, n), chance.uniform(0, 1, n), chance.uniform(0, 0.08, n))
     digit = _colour(chance.uniform(0.75, 0.95, n), chance.uniform(0, 1, n), chance.uniform(0, 0.05, n))
     return as_bytes(torch.lerp(ground, digit, cover).add_(chance.normal(0.01, n, 1, SIDE, SIDE)))
-
-
-# ---- rendered: street numbers
 
 
 def _street_crops(labels: Int[Tensor, "N"], chance: Chance) -> UInt8[Tensor, "N 3 32 32"]:
