@@ -1,8 +1,10 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from helpers import seeded
 
 from workbench.data import Batch, DataError, Images, MultimodalDataset, load_dataset
 from workbench.data import sources as module
@@ -13,7 +15,7 @@ CPU = torch.device("cpu")
 
 
 def small(n: int, channels: int, side: int, seed: int) -> Images:
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     values = torch.randint(256, (n, channels, side, side), dtype=torch.uint8, generator=generator)
     return Images(values, torch.randint(10, (n,), generator=generator))
 
@@ -21,15 +23,12 @@ def small(n: int, channels: int, side: int, seed: int) -> Images:
 @pytest.fixture
 def sources(monkeypatch):
     """Two small image sources in the places of the built-in ones."""
+    for name, *sizes in (("uci", 150, 1, 28), ("plain", 210, 3, 32)):
 
-    def stand_in(name: str, n: int, channels: int, side: int) -> None:
-        source = module.SOURCES[name]._replace(
-            load=lambda split, root, seed: small(n, channels, side, seed + 100 * (split == "test") + side)
-        )
-        monkeypatch.setitem(module.SOURCES, name, source)
+        def load(split, root, seed, sizes=sizes):
+            return small(*sizes, seed + 100 * (split == "test") + sizes[-1])
 
-    stand_in("uci", 150, 1, 28)
-    stand_in("plain", 210, 3, 32)
+        monkeypatch.setitem(module.SOURCES, name, module.SOURCES[name]._replace(load=load))
 
 
 @pytest.fixture
@@ -40,10 +39,6 @@ def dataset(sources) -> MultimodalDataset:
 def same(one: Batch, other: Batch) -> bool:
     pairs = [*zip(one.values, other.values, strict=True), (one.present, other.present), (one.labels, other.labels)]
     return all(torch.equal(a, b) for a, b in pairs)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def test_names_and_numbers(dataset):
@@ -76,9 +71,7 @@ def test_the_first_repeat_shows_each_paired_item_once(dataset):
 
 
 def test_unimodal_gives_whole_sources(dataset):
-    expected = small(210, 3, 32, 32)
-    assert torch.equal(dataset.unimodal(1).values, expected.values)
-    assert torch.equal(dataset.unimodal(1).labels, expected.labels)
+    assert all(map(torch.equal, dataset.unimodal(1), small(210, 3, 32, 32)))
     strings = dataset.unimodal(2)
     assert [decode(row)[0].strip() for row in strings.values] == [WORDS[label] for label in strings.labels.tolist()]
 
@@ -165,9 +158,7 @@ def test_start_positions_are_redrawn_at_every_visit(dataset):
 
 def test_missing_modalities_follow_their_rows(dataset):
     present = torch.rand(len(dataset), 3, generator=seeded()) < 0.5
-    masked = MultimodalDataset(
-        dataset.name, "train", dataset.storages, dataset.pairs, dataset.labels, present, dataset.repeats
-    )
+    masked = replace(dataset, present=present)
     rows = torch.randperm(len(dataset), generator=seeded(1))[:20]
     batch = masked.batch(rows, seeded())
     for b, row in enumerate(rows.tolist()):

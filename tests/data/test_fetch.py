@@ -143,6 +143,10 @@ def inception(server, monkeypatch):
     return content
 
 
+def celeba(root):
+    return [row for row in fetch.check(root) if row.source == "celeba"]
+
+
 def leftovers(root):
     return sorted(path.name for path in root.rglob("*") if path.name.startswith(".") or path.suffix in (".part", ".gz"))
 
@@ -169,13 +173,6 @@ def test_only_missing_and_damaged_files_are_fetched(tmp_path, mnist, server):
     fetch.fetch("mnist", tmp_path)
     assert {path.split("/")[-1] for path, _ in server.asked} == {f"{missing.name}.gz", f"{damaged.name}.gz"}
     assert {file.name: file.read_bytes() for file in (missing, damaged, *sound)} == mnist
-
-
-def test_svhn(tmp_path, svhn, server):
-    files = fetch.fetch("svhn", tmp_path)
-    assert {file.name: file.read_bytes() for file in files} == svhn and leftovers(tmp_path) == []
-    assert load_svhn("train", tmp_path).labels.tolist() == [(n % 10 + 1) % 10 for n in range(N)]
-    assert [path for path, _ in server.asked] == ["/svhn/train_32x32.mat", "/svhn/test_32x32.mat"]
 
 
 def test_a_wrong_checksum_leaves_nothing(tmp_path, svhn, server):
@@ -245,20 +242,20 @@ def test_no_server(tmp_path, svhn, server, monkeypatch):
     assert "\n" not in str(error.value) and str(tmp_path / "svhn" / "train_32x32.mat") in str(error.value)
 
 
-def test_unknown_name(tmp_path):
+def test_unknown_name_and_check_of_an_empty_root(tmp_path):
     with pytest.raises(ValueError, match="unknown data set 'uci': choose one of mnist, svhn, celeba, inception"):
         fetch.fetch("uci", tmp_path)
-
-
-def test_check_of_an_empty_root(tmp_path):
     rows = fetch.check(tmp_path)
     assert [row.source for row in rows] == ["mnist"] * 4 + ["svhn"] * 2 + ["celeba"] * 3 + ["inception"]
     assert {row.state for row in rows} == {"missing"} and not any(row.sound for row in rows)
     assert {row.cure for row in rows} == {f"workbench data fetch {name}" for name in fetch.NAMES}
 
 
-def test_check_says_when_a_sound_file_is_not_the_whole_set(tmp_path, svhn):
-    fetch.fetch("svhn", tmp_path)
+def test_svhn_and_that_it_is_not_the_whole_set(tmp_path, svhn, server):
+    files = fetch.fetch("svhn", tmp_path)
+    assert {file.name: file.read_bytes() for file in files} == svhn and leftovers(tmp_path) == []
+    assert load_svhn("train", tmp_path).labels.tolist() == [(n % 10 + 1) % 10 for n in range(N)]
+    assert [path for path, _ in server.asked] == ["/svhn/train_32x32.mat", "/svhn/test_32x32.mat"]
     train, test = [row for row in fetch.check(tmp_path) if row.source == "svhn"]
     assert train.sound and train.state == f"ok, but {N} items instead of 73,257"
     assert test.state == f"ok, but {N} items instead of 26,032"
@@ -361,15 +358,15 @@ def test_check_of_celeba(tmp_path, drive, monkeypatch):
     monkeypatch.setattr(fetch, "COUNT", N)
     assert states(tmp_path, "celeba")[1:] == [f"ok, {N} rows"] * 2
     load_celeba("train", tmp_path)
-    (photos, *_) = [row for row in fetch.check(tmp_path) if row.source == "celeba"]
+    photos, *_ = celeba(tmp_path)
     assert photos.cure == "" and photos.state == (
         "ok, 20 of 20 images: 9 train, 10 test (official split); skipped 1: 000001.jpg (empty file); cached"
     )
     photo(folder, 2).unlink()
-    (photos, *_) = [row for row in fetch.check(tmp_path) if row.source == "celeba"]
+    photos, *_ = celeba(tmp_path)
     assert photos.cure == "a part will do; for all 20 move it away, then workbench data fetch celeba"
     (folder / "list_eval_partition.txt").write_text("000001.jpg 3")
-    photos, _, partition = [row for row in fetch.check(tmp_path) if row.source == "celeba"]
+    photos, _, partition = celeba(tmp_path)
     assert photos.state.startswith("ok, 19 images, but not to be used: ") and "line 1, " in photos.state
     assert (partition.state, partition.cure) == ("damaged", "workbench data fetch celeba")
 

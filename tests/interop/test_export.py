@@ -164,9 +164,9 @@ def test_a_model_without_encodings_stays_as_it_is(tmp_path):
     encode = torch.export.load(folder / "0_a_encoder.pt2").module()
     assert model.training and batch.values[0].dtype == torch.float64
     q = model.encode(batch)
-    outputs = encode(batch.values[0].float())
     expected = q.content.mean[0], q.content.logvar[0], q.style.mean[0], q.style.logvar[0]
-    assert all(torch.allclose(a.double(), b, atol=1e-6) for a, b in zip(outputs, expected, strict=True))
+    pairs = zip(encode(batch.values[0].float()), expected, strict=True)
+    assert all(torch.allclose(a.double(), b, atol=1e-6) for a, b in pairs)
 
 
 @pytest.fixture
@@ -198,9 +198,7 @@ def test_another_thing_is_not_overwritten_and_an_export_is_replaced_whole_or_not
     with pytest.raises(OSError, match="No space"):
         export(tiny_model(2), folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == kept
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["exported", "file", "thesis"], (
-        "nothing temporary is left"
-    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["exported", "file", "thesis"]  # nothing temporary
 
 
 class Branching(nn.Module):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from own_arrays import KINDS, arrays
 from own_runs import shell, trained
+from pandas.testing import assert_frame_equal
 
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
@@ -87,16 +88,15 @@ def test_moments_of_a_mixture():
     parts = components.draws(100_000, generator)[:, :, 0]
     first = torch.rand(100_000, generator=generator) < 0.25
     draws = torch.where(first.unsqueeze(1), parts[:, 0], parts[:, 1])
-    assert torch.allclose(mean[0], draws.mean(0), atol=0.02) and torch.allclose(
-        logvar[0].exp(), draws.var(0), rtol=0.02
-    )
+    assert torch.allclose(mean[0], draws.mean(0), atol=0.02)
+    assert torch.allclose(logvar[0].exp(), draws.var(0), rtol=0.02)
 
 
 def test_a_mixture_is_the_default_of_its_methods(tmp_path):
     run, data = trained(tmp_path / "run", labels=LABELS, objective="mmvae")
     table, batch = latents(run, data.test), data.test.batch(torch.arange(len(data.test)), torch.Generator())
     assert np.allclose(content(table), run.model.infer(batch, fusion="mixture").mean().detach(), atol=1e-6)
-    pandas.testing.assert_frame_equal(latents(run.model, data.test), table)
+    assert_frame_equal(latents(run.model, data.test), table)
 
 
 def test_attributes_are_columns_by_name(tmp_path):
@@ -123,13 +123,11 @@ def test_data_of_others_is_refused(fitted):
 def test_a_written_table_can_be_read_back(fitted, tmp_path):
     table, csv = fitted[2], tmp_path / "latents.csv"
     assert write(table, str(csv)) == csv and [*tmp_path.iterdir()] == [csv]
-    pandas.testing.assert_frame_equal(
-        pandas.read_csv(csv, index_col="item"), table, check_dtype=False, check_names=False
-    )
+    assert_frame_equal(pandas.read_csv(csv, index_col="item"), table, check_dtype=False, check_names=False)
     with pytest.raises(ValueError, match=r"latents\.xlsx is neither \.csv nor \.parquet"):
         write(table, tmp_path / "latents.xlsx")
     if find_spec("pyarrow"):
-        pandas.testing.assert_frame_equal(pandas.read_parquet(write(table, tmp_path / "latents.parquet")), table)
+        assert_frame_equal(pandas.read_parquet(write(table, tmp_path / "latents.parquet")), table)
 
 
 def test_what_is_missing_is_named(fitted, tmp_path, monkeypatch):
@@ -149,6 +147,6 @@ def test_in_a_shell(tiny_root, fitted, tmp_path, monkeypatch, capsys):
     assert f"Written: {out}" in capsys.readouterr().out
     expected = latents(run, run.dataset(), ["T"], "product")
     assert len(expected) == len(run.dataset()) // 2 and expected["label"].between(0, 9).all()
-    pandas.testing.assert_frame_equal(pandas.read_csv(out, index_col=0), expected, check_dtype=False, check_names=False)
+    assert_frame_equal(pandas.read_csv(out, index_col=0), expected, check_dtype=False, check_names=False)
     error = shell(monkeypatch, "latents", fitted[0].folder, "--out", out)
     assert "was trained on arrays" in error and "\n" not in error

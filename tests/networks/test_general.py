@@ -56,15 +56,9 @@ def networks_of(kind: str) -> tuple[nn.Module, nn.Module, torch.Tensor]:
         }[kind]()
 
 
-LIKELIHOOD = {
-    "image": Laplace(),
-    "small": Bernoulli(),
-    "vector": Normal(),
-    "counts": NegativeBinomial(),
-    "sequence": Categorical(),
-    "category": Categorical(),
-}
-KINDS = [*LIKELIHOOD]
+KINDS = ["image", "small", "vector", "counts", "sequence", "category"]
+LIKELIHOODS = Laplace(), Bernoulli(), Normal(), NegativeBinomial(), Categorical(), Categorical()
+LIKELIHOOD = dict(zip(KINDS, LIKELIHOODS, strict=True))
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -102,20 +96,13 @@ def test_convolutions_from_eight_by_eight_pixels_or_nine_characters():
     assert kinds(SequenceEncoder(9, 5)) == ["Levels", "Conv1d", "Flatten", "Linear"]
     channels = [layer.out_channels for layer in ImageEncoder((1, 300, 300)).layers if isinstance(layer, nn.Conv2d)]
     assert channels == [32, 64, 128, 128, 128, 128]
-
-
-def test_a_thin_image_is_halved_along_its_long_side():
-    *_, last = (layer for layer in ImageEncoder((1, 5, 40)).layers if isinstance(layer, nn.Conv2d))
-    assert last.stride == (1, 2)
-    flat = next(layer for layer in ImageEncoder((1, 5, 40)).layers if isinstance(layer, nn.Linear))
-    assert flat.in_features == 128 * 5 * 5
+    *_, last, _, _, flat, _ = ImageEncoder((1, 5, 40)).layers  # a thin one is halved along its long side
+    assert last.stride == (1, 2) and flat.in_features == 128 * 5 * 5
 
 
 def test_texts_of_256_characters_take_a_few_megaflops():
-    for network, x in (
-        (SequenceEncoder(256, 71), torch.zeros(1, 256, dtype=torch.long)),
-        (SequenceDecoder(20, 256, 71), torch.zeros(1, 20)),
-    ):
+    encoder, decoder = SequenceEncoder(256, 71), SequenceDecoder(20, 256, 71)
+    for network, x in ((encoder, torch.zeros(1, 256, dtype=torch.long)), (decoder, torch.zeros(1, 20))):
         with FlopCounterMode(display=False) as counter:
             network(x)
         assert counter.get_total_flops() < 5e6
@@ -211,14 +198,8 @@ for kind in sys.argv[1:]:
 @pytest.mark.parametrize("kinds", [["vector"], pytest.param(KINDS, marks=pytest.mark.slow)], ids=len)
 def test_networks_and_likelihoods_are_one_graph_of_static_shapes(kinds):
     """In a process of its own: the type checks of the tests cannot be compiled."""
-    done = subprocess.run(
-        [sys.executable, "-c", COMPILED, *kinds],
-        cwd=Path(__file__).parent,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    command, env = [sys.executable, "-c", COMPILED, *kinds], os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, cwd=Path(__file__).parent, env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == kinds
 
