@@ -136,8 +136,6 @@ def take(raw: Any, rows: np.ndarray) -> Any:
     """Take those rows of raw data whose place in a Boolean array is True."""
     if is_pandas(raw):
         return raw[rows]
-    if isinstance(raw, torch.Tensor):
-        return raw[torch.from_numpy(rows).to(raw.device)]
     if isinstance(raw, list | tuple):
         return [raw[i] for i in np.flatnonzero(rows)]
     return as_array(raw)[rows]

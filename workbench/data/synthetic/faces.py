@@ -20,30 +20,11 @@ CHUNK = 128  # few enough for the caches of a processor, many enough for each ca
 
 # From back to front.
 PARTS = (
-    faces_body.choose_paints,
-    faces_body.background,
-    faces_body.clothes,
-    faces_hair.back_hair,
-    faces_body.neck,
-    faces_body.necktie,
-    faces_body.necklace,
-    faces_body.head,
-    faces_features.complexion,
-    faces_features.cheekbones,
-    faces_features.blush,
-    faces_features.wrinkles,
-    faces_features.under_eyes,
-    faces_features.nose,
-    faces_hair.beards,
-    faces_features.mouth,
-    faces_features.eyes,
-    faces_hair.front_hair,
-    faces_features.brows,
-    faces_features.glasses,
-    faces_hair.hat,
-    faces_body.earrings,
-    faces_body.lighting,
-    faces_body.blurred,
+    *(faces_body.choose_paints, faces_body.background, faces_body.clothes, faces_hair.back_hair, faces_body.neck),
+    *(faces_body.necktie, faces_body.necklace, faces_body.head, faces_features.complexion, faces_features.cheekbones),
+    *(faces_features.blush, faces_features.wrinkles, faces_features.under_eyes, faces_features.nose),
+    *(faces_hair.beards, faces_features.mouth, faces_features.eyes, faces_hair.front_hair, faces_features.brows),
+    *(faces_features.glasses, faces_hair.hat, faces_body.earrings, faces_body.lighting, faces_body.blurred),
 )
 
 

@@ -67,12 +67,9 @@ def clothes(scene: Scene) -> None:
     male = part.has("Male")
     width = part.vary("shoulders", 24, 27) + 3.5 * male + 2 * part.has("Chubby")
     top = part.v - 24.5 + 1.0 * male - (part.u.abs() / width) ** 2 * 4.5 + 1.5 * smooth(5 - part.u.abs(), 6)
-    field = top
-    cloth = tint(
-        part.vary("cloth_hue", 0, 1), part.vary("cloth_saturation", 0.1, 0.75), part.vary("cloth_value", 0.2, 0.9)
-    )
-    part.paint(ink(field), cloth)
-    part.shade(smooth(bar(part.u.abs() - 15 - (part.v - 28) * 0.3, 0.6), 2.5) * ink(field), 0.85)
+    saturation, value = part.vary("cloth_saturation", 0.1, 0.75), part.vary("cloth_value", 0.2, 0.9)
+    part.paint(ink(top), tint(part.vary("cloth_hue", 0, 1), saturation, value))
+    part.shade(smooth(bar(part.u.abs() - 15 - (part.v - 28) * 0.3, 0.6), 2.5) * ink(top), 0.85)
 
 
 def neck(scene: Scene) -> None:
@@ -81,8 +78,7 @@ def neck(scene: Scene) -> None:
     male, skin = part.has("Male"), part.paints["skin"]
     half = 6.3 + 2.1 * male + 1.6 * part.has("Chubby") + (part.v - 20).clamp(min=0) ** 2 * 0.035
     low = 27.5 - (part.u / (8.5 + 1.5 * male)) ** 2 * 4 - 1.2 * male  # the neckline
-    field = torch.minimum(half - part.u.abs(), low + 1 - part.v)
-    field = torch.minimum(field, part.v - 5)
+    field = torch.minimum(torch.minimum(half - part.u.abs(), low + 1 - part.v), part.v - 5)
     part.paint(ink(field), skin * 0.93)
     below = part.v - part.paints["chin"]
     part.shade(smooth(4.5 - below - (part.u / 9) ** 2 * 2, 5) * ink(field), 0.72)
@@ -160,9 +156,8 @@ def earrings(scene: Scene) -> None:
         drop = part.vary("ear_drop", 6.8, 8.6)
         ball = ellipse(out, part.v - drop, 1.7, 2.1)
         part.shade(smooth(ball + 0.8, 1.5), 0.6)
-        part.paint(
-            torch.maximum(ink(ball), ink(torch.minimum(bar(out, 0.5), bar(part.v - 5.5, 2.2)))), part.paints["metal"]
-        )
+        hook = torch.minimum(bar(out, 0.5), bar(part.v - 5.5, 2.2))
+        part.paint(torch.maximum(ink(ball), ink(hook)), part.paints["metal"])
         part.paint(ink(0.65 - ((out + 0.4) ** 2 + (part.v - drop + 0.7) ** 2).sqrt()), rgb(1, 1, 1))
 
 

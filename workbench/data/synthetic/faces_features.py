@@ -43,11 +43,9 @@ def eyes(scene: Scene) -> None:
     part.paint(ink(opening), mix(rgb(0.98, 0.97, 0.96), part.paints["skin"], 0.12))
     gaze = out - side * part.vary("gaze_x", -0.7, 0.7)
     ball = (gaze**2 + (down - part.vary("gaze_y", -0.25, 0.25)) ** 2).sqrt()
-    iris = mix(
-        tint(part.vary("eye_hue", 0.04, 0.1), 0.75, part.vary("eye_value", 0.2, 0.45)),
-        tint(part.vary("eye_value", 0.3, 0.62), 0.55, 0.62),
-        (part.vary("eye_hue", 0, 1) > 0.6).float(),
-    )
+    brown = tint(part.vary("eye_hue", 0.04, 0.1), 0.75, part.vary("eye_value", 0.2, 0.45))
+    light = tint(part.vary("eye_value", 0.3, 0.62), 0.55, 0.62)
+    iris = mix(brown, light, (part.vary("eye_hue", 0, 1) > 0.6).float())
     visible = ink(opening)
     part.paint(ink(1.95 - ball) * visible, iris)
     part.paint(ink(0.95 - ball) * visible, rgb(0.03, 0.03, 0.04))
@@ -116,15 +114,12 @@ def nose(scene: Scene) -> None:
     flank = torch.minimum(0.6 + half * 0.8 * ((v + 7) / 7).clamp(0, 1) - u.abs(), torch.minimum(v + 7, 0.8 - v))
     light = part.vary("light_x", -1, 1).sign()
     part.shade(smooth(flank, 2.5) * ink(-u * light, 1.5), 0.80)
-    part.paint(
-        smooth(bar(u, 0.6), 1.2) * smooth(v + 6, 3) * ink(-v) * (0.2 + 0.5 * pointy), mix(skin, rgb(1, 1, 1), 0.55)
-    )
+    ridge = smooth(bar(u, 0.6), 1.2) * smooth(v + 6, 3) * ink(-v) * (0.2 + 0.5 * pointy)
+    part.paint(ridge, mix(skin, rgb(1, 1, 1), 0.55))
     wings = ellipse(u.abs() - half * 0.85, v + 0.3, 0.9 + 0.8 * big, 1.2 + 0.7 * big)
     part.shade(ink(bar(wings, 0.35)) * ink(u.abs() - half * 0.7) * (0.45 + 0.35 * big), 0.45)
-    part.paint(
-        smooth(ellipse(u + 0.5, v + 1.1, 1.2 + big, 1.0 + 0.8 * big), 1.6) * (0.15 + 0.45 * big),
-        mix(skin, rgb(1, 1, 1), 0.6),
-    )
+    shine = smooth(ellipse(u + 0.5, v + 1.1, 1.2 + big, 1.0 + 0.8 * big), 1.6) * (0.15 + 0.45 * big)
+    part.paint(shine, mix(skin, rgb(1, 1, 1), 0.6))
     under = v - 1.0 - pointy * (1.6 - 1.3 * u.abs()).clamp(min=0) + (u / half) ** 2 * 0.7
     part.shade(ink(bar(under, 0.4 + 0.2 * pointy)) * ink(half + 0.4 - u.abs()) * (0.55 + 0.35 * pointy), 0.35)
     holes = ellipse(u.abs() - half * 0.55, v - 0.6, 0.7 + 0.5 * big, 0.55 + 0.2 * big)
@@ -151,11 +146,8 @@ def mouth(scene: Scene) -> None:
     lip = mix(part.paints["skin"] * rgb(0.80, 0.50, 0.50), rgb(0.80, 0.36, 0.38), part.vary("lip_tone", 0.4, 0.65))
     stick = tint(part.vary("lipstick_hue", 0.92, 1.0), 0.92, 0.80)
     part.paint(cover, mix(lip, stick, 0.92 * part.has("Wearing_Lipstick")))
-    part.paint(
-        smooth(ellipse(u, v - gap - 0.8 * fat, half * 0.45, 0.6 * fat), 1.0)
-        * (0.14 + 0.3 * part.has("Wearing_Lipstick")),
-        rgb(1, 0.93, 0.93),
-    )
+    gloss = smooth(ellipse(u, v - gap - 0.8 * fat, half * 0.45, 0.6 * fat), 1.0)
+    part.paint(gloss * (0.14 + 0.3 * part.has("Wearing_Lipstick")), rgb(1, 0.93, 0.93))
     inside = torch.minimum(gap - v.abs(), half - 0.5 - u.abs())
     part.paint(ink(inside) * gape, rgb(0.26, 0.06, 0.07))
     part.paint(ink(torch.minimum(inside + 0.1, 0.25 + gap * 0.1 - v)) * gape, rgb(0.98, 0.97, 0.94))

@@ -95,9 +95,8 @@ def _bald(scene: Scene) -> None:
     for part in scene.near(-19, -24, 19, 8).only(scene.has("Bald")):
         low = 1.7 * part.has("Receding_Hairline")  # even there, less is left
         shell = part.paints["width"] + 1.1 - part.u.abs()
-        left = torch.minimum(
-            torch.minimum(shell, part.u.abs() - part.paints["width"] + 1.0), bar(part.v + 1.5 - low, 4.0 - low)
-        )
+        left = torch.minimum(shell, part.u.abs() - part.paints["width"] + 1.0)
+        left = torch.minimum(left, bar(part.v + 1.5 - low, 4.0 - low))
         part.paint(smooth(left, 1.5) * 0.7, part.paints["hair"] * 0.9)
         light = part.vary("light_x", -5, 5)
         part.paint(smooth(ellipse(part.u - light, part.v + 14.5, 4.6, 2.4), 3) * 0.6, rgb(1, 0.98, 0.95))
@@ -152,9 +151,8 @@ def beards(scene: Scene) -> None:
 def _grain(part: Scene) -> Field:
     """Short hairs: a lively but repeatable texture in -1..1."""
     a, b = part.vary("grain_x", 0, 40), part.vary("grain_y", 0, 40)
-    return torch.sin(part.u * 3.1 + a + 1.3 * torch.sin(part.v * 1.9)) * torch.sin(
-        part.v * 2.7 + b + torch.sin(part.u * 2.2)
-    )
+    across = torch.sin(part.u * 3.1 + a + 1.3 * torch.sin(part.v * 1.9))
+    return across * torch.sin(part.v * 2.7 + b + torch.sin(part.u * 2.2))
 
 
 def _stubble(scene: Scene) -> None:

@@ -145,14 +145,12 @@ def _number(labels: Int[Tensor, "N"], x: Tensor, y: Tensor, chance: Chance) -> t
     slot = torch.arange(SLOTS) - middle
     shown = (slot >= -left) & (slot <= right)
     lift = chance.normal(0.02, n, SLOTS) * (slot != 0)
-    weight = glyphs.atlas().half_stroke[face, digit] * chance.around(-0.35, 0.5, n, 1) + chance.around(
-        -0.01, 0.03, n, 1
-    )
+    weight = glyphs.atlas().half_stroke[face, digit] * chance.around(-0.35, 0.5, n, 1)
+    weight = weight + chance.around(-0.01, 0.03, n, 1)
     fields = torch.full((n, SLOTS, SIDE, SIDE), -1.0)
     item, place = shown.nonzero(as_tuple=True)  # only the digits that are there are looked up
-    distance = glyphs.look_up(
-        face[shown], digit[shown], x[item] - centre[shown][:, None, None], y[item] - lift[shown][:, None, None]
-    )
+    inside = x[item] - centre[shown][:, None, None], y[item] - lift[shown][:, None, None]
+    distance = glyphs.look_up(face[shown], digit[shown], *inside)
     fields[item, place] = distance + weight[shown][:, None, None]
     return fields.amax(1), _plate(centre, width, shown, x, y, chance)
 
@@ -201,9 +199,8 @@ def _line(chance: Chance, n: int) -> Float[Tensor, "N 1 32 32"]:
     """A dark or light band, edge or line anywhere in the crop, in 0..1."""
     x, y = pixels(SIDE)
     angle = _image(chance.choice(torch.tensor([0.4, 0.4, 0.2]), n) * (math.pi / 2) + chance.normal(0.15, n))
-    across = (x * angle.cos() + y * angle.sin() - _image(chance.uniform(-18, 18, n))) / _image(
-        chance.uniform(0.7, 3, n)
-    )
+    across = x * angle.cos() + y * angle.sin() - _image(chance.uniform(-18, 18, n))
+    across = across / _image(chance.uniform(0.7, 3, n))
     thickness = _image(chance.uniform(0.5, 6, n) + 40 * chance.coin(0.3, n))
     return ink(across) * ink(thickness - across)
 
