@@ -106,107 +106,65 @@ def fixed_decoder() -> nn.Module:
     return nn.Linear(8, 784)
 
 
+# What is said of an encoder, after its name, and the encoder; then decoders, and others of both.
+ENCODERS = {
+    # a layer that does not follow, channels of another image, another size
+    ": layer layers.3 (Linear) was given [1, 512] and takes 256 features: mat1 and mat2": lambda: Encoder(
+        nn.Linear(784, 512), nn.ReLU(), nn.Linear(256, 128)
+    ),
+    ": layer layers.0 (Conv2d) was given [1, 1, 28, 28] and takes [batch, 3, height, width]: Given": partial(
+        general.ImageEncoder, (3, 28, 28)
+    ),
+    ": layer layers.9 (Linear) was given [1, 128] and takes 2048 features": partial(general.ImageEncoder, (1, 64, 64)),
+    ": layer layers.1 (Embedding) was given [1, 784] and takes integers from 0 to 8": lambda: Encoder(
+        nn.Embedding(9, 4)
+    ),
+    ": Broken was given [1, 1, 28, 28]: mat1 and mat2": Broken,
+    # a fault after another that did no harm
+    ": layer layers.2 (Linear) was given [1, 1, 28, 28] and takes 5 features": lambda: Forgiving(
+        nn.Linear(3, 3), nn.Linear(5, 5)
+    ),
+    " returns [1, 784] and does not say so: give its class the line `features = 784`": featureless,
+    " returns [1, 64], but its `features` says 128: make it 64": lambda: Encoder(nn.Linear(784, 64)),
+    " returns [1, 784], but its `features` says a Flatten: make it 784": Backbone,
+    " returns [1, 1, 28, 28] for one item, but must return [1, features]": nn.Identity,
+    " returns a tuple, not a tensor of real numbers": partial(Pairs, 784, 4),
+    " is made without arguments, which ImageEncoder(shape) does not allow": general.ImageEncoder,
+    " is an object of class Encoder: give the class": Encoder(),
+    " cannot be made: weights.pt is not here": Impossible,
+    ": layers.1.weight has no shape yet: give its layer all of its sizes": lambda: Encoder(nn.LazyLinear(128)),
+}
+TAKES = "for one code, but the likelihood"
+DECODERS = {
+    " is made with the size of the code alone, which fixed_decoder()": fixed_decoder,
+    " must be a torch.nn.Module: <lambda> made 'none'": lambda code_dim: "none",
+    ": Linear was given [1, 20] and takes 8 features": lambda code_dim: nn.Linear(8, 784),
+    f" returns [1, 784] {TAKES} Laplace takes [1, 1, 28, 28]": flat_decoder,
+    # what would broadcast, and what is infinite
+    f" returns [1, 1, 1, 1] {TAKES} Laplace takes [1, 1, 28, 28]": lambda c: general.ImageDecoder(c, (1, 1, 1)),
+    " returns [1, 1, 28, 28], by which the likelihood Laplace gives an item of zeros the log-probability -inf": (
+        lambda code_dim: nn.Sequential(decoder(code_dim), nn.Threshold(1e9, float("inf")))
+    ),
+}
+TOKENS = {"shape": (4,), "likelihood": Categorical()}
+SEQUENCES = partial(general.SequenceEncoder, 4, 7), lambda code_dim: general.SequenceDecoder(code_dim, 5, 7)
 REFUSED = {
-    "a layer that does not follow": (
-        {"encoder": lambda: Encoder(nn.Linear(784, 512), nn.ReLU(), nn.Linear(256, 128))},
-        "encoder of 'ct': layer layers.3 (Linear) was given [1, 512] and takes 256 features: mat1 and mat2",
+    **{f"encoder of 'ct'{message}": {"encoder": encoder} for message, encoder in ENCODERS.items()},
+    **{f"decoder of 'ct'{message}": {"decoder": decoder} for message, decoder in DECODERS.items()},
+    "encoder of 'ct': Linear was given [1, 4] of int64 and takes 4 features": (
+        TOKENS | {"encoder": partial(nn.Linear, 4, 4)}
     ),
-    "channels of another image": (
-        {"encoder": partial(general.ImageEncoder, (3, 28, 28))},
-        "encoder of 'ct': layer layers.0 (Conv2d) was given [1, 1, 28, 28] and takes [batch, 3, height, width]: Given",
-    ),
-    "another size": (
-        {"encoder": partial(general.ImageEncoder, (1, 64, 64))},
-        "encoder of 'ct': layer layers.9 (Linear) was given [1, 128] and takes 2048 features",
-    ),
-    "tokens in a linear layer": (
-        {"encoder": partial(nn.Linear, 4, 4), "shape": (4,), "likelihood": Categorical()},
-        "encoder of 'ct': Linear was given [1, 4] of int64 and takes 4 features",
-    ),
-    "numbers in an embedding": (
-        {"encoder": lambda: Encoder(nn.Embedding(9, 4))},
-        "layer layers.1 (Embedding) was given [1, 784] and takes integers from 0 to 8",
-    ),
-    "a fault between layers": ({"encoder": Broken}, "encoder of 'ct': Broken was given [1, 1, 28, 28]: mat1 and mat2"),
-    "a fault after another that did no harm": (
-        {"encoder": lambda: Forgiving(nn.Linear(3, 3), nn.Linear(5, 5))},
-        "encoder of 'ct': layer layers.2 (Linear) was given [1, 1, 28, 28] and takes 5 features",
-    ),
-    "no features": (
-        {"encoder": featureless},
-        "encoder of 'ct' returns [1, 784] and does not say so: give its class the line `features = 784`",
-    ),
-    "other features": (
-        {"encoder": lambda: Encoder(nn.Linear(784, 64))},
-        "encoder of 'ct' returns [1, 64], but its `features` says 128: make it 64",
-    ),
-    "features that are layers": (
-        {"encoder": Backbone},
-        "encoder of 'ct' returns [1, 784], but its `features` says a Flatten: make it 784",
-    ),
-    "maps of features": (
-        {"encoder": nn.Identity},
-        "encoder of 'ct' returns [1, 1, 28, 28] for one item, but must return [1, features]",
-    ),
-    "two outputs": (
-        {"encoder": partial(Pairs, 784, 4)},
-        "encoder of 'ct' returns a tuple, not a tensor of real numbers",
-    ),
-    "an encoder with arguments": (
-        {"encoder": general.ImageEncoder},
-        "encoder of 'ct' is made without arguments, which ImageEncoder(shape) does not allow",
-    ),
-    "a decoder without code": (
-        {"decoder": fixed_decoder},
-        "decoder of 'ct' is made with the size of the code alone, which fixed_decoder()",
-    ),
-    "an object": ({"encoder": Encoder()}, "encoder of 'ct' is an object of class Encoder: give the class"),
-    "no network": (
-        {"decoder": lambda code_dim: "none"},
-        "decoder of 'ct' must be a torch.nn.Module: <lambda> made 'none'",
-    ),
-    "what cannot be made": ({"encoder": Impossible}, "encoder of 'ct' cannot be made: weights.pt is not here"),
-    "lazy layers": (
-        {"encoder": lambda: Encoder(nn.LazyLinear(128))},
-        "encoder of 'ct': layers.1.weight has no shape yet: give its layer all of its sizes",
-    ),
-    "another code": (
-        {"decoder": lambda code_dim: nn.Linear(8, 784)},
-        "decoder of 'ct': Linear was given [1, 20] and takes 8 features",
-    ),
-    "flat pixels": (
-        {"decoder": flat_decoder},
-        "decoder of 'ct' returns [1, 784] for one code, but the likelihood Laplace takes [1, 1, 28, 28]",
-    ),
-    "what would broadcast": (
-        {"decoder": lambda code_dim: general.ImageDecoder(code_dim, (1, 1, 1))},
-        "decoder of 'ct' returns [1, 1, 1, 1] for one code, but the likelihood Laplace takes [1, 1, 28, 28]",
-    ),
-    "one number of two": (
-        {"likelihood": Normal()},
-        "decoder of 'ct' returns [1, 1, 28, 28] for one code, but the likelihood Normal takes [1, 2, 1, 28, 28]",
-    ),
-    "another length": (
-        {
-            "shape": (4,),
-            "likelihood": Categorical(),
-            "encoder": partial(general.SequenceEncoder, 4, 7),
-            "decoder": lambda code_dim: general.SequenceDecoder(code_dim, 5, 7),
-        },
-        "decoder of 'ct' returns [1, 5, 7] for one code, but the likelihood Categorical takes [1, 4, alphabet]",
-    ),
-    "infinite outputs": (
-        {"decoder": lambda code_dim: nn.Sequential(decoder(code_dim), nn.Threshold(1e9, float("inf")))},
-        "by which the likelihood Laplace gives an item of zeros the log-probability -inf",
+    f"decoder of 'ct' returns [1, 1, 28, 28] {TAKES} Normal takes [1, 2, 1, 28, 28]": {"likelihood": Normal()},
+    f"decoder of 'ct' returns [1, 5, 7] {TAKES} Categorical takes [1, 4, alphabet]": (
+        TOKENS | dict(zip(("encoder", "decoder"), SEQUENCES, strict=True))
     ),
 }
 
 
-@pytest.mark.parametrize("fault", REFUSED)
-def test_what_does_not_fit_is_refused_in_one_line(fault):
-    given, message = REFUSED[fault]
+@pytest.mark.parametrize("message", REFUSED)
+def test_what_does_not_fit_is_refused_in_one_line(message):
     with pytest.raises(ValueError, match=re.escape(message)) as caught:
-        check(modality(**given))
+        check(modality(**REFUSED[message]))
     assert "\n" not in str(caught.value)
 
 
@@ -226,9 +184,7 @@ class Strict:
 def test_an_own_likelihood_is_tried():
     with pytest.raises(ValueError, match=r"makes \[1, 28\] for one item: its log_prob must give \[1\]"):
         check(modality(decoder=flat_decoder, likelihood=Strict()))
-    with pytest.raises(
-        ValueError, match=r"returns \[1, 5\], which the likelihood Strict cannot compare with \[1, 1, 28"
-    ):
+    with pytest.raises(ValueError, match=r"returns \[1, 5\], which the likelihood Strict cannot compare with \[1, 1,"):
         check(modality(decoder=lambda code_dim: nn.Linear(code_dim, 5), likelihood=Strict()))
 
 

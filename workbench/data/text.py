@@ -46,12 +46,8 @@ def string_table() -> StringTable:
     """Return the 40 strings with their digits, and where each digit's strings stand in the table."""
     strings = [(" " * start + word, digit) for digit, word in enumerate(WORDS) for start in starts(word)]
     counts = torch.tensor([len(starts(word)) for word in WORDS])
-    return StringTable(
-        values=torch.stack([encode(string) for string, _ in strings]),
-        labels=torch.tensor([digit for _, digit in strings]),
-        offsets=counts.cumsum(0) - counts,
-        counts=counts,
-    )
+    values, labels = torch.stack([encode(string) for string, _ in strings]), [digit for _, digit in strings]
+    return StringTable(values, torch.tensor(labels), counts.cumsum(0) - counts, counts)
 
 
 @dataclass(frozen=True, eq=False)

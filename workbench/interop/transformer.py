@@ -58,16 +58,9 @@ class MultimodalTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         device="cpu",
     ) -> None:
         # of no types: scikit-learn wants everything taken here, and judged by fit
-        self.groups = groups
-        self.objective = objective
-        self.latent_dim = latent_dim
-        self.style_dim = style_dim
-        self.steps = steps
-        self.batch_size = batch_size
-        self.beta = beta
-        self.learning_rate = learning_rate
-        self.random_state = random_state
-        self.device = device
+        self.groups, self.objective, self.random_state, self.device = groups, objective, random_state, device
+        self.latent_dim, self.style_dim, self.beta = latent_dim, style_dim, beta
+        self.steps, self.batch_size, self.learning_rate = steps, batch_size, learning_rate
 
     def fit(self, X: Any, y: Any = None) -> "MultimodalTransformer":
         """Train on a table `[n, columns]`; `y` is ignored. Raises ValueError on what cannot be trained."""

@@ -17,7 +17,7 @@ from PIL import ImageFile
 from source_files import attributes_of, names, photo, picture, write_celeba
 
 from workbench import paths
-from workbench.data.celeba import cache
+from workbench.data.celeba import cache, lists
 from workbench.data.celeba import load as celeba
 from workbench.data.celeba.load import load_celeba
 from workbench.data.celeba.photos import read_photo
@@ -37,9 +37,7 @@ def root(tmp_path, monkeypatch):
 
 def load(root) -> Images:
     """Both splits one after the other."""
-    return Images(
-        *(torch.cat(pair) for pair in zip(load_celeba("train", root), load_celeba("test", root), strict=True))
-    )
+    return Images(*map(torch.cat, zip(load_celeba("train", root), load_celeba("test", root), strict=True)))
 
 
 def caches() -> list[str]:
@@ -220,7 +218,7 @@ def test_what_a_killed_build_leaves_is_no_cache_and_goes(root, decoded, when):
 def test_a_second_load_reads_neither_lists_nor_photographs(root, monkeypatch, capsys):
     images = load(root)
     capsys.readouterr()
-    for module, name in ((celeba, "read_attributes"), (celeba, "read_partition"), (cache, "read_photo")):
+    for module, name in ((lists, "read_attributes"), (lists, "read_partition"), (cache, "read_photo")):
         monkeypatch.setattr(module, name, None)
     assert_equal(load(root), images)
     assert capsys.readouterr().err == ""

@@ -96,17 +96,14 @@ def test_batches_go_round_as_those_of_any_data_set():
 @given(st.integers(6, 60), st.floats(0.1, 0.7), st.integers(0, 3), st.integers(1, 3))
 def test_a_share_is_drawn_of_every_class_alike(count, share, seed, classes):
     labels = np.arange(count) % classes
-    parts = MultimodalDataset.from_arrays(
-        {"x": np.arange(count)}, labels, split=share, seed=seed, kinds={"x": "counts"}
-    )
+    options = {"split": share, "seed": seed, "kinds": {"x": "counts"}}
+    parts = MultimodalDataset.from_arrays({"x": np.arange(count)}, labels, **options)
     shown = [rows_of(part).values[0].flatten().int().tolist() for part in parts]
     assert sorted(shown[0] + shown[1]) == list(range(count)) and len(shown[1]) == max(1, round(share * count))
     for label in range(classes):
         here = sum(labels[i] == label for i in shown[1])
         assert abs(here - share * (labels == label).sum()) <= 1.5
-    again = MultimodalDataset.from_arrays(
-        {"x": np.arange(count)}, labels, split=share, seed=seed, kinds={"x": "counts"}
-    )
+    again = MultimodalDataset.from_arrays({"x": np.arange(count)}, labels, **options)
     assert again.train.name == parts.train.name
 
 
@@ -132,22 +129,11 @@ def test_labels():
 
 
 def test_other_content_has_another_name():
-    names = {
-        made(**changes).train.name
-        for changes in (
-            {},
-            {"ct": arrays()["ct"] // 2},
-            {"labs": arrays()["labs"] * 2},
-            {"report": [f"case {i}" for i in range(N)]},
-            {"labels": np.arange(N) % 2},
-            {"present": {"ct": np.arange(N) % 2 == 0}},
-            {"seed": 1},
-            {"kinds": {"report": "categories"}, "report": ["a", "b"] * 20},
-            {"report": ["a", "b"] * 20},
-            {"name": "clinic"},
-        )
-    }
-    assert len(names) == 10 and made().train.name in names
+    raw, both = arrays(), {"report": ["a", "b"] * 20}
+    contents = [{"ct": raw["ct"] // 2}, {"labs": raw["labs"] * 2}, {"report": [f"case {i}" for i in range(N)]}, both]
+    contents += [{"labels": np.arange(N) % 2}, {"present": {"ct": np.arange(N) % 2 == 0}}, {"seed": 1}]
+    contents += [both | {"kinds": {"report": "categories"}}, {"name": "clinic"}, {}]
+    assert len({made(**changes).train.name for changes in contents}) == 10
 
 
 def calls(function) -> int:

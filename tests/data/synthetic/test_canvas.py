@@ -1,37 +1,27 @@
 """What all that is drawn has in common: the same pixels on any number of threads, own chance, caches by recipe."""
 
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import torch
 
-from workbench.data.synthetic import (
-    canvas,
-    faces,
-    faces_attributes,
-    faces_body,
-    faces_features,
-    faces_hair,
-    faces_shapes,
-    glyphs,
-    handwriting,
-    polydigits_images,
-    polydigits_paints,
-    street,
-)
+from workbench.data.synthetic import canvas, faces, polydigits_images, street
+from workbench.data.synthetic.faces_attributes import sample_attributes
 from workbench.data.synthetic.polydigits import STYLES
 
+PACKAGE = "workbench.data.synthetic"
 # By source: the renderer, and how it draws pictures of each of these digits.
 DRAW = {
     **{source: (street, lambda digits, source=source: street.render(source, digits, 3)) for source in street.SOURCES},
     **{style: (polydigits_images, partial(polydigits_images.render, style)) for style in STYLES},
-    "faces": (faces, lambda digits: faces.render(faces_attributes.sample_attributes(len(digits), 4), 3)),
+    "faces": (faces, lambda digits: faces.render(sample_attributes(len(digits), 4), 3)),
 }
 RECIPES = {
-    street: (glyphs, canvas),
-    polydigits_images: (polydigits_paints, glyphs, handwriting, canvas),
-    faces: (faces_attributes, faces_body, faces_features, faces_hair, faces_shapes, canvas),
+    street: "glyphs canvas",
+    polydigits_images: "polydigits_paints glyphs handwriting canvas",
+    faces: "faces_attributes faces_attributes:FILE faces_body faces_features faces_hair faces_shapes canvas",
 }
 
 
@@ -53,12 +43,13 @@ def test_the_same_pictures_on_any_number_of_threads_and_by_no_chance_of_torchs(s
 
 
 @pytest.mark.parametrize(
-    ("renderer", "part"), [(renderer, part) for renderer, parts in RECIPES.items() for part in parts]
+    ("renderer", "part"), [(one, part) for one, parts in RECIPES.items() for part in parts.split()]
 )
 def test_other_recipe_other_cache(tmp_path, monkeypatch, renderer, part):
-    before, copy = renderer.recipe_version(), tmp_path / "changed.py"
-    copy.write_text(Path(part.__file__).read_text() + "# changed\n")
-    monkeypatch.setattr(part, "__file__", str(copy))
+    name, _, file = part.partition(":")
+    before, copy, module = renderer.recipe_version(), tmp_path / "changed", import_module(f"{PACKAGE}.{name}")
+    copy.write_text(Path(getattr(module, file or "__file__")).read_text() + "# changed\n")
+    monkeypatch.setattr(module, file or "__file__", str(copy))
     assert renderer.recipe_version() != before
 
 

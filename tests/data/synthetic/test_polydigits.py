@@ -142,9 +142,8 @@ def test_splits_are_cached_balanced_and_disjoint(small_splits, monkeypatch):
     everything = torch.cat([train.values, test.values]).flatten(1)
     assert len(everything.unique(dim=0)) == 170
     names = sorted(path.name for path in paths.cache_dir().glob("[!.]*"))
-    assert names == [
-        f"polydigits-ink-{split}-0-{polydigits_images.recipe_version()}.safetensors" for split in ("test", "train")
-    ]
+    version = polydigits_images.recipe_version()
+    assert names == [f"polydigits-ink-{split}-0-{version}.safetensors" for split in ("test", "train")]
     monkeypatch.setattr(polydigits_images, "render", None)  # read back, not rendered again
     assert torch.equal(load_polydigits("ink", "train").values, train.values)
 

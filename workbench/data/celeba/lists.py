@@ -180,16 +180,8 @@ def choose(present: Iterable[str], table: AttributeTable, partition: dict[str, i
     own = not test
     if own:
         train, test = [n for n in train if not is_own_test(n)], [n for n in train if is_own_test(n)]
-    counts = Counts(
-        present=len(present),
-        listed=len(table),
-        announced=table.announced,
-        train=len(train),
-        test=len(test),
-        validation=len(validation),
-        own=own,
-        skipped=dict(sorted(skipped.items())),
-    )
+    numbers = len(present), len(table), table.announced, len(train), len(test), len(validation)
+    counts = Counts(*numbers, own, dict(sorted(skipped.items())))
     counts.refuse_empty()
     names = train + test
     return Choice(names, table.values[[table.rows[name] for name in names]], counts)

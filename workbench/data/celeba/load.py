@@ -14,18 +14,8 @@ from pathlib import Path
 
 import torch
 
-from workbench.data.celeba import cache
-from workbench.data.celeba.lists import (
-    ATTRIBUTE_LIST,
-    COUNT,
-    PARTITION_LIST,
-    Choice,
-    Counts,
-    choose,
-    read_attributes,
-    read_partition,
-    unreadable,
-)
+from workbench.data.celeba import cache, lists
+from workbench.data.celeba.lists import ATTRIBUTE_LIST, COUNT, PARTITION_LIST, Choice, Counts
 from workbench.data.images import DataError, Images, check_split
 from workbench.paths import cache_dir, locked
 
@@ -103,7 +93,8 @@ def _stored(folder: Path) -> cache.Stored:
 
 
 def _choice(folder: Path, sizes: dict[str, int]) -> Choice:
-    return choose(sizes, read_attributes(folder / ATTRIBUTE_LIST), read_partition(folder / PARTITION_LIST))
+    tables = lists.read_attributes(folder / ATTRIBUTE_LIST), lists.read_partition(folder / PARTITION_LIST)
+    return lists.choose(sizes, *tables)
 
 
 def _name(folder: Path, sizes: dict[str, int]) -> str:
@@ -114,6 +105,6 @@ def _name(folder: Path, sizes: dict[str, int]) -> str:
             with path.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
         except OSError as error:
-            raise unreadable(path, error) from error
+            raise lists.unreadable(path, error) from error
     digest.update("\n".join(f"{name}/{size}" for name, size in sorted(sizes.items())).encode())
     return f"celeba-{digest.hexdigest()[:12]}"
