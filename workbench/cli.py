@@ -161,12 +161,8 @@ def latents(
     folder: Annotated[Path, typer.Argument(help="Run folder of a trained run on a data set that has a name.")],
     out: Annotated[Path, typer.Option(help="File to write: .csv, or .parquet (needs pyarrow).")],
     split: Annotated[str, typer.Option(help="train or test")] = "test",
-    given: Annotated[
-        list[str] | None, typer.Option(help="A modality, by letter or name; several times. None: all.")
-    ] = None,
-    fusion: Annotated[
-        str | None, typer.Option("--fusion", "--how", help="How they are fused (else as the method does it).")
-    ] = None,
+    given: Annotated[list[str] | None, typer.Option(help="A modality, by letter or name; several. None: all.")] = None,
+    fusion: Annotated[str | None, typer.Option("--fusion", "--how", help="How to fuse (else as the method).")] = None,
 ) -> None:
     """Write what a run makes of every item to a table: content, styles, labels, and what was there."""
     from workbench.interop import latents as tables
@@ -231,9 +227,7 @@ def bench(
     scaling: Annotated[bool, typer.Option("--scaling", help="Sweeps of batch, modalities and samples.")] = False,
     profile: Annotated[bool, typer.Option("--profile", help="Where the time of a step goes.")] = False,
     evaluation: Annotated[Path | None, typer.Option(help="Measure the evaluation of this run, and no steps.")] = None,
-    checkout: Annotated[
-        list[Path] | None, typer.Option(help="With --evaluation: another version's folder; several times.")
-    ] = None,
+    checkout: Annotated[list[Path] | None, typer.Option(help="With --evaluation: another version; several.")] = None,
     limit: Annotated[int, typer.Option(help="With --evaluation: test items at most.")] = 2000,
     rounds: Annotated[int, typer.Option(help="Rounds, of which the best counts.")] = 5,
     seconds: Annotated[float, typer.Option(help="Of a round of one training, about.")] = 1.0,

@@ -44,8 +44,10 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
         raise DataError(f"{path} is missing: {CURE}, or name the folder that holds MNIST/raw as data root") from error
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read ({error}): {CURE}") from error
-    shape = _idx_shape(path, content, dimensions)
     header = 4 + 4 * dimensions
+    if content[:4] != bytes([0, 0, _UNSIGNED_BYTE, dimensions]) or len(content) < header:
+        raise DataError(f"{path} is no IDX file of {dimensions}-dimensional bytes (damaged or another file): {CURE}")
+    shape = struct.unpack(f">{dimensions}I", content[4:header])
     whole = header + math.prod(shape)
     if len(content) != whole:
         raise DataError(f"{path} is damaged, it holds {len(content)} bytes where its header says {whole}: {CURE}")
@@ -55,14 +57,6 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
 def count(path: Path) -> int:
     """Count images or labels in a sound IDX file; DataError when it is missing or damaged."""
     return len(read_idx(path, 3 if "idx3" in path.name else 1))
-
-
-def _idx_shape(path: Path, content: bytes, dimensions: int) -> tuple[int, ...]:
-    """Shape in the header of an IDX file; DataError when it is no such file."""
-    magic = bytes([0, 0, _UNSIGNED_BYTE, dimensions])
-    if content[:4] != magic or len(content) < 4 + 4 * dimensions:
-        raise DataError(f"{path} is no IDX file of {dimensions}-dimensional bytes (damaged or another file): {CURE}")
-    return struct.unpack(f">{dimensions}I", content[4 : 4 + 4 * dimensions])
 
 
 def _existing(path: Path) -> Path:

@@ -1,9 +1,9 @@
 """SVHN's cropped house numbers from the original MATLAB files `train_32x32.mat` and `test_32x32.mat`."""
 
-import operator
 import struct
 import zlib
 from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,11 @@ def load_svhn(split: str, root: Path) -> Images:
 
     Raises DataError when the file is missing or damaged.
     """
+    from scipy.io import loadmat
+
     (path,) = files(split, root)
     check_length(path)
-    images, labels = _variables(path)
+    images, labels = _guarded(path, lambda: itemgetter("X", "y")(loadmat(path, variable_names=["X", "y"])))
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[:3] != (32, 32, 3) or images.shape[3] < 1:
         raise DataError(f"{path} does not hold 32x32 colour crops as bytes: {CURE}")
     labels = labels.ravel().astype(np.int64)
@@ -68,12 +70,6 @@ def count(path: Path) -> int:
 
     check_length(path)
     return _guarded(path, lambda: {name: shape for name, shape, _ in whosmat(path)}["X"][3])
-
-
-def _variables(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    from scipy.io import loadmat
-
-    return _guarded(path, lambda: operator.itemgetter("X", "y")(loadmat(path, variable_names=["X", "y"])))
 
 
 def _guarded(path: Path, read: Callable[[], Any]) -> Any:

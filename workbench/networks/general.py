@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+Sequences = Int[Tensor, "batch length"] | Float[Tensor, "batch length alphabet"]  # tokens, or their probabilities
+
 HIDDEN = 256  # units of hidden layers, and features of every encoder
 SMALL = 8  # a side with fewer positions is not made smaller
 IMAGE = (32, 64, 128)  # channels after each convolution; the last stands for all further ones
@@ -159,9 +161,7 @@ class Levels(nn.Embedding):
     It also reads probabilities, such as a decoder gives for each position, as the same map of them.
     """
 
-    def forward(
-        self, x: Int[Tensor, "batch length"] | Float[Tensor, "batch length alphabet"]
-    ) -> Float[Tensor, "batch numbers length"]:
+    def forward(self, x: Sequences) -> Float[Tensor, "batch numbers length"]:
         """Return numbers of each position, as channels."""
         if x.dim() == 3:
             return (x @ self.weight).transpose(1, 2)
@@ -197,9 +197,7 @@ class SequenceEncoder(nn.Module):
             Levels(alphabet, LEVEL), *layers, nn.Flatten(), *mlp(channels[-1] * lengths[-1], *hidden), nn.ReLU()
         )
 
-    def forward(
-        self, x: Int[Tensor, "batch length"] | Float[Tensor, "batch length alphabet"]
-    ) -> Float[Tensor, "batch features"]:
+    def forward(self, x: Sequences) -> Float[Tensor, "batch features"]:
         """Map tokens, or probabilities of the characters at each position, to features."""
         return self.layers(x)
 
@@ -212,20 +210,15 @@ class SequenceDecoder(nn.Module):
         lengths = quartered(length)
         channels = [LEVEL, *counted(len(lengths) - 1, SEQUENCE)]
         layers: list[nn.Module] = []
-        for (longer, shorter), (outputs, inputs) in reversed(
-            list(zip(pairwise(lengths), pairwise(channels), strict=True))
-        ):
+        steps = zip(pairwise(lengths), pairwise(channels), strict=True)
+        for (longer, shorter), (outputs, inputs) in reversed(list(steps)):
             rest = longer - (4 * shorter - 3)
             layers += [nn.ReLU(), nn.ConvTranspose1d(inputs, outputs, **QUARTER, output_padding=rest)]
         hidden = [HIDDEN] if layers else [HIDDEN, HIDDEN]
         first = (channels[-1], lengths[-1])
-        self.layers = nn.Sequential(
-            *mlp(code_dim, *hidden, math.prod(first)),
-            nn.Unflatten(1, first),
-            *layers,
-            nn.ReLU(),
-            nn.Conv1d(LEVEL, alphabet, 1),
-        )
+        start = mlp(code_dim, *hidden, math.prod(first))
+        layers += [nn.ReLU(), nn.Conv1d(LEVEL, alphabet, 1)]
+        self.layers = nn.Sequential(*start, nn.Unflatten(1, first), *layers)
 
     def forward(self, code: Float[Tensor, "batch code"]) -> Float[Tensor, "batch length alphabet"]:
         """Map codes to unnormalised log-probabilities of the characters at each position."""

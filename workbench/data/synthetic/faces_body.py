@@ -83,14 +83,10 @@ def neck(scene: Scene) -> None:
     below = part.v - part.paints["chin"]
     part.shade(smooth(4.5 - below - (part.u / 9) ** 2 * 2, 5) * ink(field), 0.72)
     for part in scene.near(-14, 8, 14, 29).only(scene.has("Double_Chin")):
-        _second_chin(part)
-
-
-def _second_chin(part: Scene) -> None:
-    field = ellipse(part.u - part.paints["yaw"] * 0.4, part.v - part.paints["chin"] + 3.2, 11.0, 7.4)
-    part.shade(smooth(field + 1.4, 3), 0.5)
-    part.paint(ink(field), part.paints["skin"] * 0.97)
-    part.shade(smooth(bar(field - 0.4, 0.6), 1.6) * ink(part.v - 10), 0.5)
+        field = ellipse(part.u - part.paints["yaw"] * 0.4, part.v - part.paints["chin"] + 3.2, 11.0, 7.4)
+        part.shade(smooth(field + 1.4, 3), 0.5)
+        part.paint(ink(field), part.paints["skin"] * 0.97)
+        part.shade(smooth(bar(field - 0.4, 0.6), 1.6) * ink(part.v - 10), 0.5)
 
 
 def necklace(scene: Scene) -> None:
@@ -134,19 +130,16 @@ def head_field(scene: Scene) -> Field:
 
 def head(scene: Scene) -> None:
     """Paint ears, then the head with a soft shadow at its edge and on the side that the light does not reach."""
-    _ears(scene.near(-21, -4, 21, 6))
+    part = scene.near(-21, -4, 21, 6)
+    out = part.u.abs() - part.paints["width"] - part.vary("ears", 0.2, 0.9)
+    part.paint(ink(ellipse(out, part.v - 1.0, 2.3, 4.2)), part.paints["skin"] * 0.93)
+    part.shade(smooth(ellipse(out, part.v - 1.0, 1.1, 2.6), 1.6), 0.8)
     part = scene.near(-18, -20, 18, 22)
     field = head_field(part)
     part.paint(ink(field), part.paints["skin"])
     side = part.vary("light_x", -1, 1)
     dark = 0.16 * smooth(2.2 - field, 4.5) + 0.22 * side.abs() * smooth(-part.u * side, 31)
     part.shade(dark * ink(field))
-
-
-def _ears(part: Scene) -> None:
-    out = part.u.abs() - part.paints["width"] - part.vary("ears", 0.2, 0.9)
-    part.paint(ink(ellipse(out, part.v - 1.0, 2.3, 4.2)), part.paints["skin"] * 0.93)
-    part.shade(smooth(ellipse(out, part.v - 1.0, 1.1, 2.6), 1.6), 0.8)
 
 
 def earrings(scene: Scene) -> None:

@@ -37,7 +37,8 @@ def eyes(scene: Scene) -> None:
     down = down + side * 0.55 * _lean(part)
     half, makeup, charm = _height(part), part.has("Heavy_Makeup"), part.has("Attractive")
     lid = half * (1 - (out / 3.9) ** 2)
-    _eye_shadow(part, out, down)
+    shadow = smooth(ellipse(out - 0.5, down + 1.6, 4.9, 3.6), 2.0) * makeup * ink(1.0 - down)
+    part.paint(shadow * 0.85, tint(part.vary("shadow_hue", 0.55, 0.95), 0.6, 0.55))
     part.shade(smooth(ellipse(out, down + 0.4, 5.0, 3.6), 4), 0.88)
     opening = torch.minimum(lid - down.abs(), 3.6 - out.abs())
     part.paint(ink(opening), mix(rgb(0.98, 0.97, 0.96), part.paints["skin"], 0.12))
@@ -55,12 +56,6 @@ def eyes(scene: Scene) -> None:
     reach = ink(3.9 + 1.3 * makeup - out) * ink(out + 3.9)
     part.paint(ink(lash) * reach * (0.75 + 0.25 * makeup), rgb(0.10, 0.06, 0.06))
     part.paint(ink(bar(down - lid, 0.25)) * ink(3.6 - out.abs()) * (0.3 + 0.6 * makeup), rgb(0.25, 0.14, 0.12))
-
-
-def _eye_shadow(part: Scene, out: Field, down: Field) -> None:
-    colour = tint(part.vary("shadow_hue", 0.55, 0.95), 0.6, 0.55)
-    cover = smooth(ellipse(out - 0.5, down + 1.6, 4.9, 3.6), 2.0) * part.has("Heavy_Makeup") * ink(1.0 - down)
-    part.paint(cover * 0.85, colour)
 
 
 def under_eyes(scene: Scene) -> None:
@@ -190,15 +185,11 @@ def wrinkles(scene: Scene) -> None:
 def complexion(scene: Scene) -> None:
     """Paint freckles, now and then; a glow on forehead and chin where the light is that of `attractive`."""
     for part in scene.near(-12, -1, 12, 9).only(scene.vary("freckles", 0, 1) > 0.8):
-        _freckles(part)
+        u, v, phase = part.u - part.paints["yaw"], part.v, part.vary("freckles", 0, 200)
+        spots = torch.sin(u * 2.1 + phase) * torch.sin(v * 2.3 + 0.7 * u + phase) - 0.6
+        where = smooth(bar(v - 3.8, 2.6), 2) * smooth(10 - u.abs(), 3)
+        part.shade(ink(spots, 0.5) * where, 0.8)
     for part in scene.near(-10, -14, 10, 18).only(scene.has("Attractive")):
         u, v = part.u - part.paints["yaw"], part.v
         glow = smooth(ellipse(u, v + 8.5, 6, 3), 5) + smooth(ellipse(u, v - 15.5, 2.6, 1.8), 2.5)
         part.paint(glow.clamp(max=1) * 0.35, mix(part.paints["skin"], rgb(1, 0.98, 0.94), 0.7))
-
-
-def _freckles(part: Scene) -> None:
-    u, v, phase = part.u - part.paints["yaw"], part.v, part.vary("freckles", 0, 200)
-    spots = torch.sin(u * 2.1 + phase) * torch.sin(v * 2.3 + 0.7 * u + phase) - 0.6
-    where = smooth(bar(v - 3.8, 2.6), 2) * smooth(10 - u.abs(), 3)
-    part.shade(ink(spots, 0.5) * where, 0.8)

@@ -55,7 +55,8 @@ def atlas() -> Atlas:
     """Make the atlas, once per process."""
     fonts = np.array([[_font_field(*face, digit) for digit in range(10)] for face in _FONT_FACES])
     strokes = np.array([[_stroke_field(face, digit) for digit in range(10)] for face in range(_STROKE_FACES)])
-    fields = torch.from_numpy(np.concatenate((_pooled(fonts), strokes)).astype(np.float32))
+    pooled = fonts.reshape(*fonts.shape[:-2], TILE, _FINE, TILE, _FINE).mean((-3, -1))
+    fields = torch.from_numpy(np.concatenate((pooled, strokes)).astype(np.float32))
     pixel = SPAN / TILE
     # A stroke of length L and half-width h has area 2hL and an edge of length 2L: their ratio is h. The edge is
     # counted in a band of one pixel.
@@ -83,11 +84,6 @@ def look_up(
     tile = torch.stack((digit, face), -1) * TILE + TILE / 2
     points.add_((tile * scale - 1)[:, None, None])
     return grid_sample(table[None, None], points.flatten(0, 1)[None], align_corners=False).view_as(x).sub_(beyond)
-
-
-def _pooled(fine: np.ndarray) -> np.ndarray:
-    """Means over squares of `_FINE` pixels of the last two axes."""
-    return fine.reshape(*fine.shape[:-2], TILE, _FINE, TILE, _FINE).mean((-3, -1))
 
 
 def _font_field(name: str, zero: int, other_zero: str | None, digit: int) -> np.ndarray:

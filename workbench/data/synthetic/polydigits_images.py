@@ -63,7 +63,7 @@ def _shapes(style: Style, labels: Int[Tensor, "N"], split: str, chance: Chance) 
     """Signed distances in pixels of one shape for each label."""
     n = len(labels)
     x, y = (p.expand(n, SIDE, SIDE) for p in pixels(SIDE))
-    x, y = style.look(x, y, chance)
+    x, y = style.look(x, y, chance) if style.look else (x, y)
     height = chance.uniform(*style.height, n, 1, 1)
     x, y = ((p - chance.uniform(-style.shift, style.shift, n, 1, 1)) / height for p in (x, y))
     tilt, shear = (chance.uniform(-most, most, n, 1, 1) for most in (style.tilt, style.shear))

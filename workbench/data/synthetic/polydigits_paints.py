@@ -31,11 +31,6 @@ SERIF, HEAVY_SERIF, STROKES = (8, 10, 12, 14, 21, 24), (9, 11, 13, 15, 22), tupl
 DOT, STITCH, TILE = SIDE / 12, 2.0, SIDE / 10  # pixels from one to the next
 
 
-def as_it_is(x: Points, y: Points, chance: Chance) -> tuple[Points, Points]:
-    """Let every pixel see the shape where it is."""
-    return x, y
-
-
 def in_cells(pitch: Number, x: Points, y: Points, chance: Chance) -> tuple[Points, Points]:
     """Let every pixel see the shape where the middle of its square cell is, so that a cell has one colour."""
     x, y = ((torch.floor(p / pitch) + 0.5) * pitch for p in (x, y))
@@ -102,7 +97,7 @@ class Style:
     shear: float = 0.12
     width: Range = (0.85, 1.1)  # times the shape's own
     weight: Range = (-0.15, 0.15)  # added to half the width of a stroke, as a share of it
-    look: Callable[[Points, Points, Chance], tuple[Points, Points]] = as_it_is  # where a pixel sees the shape
+    look: Callable[[Points, Points, Chance], tuple[Points, Points]] | None = None  # where a pixel sees the shape
 
 
 def amber(field: Fields, draw: Draws) -> Pictures:
