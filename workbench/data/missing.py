@@ -106,13 +106,10 @@ def complete_only(dataset: MultimodalDataset) -> MultimodalDataset:
 def rows_of(dataset: MultimodalDataset, chosen: Bool[Tensor, "N"]) -> MultimodalDataset:
     """Return some rows of a data set; it still has repeats where equally many rows of each are among them."""
     counts = chosen.view(dataset.repeats, -1).sum(1)
-    return replace(
-        dataset,
-        pairs=dataset.pairs[chosen],
-        labels=dataset.labels[chosen],
-        present=None if dataset.present is None else dataset.present[chosen],
-        repeats=dataset.repeats if (counts == counts[0]).all() else 1,
-    )
+    repeats = dataset.repeats if (counts == counts[0]).all() else 1
+    present = None if dataset.present is None else dataset.present[chosen]
+    kept = {"pairs": dataset.pairs[chosen], "labels": dataset.labels[chosen], "present": present}
+    return replace(dataset, **kept, repeats=repeats)
 
 
 def first_items(dataset: MultimodalDataset, count: int) -> MultimodalDataset:
@@ -190,18 +187,17 @@ def _patterns(
     total = sum(patterns.values())
     if total > 1 + 1e-9:
         raise ValueError(f"the shares of the patterns add up to {total:g}: choose 1 or less in all")
-    everything = torch.ones(1, len(dataset.storages), dtype=torch.bool)
+    everything = torch.ones(len(dataset.storages), dtype=torch.bool)
     masks = [_mask(dataset, [part.strip() for part in pattern.split(",")]) for pattern in patterns]
-    shares = [*patterns.values(), max(0.0, 1.0 - total) if total < 1 - 1e-9 else 0.0]
-    return torch.cat([*(mask.unsqueeze(0) for mask in masks), everything]), torch.tensor(shares, dtype=torch.float64)
+    shares = [*patterns.values(), 1.0 - total if total < 1 - 1e-9 else 0.0]
+    return torch.stack([*masks, everything]), torch.tensor(shares, dtype=torch.float64)
 
 
 def _mask(dataset: MultimodalDataset, names: Sequence[str]) -> Bool[Tensor, "M"]:
     """Which modalities are named, by letter or name; ValueError on an unknown one."""
-    known = [{letter, name} for letter, name in zip(letters_of(dataset.modalities), dataset.modalities, strict=True)]
-    for name in names:
-        if not any(name in both for both in known):
-            raise ValueError(f"unknown modality {name!r}: {dataset.name} has {', '.join(dataset.modalities)}")
+    known = [{*both} for both in zip(letters_of(dataset.modalities), dataset.modalities, strict=True)]
+    if unknown := [name for name in names if name not in set.union(*known)]:
+        raise ValueError(f"unknown modality {unknown[0]!r}: {dataset.name} has {', '.join(dataset.modalities)}")
     return torch.tensor([bool(both & set(names)) for both in known])
 
 

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import Ridge
 from sklearn.metrics import average_precision_score
 from torch.nn import functional as F
 
@@ -13,7 +13,7 @@ from workbench.data.celeba.attributes import ATTRIBUTES
 from workbench.data.sources import load_dataset
 from workbench.data.synthetic import faces
 from workbench.data.synthetic.faces import draw, load_faces, render, styles_of
-from workbench.data.synthetic.faces_attributes import ORDER, TABLE, fit, sample_attributes
+from workbench.data.synthetic.faces_attributes import ORDER, TABLE, sample_attributes
 from workbench.data.synthetic.faces_shapes import DRAWS, draw_styles
 
 # Of the 202,599 rows of CelebA's list, in the order of `ATTRIBUTES`.
@@ -76,22 +76,6 @@ def test_attributes_go_together_as_in_celeba(real_data):
     expected = torch.sigmoid(given @ TABLE.T)
     slope = (ordered - expected).T @ given - torch.nn.functional.pad(TABLE[:, 1:], (1, 0))
     assert (slope / len(real)).tril().abs().max() < 2e-3
-
-
-def test_fit_agrees_with_another_logistic_regression():
-    labels = sample_attributes(1500, 3)
-    table = fit(labels)
-    ordered = labels[:, [column(name) for name in ORDER]].double().numpy()
-    for k in (1, 5, 20, 39):
-        other = LogisticRegression(C=1.0, tol=1e-8, max_iter=2000).fit(ordered[:, :k], ordered[:, k])
-        weights = np.concatenate([other.intercept_, other.coef_[0]])
-        np.testing.assert_allclose(table[k, : k + 1], weights, atol=2e-3)
-    assert table.triu(1).abs().max() == 0  # nothing depends on what is drawn later
-
-
-def test_fit_says_when_it_does_not_settle():
-    with pytest.raises(ArithmeticError, match="did not settle"):
-        faces.faces_attributes._regression(torch.ones(4, 1).double(), torch.ones(4).double(), 1.0, steps=2)
 
 
 def test_a_face_does_not_depend_on_its_neighbours_or_threads(monkeypatch):

@@ -127,19 +127,18 @@ class Counts:
 
     def summary(self) -> str:
         """Return one line on what there is."""
-        line = f"{self.present:,} of {self.listed:,} images: {self.train:,} train, {self.test:,} test ({self._split()})"
+        kind = "own split of the official training partition, as no official test image is there"
+        if self.own and not self.validation:
+            kind = "own split: all lie in the official training partition"
+        split = kind if self.own else "official split"
+        if self.validation:
+            split += f", {self.validation:,} of the official validation partition used for neither"
+        line = f"{self.present:,} of {self.listed:,} images: {self.train:,} train, {self.test:,} test ({split})"
         if self.skipped:
             line += f"; skipped {describe_skipped(self.skipped)}"
         if self.announced != self.listed:
             line += f"; {ATTRIBUTE_LIST} announces {self.announced:,} rows but has {self.listed:,}"
         return line
-
-    def _split(self) -> str:
-        if self.own and not self.validation:
-            return "own split: all lie in the official training partition"
-        kind = "own split of the official training partition, as no official test image is there"
-        unused = f", {self.validation:,} of the official validation partition used for neither" * (self.validation > 0)
-        return (kind if self.own else "official split") + unused
 
     def refuse_empty(self) -> None:
         """Raise DataError when no image is left for training or for test."""
