@@ -14,20 +14,8 @@ from workbench.data.dataset import MultimodalDataset, Splits, Storage
 from workbench.data.images import SPLITS, Labels
 from workbench.data.letters import letters_of
 from workbench.data.own import encoding_class
+from workbench.data.own import raw as reading
 from workbench.data.own.encodings import ABSENT
-from workbench.data.own.raw import (
-    about,
-    as_array,
-    check_rows,
-    guess,
-    is_frame,
-    is_missing,
-    is_whole,
-    items_in,
-    length,
-    some,
-    take,
-)
 from workbench.data.sources import is_known
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?")  # it becomes part of a folder's name
@@ -65,16 +53,16 @@ def from_arrays(
     test = test_rows(split, targets, count, seed)
     encodings, stored = {}, {}
     for m, (key, raw) in enumerate(arrays.items()):
-        with about(key):
+        with reading.about(key):
             if not (rows := has[:, m] & ~test).any():
                 raise ValueError(ABSENT)
-            encodings[key] = encoding_class(kinds.get(key) or guess(raw)).fit(take(raw, rows))
+            encodings[key] = encoding_class(kinds.get(key) or reading.guess(raw)).fit(reading.take(raw, rows))
             stored[key], in_array = encodings[key].stored(raw)
             has[:, m] &= in_array.numpy()
             if not has[~test, m].any():
                 raise ValueError(ABSENT)
     if len(nothing := np.flatnonzero(~has.any(1))):
-        raise ValueError(f"items {some(nothing)} have no modality at all: leave them out of all arrays")
+        raise ValueError(f"items {reading.some(nothing)} have no modality at all: leave them out of all arrays")
     content = [{key: encoding.to_json() for key, encoding in encodings.items()}, targets.classes, targets.labelled]
     kept = *(x.numpy() for x in stored.values()), has, targets.labels.numpy(), test
     named = f"{name}-{digest_of(content, kept)}"
@@ -110,15 +98,15 @@ def check_names(name: str, arrays: Mapping[str, Any], kinds: Mapping[str, str]) 
 
 def common_length(arrays: Mapping[str, Any], labels: Any, present: Any, split: Any) -> int:
     """Count the items; ValueError where arrays, or the rows of frames, differ in that."""
-    count = items_in(arrays)
+    count = reading.items_in(arrays)
     if labels is not None:
-        with about("labels"):
-            given = length(labels)
+        with reading.about("labels"):
+            given = reading.length(labels)
         if given != count:
             raise ValueError(f"there are {given} labels for {count} items: give one for every item")
     by_name = isinstance(present, Mapping)
     columns = {f"present[{key!r}]": column for key, column in present.items()} if by_name else {"present": present}
-    check_rows([*arrays.items(), ("labels", labels), *columns.items(), ("split", split)])
+    reading.check_rows([*arrays.items(), ("labels", labels), *columns.items(), ("split", split)])
     return count
 
 
@@ -127,7 +115,7 @@ def read_present(present: Any, names: Sequence[str], count: int) -> np.ndarray:
     table = np.ones((count, len(names)), dtype=bool)
     if present is None:
         return table
-    if not (isinstance(present, Mapping) or is_frame(present)):
+    if not (isinstance(present, Mapping) or reading.is_frame(present)):
         return _boolean(present, table.shape, "present").copy()
     if unknown := [key for key in present if key not in names]:
         raise ValueError(f"present names {unknown[0]!r}, which is no modality here: they are {', '.join(names)}")
@@ -138,9 +126,9 @@ def read_present(present: Any, names: Sequence[str], count: int) -> np.ndarray:
 
 
 def _boolean(raw: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
-    with about(name):
-        length(raw)
-        array = as_array(raw)
+    with reading.about(name):
+        reading.length(raw)
+        array = reading.as_array(raw)
     if array.dtype != bool or array.shape != shape:
         raise ValueError(
             f"{name} is {array.dtype} of shape {array.shape}: it must be Boolean of shape {shape}, True where there is "
@@ -153,20 +141,20 @@ def read_labels(labels: Any, count: int) -> Targets:
     """Read classes, coded from 0 on, or attributes; zeros where there are no labels. ValueError on missing ones."""
     if labels is None:
         return Targets(torch.zeros(count, dtype=torch.long), False, None)
-    array = as_array(labels)
+    array = reading.as_array(labels)
     if array.ndim == 2:
         if array.dtype != bool:
             raise ValueError(
                 f"labels of several columns are attributes and must be Boolean, not {array.dtype} of shape "
                 f"{array.shape}: give classes in one column, such as frame['class']"
             )
-        names = labels.columns if is_frame(labels) else range(array.shape[1])
+        names = labels.columns if reading.is_frame(labels) else range(array.shape[1])
         return Targets(torch.from_numpy(array.copy()), True, tuple(map(str, names)))
     values = array.tolist()
-    if missing := [i for i, value in enumerate(values) if is_missing(value)]:
-        raise ValueError(f"items {some(missing)} have no label: give every item one, or labels=None")
+    if missing := [i for i, value in enumerate(values) if reading.is_missing(value)]:
+        raise ValueError(f"items {reading.some(missing)} have no label: give every item one, or labels=None")
     strings = any(isinstance(value, str) for value in values)
-    if not strings and (wrong := [value for value in values if not is_whole(value)]):
+    if not strings and (wrong := [value for value in values if not reading.is_whole(value)]):
         raise ValueError(f"labels are classes, {wrong[0]!r} is none: give whole numbers or strings")
     names, codes = np.unique([str(v) for v in values] if strings else [int(v) for v in values], return_inverse=True)
     return Targets(torch.from_numpy(codes.astype(np.int64)), True, tuple(names.tolist()))
@@ -189,8 +177,8 @@ def test_rows(split: Any, targets: Targets, count: int, seed: int) -> np.ndarray
 
 
 def _given(split: Any, count: int) -> np.ndarray:
-    with about("split"):
-        array = as_array(split)
+    with reading.about("split"):
+        array = reading.as_array(split)
     if array.shape != (count,):
         raise ValueError(f"split has shape {array.shape}: give a fraction, or one entry for each of {count} items")
     if array.dtype == bool:

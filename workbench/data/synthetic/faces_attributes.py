@@ -5,8 +5,8 @@ belief network (Neal, "Connectionist learning of belief networks", 1992). Unlike
 a beard and lipstick exclude each other, so nothing has to be settled afterwards. Over 400,000 draws, no frequency of
 two attributes together is further than 0.004 from CelebA's, and no correlation further than 0.03.
 
-`TABLE`, which `FILE` holds in hundredths, has intercepts and coefficients of scikit-learn's `LogisticRegression(C=1)` of
-each attribute on those before it, fitted to all 202,599 rows of CelebA's `list_attr_celeba.txt`.
+`TABLE`, which `FILE` holds in hundredths, is what scikit-learn's `LogisticRegression(C=1)` of each attribute on those
+before it gives, its intercept and coefficients, on all 202,599 rows of CelebA's `list_attr_celeba.txt`.
 """
 
 from pathlib import Path
