@@ -19,18 +19,6 @@ from workbench.networks.general import VectorDecoder
 from workbench.runs.run import Run, start
 
 PACKAGE = Path(__file__).resolve().parents[2]
-OF_A_USER = """
-    from torch import nn
-
-    class Reader(nn.Sequential):
-        features = 5
-
-        def __init__(self):
-            super().__init__(nn.Linear(3, 5), nn.Tanh())
-
-    def writer(code_dim):
-        return nn.Sequential(nn.Linear(code_dim, 6), nn.Unflatten(1, (2, 3)))
-"""
 
 
 def hospital(items: int = 40) -> dict:
@@ -43,10 +31,10 @@ def hospital(items: int = 40) -> dict:
     return {"labs": table, "scan": scans}
 
 
-def python(script: str, folder: Path, *paths: Path) -> subprocess.CompletedProcess:
-    """A script in a process of its own that knows of the package, or of other folders, and of nothing else of ours."""
+def python(script: str, folder: Path) -> subprocess.CompletedProcess:
+    """A script in a process of its own that knows of the package, and of nothing else of ours."""
     place = {name: value for name, value in os.environ.items() if not name.startswith("WORKBENCH")}
-    place |= {"PYTHONPATH": os.pathsep.join(map(str, paths or (PACKAGE,))), "OMP_NUM_THREADS": "1"}
+    place |= {"PYTHONPATH": str(PACKAGE), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", textwrap.dedent(script)]
     return subprocess.run(command, cwd=folder, env=place, capture_output=True, text=True, timeout=300)
 
@@ -116,34 +104,6 @@ def test_networks_of_another_shape_are_refused_in_one_line(run):
     with pytest.raises(ValueError, match=r"model\.safetensors holds the weights of other networks than these") as error:
         _ = Run.load(run.folder, other).model
     assert "\n" not in str(error.value)
-
-
-@pytest.mark.slow
-def test_networks_of_a_module_of_ones_own_are_imported_again(tmp_path):
-    """They were defined in a file beside the script that trained; a script that can import it needs no more."""
-    (tmp_path / "mynets.py").write_text(textwrap.dedent(OF_A_USER))
-    train = """
-        from pathlib import Path
-        import numpy as np
-        from mynets import Reader, writer
-        from workbench import Config, MultimodalDataset, fit, modalities_of
-        table = np.random.default_rng(0).normal(size=(30, 3))
-        data, _ = MultimodalDataset.from_arrays({"labs": table, "other": table[:, :2]})
-        config = Config.make(data=data.name, steps=2, batch_size=8, compiled="off", device="cpu")
-        made = modalities_of(data, networks={"labs": (Reader, writer)})
-        fit(config, Path("run"), data=data, modalities=made, progress=False)
-    """
-    read = """
-        from pathlib import Path
-        from workbench import Run
-        print(type(Run.load(Path("run")).model.encoders[0]).__module__)
-    """
-    done, again = (python(script, tmp_path, PACKAGE, tmp_path) for script in (train, read))
-    assert not done.returncode, done.stderr
-    assert again.stdout == "mynets\n", again.stderr
-    (tmp_path / "elsewhere").mkdir()
-    without = python(read.replace('"run"', '"../run"'), tmp_path / "elsewhere")
-    assert "mynets:Reader, a network of 'labs', cannot be imported here: give them" in without.stderr
 
 
 def test_the_examples_of_the_readme(tmp_path, monkeypatch):

@@ -94,10 +94,6 @@ def check(of: Modality, gaps: bool = False) -> None:
     check_networks(of.item, of.make_encoder, of.make_decoder, CODE, gaps)
 
 
-def featureless() -> nn.Module:
-    return nn.Sequential(nn.Flatten())
-
-
 def flat_decoder(code_dim: int) -> nn.Module:
     return nn.Linear(code_dim, 784)
 
@@ -124,7 +120,9 @@ ENCODERS = {
     ": layer layers.2 (Linear) was given [1, 1, 28, 28] and takes 5 features": lambda: Forgiving(
         nn.Linear(3, 3), nn.Linear(5, 5)
     ),
-    " returns [1, 784] and does not say so: give its class the line `features = 784`": featureless,
+    " returns [1, 784] and does not say so: give its class the line `features = 784`": lambda: nn.Sequential(
+        nn.Flatten()
+    ),
     " returns [1, 64], but its `features` says 128: make it 64": lambda: Encoder(nn.Linear(784, 64)),
     " returns [1, 784], but its `features` says a Flatten: make it 784": Backbone,
     " returns [1, 1, 28, 28] for one item, but must return [1, features]": nn.Identity,

@@ -90,9 +90,8 @@ class Encoder(nn.Linear):
     def forward(self, x):
         return super().forward(x.nan_to_num())
 
-class Decoder(nn.Linear):
-    def __init__(self, code_dim):
-        super().__init__(code_dim, 3)
+def decoder(code_dim):
+    return nn.Linear(code_dim, 3)
 """
 ELSEWHERE = """
 import json, sys
@@ -130,12 +129,13 @@ def test_from_arrays_to_a_folder_to_another_process_and_back(tmp_path, monkeypat
     import hearts
 
     train, _ = data_set()
-    own = {"networks": {"labs": (hearts.Encoder, hearts.Decoder)}, "likelihoods": {"labs": Laplace(0.5)}}
+    own = {"networks": {"labs": (hearts.Encoder, hearts.decoder)}, "likelihoods": {"labs": Laplace(0.5)}}
     modalities = modalities_of(train, **own)
     run = fit(config_of(train, style_dim=1), tmp_path / "run", train, progress=False, modalities=modalities)
     frame = arrays()["labs"].iloc[5:9]
     frame.to_csv(tmp_path / "new.csv", index=False)
     model = run.model
+    assert type(Run.load(run.folder).model.encoders[1]) is hearts.Encoder, "imported again"
     q = model.infer({"labs": frame, "report": ["case 1"] * 4}, fusion="product")
     here = model.original(model.generate(q.mean, style=torch.zeros(6, 4, 1)))
     there = json.loads(python([run.folder, tmp_path / "new.csv"], tmp_path))
