@@ -134,13 +134,14 @@ def evaluate(
 ) -> None:
     """Evaluate trained runs with the metrics of this version, again if need be; their weights stay as they are."""
     from workbench.evaluation import evaluate_into
-    from workbench.runs.run import find_runs
+    from workbench.runs.run import find_runs, sole_writer
 
     runs = [run for folder in folders for run in find_runs(folder, evaluated=False)]
     if not runs:
         raise ValueError(f"no trained run below {', '.join(map(str, folders))}: train one with `workbench train`")
     for run in runs:
-        evaluate_into(run, samples=samples, limit=limit, inception=inception, device=device)
+        with sole_writer(run.folder):
+            evaluate_into(run, samples=samples, limit=limit, inception=inception, device=device)
         print(f"Evaluated: {run.folder}")
 
 

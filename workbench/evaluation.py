@@ -11,10 +11,9 @@ from typing import Any
 
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
-from workbench.device import pick_device
 from workbench.metrics.evaluator import Evaluator
 from workbench.runs import versions
-from workbench.runs.run import Run, archive_stale, is_current, run_folder, sole_writer
+from workbench.runs.run import Run, run_folder, unless_current
 from workbench.training.loop import fit
 from workbench.training.processes import joined
 
@@ -45,18 +44,12 @@ def train_and_evaluate(
     other judges evaluated, or these in too few parts or on too few items, is evaluated again. One that another process
     is making is waited for. Processes that torchrun started train together; the main one evaluates.
     """
-    run, limit = Run(folder or run_folder(config)), limit or ITEMS
-    parts = PARTS if parts is None else check_parts(parts)
-    with joined() as processes:
-        if processes.on_main(lambda: is_current(run, config, parts, limit)):
-            return run
-        with processes.main_only(sole_writer(run.folder)):
-            # another process may have made it while this one waited
-            if processes.on_main(lambda: is_current(run, config, parts, limit)):
-                return run
-            processes.on_main(lambda: archive_stale(run, config))
+    run, parts = Run(folder or run_folder(config)), check_parts(PARTS if parts is None else parts)
+    making = unless_current(run, config, parts, limit or ITEMS)
+    with joined() as processes, processes.main_only(making) as left:
+        if left:
             run = fit(config, run.folder, progress=progress, command=command)
-            processes.on_main(lambda: evaluate_into(run, progress, *_also(run, parts, limit)))
+            processes.on_main(lambda: evaluate_into(run, progress, *left))
     return run
 
 
@@ -91,14 +84,6 @@ def parts_of(
     return check_parts(parts)
 
 
-def _also(run: Run, parts: Sequence[str], limit: int) -> tuple[Sequence[str], int | None]:
-    """Parts and limit that take in what these judges evaluated before: an evaluation only ever gains."""
-    if not run.complete or (before := run.metrics["evaluated_with"])["judges"] != versions.judges_version():
-        return parts, limit
-    limit = None if before["limit"] is None else max(limit, before["limit"])
-    return check_parts([*parts, *before["parts"]]), limit
-
-
 def evaluate_into(
     run: Run,
     progress: bool = True,
@@ -110,18 +95,17 @@ def evaluate_into(
     """Evaluate a trained run and its snapshots and complete the run folder with metrics.json; returns the metrics.
 
     `parts`, `limit`, `data` and `options` are those of `evaluate`; the first two are kept with the metrics. Snapshots
-    are judged in part and on fewer test items, their step beside them under `over_steps`.
+    are judged in part and on fewer test items, their step beside them under `over_steps`. Where another process may
+    write into the folder, it is called inside `sole_writer`.
     """
     parts = parts_of(run, parts, data)
-    with sole_writer(run.folder):
-        metrics = evaluate(run, progress=progress, parts=parts, limit=limit, data=data, **options)
-        brief: dict[str, Any] = {"limit": min(limit or SNAPSHOT_ITEMS, SNAPSHOT_ITEMS), "progress": progress}
-        brief |= {"device": options.get("device"), "data": data}
-        brief["parts"] = [part for part in SNAPSHOT_PARTS if part in parts]
-        metrics["over_steps"] = [{"step": n} | evaluate(run, path, **brief) for n, path in run.snapshots().items()]
-        run.write(
-            "metrics.json", metrics | {"evaluated_with": versions.provenance() | {"parts": [*parts], "limit": limit}}
-        )
+    metrics = evaluate(run, progress=progress, parts=parts, limit=limit, data=data, **options)
+    brief: dict[str, Any] = {"limit": min(limit or SNAPSHOT_ITEMS, SNAPSHOT_ITEMS), "progress": progress}
+    brief |= {"device": options.get("device"), "data": data}
+    brief["parts"] = [part for part in SNAPSHOT_PARTS if part in parts]
+    metrics["over_steps"] = [{"step": n} | evaluate(run, path, **brief) for n, path in run.snapshots().items()]
+    how = versions.provenance() | {"parts": [*parts], "limit": limit}
+    run.write("metrics.json", metrics | {"evaluated_with": how})
     return metrics
 
 
@@ -147,8 +131,8 @@ def evaluate(
     all of it is worked out (None: the configuration's; auto: the fastest here). ValueError on an unknown part, one that
     the data does not allow, or a device that is not there.
     """
-    parts, place = parts_of(run, parts, data), pick_device(device or run.config.device)
-    with Evaluator.of(run, weights, limit, seed, progress, parts, data, place) as evaluator:
+    parts = parts_of(run, parts, data)
+    with Evaluator.of(run, weights, limit, seed, progress, parts, data, device) as evaluator:
         metrics: dict[str, Any] = {"data": evaluator.config.data, "test_items": len(evaluator.labels)}
         if "latent" in parts:
             metrics |= evaluator.latents()

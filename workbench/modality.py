@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from workbench.data.dataset import Batch, MultimodalDataset, Storage
 from workbench.data.letters import letters_of
@@ -68,6 +68,11 @@ class Networks:
     counted: int | None = None
     source: str = BY_SHAPE
 
+    def sized(self, width: float) -> Pair:
+        """Encoder and decoder, of a width where they have one to choose."""
+        sized = {"width": width} if self.scalable else {}
+        return partial(self.encoder, **sized), partial(self.decoder, **sized)
+
 
 NETWORKS: dict[tuple[int, ...], Networks] = {
     (1, 28, 28): Networks(digits.MnistEncoder, digits.MnistDecoder, Laplace(0.75)),
@@ -115,21 +120,19 @@ def modalities_of(
     says how many in its attribute `features`, `decoder(code_dim)` one that maps codes to the likelihood's parameters.
     Raises ValueError on an unknown name, or a likelihood that does not go with a kind of data.
     """
-    networks, likelihoods = networks or {}, likelihoods or {}
+    networks, likelihoods, weights, style_weights = (x or {} for x in (networks, likelihoods, weights, style_weights))
     given = {"networks": networks, "likelihoods": likelihoods, "weights": weights, "style_weights": style_weights}
     _check_given(dataset.modalities, given)
     found = [_networks_of(x, dataset.own, x.name in networks, likelihoods.get(x.name)) for x in dataset.storages]
-    made = _assembled(dataset.modalities, dataset.shapes, found, width, text_weight)
-    made = tuple(_with_own(modality, networks.get(modality.name)) for modality in made)
-    return tuple(
-        replace(
-            modality,
-            weight=float((weights or {}).get(modality.name, modality.weight)),
-            style_weight=float((style_weights or {}).get(modality.name, modality.style_weight)),
-            encoding=storage.encoding,
-        )
-        for modality, storage in zip(made, dataset.storages, strict=True)
-    )
+    made = []
+    for modality in _assembled(dataset.modalities, dataset.shapes, found, width, text_weight):
+        name, storage = modality.name, dataset.storages[len(made)]
+        if name in networks:
+            encoder, decoder = networks[name]
+            modality = replace(modality, make_encoder=encoder, make_decoder=decoder, networks=OWN)
+        weight, style = weights.get(name, modality.weight), style_weights.get(name, modality.style_weight)
+        made.append(replace(modality, weight=float(weight), style_weight=float(style), encoding=storage.encoding))
+    return tuple(made)
 
 
 def _networks_of(storage: Storage, by_kind: bool, own: bool, asked: str | Likelihood | None) -> Networks:
@@ -141,18 +144,13 @@ def _networks_of(storage: Storage, by_kind: bool, own: bool, asked: str | Likeli
     return found if asked is None else replace(found, likelihood=likelihood_of(asked))
 
 
-def _with_own(modality: Modality, own: Pair | None) -> Modality:
-    """The modality with a user's encoder and decoder, where there are any."""
-    return modality if own is None else replace(modality, make_encoder=own[0], make_decoder=own[1], networks=OWN)
-
-
-def _check_given(names: Sequence[str], given: Mapping[str, Mapping[str, Any] | None]) -> None:
+def _check_given(names: Sequence[str], given: Mapping[str, Mapping[str, Any]]) -> None:
     for what, by_name in given.items():
-        if unknown := [name for name in by_name or {} if name not in names]:
+        if unknown := [name for name in by_name if name not in names]:
             raise ValueError(f"{what} names {unknown[0]!r}, which is no modality here: they are {', '.join(names)}")
         if what == "networks" and (odd := [n for n, pair in by_name.items() if not _is_pair(pair)]):
             raise ValueError(f"networks of {odd[0]!r} must be a pair (Encoder, Decoder) of classes or functions")
-        if what.endswith("weights") and (odd := [n for n, x in (by_name or {}).items() if not x >= 0]):
+        if what.endswith("weights") and (odd := [n for n, x in by_name.items() if not x >= 0]):
             raise ValueError(f"{what} of {odd[0]!r} is {by_name[odd[0]]}: a weight is not negative")
 
 
@@ -173,20 +171,9 @@ def _assembled(
     sizes = [networks.counted or math.prod(shape) for networks, shape in zip(found, shapes, strict=True)]
     modalities: list[Modality] = []
     for name, letter, shape, networks, size in zip(names, letters_of(names), shapes, found, sizes, strict=True):
-        sized = {"width": width} if networks.scalable else {}
-        modalities.append(
-            Modality(
-                name=name,
-                letter=letter,
-                shape=shape,
-                make_encoder=partial(networks.encoder, **sized),
-                make_decoder=partial(networks.decoder, **sized),
-                likelihood=networks.likelihood,
-                weight=text_weight if name == "text" and text_weight is not None else max(sizes) / size,
-                style_weight=networks.style_weight,
-                networks=networks.source,
-            )
-        )
+        weight = text_weight if name == "text" and text_weight is not None else max(sizes) / size
+        how = {"weight": weight, "style_weight": networks.style_weight, "networks": networks.source}
+        modalities.append(Modality(name, letter, shape, *networks.sized(width), networks.likelihood, **how))
     return tuple(modalities)
 
 
@@ -210,15 +197,12 @@ def batch_of(modalities: Sequence[Modality], arrays: Mapping[str, Any]) -> Batch
             raise ValueError(f"{modalities[m].name!r} is given twice, by name and by letter: leave one out")
         with about(name):
             read[m] = modalities[m].encoding.values(raw)
-    columns = [read[m] if m in read else _absent(modality, count) for m, modality in enumerate(modalities)]
-    values, present = zip(*columns, strict=True)
+    for m, modality in enumerate(modalities):
+        if m not in read:
+            kind = torch.long if modality.encoding.alphabet else torch.float32
+            read[m] = torch.zeros(count, *modality.shape, dtype=kind), torch.zeros(count, dtype=torch.bool)
+    values, present = zip(*(read[m] for m in range(len(modalities))), strict=True)
     there = torch.stack(present)
     if nothing := (~there.any(0)).nonzero().flatten().tolist():
         raise ValueError(f"items {some(nothing)} have no modality at all: leave them out of all arrays")
     return Batch(values, there, torch.zeros(count, dtype=torch.long))
-
-
-def _absent(modality: Modality, count: int) -> tuple[Tensor, Tensor]:
-    """Values of a modality that no item has, and that none has it."""
-    values = torch.zeros(count, *modality.shape, dtype=torch.long if modality.encoding.alphabet else torch.float32)
-    return values, torch.zeros(count, dtype=torch.bool)

@@ -20,13 +20,13 @@ from workbench.data.sources import load_dataset
 from workbench.runs import versions
 from workbench.runs.run import (
     Run,
+    archive_stale,
     build_model,
     find_runs,
     is_current,
     is_trained,
     run_folder,
     save_weights,
-    set_aside,
     sole_writer,
     start,
 )
@@ -164,12 +164,17 @@ def imported_files(path):
     return {*filter(Path.is_file, files)}
 
 
-def test_a_run_set_aside_keeps_everything_out_of_sight(tmp_path):
+def test_a_run_set_aside_keeps_everything_out_of_sight(tmp_path, monkeypatch):
     for _ in range(2):  # the second time replaces what the first set aside
-        run = start(TINY, tmp_path / "run")
+        with monkeypatch.context() as patch:
+            patch.setattr("workbench.runs.versions.code_version", lambda: "older")
+            run = start(TINY, tmp_path / "run")
         run.write("metrics.json", {})
         (run.folder / "notes.txt").write_text("kept")
-        kept = set_aside(run)
+        archive_stale(run, TINY.replace(seed=1))
+        assert run.complete, "another configuration stays"
+        archive_stale(run, TINY)
+        kept = tmp_path / ".run-older"
         assert not run.folder.exists() and list(find_runs(tmp_path)) == []
         assert Run(kept).config == TINY and (kept / "notes.txt").read_text() == "kept"
 

@@ -112,9 +112,9 @@ def test_rows_are_complete_and_consistent(tiny_root):
 
 
 def test_memory_holds_weights_gradients_and_adams_two_moments(tiny_root):
-    with speed.Bench() as measured:
-        weights = sum(x.nbytes for x in measured.trainer(BASE).model.parameters())
-        peaks = [measured.peak(BASE.replace(batch_size=batch)) for batch in (8, 16, 24)]
+    measured = speed.Bench()
+    weights = sum(x.nbytes for x in measured.trainer(BASE).model.parameters())
+    peaks = [measured.peak(BASE.replace(batch_size=batch)) for batch in (8, 16, 24)]
     assert 4 * weights < peaks[0] < 1.05 * 4 * weights
     small, large = (b - a for a, b in pairwise(peaks))
     assert small > 0 and large == pytest.approx(small, rel=0.2), "activations grow with the batch"
@@ -183,18 +183,18 @@ SLOWED = {
 
 @pytest.mark.parametrize("part", SLOWED)
 def test_every_part_is_charged_what_it_takes(part, tiny_root, monkeypatch):
-    with speed.Bench() as measured:
-        trainer = measured.trainer(BASE.replace(objective="mmvae_iwae"))
-        owner, name = SLOWED[part](trainer)
-        function, called, pause = getattr(owner, name), [], 4 * speed.parts_of_step(trainer)["clocked"]
+    measured = speed.Bench()
+    trainer = measured.trainer(BASE.replace(objective="mmvae_iwae"))
+    owner, name = SLOWED[part](trainer)
+    function, called, pause = getattr(owner, name), [], 4 * speed.parts_of_step(trainer)["clocked"]
 
-        def slow(*args, **kwargs):
-            called.append(time.sleep(pause))
-            return function(*args, **kwargs)
+    def slow(*args, **kwargs):
+        called.append(time.sleep(pause))
+        return function(*args, **kwargs)
 
-        monkeypatch.setattr(owner, name, slow)
-        before = {name: dict(vars(of)) for name, of in (("trainer", trainer), ("model", trainer.model))}
-        row = speed.parts_of_step(trainer)
+    monkeypatch.setattr(owner, name, slow)
+    before = {name: dict(vars(of)) for name, of in (("trainer", trainer), ("model", trainer.model))}
+    row = speed.parts_of_step(trainer)
     assert max(pause * len(called), row["clocked"] / 2) <= row["parts"][part.partition(",")[0]] < row["clocked"]
     assert len(called) == 2 or not part.startswith("decode"), "of all draws, and once more of those that count"
     assert vars(trainer.model) == before["model"], "all names are gone"
@@ -396,13 +396,13 @@ def test_the_other_side_computes_the_same_losses(name, tiny_root, adapters):
     to one. With more digits it is compared in test_oracle_multivae.
     """
     config = BASE.replace(objective=name, batch_size=21, data="uci-plain-text")
-    with speed.Bench() as measured:
-        trainer = measured.trainer(config)
-        theirs = adapters.Theirs(config, measured.data(config), torch.device("cpu"))
-        for _ in range(3):
-            ours, other = trainer.step().total.item(), theirs.step().item()
-            other = other / 21 if name in ("mmvae_iwae", "mmvae_dreg") else other  # theirs add up over the batch
-            assert other == pytest.approx(ours, rel=1e-3 if name == "mmvae_dreg" else 1e-4)
+    measured = speed.Bench()
+    trainer = measured.trainer(config)
+    theirs = adapters.Theirs(config, measured.data(config), torch.device("cpu"))
+    for _ in range(3):
+        ours, other = trainer.step().total.item(), theirs.step().item()
+        other = other / 21 if name in ("mmvae_iwae", "mmvae_dreg") else other  # theirs add up over the batch
+        assert other == pytest.approx(ours, rel=1e-3 if name == "mmvae_dreg" else 1e-4)
 
 
 def test_ratios_are_of_the_best_rounds(tiny_root, adapters, monkeypatch, clock):

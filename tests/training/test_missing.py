@@ -138,11 +138,9 @@ PARTLY = SMALL.replace(steps=2, train_size=200, missing_rate=0.5, seed=4)
 @pytest.mark.parametrize("what", ["used", "dropped"])
 def test_a_run_trains_on_what_its_configuration_leaves(what, tiny_root, tmp_path, monkeypatch):
     config, seen = PARTLY.replace(missing_policy=what), []
-    trainer = loop.Trainer.__init__
+    train = loop.Trainer.train
     monkeypatch.setattr(
-        loop.Trainer,
-        "__init__",
-        lambda self, c, run, data, *rest: seen.append(data) or trainer(self, c, run, data, *rest),
+        loop.Trainer, "train", lambda self, *rest: seen.append(self.batches.dataset) or train(self, *rest)
     )
     run = loop.fit(config, tmp_path / "run", progress=False)
     expected = as_configured(load_dataset(config.data, "train", repeats=1), config)

@@ -26,9 +26,8 @@ from workbench.data.sources import load_dataset
 from workbench.objectives import METHODS
 from workbench.runs.run import Run
 from workbench.training import loop, processes
-from workbench.training.generators import Generators, own_seed
 from workbench.training.loop import fit
-from workbench.training.processes import SINGLE, Processes, joined
+from workbench.training.processes import SINGLE, Generators, Processes, joined, own_seed
 
 WORKER = str(Path(worker.__file__))
 PATIENCE = 500  # seconds: they take about ten; a hang is one even on a busy machine

@@ -10,8 +10,7 @@ cannot be imported again: then whoever loads the run must give them.
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial, reduce
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 from workbench import likelihoods
@@ -33,7 +32,9 @@ def to_json(dataset: MultimodalDataset, modalities: Sequence[Modality]) -> dict[
 def _modality_to_json(modality: Modality) -> dict[str, Any]:
     if modality.encoding is None:
         raise ValueError(f"modality {modality.name!r} has no encoding: make it by workbench.modality.modalities_of")
-    own = modality.networks == OWN
+    networks = modality.networks
+    if networks == OWN:
+        networks = [import_path(make) for make in (modality.make_encoder, modality.make_decoder)]
     return {
         "name": modality.name,
         "letter": modality.letter,
@@ -42,26 +43,19 @@ def _modality_to_json(modality: Modality) -> dict[str, Any]:
         "likelihood": likelihoods.to_json(modality.likelihood),
         "weight": modality.weight,
         "style_weight": modality.style_weight,
-        "networks": import_paths(modality) if own else modality.networks,
+        "networks": None if None in networks else networks,
     }
-
-
-def import_paths(modality: Modality) -> list[str] | None:
-    """Where a modality's encoder and decoder can be imported from, None where one of them cannot."""
-    paths = [import_path(make) for make in (modality.make_encoder, modality.make_decoder)]
-    return None if None in paths else paths
 
 
 def import_path(make: Callable) -> str | None:
     """Module and name of a class or function, None where importing that gives something else, or may elsewhere."""
     module, name = getattr(make, "__module__", None), getattr(make, "__qualname__", None)
-    if module in (None, "__main__") or name is None or module not in sys.modules:
+    if module == "__main__" or module not in sys.modules:
         return None
-    return f"{module}:{name}" if _found(sys.modules[module], name) is make else None
-
-
-def _found(module: Any, name: str) -> Any:
-    return reduce(lambda at, part: getattr(at, part, None), name.split("."), module)
+    try:
+        return f"{module}:{name}" if resolve_name(f"{module}:{name}") is make else None
+    except (AttributeError, ValueError):  # of something local, or nameless
+        return None
 
 
 def read(
@@ -90,9 +84,7 @@ def _modality_from_json(kept: dict[str, Any], width: float, given: Pair | None) 
         found = networks_by_kind(name, encoding, likelihood)
         encoder, decoder = found.encoder, found.decoder
     elif source == BY_SHAPE:
-        found = by_shape(name, shape)
-        sized = {"width": width} if found.scalable else {}
-        encoder, decoder = partial(found.encoder, **sized), partial(found.decoder, **sized)
+        encoder, decoder = by_shape(name, shape).sized(width)
     else:
         (encoder, decoder), source = _imported(name, source), OWN
     weights = kept["weight"], kept["style_weight"]
@@ -107,9 +99,7 @@ def _imported(name: str, paths: list[str] | None) -> Pair:
     for path in paths:
         module, _, qualified = path.partition(":")
         try:
-            found.append(_found(import_module(MOVED.get(module, module)), qualified))
-        except ImportError:
-            found.append(None)
-        if found[-1] is None:
-            raise ValueError(f"{path}, a network of {name!r}, cannot be imported here: {cure}")
+            found.append(resolve_name(f"{MOVED.get(module, module)}:{qualified}"))
+        except (ImportError, AttributeError):
+            raise ValueError(f"{path}, a network of {name!r}, cannot be imported here: {cure}") from None
     return tuple(found)

@@ -16,6 +16,7 @@ Every file is written beside itself and renamed, so a reader never sees half of 
 import csv
 import json
 import math
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -57,10 +58,10 @@ class Run:
         imported again. Raises FileNotFoundError where there is no trained run, ValueError on networks that are missing.
         """
         run = cls(Path(folder).expanduser(), networks=networks)
-        if not (run.folder / "config.json").is_file():
+        if not run.has("config.json"):
             raise FileNotFoundError(f"{run.folder} is no run folder: it holds no config.json")
         run.check_trained(run.folder / "model.safetensors")
-        if (run.folder / modality_file.NAME).is_file():
+        if run.has(modality_file.NAME):
             _ = run.modalities  # whatever is missing is said here, and not where the model is asked for
         return run
 
@@ -77,12 +78,12 @@ class Run:
     @property
     def complete(self) -> bool:
         """Whether it was trained and evaluated."""
-        return (self.folder / "metrics.json").is_file()
+        return self.has("metrics.json")
 
     @property
     def trained(self) -> bool:
         """Whether its training reached the end."""
-        return (self.folder / "model.safetensors").is_file()
+        return self.has("model.safetensors")
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -91,11 +92,26 @@ class Run:
 
     def history(self) -> dict[str, list[float]]:
         """Columns of history.csv: step, total and the terms; none where it was not kept."""
-        if not (self.folder / "history.csv").is_file():
+        if not self.has("history.csv"):
             return {}
         with open(self.folder / "history.csv", newline="") as file:
             rows = list(csv.DictReader(file))
         return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {}
+
+    def add_to_history(self, step: int, means: Mapping[str, float]) -> None:
+        """Add a row to history.csv, the mean loss and terms of a stretch of steps, and the header before the first."""
+        with open(self.folder / "history.csv", "a", newline="") as file:
+            writer = csv.writer(file)
+            if file.tell() == 0:
+                writer.writerow(["step", *means])
+            writer.writerow([step, *(f"{value:.6g}" if math.isfinite(value) else "nan" for value in means.values())])
+
+    def cut_history(self, step: int) -> None:
+        """Drop the rows of history.csv after a step: what a resumed training will write again."""
+        if self.has("history.csv"):
+            path = self.folder / "history.csv"
+            head, *rows = path.read_bytes().splitlines(keepends=True) or [b""]
+            os.truncate(path, len(head) + sum(len(row) for row in rows if int(row.partition(b",")[0]) <= step))
 
     def snapshots(self) -> dict[int, Path]:
         """Weights kept on the way, by step, in order."""
@@ -104,7 +120,7 @@ class Run:
     @property
     def own_data(self) -> bool:
         """Whether it was trained on a user's arrays, which no name finds again."""
-        return (self.folder / modality_file.NAME).is_file() and self.read(modality_file.NAME)["own"]
+        return self.has(modality_file.NAME) and self.read(modality_file.NAME)["own"]
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
@@ -113,7 +129,7 @@ class Run:
         Raises ValueError on networks of a user's that must be given and are not.
         """
         config = self.config
-        if (self.folder / modality_file.NAME).is_file():
+        if self.has(modality_file.NAME):
             return modality_file.read(self.read(modality_file.NAME), config.width, self.networks)
         return modalities_of(self.dataset(), config.width, config.text_weight)
 
@@ -155,13 +171,17 @@ class Run:
         if not weights.is_file():
             raise FileNotFoundError(f"{weights} is missing: the run in {self.folder} has not finished its training")
 
+    def has(self, name: str) -> bool:
+        """Whether a file is there."""
+        return (self.folder / name).is_file()
+
     def read(self, name: str) -> dict[str, Any]:
         """A JSON file of the folder."""
         return json.loads((self.folder / name).read_text())
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Write a JSON file of the folder, whole or not at all. Numbers that are not finite become null."""
-        paths.write_json(self.folder / name, _finite(content))
+        paths.write_json(self.folder / name, json.loads(json.dumps(content), parse_constant=lambda name: None))
 
 
 def build_model(config: Config, dataset: MultimodalDataset) -> MultimodalVAE:
@@ -199,23 +219,36 @@ def sole_writer(folder: Path) -> Iterator[None]:
         yield
 
 
-def start(config: Config, folder: Path, command: str | None = None, modalities: dict[str, Any] | None = None) -> Run:
+def start(
+    config: Config,
+    folder: Path,
+    command: str | None = None,
+    modalities: dict[str, Any] | None = None,
+    speed: dict[str, Any] | None = None,
+    done: int | None = None,
+) -> Run:
     """Make or open the run folder of a configuration; ValueError when it holds a different one, or other modalities.
 
-    `command` is what somebody typed to have it trained, `modalities` what modalities.json is to hold.
+    `command` is what somebody typed to have it trained, `modalities` what modalities.json is to hold. A training that
+    is not over goes on after `done` steps, in the way that it began, or takes its first steps with this `speed`.
     """
     run = Run(folder)
-    origin = {"key": config.key(), "command": command, **versions.provenance()}
-    if (folder / "config.json").is_file():
+    stored = {"key": config.key(), "command": command, **versions.provenance()}
+    if run.has("config.json"):
         if run.config.key() != config.key():
             raise ValueError(f"{folder} holds a run with another configuration: choose another folder or remove it")
-        kept = run.read(modality_file.NAME) if (folder / modality_file.NAME).is_file() else None
+        kept = run.has(modality_file.NAME) and run.read(modality_file.NAME)
         if kept and modalities and kept != json.loads(json.dumps(modalities)):
             raise ValueError(f"{folder} holds a run with other modalities: choose another folder or remove it")
-        origin = run.read("config.json")  # a resumed run may move to another device, but stays the code's that began it
-    run.write("config.json", {**origin, "config": config.to_json()})
+        stored = run.read("config.json")  # a resumed run may move to another device, but stays the code's that began it
+    stored["config"] = config.to_json()
+    if speed and not run.trained:
+        stored.setdefault("speed", speed)
+    run.write("config.json", stored)
     if modalities:
         run.write(modality_file.NAME, modalities)
+    if done is not None and not run.trained:
+        run.cut_history(done)
     return run
 
 
@@ -235,13 +268,8 @@ def is_current(run: Run, config: Config, parts: Sequence[str] = (), limit: int |
     if not (run.complete and is_trained(run, config)):
         return False
     how = run.metrics["evaluated_with"]
-    enough = set(parts) <= {*how["parts"]} and _at_most(limit, how["limit"])
-    return enough and how["judges"] == versions.judges_version()
-
-
-def _at_most(limit: int | None, other: int | None) -> bool:
-    """Whether one limit of items is no higher than another; None is no limit."""
-    return other is None or (limit is not None and limit <= other)
+    on_enough = how["limit"] is None or (limit is not None and limit <= how["limit"])
+    return on_enough and set(parts) <= {*how["parts"]} and how["judges"] == versions.judges_version()
 
 
 def is_trained(run: Run, config: Config) -> bool:
@@ -253,20 +281,38 @@ def is_trained(run: Run, config: Config) -> bool:
 
 
 def archive_stale(run: Run, config: Config) -> None:
-    """Set aside what another version of the code trained or began with this configuration, if there is any."""
-    stored = run.read("config.json") if (run.folder / "config.json").is_file() else {}
-    if stored.get("key") == config.key() and stored["code"] != versions.code_version():
-        set_aside(run)
+    """Set aside what another version of the code trained or began with this configuration, if there is any.
 
-
-def set_aside(run: Run) -> Path:
-    """Rename the folder of a run that another version of the code made, hidden beside its place; returns the new one.
-
-    It takes the place of an older copy of the same configuration and code; `find_runs` passes over it.
+    Its folder is renamed, hidden beside its place, where `find_runs` passes over it; an older copy of the same
+    configuration and code makes room.
     """
-    kept = run.folder.with_name(f".{run.folder.name}-{run.read('config.json')['code']}")
-    shutil.rmtree(kept, ignore_errors=True)  # the same configuration and code, set aside before
-    return run.folder.rename(kept)
+    stored = run.read("config.json") if run.has("config.json") else {}
+    if stored.get("key") == config.key() and stored["code"] != versions.code_version():
+        kept = run.folder.with_name(f".{run.folder.name}-{stored['code']}")
+        shutil.rmtree(kept, ignore_errors=True)
+        run.folder.rename(kept)
+
+
+@contextmanager
+def unless_current(
+    run: Run, config: Config, parts: Sequence[str], limit: int
+) -> Iterator[tuple[Sequence[str], int | None] | None]:
+    """Hold the folder of a run that is to be made; yields None where it is current, and need not be.
+
+    Else it yields what is to be evaluated: the parts and the limit that are asked for and what these judges evaluated
+    before, so that an evaluation only ever gains. What another version of the code made is set aside.
+    """
+    if is_current(run, config, parts, limit):
+        yield None
+        return
+    with sole_writer(run.folder):
+        if is_current(run, config, parts, limit):  # another process made it while this one waited
+            yield None
+            return
+        archive_stale(run, config)
+        if run.complete and (before := run.metrics["evaluated_with"])["judges"] == versions.judges_version():
+            parts, limit = [*parts, *before["parts"]], before["limit"] and max(limit, before["limit"])
+        yield parts, limit
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
@@ -274,11 +320,3 @@ def save_weights(model: nn.Module, path: Path) -> None:
     with paths.replacing(path) as temporary:
         weights = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
         safetensors.torch.save_file(weights, temporary)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

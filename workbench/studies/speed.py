@@ -19,8 +19,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from itertools import product
-from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -36,9 +34,8 @@ from workbench.data.sources import load_dataset
 from workbench.data.synthetic.polydigits import FAMILY
 from workbench.device import pick_device
 from workbench.fusion import takes
-from workbench.objectives import METHODS, method
+from workbench.objectives import METHODS
 from workbench.runs.naming import label_of
-from workbench.runs.run import start
 from workbench.theory.anatomy import peak_memory
 from workbench.training.loop import Trainer, TrainingDiverged
 
@@ -83,18 +80,10 @@ def best_of_rounds(steps: Sequence[Callable[[], object]], timing: Timing, togeth
 
 
 class Bench:
-    """Trainings to be timed, and the data they share.
+    """Trainings to be timed, and the data they share."""
 
-    Use it as a context: trainings are given a folder for their runs, which is gone afterwards.
-    """
-
-    def __enter__(self) -> "Bench":
-        self.temporary = TemporaryDirectory(prefix="workbench-bench-")
+    def __init__(self) -> None:
         self.load = cache(lambda *args, repeats, device: load_dataset(*args, repeats=repeats).to(device))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.temporary.cleanup()
 
     def data(self, config: Config) -> MultimodalDataset:
         """Return the training split of a configuration, on its device; one copy serves all trainings."""
@@ -103,10 +92,8 @@ class Bench:
 
     def trainer(self, config: Config) -> Trainer:
         """Make the training of a configuration, about to take its first step."""
-        data = self.data(config)
-        method(config.objective, len(data.storages))
-        run = start(config, Path(mkdtemp(dir=self.temporary.name)))
-        return Trainer(config, run, data, pick_device(config.device))
+        trainer = Trainer(config, self.data(config), pick_device(config.device))
+        return trainer.go_on(trainer.speed)
 
     def started(self, config: Config) -> tuple[Trainer, float]:
         """Make a training that has taken its first steps; also returns the seconds from nothing to the first one's end.
@@ -161,12 +148,12 @@ def speeds(configs: Sequence[Config], timing: Timing) -> list[Row]:
     so memory is measured after the first steps. Raises ValueError for a configuration whose data, device or number of
     modalities cannot be trained on.
     """
-    with Bench() as bench:
-        for device in {pick_device(config.device) for config in configs}:
-            nn.Conv2d(3, 8, 4, device=device)(torch.zeros(8, 3, 8, 8, device=device)).sum().backward()
-        trainers, firsts = zip(*map(bench.started, configs), strict=True)
-        peaks = [bench.peak(config) for config in configs]
-        seconds = best_of_rounds([trainer.step for trainer in trainers], timing)
+    bench = Bench()
+    for device in {pick_device(config.device) for config in configs}:
+        nn.Conv2d(3, 8, 4, device=device)(torch.zeros(8, 3, 8, 8, device=device)).sum().backward()
+    trainers, firsts = zip(*map(bench.started, configs), strict=True)
+    peaks = [bench.peak(config) for config in configs]
+    seconds = best_of_rounds([trainer.step for trainer in trainers], timing)
     rows = []
     for trainer, first, peak, once in zip(trainers, firsts, peaks, seconds, strict=True):
         rates = {"steps_per_second": 1 / once, "items_per_second": trainer.config.batch_size / once}
@@ -211,12 +198,10 @@ def profiles(base: Config, objectives: Sequence[str], timing: Timing) -> list[Ro
     for name in objectives:
         after = base.replace(objective=name)
         labels = {after.replace(precision="float32", compiled="off"): "before", after: "after"}
-        with Bench() as bench:
-            trainers = [bench.started(config)[0] for config in labels]
-            seconds = best_of_rounds([trainer.step for trainer in trainers], timing)
-            profiled = zip(
-                *([parts_of_step(trainer) for trainer in trainers] for _ in range(timing.rounds)), strict=True
-            )
+        bench = Bench()
+        trainers = [bench.started(config)[0] for config in labels]
+        seconds = best_of_rounds([trainer.step for trainer in trainers], timing)
+        profiled = zip(*([parts_of_step(trainer) for trainer in trainers] for _ in range(timing.rounds)), strict=True)
         for label, trainer, once, turns in zip(labels.values(), trainers, seconds, profiled, strict=True):
             best = min(turns, key=lambda row: row["clocked"])
             rows.append(described(trainer) | {"label": label, "seconds": once} | best)

@@ -83,11 +83,11 @@ def _compare(config: Config, timing: Timing, speeds: Sequence[Speed]) -> list[Ro
     from workbench.studies.speed_multivae import Theirs
 
     rivals, device = _rivals(config), pick_device(config.device)
-    with Bench() as bench:
-        theirs = [Theirs(config.replace(**changes), bench.data(config), device) for changes in rivals.values()]
-        pinned = [config.replace(precision=s.precision, compiled="on" if s.compiled else "off") for s in speeds]
-        ours = [bench.started(one)[0] for one in pinned]
-        seconds = best_of_rounds([training.step for training in (*ours, *theirs)], timing, together=True)
+    bench = Bench()
+    theirs = [Theirs(config.replace(**changes), bench.data(config), device) for changes in rivals.values()]
+    pinned = [config.replace(precision=s.precision, compiled="on" if s.compiled else "off") for s in speeds]
+    ours = [bench.started(one)[0] for one in pinned]
+    seconds = best_of_rounds([training.step for training in (*ours, *theirs)], timing, together=True)
     pairs = product(zip(rivals, seconds[len(ours) :], strict=True), zip(ours, seconds, strict=False))
     return [
         described(trainer) | {"theirs": name, "our_seconds": our, "their_seconds": their, "ratio": their / our}

@@ -4,18 +4,15 @@ The loop never waits for the device: losses are collected on it and read once ev
 checked, shown and written to history.csv. Of several processes the main one alone reads and writes the run folder.
 """
 
-import csv
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from workbench import paths
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.missing import as_configured
@@ -23,15 +20,14 @@ from workbench.data.sources import load_dataset
 from workbench.device import pick_device
 from workbench.errors import WorkbenchError
 from workbench.modality import BY_SHAPE, OWN, Modality, modalities_of
-from workbench.model import MultimodalVAE, channels_last
+from workbench.model import channels_last
 from workbench.networks.check import check_networks
 from workbench.objectives import METHODS, Loss, method
 from workbench.runs import modalities as modality_file
-from workbench.runs.run import Run, build_model, model_of, run_folder, save_weights, sole_writer, start
+from workbench.runs.run import Run, model_of, run_folder, save_weights, sole_writer, start
 from workbench.training import checkpoint
 from workbench.training.checkpoint import Checkpoint
-from workbench.training.generators import Generators
-from workbench.training.processes import SINGLE, Processes, joined
+from workbench.training.processes import SINGLE, Generators, Processes, joined
 from workbench.training.step import Speed, Step, speed_for
 
 LOG_EVERY = 50  # steps between two rows of history.csv
@@ -58,72 +54,37 @@ def fit(
     device, on data that is not the configuration's and on networks whose shapes do not fit, TrainingDiverged on a loss
     that is not finite.
     """
+    check_data(config, data, modalities)
     method(config.objective)
     device = pick_device(config.device)
-    if data is not None or modalities is not None:
-        check_data(config, data, modalities)
     chosen = None if modalities is None else modality_file.to_json(data, modalities)
     folder = Path(folder).expanduser() if folder else run_folder(config, modalities=chosen)
-    with joined() as processes:
-        model, steps = None, 0
+    alone, trainer, speed = sole_writer(folder), None, None
+    with joined() as processes, processes.main_only(alone):
         if data is None and not processes.on_main(lambda: Run(folder).trained):
             data = load_dataset(config.data, "train", root=config.data_root or None, repeats=config.repeats)
         if data is not None:  # what cannot be trained is refused before anything is written
-            data, steps, model = prepared(config, data, modalities)
-            device = processes.place(device, model, config.batch_size)
-            chosen, modalities = modality_file.to_json(data, model.modalities), model.modalities
-        with processes.main_only(sole_writer(folder)):
-            begun = processes.on_main(lambda: begin(config, folder, command, chosen, steps, device, processes))
-            if begun.speed:
-                Trainer(config, begun.run, data, device, processes, model, begun.speed, begun.kept).train(progress)
+            trainer = Trainer(config, data, device, processes, modalities)
+            modalities, speed = trainer.model.modalities, trainer.speed
+            chosen = modality_file.to_json(data, modalities)
+        run, speed, kept = processes.on_main(lambda: begin(config, folder, command, chosen, speed))
+        if speed:
+            trainer.go_on(speed, kept, run).train(progress)
     own = {m.name: (m.make_encoder, m.make_decoder) for m in modalities or () if m.networks == OWN}
-    return replace(begun.run, networks=own)
-
-
-def prepared(
-    config: Config, data: MultimodalDataset, modalities: Sequence[Modality] | None = None
-) -> tuple[MultimodalDataset, int, MultimodalVAE]:
-    """Return what a configuration trains on, its steps, and its untrained model; ValueError where they do not fit."""
-    data = as_configured(data, config)
-    method(config.objective, len(data.storages))
-    steps = config.total_steps(data.steps_per_epoch(config.batch_size))
-    modalities = modalities or modalities_of(data, config.width, config.text_weight)
-    for modality, storage in zip(modalities, data.storages, strict=True):
-        if modality.networks != BY_SHAPE:
-            networks = modality.make_encoder, modality.make_decoder
-            check_networks(modality.item, *networks, config.latent_dim, storage.gaps)
-    return data, steps, model_of(config, modalities)
-
-
-class Begun(NamedTuple):
-    """What the main process finds in a run folder, or puts there, for all processes to begin with."""
-
-    run: Run
-    speed: Speed | None = None  # how steps are taken; None: none is left
-    kept: Checkpoint | None = None
+    return replace(run, networks=own)
 
 
 def begin(
-    config: Config,
-    folder: Path,
-    command: str | None,
-    modalities: dict[str, Any] | None,
-    steps: int,
-    device: torch.device,
-    processes: Processes,
-) -> Begun:
-    """Make or open a run folder as `start` does; a training goes on from its checkpoint, in the way that it began."""
-    run = start(config, folder, command, modalities)
-    if run.trained:
-        return Begun(run)
-    kept, origin = checkpoint.read(folder), run.read("config.json")
-    done = kept.state["step"] if kept else 0
-    if (folder / "history.csv").is_file():
-        cut_history(folder, done)
-    if "speed" not in origin:
-        origin["speed"] = speed_for(config, device, steps - done, processes)._asdict()
-        run.write("config.json", origin)
-    return Begun(run, Speed(**origin["speed"]), kept)
+    config: Config, folder: Path, command: str | None, modalities: dict[str, Any] | None, speed: Speed | None
+) -> tuple[Run, Speed | None, Checkpoint | None]:
+    """Make or open a run folder as `start` does; a training goes on from its checkpoint, in the way that it began.
+
+    Returns the run, how its steps are taken, None where none is left, and the checkpoint.
+    """
+    kept = checkpoint.read(folder)
+    how, done = speed._asdict() if speed else None, kept.state["step"] if kept else 0
+    run = start(config, folder, command, modalities, how, done)
+    return run, None if run.trained else Speed(**run.read("config.json")["speed"]), kept
 
 
 def check_data(config: Config, data: MultimodalDataset | None, modalities: Sequence[Modality] | None) -> None:
@@ -158,30 +119,41 @@ class Trainer:
     def __init__(
         self,
         config: Config,
-        run: Run,
         data: MultimodalDataset,
         device: torch.device,
         processes: Processes = SINGLE,
-        model: MultimodalVAE | None = None,
-        speed: Speed | None = None,
-        kept: Checkpoint | None = None,
+        modalities: Sequence[Modality] | None = None,
     ) -> None:
-        self.config, self.run, self.device, self.processes = config, run, device, processes
+        """Make a training that has not begun; ValueError on what cannot be trained."""
+        self.config, self.processes, self.done = config, processes, 0
+        data = as_configured(data, config)
+        method(config.objective, len(data.storages))
+        modalities = modalities or modalities_of(data, config.width, config.text_weight)
+        for modality, storage in zip(modalities, data.storages, strict=True):
+            if modality.networks != BY_SHAPE:
+                networks = modality.make_encoder, modality.make_decoder
+                check_networks(modality.item, *networks, config.latent_dim, storage.gaps)
+        model = model_of(config, modalities)
         # convolutions are faster so, as measured on a CPU; nothing else changes
-        self.model = channels_last((model or build_model(config, data)).to(device)).train()
-        self.optimizer = torch.optim.Adam(
-            self.model.parameters(), lr=config.learning_rate, fused=device.type in ("cpu", "cuda")
-        )
-        self.generators = Generators(config.seed, device, processes)
+        model = channels_last(model).train()
+        self.device = processes.place(device, model, config.batch_size)
+        self.model = model.to(self.device)
+        self.generators = Generators(config.seed, self.device, processes)
         self.generator, share = self.generators.noise, (processes.rank, processes.size)
-        self.batches = data.batches(config.batch_size, device, self.generator, self.generators.order, share)
+        self.batches = data.batches(config.batch_size, self.device, self.generator, self.generators.order, share)
         self.total = config.total_steps(self.batches.steps_per_epoch)
-        self.done = kept.state["step"] if kept else 0
+        self.speed = speed_for(config, self.device, self.total, processes)
+
+    def go_on(self, speed: Speed, kept: Checkpoint | None = None, run: Run | None = None) -> "Trainer":
+        """Get ready to take steps in this way, from a checkpoint where there is one; a run says where to write."""
+        self.run, rate = run, self.config.learning_rate
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=rate, fused=self.device.type in ("cpu", "cuda"))
         if kept:
+            self.done = kept.state["step"]
             self.generators.restore(kept.restore(self.model, self.optimizer))
             self.batches.restore(kept.state["batches"])
-        speed = speed or speed_for(config, device, self.total, processes)
-        self.evaluate = Step(self.model, config.objective, speed, processes)
+        self.evaluate = Step(self.model, self.config.objective, speed, self.processes)
+        return self
 
     def train(self, progress: bool = True) -> None:
         """Take the steps that are left, then write the weights and drop the checkpoint."""
@@ -222,7 +194,7 @@ class Trainer:
         self.check(names, values)
         means = dict(zip(names, values.mean(0).tolist(), strict=True))
         if self.processes.is_main:
-            add_to_history(self.run.folder, self.done, means)
+            self.run.add_to_history(self.done, means)
         return {name: f"{mean:.4g}" for name, mean in means.items()}
 
     def check(self, names: list[str], values: Tensor) -> None:
@@ -255,24 +227,3 @@ class Trainer:
         if self.processes.is_main:
             state = {"batches": self.batches.state()}
             checkpoint.save(self.run.folder, self.done, self.model, self.optimizer, generators, state)
-
-
-def add_to_history(folder: Path, step: int, means: dict[str, float]) -> None:
-    """Add a row to history.csv, the mean loss and terms of a stretch of steps, and the header before the first."""
-    path = folder / "history.csv"
-    new = not path.is_file() or path.stat().st_size == 0
-    with open(path, "a", newline="") as file:
-        writer = csv.writer(file)
-        if new:
-            writer.writerow(["step", *means])
-        writer.writerow([step, *(f"{value:.6g}" if math.isfinite(value) else "nan" for value in means.values())])
-
-
-def cut_history(folder: Path, step: int) -> None:
-    """Drop the rows of history.csv after a step: what a resumed training will write again."""
-    path = folder / "history.csv"
-    with open(path, newline="") as file:
-        rows = list(csv.reader(file))
-    kept = [row for n, row in enumerate(rows) if n == 0 or int(row[0]) <= step]
-    with paths.replacing(path) as temporary, open(temporary, "w", newline="") as file:
-        csv.writer(file).writerows(kept)

@@ -9,11 +9,12 @@ process, the main one, `SINGLE`, which has nothing to ask here.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -34,10 +35,11 @@ class Processes:
 
     rank: int = 0
     size: int = 1
-    is_main: bool = field(init=False)  # whether this is the process that reads, writes and shows
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "is_main", self.rank == 0)
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that reads, writes and shows."""
+        return self.rank == 0
 
     @property
     def program(self) -> list[str]:
@@ -66,9 +68,11 @@ class Processes:
             raise answer[1]
         return answer[0]
 
-    def main_only(self, context: AbstractContextManager[None]) -> AbstractContextManager[None]:
-        """Return the context in the main process, an empty one in the others."""
-        return context if self.is_main else nullcontext()
+    @contextmanager
+    def main_only(self, context: AbstractContextManager[T]) -> Iterator[T]:
+        """Enter a context in the main process alone; all processes get what it yields, or raises at its beginning."""
+        with ExitStack() as stack:
+            yield self.on_main(lambda: stack.enter_context(context))
 
     def mean(self, values: Tensor) -> Tensor:
         """Return the mean over all processes of a tensor on the CPU; where one has NaN, all get it."""
@@ -173,7 +177,8 @@ def joined() -> Iterator[Processes]:
     try:
         yield Processes(dist.get_rank(), dist.get_world_size())
     except RuntimeError as error:
-        if not _is_of_group(error):
+        # gloo's own errors are plain RuntimeErrors
+        if not (isinstance(error, dist.DistError) or (type(error) is RuntimeError and "gloo" in str(error))):
             raise
         raise ConnectionError(
             "the processes of this training cannot reach each other, perhaps because one has ended: see what it said "
@@ -183,6 +188,42 @@ def joined() -> Iterator[Processes]:
     dist.destroy_process_group()
 
 
-def _is_of_group(error: RuntimeError) -> bool:
-    """Whether an error tells of processes that cannot reach each other; gloo's own are plain RuntimeErrors."""
-    return isinstance(error, dist.DistError) or (type(error) is RuntimeError and "gloo" in str(error))
+class Generators:
+    """The random numbers of one process of a training: the order of an epoch and the noise of a step, to resume from.
+
+    The order is drawn alike in all processes, noise in each for itself, from the run's seed and the number of the
+    process. A single process draws both in turn from one generator. Dropout is noise, too (`step.as_default`).
+    """
+
+    def __init__(self, seed: int, device: torch.device, processes: Processes) -> None:
+        self.processes = processes
+        self.order = self.noise = torch.Generator(device).manual_seed(seed)
+        if processes.size > 1:
+            self.noise = torch.Generator(device).manual_seed(own_seed(seed, processes.rank))
+
+    def states(self) -> dict[str, Tensor]:
+        """All their states by name, for a checkpoint; with several processes those of all, which must all ask."""
+        own = self.noise.get_state()
+        if self.processes.size == 1:
+            return {"generator": own}
+        return {"generator": self.processes.gathered(own), "order": self.order.get_state()}
+
+    def restore(self, states: dict[str, Tensor]) -> None:
+        """Go to where a checkpoint's states stand; ValueError when another number of processes wrote it."""
+        noise = states["generator"]
+        several = noise.dim() == 2
+        wrote = len(noise) if several else 1
+        if wrote != (now := self.processes.size):
+            raise ValueError(
+                f"a training cannot go on with another number of processes ({wrote} before, {now} now), "
+                "which would draw other noise: resume it with as many, or remove its run folder to start anew"
+            )
+        if several:
+            self.order.set_state(states["order"])
+            noise = noise[self.processes.rank].clone()  # a generator misreads a view that begins elsewhere: torch 2.13
+        self.noise.set_state(noise)
+
+
+def own_seed(seed: int, rank: int) -> int:
+    """Seed of the noise of one of several processes, unrelated to the others' and to `seed`."""
+    return int(np.random.SeedSequence([seed % 2**64, rank]).generate_state(1, np.uint64)[0])

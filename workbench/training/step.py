@@ -7,8 +7,7 @@ are taken of those objectives alone whose items do not meet. Where a configurati
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -46,11 +45,11 @@ def speed_for(config: Config, device: torch.device, steps: int, processes: Proce
     back the time that compiling takes.
     """
     precision, compiled = config.precision, config.compiled == "on"
-    if precision == "auto":
-        precision = "bfloat16" if has_bfloat16(device) else "float32"
     if config.compiled == "auto" and processes.size == 1:  # not tried with gradients that are averaged
         draws = config.importance_samples if config.objective in IMPORTANCE_SAMPLED else 1
         compiled = steps * config.batch_size * draws >= WORTH_COMPILING and can_compile(device)
+    if precision == "auto":
+        precision = "bfloat16" if has_bfloat16(device) else "float32"
     return Speed(precision, compiled)
 
 
@@ -73,11 +72,15 @@ class Step:
         self.objective = METHODS[objective].objective
         if speed.compiled:
             self.objective = compiled(self.objective, model)
-        self.evaluate = processes.averaging(model) if processes.size > 1 else partial(_of, model)
+        alone = lambda objective, *rest: objective(model, *rest)  # noqa: E731
+        self.evaluate = processes.averaging(model) if processes.size > 1 else alone
 
     def __call__(self, batch: Batch, config: Config, generator: torch.Generator) -> Loss:
         """The loss of a batch, after its gradient was added; nothing of it needs a gradient any more."""
-        parts = batch.split(_items(config, batch))
+        items = batch.size
+        if config.objective in IMPORTANCE_SAMPLED:  # so many at a time that all their importance samples fit
+            items = items_at_a_time(items, config.importance_samples * len(batch.values), batch.labels.device)
+        parts = batch.split(items)
         losses = [self._part(part, config, generator, len(parts)) for part in parts]
         # means are copies, also of a single part: what a CUDA graph returned is overwritten when it is replayed
         terms = {name: torch.stack([loss.terms[name] for loss in losses]).mean() for name in losses[0].terms}
@@ -90,17 +93,6 @@ class Step:
             loss = self.evaluate(self.objective, part, config, source)
         (loss.total / parts).backward()
         return loss
-
-
-def _of(model: MultimodalVAE, objective: Evaluate, *rest: Any) -> Loss:
-    return objective(model, *rest)
-
-
-def _items(config: Config, batch: Batch) -> int:
-    """How many items of a batch are taken at a time: all of them, or those whose importance samples fit."""
-    if config.objective not in IMPORTANCE_SAMPLED:
-        return batch.size
-    return items_at_a_time(batch.size, config.importance_samples * len(batch.values), batch.labels.device)
 
 
 def compiled(objective: Evaluate, model: MultimodalVAE) -> Evaluate:
