@@ -34,7 +34,8 @@ def _modality_to_json(modality: Modality) -> dict[str, Any]:
         raise ValueError(f"modality {modality.name!r} has no encoding: make it by workbench.modality.modalities_of")
     networks = modality.networks
     if networks == OWN:
-        networks = [import_path(make) for make in (modality.make_encoder, modality.make_decoder)]
+        paths = [import_path(make) for make in (modality.make_encoder, modality.make_decoder)]
+        networks = None if None in paths else paths
     return {
         "name": modality.name,
         "letter": modality.letter,
@@ -43,7 +44,7 @@ def _modality_to_json(modality: Modality) -> dict[str, Any]:
         "likelihood": likelihoods.to_json(modality.likelihood),
         "weight": modality.weight,
         "style_weight": modality.style_weight,
-        "networks": None if None in networks else networks,
+        "networks": networks,
     }
 
 
