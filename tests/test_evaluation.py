@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from helpers import fewer_modalities, fill_cache, seeded, tiny_batch, tiny_model
+from helpers import digits_root, fewer_modalities, seeded, tiny_batch, tiny_model
 
 from workbench import evaluation, inference
 from workbench.config import Config
@@ -30,9 +30,7 @@ ALL = {"M", "S", "T", "M,S", "M,T", "S,T", "M,S,T"}
 @pytest.fixture(scope="module")
 def little(tmp_path_factory):
     """A project root for all tests, which share its judges and runs; small numbers of all that an evaluation counts."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORKBENCH_ROOT", str(tmp_path_factory.mktemp("root")))
-        fill_cache()
+    with digits_root(tmp_path_factory) as (_, patch):
         patch.setattr(judges, "STEPS", 5)
         patch.setattr(judges, "OTHER_STEPS", {})
         patch.setattr(judges, "BATCH", 32)

@@ -1,14 +1,14 @@
 """What each of two processes does that tests/training/test_processes.py starts.
 
-It is started as: torchrun distributed_worker.py PART FOLDER.
-
-It leaves what this process saw in FOLDER/RANK.json.
+As `torchrun distributed_worker.py PART FOLDER`, or without torchrun, which forks two processes that share one start of
+Python. Each leaves what it saw in FOLDER/RANK.json.
 """
 
 import json
 import math
 import os
 import signal
+import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -31,10 +31,10 @@ from workbench.training import loop
 from workbench.training.processes import Processes, joined
 
 MAIN = Config(
-    data="uci-text", repeats=2, batch_size=16, steps=45, style_dim=2, checkpoint_every=20, device="cpu", compiled="off"
+    data="uci-text", repeats=1, batch_size=16, steps=22, style_dim=2, checkpoint_every=10, device="cpu", compiled="off"
 )
 BRIEF = MAIN.replace(steps=3, importance_samples=2)
-KILLED = dict(data="uci-text", repeats=2, batch_size=8, steps=12, style_dim=2, checkpoint_every=5, device="cpu")
+KILLED = dict(data="uci-text", repeats=1, batch_size=8, steps=12, style_dim=2, checkpoint_every=5, device="cpu")
 DIES_BEFORE = 7  # the step at which process 1 is killed
 DIVERGES_AT = 3  # the step at which process 1 alone meets NaN
 
@@ -171,5 +171,21 @@ def main(part: str, folder: Path) -> None:
         train(folder / "diverging")
 
 
+def forked(part: str, folder: Path) -> int:
+    """Go through one part in two processes, each with the variables that torchrun sets; the higher exit status."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    os.environ |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    children = []
+    for rank in ("0", "1"):
+        os.environ |= {"RANK": rank, "LOCAL_RANK": rank}
+        children.append(os.fork())
+        if not children[-1]:
+            return main(part, folder)
+    return max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children)
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    start = main if "RANK" in os.environ else forked
+    sys.exit(start(sys.argv[1], Path(sys.argv[2])))

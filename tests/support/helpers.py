@@ -4,11 +4,14 @@ import base64
 import io
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from unittest import mock
 
 import ipywidgets as widgets
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from sklearn.datasets import load_digits
@@ -145,6 +148,11 @@ def random_gaussian(*shape: int, seed: int = 0, spread: float = 1.0, dtype: torc
     return Gaussian(mean, logvar)
 
 
+def marked(value: object, slow: bool) -> object:
+    """A value to parametrise with, or a tuple of some, which `make test` leaves out where it is slow."""
+    return pytest.param(*(value if isinstance(value, tuple) else (value,)), marks=[pytest.mark.slow] * slow)
+
+
 def seeded(seed: int = 0) -> torch.Generator:
     """A generator with its seed set."""
     return torch.Generator().manual_seed(seed)
@@ -163,6 +171,15 @@ def fill_cache() -> None:
         one, other = Images(grey[rows], labels[rows]), Images(colour[rows].to(torch.uint8), labels[rows])
         cached(f"uci-{split}-seed0-{handwriting.recipe_version()}", lambda images=one: images)
         cached(f"plain-{split}-0-{street.recipe_version()}", lambda images=other: images)
+
+
+@contextmanager
+def digits_root(factory: pytest.TempPathFactory) -> Iterator[tuple[Path, pytest.MonkeyPatch]]:
+    """A project root as `tiny_root` has it, for all tests of a file, and what changes more for as long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_ROOT", str(root := factory.mktemp("root")))
+        fill_cache()
+        yield root, patch
 
 
 def fill_cache_with_judges(data: str) -> None:

@@ -1,10 +1,11 @@
 """Training on items that lack modalities, for every objective: item by item, without a trace of what is absent."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import pytest
 import torch
-from helpers import rows_of, seeded, spoiled, tiny_batch, tiny_model
+from helpers import digits_root, marked, rows_of, seeded, spoiled, tiny_batch, tiny_model
 
 from workbench import evaluation
 from workbench.config import DYNAMIC_PRIORS, Config
@@ -71,12 +72,13 @@ def test_networks_of_what_is_absent_learn_nothing(objective, prior, style):
             assert sizes[absent] == 0 and all(size > 0 for m, size in enumerate(sizes) if m != absent)
 
 
-@pytest.fixture
-def data(tiny_root) -> MultimodalDataset:
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Iterator[MultimodalDataset]:
     """Real digits of which half the items lack something; the text of some sites is missing beside that."""
-    whole = load_dataset("uci-plain-text", "train", repeats=1)
-    blocks = by_block(whole, torch.arange(len(whole)) % 5, {0: ["text"]})
-    return at_random(blocks, 0.5, seed=1)
+    with digits_root(tmp_path_factory):
+        whole = load_dataset("uci-plain-text", "train", repeats=1)
+        blocks = by_block(whole, torch.arange(len(whole)) % 5, {0: ["text"]})
+        yield at_random(blocks, 0.5, seed=1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -91,8 +93,8 @@ def of(kind: type, data: MultimodalDataset) -> MultimodalDataset:
     return kind(**{field.name: getattr(data, field.name) for field in dataclasses.fields(data)})
 
 
-@pytest.mark.parametrize(("objective", "prior"), CHOICES)
-@pytest.mark.parametrize("style", [0, 4])
+@pytest.mark.parametrize("style", [marked(0, True), 4])
+@pytest.mark.parametrize(("objective", "prior"), [marked(x, x != ("mopoe", "geometric")) for x in CHOICES])
 def test_twenty_steps_of_every_objective(objective, prior, style, data, tmp_path):
     """In half precision, with NaN in the place of what is absent: every term stays finite, and the loss falls."""
     assert (data.present.sum(1) == 1).sum() > 20, "there are items with a single modality"

@@ -1,6 +1,6 @@
-"""Two real processes that torchrun starts: against both shares taken one after the other, one process, and a kill.
+"""Two real processes: against both shares taken one after the other, one process, and a kill.
 
-`taught` and `killed` start them once each; what they do there is in distributed_worker.py.
+`taught` forks them, torchrun starts those of which one is `killed`; what they do is in distributed_worker.py.
 """
 
 import json
@@ -16,7 +16,7 @@ import pytest
 import safetensors.torch
 import torch
 from distributed_worker import BRIEF, DIES_BEFORE, DIVERGES_AT, KILLED, MAIN
-from helpers import fill_cache, fill_cache_with_judges
+from helpers import digits_root, fill_cache_with_judges
 from torch import Tensor
 
 from workbench import runs
@@ -42,32 +42,27 @@ class Ended:
     err: str
 
 
-def torchrun(*program: str) -> Ended:
-    """Start two processes, wait for their end; a hang fails the test and leaves none behind."""
-    # time for either process to say its last word before torchrun ends it for the other's sake
-    launch = ["-m", "torch.distributed.run", "--standalone", "--monitor-interval=3", "--nproc-per-node=2", *program]
-    started = subprocess.Popen(
-        [sys.executable, *launch],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+def ended(*program: str) -> Ended:
+    """Start Python, wait for the end of all its processes; a hang fails the test and leaves none behind."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    started = subprocess.Popen([sys.executable, *program], **pipes, env={**os.environ, "OMP_NUM_THREADS": "1"})
     try:
         out, err = started.communicate(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
-        started.send_signal(signal.SIGTERM)
+        os.killpg(started.pid, signal.SIGKILL)
         pytest.fail(f"two processes hang: {started.communicate()}")
     return Ended(started.returncode, out, err)
+
+
+def torchrun(*program: str) -> Ended:
+    """Two processes that torchrun starts, each of which has time for a last word before it is ended with the other."""
+    return ended("-m", "torch.distributed.run", "--standalone", "--monitor-interval=3", "--nproc-per-node=2", *program)
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     """A project root as `root_with_judges` has it, for all tests of this file."""
-    root = tmp_path_factory.mktemp("root")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORKBENCH_ROOT", str(root))
-        fill_cache()
+    with digits_root(tmp_path_factory) as (root, _):
         fill_cache_with_judges("uci-text")
         yield root
 
@@ -103,18 +98,11 @@ class Taught:
 def taught(root, data) -> Taught:
     """All trainings that need no process to die, and one that diverges in the end."""
     folder = root / "taught"
-    interrupt_at(25, MAIN, folder / "alone", data)  # a checkpoint of one process
-    ended = torchrun(WORKER, "diverging", str(folder))
+    interrupt_at(12, MAIN, folder / "alone", data)  # a checkpoint of one process
+    end = ended(WORKER, "diverging", str(folder))
     files = [folder / f"{rank}.json" for rank in (0, 1)]
-    assert all(file.is_file() for file in files), ended.err
-    return Taught(folder, [json.loads(file.read_text()) for file in files], ended)
-
-
-@pytest.fixture(scope="module")
-def killed(root, taught) -> tuple[Ended, Path]:
-    """A training one of whose two processes was killed."""
-    ended = torchrun(WORKER, "killed", str(taught.folder))
-    return ended, taught.folder / "killed"
+    assert all(file.is_file() for file in files), end.err
+    return Taught(folder, [json.loads(file.read_text()) for file in files], end)
 
 
 def interrupt_at(step: int, config: Config, folder: Path, data: MultimodalDataset) -> None:
@@ -268,8 +256,9 @@ def test_a_resumed_training_goes_on_exactly_with_dropout(taught):
     assert histories[0] == histories[1]
 
 
-def test_a_killed_training_is_resumed_exactly_evaluated_and_written_once(killed, taught, data):
-    ended, folder = killed
+@pytest.mark.slow
+def test_a_killed_training_is_resumed_exactly_evaluated_and_written_once(taught, data):
+    ended, folder = torchrun(WORKER, "killed", str(taught.folder)), taught.folder / "killed"
     assert ended.status == 1 and not (folder / "model.safetensors").exists()
     assert json.loads((folder / "checkpoint.json").read_text())["step"] == DIES_BEFORE - DIES_BEFORE % 5
     with pytest.raises(ValueError, match=r"with another number of processes \(2 before, 1 now\)"):
