@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from helpers import seeded
+from helpers import digits_root, seeded
 from made_faces import replace_faces, smooth_faces
 
 from workbench.config import Config
@@ -28,8 +28,7 @@ ALL, NARROW = {"I", "T", "I,T"}, 0.03
 @pytest.fixture(scope="module")
 def little(tmp_path_factory):
     """A root for all tests, faces that take no time, and small numbers of everything that an evaluation counts."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORKBENCH_ROOT", str(tmp_path_factory.mktemp("root")))
+    with digits_root(tmp_path_factory) as (_, patch):
         patch.setattr(classifiers, "OTHER_STEPS", {"faces": 3, "description": 3, "description-anywhere": 3})
         patch.setattr(classifiers, "BATCH", 16)
         patch.setattr(quality, "RUNS", 1)
@@ -54,7 +53,8 @@ def shapes(network: torch.nn.Module) -> list[tuple[int, ...]]:
 
 
 def test_judges_are_those_of_table_8():
-    image, text = FaceClassifier(), DescriptionClassifier()
+    with torch.device("meta"):
+        image, text = FaceClassifier(), DescriptionClassifier()
     steps = (128, 256, 384, 512, 640)
     assert shapes(image) == [(3, 128), *pairwise(steps), (640, 40)]
     steps = (128, 256, 384, 512, 640, 768, 896)
@@ -115,7 +115,7 @@ def test_descriptions_that_begin_anywhere_are_judged_where_they_begin():
 
 def test_an_evaluated_run_has_every_number(little):
     run = trained(snapshot_every=2)
-    metrics = evaluate_into(run, progress=False)
+    metrics = evaluate_into(run, progress=False, samples=2)
     others = {"data", "test_items", "train_items", "score", "linear_probe_error", "seconds", "over_steps"}
     assert metrics.keys() - {*results.SECTIONS} == others, "a section that no table shows"
     assert (metrics["score"], metrics["train_items"], metrics["test_items"]) == ("average precision", 400, 150)

@@ -21,15 +21,18 @@ from workbench.training.loop import fit
 
 
 @pytest.mark.parametrize("shape", NETWORKS)
-def test_quicker_layers_give_what_the_decoder_gives(shape):
+def test_quicker_layers_give_what_decoder_and_encoder_give(shape):
     torch.manual_seed(0)
-    sized = {"width": 0.1} if NETWORKS[shape].scalable else {}
-    plain, codes = NETWORKS[shape].decoder(6, **sized).eval(), torch.randn(5, 6, generator=seeded())
-    quick = fuse_for_inference(copy.deepcopy(plain))
-    with torch.no_grad():
-        torch.testing.assert_close(quick(codes), plain(codes), atol=1e-5, rtol=1e-4)
-    kinds = [type(m) for m in quick.modules() if isinstance(m, FromOnePosition | Doubled)]
-    assert kinds == {(3, 32, 32): [FromOnePosition, Doubled], (8,): [FromOnePosition]}.get(shape, kinds)
+    encode, decode = NETWORKS[shape].sized(0.1)
+    shown = torch.randint(71, (5, *shape)) if len(shape) == 1 else torch.rand(5, *shape, generator=seeded())
+    kinds = []
+    for plain, given in ((decode(6).eval(), torch.randn(5, 6, generator=seeded())), (encode().eval(), shown)):
+        quick = fuse_for_inference(copy.deepcopy(plain))
+        with torch.no_grad():
+            torch.testing.assert_close(quick(given), plain(given), atol=1e-5, rtol=1e-4)
+        kinds += [type(m) for m in quick.modules() if isinstance(m, FromOnePosition | Doubled | ToOnePosition)]
+    expected = {(3, 32, 32): [FromOnePosition, Doubled, ToOnePosition], (8,): [FromOnePosition, ToOnePosition]}
+    assert kinds == expected.get(shape, kinds)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 5)])
@@ -45,19 +48,6 @@ def test_both_kinds_of_layers_at_any_size(size):
         (quick,) = fuse_for_inference(nn.Sequential(copy.deepcopy(layer)))
         assert isinstance(quick, kind)
         torch.testing.assert_close(quick(x), layer(x), atol=1e-5, rtol=1e-4)
-
-
-@pytest.mark.parametrize("shape", NETWORKS)
-def test_quicker_layers_give_what_the_encoder_gives(shape):
-    torch.manual_seed(0)
-    sized = {"width": 0.1} if NETWORKS[shape].scalable else {}
-    plain = NETWORKS[shape].encoder(**sized).eval()
-    shown = torch.randint(71, (5, *shape)) if len(shape) == 1 else torch.rand(5, *shape, generator=seeded())
-    quick = fuse_for_inference(copy.deepcopy(plain))
-    with torch.no_grad():
-        torch.testing.assert_close(quick(shown), plain(shown), atol=1e-5, rtol=1e-4)
-    if shape in ((3, 32, 32), (8,)):
-        assert any(isinstance(module, ToOnePosition) for module in quick.modules())
 
 
 @pytest.mark.parametrize("size", [(4, 3), (5, 3), (6, 3), (4, 9), (11, 8)])  # the first three have room for one kernel

@@ -193,6 +193,7 @@ def test_every_product_has_its_turn_where_they_outnumber_the_items():
 
 def test_subsets_and_their_members():
     assert [",".join(s) for s in subsets("MST")] == ["M", "S", "T", "M,S", "M,T", "S,T", "M,S,T"]
+    assert [len(subsets("ABCD"[:n])) for n in range(1, 5)] == [1, 3, 7, 15]
     members = all_subsets(3)
     assert members.shape == (7, 3) and members.sum().item() == 12
     assert members[4].tolist() == [True, False, True] and members[-1].all()

@@ -54,11 +54,13 @@ def items_of(name: str, output: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
-def test_densities_are_those_of_torch(name):
+def test_densities_and_means_are_those_of_torch(name):
     output = output_of(name)
     x = items_of(name, output)
-    found = likelihood_of(name).log_prob(output, x)
-    torch.testing.assert_close(found, oracle(name, output).log_prob(x).sum(1))
+    found, theirs = likelihood_of(name).log_prob(output, x), oracle(name, output)
+    torch.testing.assert_close(found, theirs.log_prob(x).sum(1))
+    assert torch.autograd.gradcheck(lambda o: likelihood_of(name).log_prob(o, x), output.clone().requires_grad_())
+    torch.testing.assert_close(likelihood_of(name).mean(output), theirs.probs if name == "categorical" else theirs.mean)
     single = likelihood_of(name).log_prob(output.float(), x if name == "categorical" else x.float())
     torch.testing.assert_close(single, found.float())
 
@@ -194,7 +196,9 @@ def test_half_precision_outputs_have_full_precision_densities(name):
 
 
 def test_likelihoods_have_names():
-    assert likelihood_of("laplace") == Laplace(0.75)
+    assert likelihood_of("laplace") == Laplace(0.75) == Laplace()
+    output, x = output_of("laplace"), items_of("laplace", output_of("laplace"))
+    torch.testing.assert_close(Laplace(0.1).log_prob(output, x), oracles.Laplace(output, 0.1).log_prob(x).sum(1))
     assert likelihood_of(Laplace(0.1)) == Laplace(0.1)
     with pytest.raises(ValueError, match=r"unknown likelihood 'gaussian': choose one of laplace, normal, bernoulli"):
         likelihood_of("gaussian")

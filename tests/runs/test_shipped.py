@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import seeded
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -24,6 +24,7 @@ from workbench.training.loop import fit
 MOST = 8 * 2**20  # bytes that all of them may have
 
 
+@settings(max_examples=30)
 @given(arrays(np.float32, array_shapes(min_dims=1, max_dims=4, max_side=5), elements=st.floats(-1e3, 1e3, width=32)))
 def test_packing_moves_no_entry_by_more_than_half_a_step(values):
     tensor = torch.from_numpy(values)

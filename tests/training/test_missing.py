@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.data.missing import as_configured, at_random, by_block
 from workbench.data.sources import load_dataset
 from workbench.distributions import Gaussian
-from workbench.metrics import encode
+from workbench.metrics import encode, representation, scores
 from workbench.objectives import METHODS
 from workbench.runs.run import Run, build_model
 from workbench.training import loop
@@ -161,6 +162,7 @@ def test_probes_are_fitted_to_whole_items(root_with_judges, tmp_path, monkeypatc
     """All models are judged alike, whatever they were trained on: no probe sees an item that lacks something."""
     config, seen = PARTLY.replace(batch_size=8), []
     rows = encode.encode_rows
+    monkeypatch.setattr(scores, "repeated_probe", partial(representation.repeated_probe, draws=2))
     monkeypatch.setattr(encode, "encode_rows", lambda model, d, *rest: seen.append(d) or rows(model, d, *rest))
     run = loop.fit(config, tmp_path / "run", progress=False)
     metrics = evaluation.evaluate(run, limit=50, progress=False, parts=["probe"])

@@ -28,19 +28,12 @@ class Recorded(Run):
 
     def read(self, name: str) -> dict[str, Any]:
         """Give config.json or metrics.json, as it was in the run's folder."""
-        return self.metrics if name == "metrics.json" else {k: v for k, v in self.entry.items() if k not in ADDED}
+        entry = self.entry
+        return entry["metrics"] if name == "metrics.json" else {k: v for k, v in entry.items() if k not in ADDED}
 
-    @property
-    def complete(self) -> bool:
-        return True
-
-    @property
-    def trained(self) -> bool:
-        return False
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        return self.entry["metrics"]
+    def has(self, name: str) -> bool:
+        """Whether it is one of these two."""
+        return name in ("config.json", "metrics.json")
 
     def history(self) -> dict[str, list[float]]:
         """Give about fifty rows of the history."""

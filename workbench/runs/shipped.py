@@ -67,18 +67,14 @@ def _as_rows(scale: Tensor, tensor: Tensor) -> Tensor:
 
 
 def ship(
-    run: Run,
-    judges: Mapping[str, tuple[nn.Module, dict[str, str]]],
-    evaluate: Callable[..., dict[str, Any]],
-    parent: Path | None = None,
+    run: Run, judges: Mapping[str, tuple[nn.Module, dict[str, str]]], evaluate: Callable[..., dict[str, Any]]
 ) -> Path:
     """Write a trained run's model and the judges of its data below `data/models`; returns the model's folder.
 
     `judges` are networks by source, each with the note that stands in its file; `evaluate` is that of
     `workbench.evaluation`. metrics.json holds the coherences of the packed weights on TEST_ITEMS test items.
     """
-    kind = kind_of(run.config.data)
-    shipped = Run((parent or models_dir(kind)) / run.config.objective)
+    shipped = Run(models_dir(kind_of(run.config.data)) / run.config.objective)
     _save(pack(run.model.state_dict()), shipped.folder / WEIGHTS)
     for source, (network, note) in judges.items():
         _save(pack(network.state_dict()), _judge_file(shipped.folder.parent, source), note)
