@@ -26,56 +26,43 @@ def digit_batch(items: int = 4) -> Batch:
     return Batch((*images, text), torch.ones(3, items, dtype=torch.bool), torch.arange(items))
 
 
-def layers_of(network: nn.Module) -> list[tuple]:
-    """Layers that compute something: (kind, in, out) and, for convolutions, (kernel, stride, padding)."""
+def layers_of(network: nn.Module) -> list[str]:
+    """Layers that compute something: kind, in, out and, for convolutions, kernel, stride, padding."""
     found = []
     for layer in network.modules():
         kind = type(layer).__name__
         if isinstance(layer, nn.Linear):
-            found.append((kind, layer.in_features, layer.out_features))
+            found.append(f"{kind} {layer.in_features} {layer.out_features}")
         elif hasattr(layer, "kernel_size"):
-            sizes = (layer.kernel_size[0], layer.stride[0], layer.padding[0])
-            assert len({*layer.kernel_size}) == len({*layer.stride}) == len({*layer.padding}) == 1
-            found.append((kind, layer.in_channels, layer.out_channels, *sizes))
+            (kernel,), (stride,), (padding,) = {*layer.kernel_size}, {*layer.stride}, {*layer.padding}
+            found.append(f"{kind} {layer.in_channels} {layer.out_channels} {kernel} {stride} {padding}")
         elif isinstance(layer, nn.ReLU | nn.Sigmoid | nn.Dropout | nn.BatchNorm2d):
-            found.append((kind,))
+            found.append(kind)
     return found
 
 
-def conv(kind: str, *rows: tuple[int, ...]) -> list[tuple]:
-    """Convolutions followed by ReLU each."""
-    return [layer for row in rows for layer in ((kind, *row), ("ReLU",))]
+def rectified(kind: str, *rows: str) -> list[str]:
+    """Layers of a kind, each with a ReLU behind it."""
+    return [layer for row in rows for layer in (f"{kind} {row}", "ReLU")]
 
 
+def back(dimensions: str, *rows: str) -> list[str]:
+    """The same that lead from a vector back to something larger."""
+    return rectified(f"ConvTranspose{dimensions}", *rows)
+
+
+STREET = ("3 32 4 2 1", "32 64 4 2 1", "64 64 4 2 1", "64 128 4 2 0")
+FROM_STREET = [*back("2d", "128 64 4 1 0", "64 64 4 2 1", "64 32 4 2 1"), "ConvTranspose2d 32 3 4 2 1"]
+FROM_TEXT = [*back("1d", "128 128 4 1 0", "128 128 4 2 1"), "Conv1d 128 71 1 1 0"]
+JUDGE = [*rectified("Conv2d", "1 32 4 2 0", "32 64 4 2 0", "64 128 4 2 0"), "Linear 128 10"]
 TABLES = [
-    (digits.MnistEncoder(), [("Linear", 784, 400), ("ReLU",)]),
-    (digits.MnistDecoder(20), [("Linear", 20, 400), ("ReLU",), ("Linear", 400, 784), ("Sigmoid",)]),
-    (
-        digits.SvhnEncoder(),
-        conv("Conv2d", (3, 32, 4, 2, 1), (32, 64, 4, 2, 1), (64, 64, 4, 2, 1), (64, 128, 4, 2, 0)),
-    ),
-    (
-        digits.SvhnDecoder(20),
-        [
-            ("Linear", 20, 128),
-            ("ReLU",),
-            *conv("ConvTranspose2d", (128, 64, 4, 1, 0), (64, 64, 4, 2, 1), (64, 32, 4, 2, 1)),
-            ("ConvTranspose2d", 32, 3, 4, 2, 1),
-        ],
-    ),
-    (digits.TextEncoder(), conv("Conv1d", (71, 128, 1, 1, 0), (128, 128, 4, 2, 1), (128, 128, 4, 2, 0))),
-    (
-        digits.TextDecoder(20),
-        [
-            ("Linear", 20, 128),
-            *conv("ConvTranspose1d", (128, 128, 4, 1, 0), (128, 128, 4, 2, 1)),
-            ("Conv1d", 128, 71, 1, 1, 0),
-        ],
-    ),
-    (
-        classifiers.MnistClassifier(),
-        [*conv("Conv2d", (1, 32, 4, 2, 0), (32, 64, 4, 2, 0), (64, 128, 4, 2, 0)), ("Linear", 128, 10)],
-    ),
+    (digits.MnistEncoder(), ["Linear 784 400", "ReLU"]),
+    (digits.MnistDecoder(20), ["Linear 20 400", "ReLU", "Linear 400 784", "Sigmoid"]),
+    (digits.SvhnEncoder(), rectified("Conv2d", *STREET)),
+    (digits.SvhnDecoder(20), ["Linear 20 128", "ReLU", *FROM_STREET]),
+    (digits.TextEncoder(), rectified("Conv1d", "71 128 1 1 0", "128 128 4 2 1", "128 128 4 2 0")),
+    (digits.TextDecoder(20), ["Linear 20 128", *FROM_TEXT]),
+    (classifiers.MnistClassifier(), JUDGE),
 ]
 
 
@@ -85,16 +72,11 @@ def test_networks_layer_by_layer(network, table):
 
 
 def test_classifiers_of_street_and_text():
-    street = layers_of(classifiers.SvhnClassifier())
-    assert [row for row in street if row[0] == "Conv2d"] == [
-        ("Conv2d", 3, 32, 4, 2, 1),
-        ("Conv2d", 32, 64, 4, 2, 1),
-        ("Conv2d", 64, 64, 4, 2, 1),
-        ("Conv2d", 64, 128, 4, 2, 0),
-    ]
-    assert sum(row == ("Dropout",) for row in street) == 4
-    text = layers_of(classifiers.TextClassifier())
-    assert {row[1:3] for row in text if row[0] == "Conv1d" and row[3] == 4} == {(128, 192), (192, 128)}
+    street, text = layers_of(classifiers.SvhnClassifier()), layers_of(classifiers.TextClassifier())
+    assert [row for row in street if row.startswith("Conv2d")] == [f"Conv2d {row}" for row in STREET]
+    assert street.count("Dropout") == 4
+    steps = {tuple(row.split()[1:3]) for row in text if row.startswith("Conv1d") and row.split()[3] == "4"}
+    assert steps == {("128", "192"), ("192", "128")}
     for network, shape in ((classifiers.MnistClassifier(), SHAPES[0]), (classifiers.SvhnClassifier(), SHAPES[1])):
         assert network(torch.rand(5, *shape)).shape == (5, 10)
 

@@ -169,11 +169,14 @@ def _assembled(
     if width != 1 and not any(networks.scalable for networks in found):
         raise ValueError(f"width {width} is a choice of networks of faces: those of {', '.join(names)} have one width")
     sizes = [networks.counted or math.prod(shape) for networks, shape in zip(found, shapes, strict=True)]
+    pairs = [networks.sized(width) for networks in found]
     modalities: list[Modality] = []
-    for name, letter, shape, networks, size in zip(names, letters_of(names), shapes, found, sizes, strict=True):
+    for name, letter, shape, networks, pair, size in zip(
+        names, letters_of(names), shapes, found, pairs, sizes, strict=True
+    ):
         weight = text_weight if name == "text" and text_weight is not None else max(sizes) / size
         how = {"weight": weight, "style_weight": networks.style_weight, "networks": networks.source}
-        modalities.append(Modality(name, letter, shape, *networks.sized(width), networks.likelihood, **how))
+        modalities.append(Modality(name, letter, shape, *pair, networks.likelihood, **how))
     return tuple(modalities)
 
 

@@ -20,6 +20,8 @@ from torch import nn
 if __name__ == "__main__":
     install_import_hook("workbench", "beartype.beartype")
 
+from helpers import Dropping, interrupted  # after the hook
+
 from workbench import cli
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
@@ -48,15 +50,6 @@ def blind(model, batch, config, generator=None) -> Loss:
 
 
 BLIND = replace(METHODS["mmvae"], objective=blind)
-
-
-class Dropping(nn.Sequential):
-    """An encoder of handwriting with dropout."""
-
-    features = 8
-
-    def __init__(self) -> None:
-        super().__init__(nn.Flatten(), nn.Linear(784, 8), nn.Dropout(0.5))
 
 
 class Normalised(nn.Sequential):
@@ -94,10 +87,6 @@ def at_step(step: int, action) -> None:
     loop.Trainer.step = step_or_more
 
 
-def interrupt() -> None:
-    raise KeyboardInterrupt
-
-
 def taught(folder: Path, processes: Processes) -> dict:
     """Train in many ways; returns what this process saw."""
     saw, data = {"rows": []}, load_dataset(MAIN.data, "train", repeats=MAIN.repeats)
@@ -115,11 +104,7 @@ def taught(folder: Path, processes: Processes) -> dict:
     NETWORKS[1, 28, 28] = replace(handwriting := NETWORKS[1, 28, 28], encoder=Dropping)
     dropping = MAIN.replace(steps=10, checkpoint_every=4)
     loop.fit(dropping, folder / "dropping", data, progress=False)
-    at_step(7, interrupt)
-    try:
-        loop.fit(dropping, folder / "stopped", data, progress=False)
-    except KeyboardInterrupt:
-        loop.Trainer.step = take
+    interrupted(7, dropping, folder / "stopped", data)
     torch.manual_seed(0)  # what was drawn since then must not matter
     loop.fit(dropping, folder / "stopped", data, progress=False)
 

@@ -17,16 +17,19 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from torch import nn
 
-from workbench.data.dataset import Batch
+from workbench.config import Config
+from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.data.images import Images, cached
 from workbench.data.sources import load_dataset
 from workbench.data.synthetic import handwriting, street
 from workbench.distributions import Gaussian
 from workbench.explorers.controls import Names
 from workbench.likelihoods import Categorical, Laplace
+from workbench.losses import Loss
 from workbench.metrics import judges
 from workbench.modality import Modality
 from workbench.model import MultimodalVAE
+from workbench.training import loop
 
 PIXELS, LETTERS, LENGTH = (1, 2, 2), 5, 3
 WEIGHTS, STYLE_WEIGHTS = (1.5, 1.0, 20.0, 0.5), (1.0, 2.0, 5.0, 0.25)
@@ -171,6 +174,30 @@ def fill_cache() -> None:
         one, other = Images(grey[rows], labels[rows]), Images(colour[rows].to(torch.uint8), labels[rows])
         cached(f"uci-{split}-seed0-{handwriting.recipe_version()}", lambda images=one: images)
         cached(f"plain-{split}-0-{street.recipe_version()}", lambda images=other: images)
+
+
+class Dropping(nn.Sequential):
+    """An encoder of handwriting with dropout, which knows no generator but torch's own."""
+
+    features = 8
+
+    def __init__(self) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(784, 8), nn.Dropout(0.5))
+
+
+def interrupted(step: int, config: Config, folder: Path, data: MultimodalDataset | None = None) -> Path:
+    """Train until this step is about to be taken; returns the run folder."""
+    take = loop.Trainer.step
+
+    def step_or_stop(self) -> Loss:
+        if self.done == step:
+            raise KeyboardInterrupt
+        return take(self)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop.Trainer, "step", step_or_stop)
+        loop.fit(config, folder, data, progress=False)
+    return folder
 
 
 @contextmanager

@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from helpers import digits_root, marked
-from torch import nn
+from helpers import Dropping, digits_root, interrupted, marked
 
 from workbench import runs
 from workbench.config import Config
@@ -52,21 +51,6 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-def interrupted(step: int, config: Config, folder: Path, data: MultimodalDataset) -> Path:
-    """Train until this step is about to be taken; returns the run folder."""
-    take = loop.Trainer.step
-
-    def step_or_stop(self) -> Loss:
-        if self.done == step:
-            raise KeyboardInterrupt
-        return take(self)
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(loop.Trainer, "step", step_or_stop)
-        fit(config, folder, data, progress=False)
-    return folder
 
 
 def assert_same(one: Run, other: Run) -> None:
@@ -239,17 +223,8 @@ def test_resume_after_a_kill_is_bit_identical(data, tmp_path):
     assert_same(fit(config, tmp_path / "whole", data, progress=False), resumed)
 
 
-class DroppingEncoder(nn.Sequential):
-    """An encoder with dropout, which knows no generator but torch's own."""
-
-    features = 8
-
-    def __init__(self) -> None:
-        super().__init__(nn.Flatten(), nn.Linear(784, 8), nn.Dropout(0.5))
-
-
 def test_dropout_follows_the_seed_and_is_resumed_exactly(data, tmp_path, monkeypatch):
-    monkeypatch.setitem(NETWORKS, (1, 28, 28), replace(NETWORKS[1, 28, 28], encoder=DroppingEncoder))
+    monkeypatch.setitem(NETWORKS, (1, 28, 28), replace(NETWORKS[1, 28, 28], encoder=Dropping))
     torch.manual_seed(0)
     before = torch.get_rng_state()
     whole = fit(SMALL, tmp_path / "whole", data, progress=False)

@@ -16,7 +16,7 @@ import pytest
 import safetensors.torch
 import torch
 from distributed_worker import BRIEF, DIES_BEFORE, DIVERGES_AT, KILLED, MAIN
-from helpers import digits_root, fill_cache_with_judges
+from helpers import digits_root, fill_cache_with_judges, interrupted
 from torch import Tensor
 
 from workbench import runs
@@ -98,19 +98,11 @@ class Taught:
 def taught(root, data) -> Taught:
     """All trainings that need no process to die, and one that diverges in the end."""
     folder = root / "taught"
-    interrupt_at(12, MAIN, folder / "alone", data)  # a checkpoint of one process
+    interrupted(12, MAIN, folder / "alone", data)  # a checkpoint of one process
     end = ended(WORKER, "diverging", str(folder))
     files = [folder / f"{rank}.json" for rank in (0, 1)]
     assert all(file.is_file() for file in files), end.err
     return Taught(folder, [json.loads(file.read_text()) for file in files], end)
-
-
-def interrupt_at(step: int, config: Config, folder: Path, data: MultimodalDataset) -> None:
-    """Train up to a step."""
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(loop.Trainer, "step", loop.Trainer.step)  # to be put back
-        worker.at_step(step, worker.interrupt)
-        fit(config, folder, data, progress=False)
 
 
 def order_of(config: Config, data: MultimodalDataset) -> Tensor:

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from helpers import interrupted
 
 from workbench import device
 from workbench.config import Config
 from workbench.data.sources import load_dataset
 from workbench.training import step
-from workbench.training.loop import Trainer, fit
+from workbench.training.loop import fit
 from workbench.training.processes import SINGLE, Processes
 from workbench.training.step import Speed, can_compile, speed_for
 
@@ -78,17 +79,13 @@ def test_the_processor_has_a_name(here):
     assert device.processor() == "Zuse Z3"
 
 
-def test_a_run_goes_on_as_it_began_and_says_so(tiny_root, here, monkeypatch):
+def test_a_run_goes_on_as_it_began_and_says_so(tiny_root, here):
     """A run whose precision was chosen takes the very steps of one whose precision was pinned."""
     here(INTEL, True)
-    data, take = load_dataset(CONFIG.data, "train", repeats=CONFIG.repeats), Trainer.step
-    config = CONFIG.replace(checkpoint_every=2)
-    monkeypatch.setattr(Trainer, "step", lambda self: take(self) if self.done < 3 else 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        fit(config, tiny_root / "run", data, progress=False)
-    monkeypatch.setattr(Trainer, "step", take)
+    data, config = load_dataset(CONFIG.data, "train", repeats=CONFIG.repeats), CONFIG.replace(checkpoint_every=2)
+    folder = interrupted(3, config, tiny_root / "run", data)
     here(OLD, True)
-    run = fit(config, tiny_root / "run", data, progress=False)
+    run = fit(config, folder, data, progress=False)
     assert run.read("config.json")["speed"] == {"precision": "bfloat16", "compiled": False}
     assert run.config.precision == "auto" and run.precision == "bfloat16"
     pinned = fit(config.replace(precision="bfloat16"), tiny_root / "pinned", data, progress=False)

@@ -45,7 +45,7 @@ class Item(NamedTuple):
         return torch.zeros(1, *self.shape, dtype=torch.int64 if tokens else torch.float32)
 
     @property
-    def parameters(self) -> tuple[int | None, ...] | None:
+    def decoded(self) -> tuple[int | None, ...] | None:
         """Shape of a decoder's output of one item; None for an unknown size, or a likelihood that tells nothing."""
         shapes = {None: (1, *self.shape, self.alphabet), 1: (1, *self.shape), 2: (1, 2, *self.shape)}
         return shapes.get(getattr(self.likelihood, "numbers", 0))
@@ -177,7 +177,7 @@ def _check_features(name: str, encoder: nn.Module, output: Tensor) -> None:
 
 def _check_parameters(returns: str, output: Tensor, item: Item) -> None:
     """ValueError unless the likelihood can say how probable an item is from a decoder's output."""
-    takes, wanted, x = f"the likelihood {type(item.likelihood).__name__}", item.parameters, item.zeros
+    takes, wanted, x = f"the likelihood {type(item.likelihood).__name__}", item.decoded, item.zeros
     fits = wanted is None or len(wanted) == output.dim()
     if not (fits and all(size in (given, None) for size, given in zip(wanted or (), output.shape, strict=False))):
         shape = ", ".join("alphabet" if size is None else str(size) for size in wanted)
