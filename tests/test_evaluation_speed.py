@@ -25,14 +25,14 @@ def test_quicker_layers_give_what_decoder_and_encoder_give(shape):
     torch.manual_seed(0)
     encode, decode = NETWORKS[shape].sized(0.1)
     shown = torch.randint(71, (5, *shape)) if len(shape) == 1 else torch.rand(5, *shape, generator=seeded())
-    kinds = []
+    kinds: list[type] = []
     for plain, given in ((decode(6).eval(), torch.randn(5, 6, generator=seeded())), (encode().eval(), shown)):
         quick = fuse_for_inference(copy.deepcopy(plain))
         with torch.no_grad():
             torch.testing.assert_close(quick(given), plain(given), atol=1e-5, rtol=1e-4)
         kinds += [type(m) for m in quick.modules() if isinstance(m, FromOnePosition | Doubled | ToOnePosition)]
-    expected = {(3, 32, 32): [FromOnePosition, Doubled, ToOnePosition], (8,): [FromOnePosition, ToOnePosition]}
-    assert kinds == expected.get(shape, kinds)
+    expected = {(3, 32, 32): [FromOnePosition, Doubled], (8,): [FromOnePosition]}.get(shape)
+    assert not expected or (kinds[: len(expected)] == expected and {*kinds[len(expected) :]} == {ToOnePosition})
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 5)])
