@@ -53,7 +53,7 @@ def test_the_bound_rises_with_k_towards_its_limit(modalities):
     bounds = []
     with torch.no_grad():
         evidence, limit = limits(model, batch)
-        for k, rounds in ((1, 500), (8, 100), (3000, 3)):
+        for k, rounds in ((1, 200), (8, 40), (3000, 2)):
             config = PLAIN.replace(importance_samples=k)
             found = [-mmvae_iwae(model, batch, config, seeded(seed)).total.item() for seed in range(rounds)]
             bounds.append(sum(found) / rounds)
@@ -94,8 +94,8 @@ def test_dreg_is_the_squared_weights_by_hand(style, missing):
         torch.testing.assert_close(mine, expected)
 
 
-@pytest.mark.parametrize(("modalities", "unbiased"), [(1, True), (2, False)])
-def test_dreg_is_less_noisy_and_for_one_modality_unbiased(modalities, unbiased):
+@pytest.mark.parametrize(("modalities", "unbiased", "count"), [(1, True, 60), (2, False, 200)])
+def test_dreg_is_less_noisy_and_for_one_modality_unbiased(modalities, unbiased, count):
     """Mean gradients over many draws: Tucker et al.'s identity needs the density that the draws come from.
 
     With several experts the density is their mixture, the draws are one expert's: the published estimator is biased.
@@ -105,13 +105,13 @@ def test_dreg_is_less_noisy_and_for_one_modality_unbiased(modalities, unbiased):
     means, variances = [], []
     for objective in (mmvae_iwae, mmvae_dreg):
         draws = []
-        for seed in range(200):
+        for seed in range(count):
             gradients = torch.autograd.grad(objective(model, batch, config, seeded(seed)).total, encoders)
             draws.append(torch.cat([g.flatten() for g in gradients]))
         draws = torch.stack(draws)
         means.append(draws.mean(0))
         variances.append(draws.var(0))
-    error = ((variances[0] + variances[1]) / 200).sqrt()
+    error = ((variances[0] + variances[1]) / count).sqrt()
     assert ((means[0] - means[1]).abs() < 5 * error + 1e-9).all() == unbiased
     assert variances[1].sum() < variances[0].sum()
 
