@@ -17,28 +17,19 @@ from workbench.device import processor
 
 PACKAGE = Path(__file__).resolve().parent.parent
 # What a training depends on, as files and folders of the package: when it changes, runs are trained anew.
-TRAINING = (
-    "_torchvision.py",
-    "config.py",
-    "data",
-    "device.py",
-    "distributions.py",
-    "divergences.py",
-    "errors.py",
-    "fusion.py",
-    "importance.py",
-    "likelihoods.py",
-    "losses.py",
-    "modality.py",
-    "model.py",
-    "networks",
-    "objectives.py",
-    "paths.py",
-    "runs/modalities.py",
-    "runs/run.py",
-    "runs/versions.py",
-    "training",
+METHOD = ("distributions", "divergences", "fusion", "importance", "likelihoods", "losses", "model", "objectives")
+GROUND = (
+    "_torchvision",
+    "config",
+    "device",
+    "errors",
+    "modality",
+    "paths",
+    "runs/modalities",
+    "runs/run",
+    "runs/versions",
 )
+TRAINING = (*(f"{name}.py" for name in METHOD + GROUND), "data", "networks", "training")
 # What judges a trained run: when it changes, runs are evaluated anew, not trained anew.
 JUDGING = ("evaluation.py", "inference.py", "metrics", "networks/classifiers.py")
 

@@ -5,7 +5,7 @@ are taken of those objectives alone whose items do not meet. Where a configurati
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -23,7 +23,6 @@ from workbench.training.processes import SINGLE, Processes
 # Items, or importance samples, from which on compiling pays: it takes about a minute, and saves 7 to 20 % of the 0.6 to
 # 1.5 ms that an item takes on a core. Where it does not pay after all, no more than this minute is lost.
 WORTH_COMPILING = 500_000
-Evaluate = Callable[..., Loss]  # called like `workbench.objectives.Objective`
 
 
 class Speed(NamedTuple):
@@ -70,8 +69,10 @@ class Step:
     def __init__(self, model: MultimodalVAE, objective: str, speed: Speed, processes: Processes = SINGLE) -> None:
         self.speed = speed
         self.objective = METHODS[objective].objective
-        if speed.compiled:
-            self.objective = compiled(self.objective, model)
+        if speed.compiled:  # with the noise that it would draw without, on CUDA into CUDA graphs
+            graphs = {"triton.cudagraphs": True} if next(model.parameters()).is_cuda else {}
+            options = {"fallback_random": True, **graphs}
+            self.objective = torch.compile(self.objective, dynamic=False, options=options)
         alone = lambda objective, *rest: objective(model, *rest)  # noqa: E731
         self.evaluate = processes.averaging(model) if processes.size > 1 else alone
 
@@ -93,13 +94,6 @@ class Step:
             loss = self.evaluate(self.objective, part, config, source)
         (loss.total / parts).backward()
         return loss
-
-
-def compiled(objective: Evaluate, model: MultimodalVAE) -> Evaluate:
-    """An objective through torch.compile, on CUDA into CUDA graphs, with the noise that it would draw without."""
-    on_cuda = next(model.parameters()).is_cuda
-    options = {"fallback_random": True} | ({"triton.cudagraphs": True} if on_cuda else {})
-    return torch.compile(objective, dynamic=False, options=options)
 
 
 @contextmanager
