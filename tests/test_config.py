@@ -60,6 +60,11 @@ def test_changes():
         ({"style_dim": 25}, "leaves no content"),
         ({"style_dim": -1}, "style_dim -1"),
         ({"precision": "float16"}, "unknown precision 'float16'"),
+        ({"dynamic_prior": "harmonic"}, "unknown dynamic_prior 'harmonic': choose one of"),
+        (
+            {"objective": "mvae", "dynamic_prior": "arithmetic"},
+            "dynamic_prior 'arithmetic' is a choice of mmjsd: mvae has no dynamic prior",
+        ),
         ({"prior_weight": 1.0}, "prior_weight 1.0 must lie in"),
         ({"prior_weight": -0.1}, "prior_weight -0.1"),
         ({"content_first": 1.5}, "content_first 1.5 is a fraction"),

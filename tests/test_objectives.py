@@ -8,6 +8,7 @@ import torch
 import torch.distributions as td
 from helpers import fewer_modalities, is_text, marked, rows_of, seeded, spoiled, tiny_batch, tiny_model
 
+from workbench import objectives
 from workbench.config import DYNAMIC_PRIORS, Config
 from workbench.data.dataset import Batch
 from workbench.distributions import Gaussian, Mixture
@@ -77,13 +78,24 @@ class ByHand:
         return self.there[b][(2 * place + 1) * len(self.there[b]) // (2 * len(alike))]
 
     def divergence_mmjsd(self, b: int) -> torch.Tensor:
+        if self.config.dynamic_prior == "none":
+            return self.divergence_mmvae(b)
         share = 1 / (self.count + 1)
         prior = share if self.config.prior_weight is None else self.config.prior_weight
         raw = [(1 - prior) / self.count for _ in self.there[b]] + [prior]
         pi = [w / sum(raw) for w in raw]
         experts = [self.posteriors[m][b][0] for m in self.there[b]] + [standard(self.model.content_dim)]
+        if self.config.dynamic_prior == "arithmetic":
+            return self.to_arithmetic_mean(experts, pi, self.prior_noise[:, [*self.there[b], self.count], b])
         mean = fuse(experts, pi)
         return sum(w * td.kl_divergence(e, mean) for w, e in zip(pi, experts, strict=True))
+
+    def to_arithmetic_mean(self, experts: list, pi: list[float], noise: torch.Tensor) -> torch.Tensor:
+        """sum_k pi_k E_{q_k}[ln q_k - ln sum_j pi_j q_j], by draws `[draws, experts, latent]`."""
+        normals = td.Normal(*(torch.stack([getattr(e.base_dist, x) for e in experts]) for x in ("loc", "scale")))
+        mixture = td.MixtureSameFamily(td.Categorical(torch.tensor(pi).double()), td.Independent(normals, 1))
+        draws = [self.sample(e, u) for e, u in zip(experts, noise.unbind(1), strict=True)]
+        return sum(w * (e.log_prob(z) - mixture.log_prob(z)).mean() for w, e, z in zip(pi, experts, draws, strict=True))
 
     def divergence_mmvae(self, b: int) -> torch.Tensor:
         prior = standard(self.model.content_dim)
@@ -106,7 +118,11 @@ class ByHand:
         return total
 
     def mmjsd(self) -> torch.Tensor:
-        content, style = self.noise(self.items, self.model.content_dim), self.styles()
+        content = self.noise(self.items, self.model.content_dim)
+        if self.config.dynamic_prior == "arithmetic":
+            draws = objectives.ARITHMETIC_SAMPLES
+            self.prior_noise = self.noise(draws, self.count + 1, self.items, self.model.content_dim)
+        style = self.styles()
         return sum(self.mixture_item(b, content, style, self.divergence_mmjsd) for b in range(self.items)) / self.items
 
     def mmvae(self) -> torch.Tensor:
@@ -234,12 +250,33 @@ def test_totals_by_hand(name, style, count, missing):
     torch.testing.assert_close(total(name, model, batch), expected)
 
 
-def test_prior_weight_enters_the_dynamic_prior():
-    model, batch = tiny_model(3), with_something(tiny_batch(3, missing=True))
-    config = CONFIG.replace(prior_weight=0.6)
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("prior_weight", [None, 0.6])
+@pytest.mark.parametrize("choice", DYNAMIC_PRIORS)
+def test_dynamic_priors_and_their_weight_by_hand(choice, prior_weight, missing):
+    model, batch = tiny_model(3, 2, 1), with_something(tiny_batch(3, items=11, missing=missing))
+    config = CONFIG.replace(dynamic_prior=choice, prior_weight=prior_weight)
     expected = ByHand(model, batch, config, seed=5).mmjsd()
-    torch.testing.assert_close(total("mmjsd", model, batch, config), expected)
-    assert not torch.isclose(expected, total("mmjsd", model, batch))
+    torch.testing.assert_close(total("mmjsd", model, batch, config), expected, rtol=1e-9, atol=0)
+    same = torch.isclose(expected, total("mmjsd", model, batch, CONFIG.replace(dynamic_prior=choice)))
+    assert same == (prior_weight is None or choice == "none")
+
+
+@pytest.mark.parametrize("style", [0, 2])
+def test_without_a_dynamic_prior_it_is_mmvae(style):
+    model, batch = tiny_model(3, 2, style), tiny_batch(3, items=9, missing=True)
+    ours = objectives.mmjsd(model, batch, CONFIG.replace(dynamic_prior="none"), seeded(5))
+    theirs = objectives.mmvae(model, batch, CONFIG, seeded(5))
+    assert ours.terms.keys() == theirs.terms.keys()
+    assert all(torch.equal(ours.terms[name], theirs.terms[name]) for name in ours.terms)
+
+
+def test_dynamic_priors_differ_and_only_in_the_divergence():
+    model, batch = tiny_model(3, 2), tiny_batch(3)
+    losses = {p: objectives.mmjsd(model, batch, CONFIG.replace(dynamic_prior=p), seeded(5)) for p in DYNAMIC_PRIORS}
+    values = [loss.terms["divergence"].item() for loss in losses.values()]
+    assert len({round(value, 6) for value in values}) == 3
+    assert torch.equal(losses["geometric"].terms["nll_a"], losses["none"].terms["nll_a"])
 
 
 # ------------------------------------------------------------------------------- masks against physically smaller ones
