@@ -33,13 +33,7 @@ WORKER = str(Path(worker.__file__))
 PATIENCE = 500  # seconds: they take about ten; a hang is one even on a busy machine
 
 
-@dataclass
-class Ended:
-    """How a torchrun ended."""
-
-    status: int
-    out: str
-    err: str
+Ended = subprocess.CompletedProcess[str]
 
 
 def ended(*program: str) -> Ended:
@@ -49,9 +43,9 @@ def ended(*program: str) -> Ended:
     try:
         out, err = started.communicate(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
-        os.killpg(started.pid, signal.SIGKILL)
+        os.killpg(started.pid, signal.SIGTERM)  # torchrun ends its own
         pytest.fail(f"two processes hang: {started.communicate()}")
-    return Ended(started.returncode, out, err)
+    return subprocess.CompletedProcess(program, started.returncode, out, err)
 
 
 def torchrun(*program: str) -> Ended:
@@ -101,7 +95,7 @@ def taught(root, data) -> Taught:
     interrupted(12, MAIN, folder / "alone", data)  # a checkpoint of one process
     end = ended(WORKER, "diverging", str(folder))
     files = [folder / f"{rank}.json" for rank in (0, 1)]
-    assert all(file.is_file() for file in files), end.err
+    assert all(file.is_file() for file in files), end.stderr
     return Taught(folder, [json.loads(file.read_text()) for file in files], end)
 
 
@@ -251,17 +245,17 @@ def test_a_resumed_training_goes_on_exactly_with_dropout(taught):
 @pytest.mark.slow
 def test_a_killed_training_is_resumed_exactly_evaluated_and_written_once(taught, data):
     ended, folder = torchrun(WORKER, "killed", str(taught.folder)), taught.folder / "killed"
-    assert ended.status == 1 and not (folder / "model.safetensors").exists()
+    assert ended.returncode == 1 and not (folder / "model.safetensors").exists()
     assert json.loads((folder / "checkpoint.json").read_text())["step"] == DIES_BEFORE - DIES_BEFORE % 5
     with pytest.raises(ValueError, match=r"with another number of processes \(2 before, 1 now\)"):
         fit(Config.make("quick", **KILLED), folder, data, progress=False)
-    (line,) = [line for line in ended.err.splitlines() if line.startswith("workbench: ")]
+    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("workbench: ")]
     assert "the processes of this training cannot reach each other" in line
 
     ended = torchrun("-m", "workbench", "train", *worker.arguments(**KILLED), "--out", str(folder))
-    assert ended.status == 0, ended.err
-    assert ended.out == f"Complete: {folder}\n"
-    assert ended.err.count("| 5/12 [") == 1, ended.err  # one bar, that goes on
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == f"Complete: {folder}\n"
+    assert ended.stderr.count("| 5/12 [") == 1, ended.stderr  # one bar, that goes on
     whole, resumed = taught.weights("undisturbed"), safetensors.torch.load_file(folder / "model.safetensors")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert Run(folder).history()["step"] == [5, 10, 12]
@@ -298,8 +292,8 @@ def test_nan_in_one_process_stops_both_with_one_line_each(taught):
         f"workbench: divergence is nan at step {DIVERGES_AT} of 12; no checkpoint had been written yet; "
         "try a smaller learning_rate"
     )
-    assert taught.ended.status == 1
-    assert taught.ended.err.count("workbench: ") == taught.ended.err.count(said) == 2
+    assert taught.ended.returncode == 1
+    assert taught.ended.stderr.count("workbench: ") == taught.ended.stderr.count(said) == 2
     assert not (taught.folder / "diverging" / "model.safetensors").exists()
     assert not (taught.folder / "diverging" / "history.csv").exists()
 
