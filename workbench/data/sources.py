@@ -23,15 +23,18 @@ from workbench.paths import data_root
 
 
 class Source(NamedTuple):
-    """Where one modality's items come from: `load(split, root, seed)`, and what it is in one honest line."""
+    """Where one modality's items come from: `load(split, root, seed)`, and what it is in one honest line.
+
+    `root` is that of `load_dataset`: only what has been downloaded asks `data_root` where that is.
+    """
 
     modality: str
-    load: Callable[[str, Path, int], Images | StringTable]
+    load: Callable[[str, str | Path | None, int], Images | StringTable]
     provenance: str
     rendered: bool = False
 
 
-def _drawn(module: str, loader: str, *of: str) -> Callable[[str, Path, int], Images]:
+def _drawn(module: str, loader: str, *of: str) -> Callable[[str, str | Path | None, int], Images]:
     """What this project draws, by modules that bring scikit-learn and matplotlib and are imported when needed."""
     path = f"workbench.data.synthetic.{module}"
     return lambda split, root, seed: getattr(import_module(path), loader)(*of, split, seed)
@@ -40,7 +43,9 @@ def _drawn(module: str, loader: str, *of: str) -> Callable[[str, Path, int], Ima
 # What can be joined in the name of a data set.
 SOURCES = {
     "mnist": Source(
-        "handwriting", lambda split, root, seed: load_mnist(split, root), "real handwriting, 28x28 digits of MNIST"
+        "handwriting",
+        lambda split, root, seed: load_mnist(split, data_root(root)),
+        "real handwriting, 28x28 digits of MNIST",
     ),
     "uci": Source(
         "handwriting",
@@ -48,7 +53,9 @@ SOURCES = {
         "real handwriting, 8x8 UCI digits bundled with scikit-learn, resampled and varied by this project",
     ),
     "svhn": Source(
-        "street", lambda split, root, seed: load_svhn(split, root), "real house numbers, 32x32 colour crops of SVHN"
+        "street",
+        lambda split, root, seed: load_svhn(split, data_root(root)),
+        "real house numbers, 32x32 colour crops of SVHN",
     ),
     "rendered": Source(
         "street",
@@ -75,7 +82,9 @@ STYLES = {
 }
 FACES = {
     "celeba": Source(
-        "image", lambda split, root, seed: load_celeba(split, root), "real faces, CelebA's photographs cut to 64x64"
+        "image",
+        lambda split, root, seed: load_celeba(split, data_root(root)),
+        "real faces, CelebA's photographs cut to 64x64",
     ),
     "faces": Source(
         "image",
@@ -161,8 +170,8 @@ def load_dataset(
     """
     check_split(split)
     if name in FACE_SETS:
-        return _load_faces(name, split, data_root(root), seed)
-    storages = tuple(_storage(part, split, data_root(root), seed) for part in parse_name(name))
+        return _load_faces(name, split, root, seed)
+    storages = tuple(_storage(part, split, root, seed) for part in parse_name(name))
     # Text has a string for every item, so it does not take part in the matching unless it stands alone.
     matched = [storage for storage in storages if not isinstance(storage, TextStorage)] or list(storages)
     table = pair_table([storage.labels for storage in matched], repeats, seed)
@@ -173,7 +182,7 @@ def load_dataset(
     return MultimodalDataset(name, split, storages, pairs, labels, repeats=repeats)
 
 
-def _load_faces(name: str, split: str, root: Path, seed: int) -> MultimodalDataset:
+def _load_faces(name: str, split: str, root: str | Path | None, seed: int) -> MultimodalDataset:
     source, anywhere = FACE_SETS[name]
     images = _storage(source, split, root, seed)
     rows = torch.arange(len(images.labels), dtype=torch.int32).unsqueeze(1).repeat(1, 2)
@@ -181,7 +190,7 @@ def _load_faces(name: str, split: str, root: Path, seed: int) -> MultimodalDatas
     return MultimodalDataset(name, split, storages, rows, images.labels)
 
 
-def _storage(source: str, split: str, root: Path, seed: int) -> Storage:
+def _storage(source: str, split: str, root: str | Path | None, seed: int) -> Storage:
     modality, load, *_ = _EVERY[source]
     items = load(split, root, seed)
     return TextStorage.of(items) if isinstance(items, StringTable) else Storage.of_images(modality, source, items)
