@@ -94,9 +94,11 @@ class Config:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            _check_type(field, value)
-            if isinstance(value, int) and field.type in (float, float | None):
+            value, kind = getattr(self, field.name), field.type
+            accepted = kind if kind in (str, int) else kind | int
+            fits = isinstance(value, accepted) and not isinstance(value, bool)
+            _require(fits, f"{field.name} {value!r} is not of type {getattr(kind, '__name__', kind)}")
+            if accepted is not kind and value is not None:
                 object.__setattr__(self, field.name, float(value))  # 5 and 5.0 are one configuration
         _require(self.preset in PRESETS, f"unknown preset {self.preset!r}: choose one of {', '.join(PRESETS)}")
         for name, known in CHOICES.items():
@@ -201,17 +203,6 @@ def _check_names(changes: dict[str, Any]) -> None:
             fields = field_names()
             hint = did_you_mean(name, fields, f": the fields are {', '.join(fields)}")
             raise ValueError(f"unknown configuration field {name!r}{hint}")
-
-
-def _check_type(field: dataclasses.Field, value: Any) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    fits = {
-        str: isinstance(value, str),
-        int: number and isinstance(value, int),
-        float: number,
-        float | None: number or value is None,
-    }[field.type]
-    _require(fits, f"{field.name} {value!r} is not of type {getattr(field.type, '__name__', field.type)}")
 
 
 def _require(condition: bool, message: str) -> None:

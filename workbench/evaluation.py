@@ -76,12 +76,10 @@ def parts_of(
     missing |= {part: "judges, classifiers of the package's own data" for part in NEEDS_JUDGES if data[0].own}
     if data[1].present is not None and not data[1].present.all(1).any():
         missing["likelihood"] = "test items with all modalities"
-    if parts is None:
-        return check_parts([part for part in PARTS if part not in missing])
-    if lacking := [part for part in check_parts(parts) if part in missing]:
-        part = lacking[0]
+    chosen = check_parts([part for part in PARTS if part not in missing] if parts is None else parts)
+    if part := next((part for part in chosen if part in missing), None):
         raise ValueError(f"the part {part!r} needs {missing[part]}, which {run.config.data} lacks: leave it out")
-    return check_parts(parts)
+    return chosen
 
 
 def evaluate_into(

@@ -9,8 +9,8 @@
     metrics.json         written last: a run is complete when it exists
     run.ipynb, execution.json    of a run in a sweep: its executed notebook, and when and where it was executed
 
-Every file is written beside itself and renamed, so a reader never sees half of one. A writer holds the folder's lock
-(`sole_writer`, a hidden file beside the folder), so that no two processes ever write into one folder.
+Every file is written beside itself and renamed, so a reader never sees half of one; history.csv grows by rows. A writer
+holds the folder's lock (`sole_writer`, a hidden file beside the folder), so that no two ever write into one folder.
 """
 
 import csv
