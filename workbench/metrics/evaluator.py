@@ -98,19 +98,19 @@ class Evaluator:
         device: str | None = None,
     ) -> Iterator["Evaluator"]:
         """Evaluate a run's model on its test split, or on the (train, test) that is given, everything on `device`."""
-        place = pick_device(device or run.config.device)
+        device = pick_device(device or run.config.device)
         # probes are fitted to whole items, also where the model was trained on less: they judge all models alike
         train, test = data or (run.dataset("train", whole=True), run.dataset("test"))
-        train, test = train.to(place), test.to(place)
+        train, test = train.to(device), test.to(device)
         model = run.model_at(weights) if weights else run.model
-        model = _to_infer(model, place)
-        generator = torch.Generator(place).manual_seed(seed)
+        model = _to_infer(model, device)
+        generator = torch.Generator(device).manual_seed(seed)
         tests = Items(test, test.first_repeat(limit), seed)
         fusions = len(METHODS[run.config.objective].inference)
         generated = tests.batches * bool({"coherence", "quality"} & set(parts))
         total = fusions * ("probe" in parts) + fusions * ("full_probe" in parts) + generated
         config = run.config.replace(precision=run.precision)  # what was chosen where it says auto
-        with tqdm(total=total, desc="evaluation", disable=not progress) as bar, autocast(place, config.precision):
+        with tqdm(total=total, desc="evaluation", disable=not progress) as bar, autocast(device, config.precision):
             encoded = encode.encode_batches(model, tests)
             evaluator = cls(config, model, train, test, tests, encoded, generator, bar, progress)
             bar.total += evaluator.for_likelihoods.batches * ("likelihood" in parts)
