@@ -57,14 +57,13 @@ def plot_attribute_bars(
     places = _places(base, order)
     names = [name for name in next(iter(rows.values())) if all(name in found for found in rows.values())]
     figure, axes = panel(1, len(names), 3.3, 1.0 + 0.12 * len(rows) + len(places) * (0.11 + 0.085 * len(rows)))
+    words = [ATTRIBUTES[k].replace("_", " ") for k in places]
     for name, ax in zip(names, axes[0], strict=True):
         _bars(ax, {label: np.array(found[name])[places] for label, found in rows.items()}, base[places])
         ax.set_title(WHERE.get(name, name), fontsize=10)
-    axes[0, 0].set_yticks(range(len(places)), [ATTRIBUTES[k].replace("_", " ") for k in places], fontsize=8)
-    for ax in axes[0, 1:]:
-        ax.set_yticks(range(len(places)), [])
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, fontsize=9, frameon=False, loc="outside upper left", ncols=4)
+        ax.set_yticks(range(len(places)), words if ax is axes[0, 0] else [], fontsize=8)
+    legend = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*legend, fontsize=9, frameon=False, loc="outside upper left", ncols=4)
     return figure
 
 
@@ -80,15 +79,11 @@ def _bars(ax: Axes, rows: Mapping[str, np.ndarray], base: np.ndarray) -> None:
     """Groups of horizontal bars, the first at the top, the mean of each method in words below."""
     place, height = np.arange(len(base)), 0.84 / len(rows)
     for i, ((label, row), colour) in enumerate(zip(rows.items(), sns.color_palette("colorblind"), strict=False)):
-        ax.barh(
-            place + (i - (len(rows) - 1) / 2) * height, np.nan_to_num(row), height, color=colour, edgecolor="white",
-            linewidth=0.3, hatch=HATCHES[i % len(HATCHES)], label=label,
-        )  # fmt: skip
+        look = {"color": colour, "edgecolor": "white", "linewidth": 0.3, "hatch": HATCHES[i % len(HATCHES)]}
+        ax.barh(place + (i - (len(rows) - 1) / 2) * height, np.nan_to_num(row), height, label=label, **look)
+    look = {"linestyle": "none", "marker": "|", "markersize": 2.2 + 7 * len(rows) ** 0.5}
     for width, colour, name in ((3.2, "white", None), (1.6, "black", "base rate")):  # seen on bars of any colour
-        ax.plot(
-            base, place, linestyle="none", marker="|", markersize=2.2 + 7 * len(rows) ** 0.5, markeredgewidth=width,
-            color=colour, label=name,
-        )  # fmt: skip
+        ax.plot(base, place, markeredgewidth=width, color=colour, label=name, **look)
     means = "\n".join(f"mean of {label}: {np.nanmean(row):.2f}" for label, row in rows.items())
     ax.set_xlabel(f"average precision\n{means}", fontsize=8)
     ax.set(xlim=(0, 1), ylim=(len(base) - 0.4, -0.6))

@@ -7,7 +7,7 @@ from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workbench.plotting.base import panel
+from workbench.plotting.base import dress, panels
 from workbench.reports.ablations import Ablation, Panel, curves, own, series
 
 if TYPE_CHECKING:
@@ -37,12 +37,9 @@ def ablation_figure(frame: "pd.DataFrame", ablation: Ablation) -> Figure:
     shown = [chosen for chosen in ablation.panels if (frame["panel"] == chosen.title).any()]
     if not shown:
         raise ValueError(f"these runs have nothing to show of {ablation.name}: evaluate them with `workbench evaluate`")
-    columns = min(COLUMNS, len(shown))
-    figure, axes = panel(-(-len(shown) // columns), columns, 4.9, 2.75)
+    figure, axes = panels(len(shown), COLUMNS, 4.9, 2.75)
     for ax, chosen in zip(axes.flat, shown, strict=False):
         _draw(ax, frame[frame["panel"] == chosen.title], chosen, ablation)
-    for ax in axes.flat[len(shown) :]:
-        ax.axis("off")
     return figure
 
 
@@ -62,9 +59,5 @@ def _draw(ax: Axes, curves: "pd.DataFrame", chosen: Panel, ablation: Ablation) -
         ax.axhline(chosen.chance, color="0.5", linewidth=0.9, linestyle="--", zorder=0)
         at = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
         ax.annotate("chance", (1, chosen.chance), fontsize=8, color="0.35", **at)
-    ax.set_title(chosen.title, fontsize=10)
-    ax.set_xlabel(ablation.label, fontsize=9)
-    ax.set_ylabel(chosen.ylabel, fontsize=9)
-    ax.tick_params(labelsize=8)
+    dress(ax, ablation.label, chosen.ylabel, chosen.title, 9)
     ax.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1), handlelength=2.6, labelspacing=0.35)
-    sns.despine(ax=ax)
