@@ -17,11 +17,11 @@ WHERE = {"I": "image (I)", "T": "text (T)", "I,T": "joint (I,T)"}
 WHERE |= {"T → I": "image from text (T → I)", "I → T": "text from image (I → T)"}
 
 
-def attribute_rows(metrics: Mapping[str, Any], section: str, fusion: str | None = None) -> dict[str, list[float]]:
+def attribute_rows(metrics: Mapping[str, Any], section: str) -> dict[str, list[float]]:
     """Average precisions by panel, of one section of metrics of attributes; NaN where an attribute has none.
 
-    Panels are subsets (of a probe), or paths such as "I → T" (of generated samples, never from themselves). `fusion` is
-    a posterior of subsets, None the paper's. ValueError where metrics lack it or the section.
+    Panels are subsets (of a probe), or paths such as "I → T" (of generated samples, never from themselves), at the
+    paper's posterior. ValueError where metrics lack the section.
     """
     tables = (metrics.get("by_attribute") or {}).get(section)
     if not tables:
@@ -29,9 +29,7 @@ def attribute_rows(metrics: Mapping[str, Any], section: str, fusion: str | None 
             f"no {section.replace('_', ' ')} of single attributes in these metrics: evaluate a run on faces or celeba, "
             "with the part 'probe' or 'coherence'"
         )
-    if fusion and fusion not in tables:
-        raise ValueError(f"unknown posterior {fusion!r}: choose one of {', '.join(tables)}")
-    found = tables[fusion or next(iter(tables))]
+    found = next(iter(tables.values()))
     if section == GENERATED:
         found = {f"{given} → {target}": row for target, rows in found.items() for given, row in rows.items()
                  if target not in given.split(",")}  # fmt: skip
@@ -41,7 +39,6 @@ def attribute_rows(metrics: Mapping[str, Any], section: str, fusion: str | None 
 def plot_attribute_bars(
     metrics_by_label: Mapping[str, Mapping[str, Any]],
     section: str = PROBES,
-    fusion: str | None = None,
     order: Sequence[str] | None = None,
 ) -> Figure:
     """Average precision of each attribute as in Figures 8 and 9: a panel for each subset or path, a bar a method.
@@ -52,7 +49,7 @@ def plot_attribute_bars(
     """
     if not metrics_by_label:
         raise ValueError("no metrics to show: give those of one method at least")
-    rows = {label: attribute_rows(metrics, section, fusion) for label, metrics in metrics_by_label.items()}
+    rows = {label: attribute_rows(metrics, section) for label, metrics in metrics_by_label.items()}
     base = np.array(next(iter(metrics_by_label.values()))["base_rate"])
     places = _places(base, order)
     names = [name for name in next(iter(rows.values())) if all(name in found for found in rows.values())]

@@ -9,11 +9,13 @@ import seaborn as sns
 import torch
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.collections import PatchCollection
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextPath
+from matplotlib.ticker import LogLocator, NullLocator
 from torch import Tensor
 
 from workbench.data.alphabet import decode
@@ -55,6 +57,13 @@ def dress(ax: Axes, xlabel: str, ylabel: str = "", title: str = "", size: int = 
     ax.set_ylabel(ylabel, fontsize=size)
     ax.tick_params(labelsize=size - 1)
     sns.despine(ax=ax)
+
+
+def plain_ticks(axis: Axis, steps: Sequence[int] = (1, 2, 5)) -> None:
+    """Put numbers without powers of ten on a logarithmic axis."""
+    axis.set_major_locator(LogLocator(subs=steps))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
 
 
 def text_of(x: Tensor) -> str:
