@@ -130,12 +130,8 @@ def test_every_run_is_there_with_its_folder_notebook_and_origin(written, page):
 
 def test_commands_are_shown_as_they_were_typed(written):
     text = (written[1] / "index.html").read_text(encoding="utf-8")
-    assert (
-        html.escape(COMMAND, quote=False) in text
-        and "<x>" not in text
-        and ODD not in text
-        and html.escape(ODD, quote=False) in text
-    )
+    assert all(html.escape(words, quote=False) in text for words in (COMMAND, ODD))
+    assert "<x>" not in text and ODD not in text
 
 
 def test_what_is_rendered_is_said_of_every_data_set(page):
@@ -179,6 +175,7 @@ def test_attributes_are_shown_one_by_one(page):
     assert "Linear probes on 256 items (as Figure 8)" in told[0] and "Generated samples (as Figure 9)" in told[1]
 
 
+@pytest.mark.slow
 def test_the_command_makes_the_same_page_of_the_same_runs(written, monkeypatch, capsys):
     runs, folder = written
     again = folder.with_name("again")
@@ -198,6 +195,7 @@ def test_runs_that_lack_sections_are_there(page):
     assert "uci-speech: 0 of 44 claims could be tested" in page.text and "Runs: 10. Methods: MMVAE, " in page.text
 
 
+@pytest.mark.slow
 def test_the_runs_of_a_sweep_are_shown_as_curves_with_their_claims(swept):
     runs, page = swept
     told = next(alt for _, alt in page.images if alt.startswith("From the smallest to the largest value of beta"))
@@ -208,6 +206,7 @@ def test_the_runs_of_a_sweep_are_shown_as_curves_with_their_claims(swept):
     assert "beta-probe" in page.text and "beta 20.0" in page.text
 
 
+@pytest.mark.slow
 def test_collected_runs_link_their_file(swept):
     runs, page = swept
     assert page.links.count("../all.json") == len(runs) == 6 and "Runs: 6. Methods: mmJSD (MS)." in page.text
@@ -237,6 +236,7 @@ def browser():
         yield found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 420])
 def test_it_fits_the_screen(written, browser, width):
     screen = browser.new_page(viewport={"width": width, "height": 900})

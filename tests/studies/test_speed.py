@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections import Counter
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from workbench.studies import speed, speed_against, speed_plots, speed_results
 from workbench.studies.speed import PARTS, Timing, best_of_rounds, profiles, speeds, sweeps, variants
 from workbench.studies.speed_against import configurations
 from workbench.studies.speed_plots import tables
-from workbench.studies.speed_results import measure, write
+from workbench.studies.speed_results import measure
 from workbench.training.loop import Trainer
 from workbench.training.step import Speed
 
@@ -98,7 +98,8 @@ def test_slow_steps_have_one_round(together, quick, clock):
 def test_rows_are_complete_and_consistent(tiny_root):
     configs = variants(BASE, [])
     assert len(configs) == len({config.key() for config in configs}) == len(METHODS) * 2 * 2
-    before, configs = sorted(tiny_root.rglob("*")), configs[::3]  # of every kind some
+    before, configs = sorted(tiny_root.rglob("*")), configs[::9]  # one of every kind, with four objectives
+    assert {(c.style_dim, c.precision) for c in configs} == {*product(speed.STYLES, speed.PRECISIONS)}
     rows = speeds(configs, ONCE)
     assert sorted(tiny_root.rglob("*")) == before, "nothing is left behind"
     for config, row in zip(configs, rows, strict=True):
@@ -132,12 +133,9 @@ def test_steps_are_those_of_a_trainer(tiny_root, monkeypatch, clock):
         assert (row["first_step"], row["steps_per_second"], row["items_per_second"]) == (2.25, 4.0, 32.0)
 
 
-def test_nonsense_is_not_timed(tiny_root):
+def test_nonsense_is_not_timed_and_fixed_settings_are_not_varied(tiny_root):
     with pytest.raises(speed.TrainingDiverged, match="mmJSD"):
         speeds([BASE.replace(beta=1e38, learning_rate=1e30)], ONCE)
-
-
-def test_fixed_settings_are_not_varied():
     configs = variants(BASE.replace(style_dim=3, precision="bfloat16"), ["mmjsd"], ["style_dim", "precision"])
     assert [(config.style_dim, config.precision) for config in configs] == [(3, "bfloat16")]
 
@@ -159,7 +157,7 @@ def test_sweeps_end_at_their_limits_and_at_what_methods_can_take():
 
 
 def test_parts_add_up_to_the_step(tiny_root):
-    rows = profiles(BASE.replace(precision="bfloat16"), ["mmjsd", "mmvae_dreg"], Timing(rounds=2, seconds=1e-9))
+    rows = profiles(BASE.replace(precision="bfloat16"), ["mmjsd", "mmvae_dreg"], ONCE)
     assert [(row["label"], row["precision"]) for row in rows] == [("before", "float32"), ("after", "bfloat16")] * 2
     for row in rows:
         assert row.keys() >= KEPT["bench_profile"]["profiles"][0].keys()
@@ -212,17 +210,14 @@ def test_tables_show_every_row():
     parts = "0.00123 0.00950 0.00266 0.0158 0.0541 0.00185"
     assert f"after mmJSD bfloat16 0.0897 0.0851 5.36e-05 {parts}" in shown["bench_profile"]
     assert "first 05cb643 83.3 1.10 22.1 35.4 7.70 16.1 3.06" in shown["bench_evaluation"][-1].replace("nan ", "")
+    assert [*map(speed_plots.significant, (0.4, 99.96, 1234.5, 12.34))] == ["0.400", "100", "1,234", "12.3"]
     for results in KEPT.values():
         kinds = [results.get(kind) for kind in ("speeds", "comparisons", "profiles", "versions")]
         for rows in filter(None, [*kinds, *results.get("scaling", {}).values()]):
             assert len(speed_plots.table(rows).split("\n\n")[-1].split("\n")) == 1 + len(rows)
 
 
-def test_three_significant_digits():
-    assert [*map(speed_plots.significant, (0.4, 99.96, 1234.5, 12.34))] == ["0.400", "100", "1,234", "12.3"]
-
-
-def test_measuring_is_what_is_wanted(tiny_root, tmp_path):
+def test_measuring_is_what_is_wanted(tiny_root):
     settings = SMALL | {"style_dim": 0, "precision": "float32"}
     results = measure(settings, ["mvae"], None, True, True, {"batch_size": 64, "modalities": 1}, ONCE)
     assert [row["batch_size"] for row in results["scaling"]["batch_size"]] == [64]
@@ -230,8 +225,7 @@ def test_measuring_is_what_is_wanted(tiny_root, tmp_path):
     assert not results["comparisons"] and not results["speeds"], "only where nothing else is asked for"
     assert results["settings"]["batch_size"] == 8 and results["settings"]["rounds"] == 1
     assert {"machine", "date", "commit", "gpu"} <= results["measured_with"].keys()
-    assert json.loads(write(results, tmp_path / "bench.json").read_text()) == results
-    assert len([*tmp_path.glob("*.json*")]) == 1
+    assert json.loads(json.dumps(results)) == results
 
 
 # ------------------------------------------------------------------------------------------------------------- pictures
@@ -340,6 +334,7 @@ def evaluate(run, limit, progress):
 }
 
 
+@pytest.mark.slow
 def test_an_old_version_reads_a_new_run(tmp_path):
     """An old version of the package, reduced to what is called of it, in a process of its own."""
     (package := tmp_path / "first" / "workbench").mkdir(parents=True)
@@ -353,9 +348,13 @@ def test_an_old_version_reads_a_new_run(tmp_path):
     assert json.loads((run / "config.json").read_text()) == kept, "the run itself stays as it is"
 
 
-def test_a_version_that_cannot_evaluate_a_run_says_so(tmp_path):
+def test_what_is_no_run_cannot_be_evaluated(tmp_path):
     with pytest.raises(ValueError, match="no_run is no run folder"):
         speed_results.measure_evaluation(tmp_path / "no_run")
+
+
+@pytest.mark.slow
+def test_a_version_that_cannot_evaluate_a_run_says_so(tmp_path):
     (tmp_path / "config.json").write_text('{"config": {}}')
     with pytest.raises(ValueError, match=r"the code in .* cannot evaluate .*FileNotFoundError"):
         speed_results.measure_evaluation(tmp_path)
