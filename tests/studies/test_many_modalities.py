@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from workbench import objectives
 from workbench.config import Config
 from workbench.data import load_dataset, sources
+from workbench.data.own.arrays import from_arrays
 from workbench.data.synthetic import polydigits_images
 from workbench.evaluation import PARTS, evaluate_into
 from workbench.fusion import MOST_IN_PRODUCTS, mixture_of_products, subsets
@@ -93,11 +94,12 @@ def test_more_modalities_than_products_can_take_are_refused():
     assert objectives.method("mmjsd", 16).label == "mmJSD"
 
 
-def test_a_training_that_cannot_be_is_refused_before_anything_is_written(little, tmp_path, monkeypatch):
-    monkeypatch.setattr(polydigits_images, "PER_CLASS", {"train": 1, "test": 1})
-    config = Config(data="polydigits-11", objective="mopoe", batch_size=16, steps=2, repeats=1, device="cpu")
+def test_a_training_that_cannot_be_is_refused_before_anything_is_written(tmp_path):
+    eleven, _ = from_arrays({letter: torch.rand(8, 2).numpy() for letter in "abcdefghijk"})
     with pytest.raises(ValueError, match="mopoe"):
-        fit(config, tmp_path / "run", progress=False)
+        fit(
+            Config(data=eleven.name, objective="mopoe", steps=2, device="cpu"), tmp_path / "run", eleven, progress=False
+        )
     assert not (tmp_path / "run").exists()
 
 

@@ -22,8 +22,9 @@ from workbench.data.sources import describe, is_known
 from workbench.reports import layout
 from workbench.reports.claims_list import ATTRIBUTE_CLAIMS, CLAIMS, EQUAL, GREATER, NOT_BELOW, Claim, spelt
 from workbench.reports.contrasts import Contrast, value
-from workbench.reports.estimates import Cells, Entrants, cells_of, entrants_of, estimate, means, mixed, unequal
+from workbench.reports.estimates import Cells, Entrants, cells_of, entrants_of, estimate, in_words, means, unequal
 from workbench.reports.specs import SPECS, of_attributes
+from workbench.runs.naming import differing
 from workbench.runs.run import Run
 
 RULE = " ".join((__doc__ or "").partition("\n\n")[2].split())
@@ -182,8 +183,9 @@ def _missing(claim: Claim, entrants: Entrants, cells: Cells) -> str:
     """What keeps a claim from being tested, in words; "" when nothing does."""
     if absent := [spelt(key) for key in claim.methods if key not in entrants]:
         return f"no run of {', '.join(absent)}"
-    if apart := [words for key in claim.methods if (words := mixed(key, entrants[key]))]:
-        return apart[0]
+    for key in claim.methods:
+        if what := in_words(differing([entrant.settings for entrant in entrants[key]])):  # they must not be averaged
+            return f"runs of {spelt(key)} with {what}: give those of one setting"
     without = [spelt(key) for key in claim.methods if not cells[key]]
     return f"no {claim.table.replace('_', ' ')} of {', '.join(without)}" if without else ""
 

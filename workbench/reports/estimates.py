@@ -67,11 +67,6 @@ def entrants_of(runs: Sequence[Run]) -> Entrants:
 # What must be said of a comparison
 
 
-def mixed(key: str, entrants: Sequence[RunNumbers]) -> str:
-    """Name the settings in which runs of one method differ: they must not be averaged; "" where they agree."""
-    what = in_words(differing([entrant.settings for entrant in entrants]))
-    return f"runs of {spelt(key)} with {what}: give those of one setting" if what else ""
-
 
 def in_words(fields: Mapping[str, Sequence[Any]]) -> str:
     """Say in which fields settings differ, such as "beta 1.0 and 5.0, steps 4,380 and 8,760"."""
