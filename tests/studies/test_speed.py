@@ -34,8 +34,10 @@ KEPT = {name: json.loads((REFERENCE / f"{name}.json").read_text()) for name in (
 class Clock:
     """A clock that is moved by hand, and functions that move it."""
 
+    now = 0.0
+
     def __init__(self) -> None:
-        self.now, self.log = 0.0, []
+        self.log = []
 
     def __call__(self) -> float:
         return self.now
@@ -51,10 +53,10 @@ class Clock:
         return step
 
     def slower(self, function, seconds):
-        """The function, which takes that long, or what `seconds` says of the object that it belongs to."""
+        """The method, which takes as long as `seconds` says of the object that it belongs to."""
 
         def called(self_, *args):
-            self.now += seconds(self_) if callable(seconds) else seconds
+            self.now += seconds(self_)
             return function(self_, *args)
 
         return called
@@ -103,13 +105,12 @@ def test_rows_are_complete_and_consistent(tiny_root):
     rows = speeds(configs, ONCE)
     assert sorted(tiny_root.rglob("*")) == before, "nothing is left behind"
     for config, row in zip(configs, rows, strict=True):
-        assert row.keys() == KEPT["bench"]["speeds"][0].keys()
-        for name in ("objective", "data", "style_dim", "precision", "batch_size", "device"):
-            assert row[name] == getattr(config, name)
-        assert row["modalities"] == 2
+        assert row.keys() == KEPT["bench"]["speeds"][0].keys() and row["modalities"] == 2
+        same = ("objective", "data", "style_dim", "precision", "batch_size", "device")
+        assert all(row[name] == getattr(config, name) for name in same)
         assert row["samples"] == (2 if config.objective in ("mmvae_iwae", "mmvae_dreg") else 1)
-        assert row["items_per_second"] == pytest.approx(8 * row["steps_per_second"]) and row["steps_per_second"] > 0
-        assert row["first_step"] > 0
+        assert row["items_per_second"] == pytest.approx(8 * row["steps_per_second"])
+        assert row["steps_per_second"] > 0 and row["first_step"] > 0
 
 
 def test_memory_holds_weights_gradients_and_adams_two_moments(tiny_root):
@@ -123,11 +124,11 @@ def test_memory_holds_weights_gradients_and_adams_two_moments(tiny_root):
 
 def test_steps_are_those_of_a_trainer(tiny_root, monkeypatch, clock):
     """The time to the first one begins before the trainer is made."""
-    monkeypatch.setattr(Trainer, "__init__", clock.slower(Trainer.__init__, 2.0))
+    monkeypatch.setattr(Trainer, "__init__", clock.slower(Trainer.__init__, lambda self: 2.0))
     monkeypatch.setattr(Trainer, "step", clock.slower(Trainer.step, lambda self: clock.log.append(self) or 0.25))
     rows = speeds([BASE.replace(objective=name) for name in ("mvae", "mmjsd")], Timing(rounds=2, seconds=0.5))
-    first, once, turn = ["mvae"] * 3 + ["mmjsd"] * 3, ["mvae"] * 3 + ["mmjsd"] * 3, ["mvae"] * 4 + ["mmjsd"] * 4
-    assert [trainer.config.objective for trainer in clock.log] == first + first + once + turn * 2
+    three, four = (["mvae"] * steps + ["mmjsd"] * steps for steps in (3, 4))
+    assert [trainer.config.objective for trainer in clock.log] == three * 3 + four * 2
     assert clock.now == 4 * 2.0 + 0.25 * len(clock.log), "twice made: for its time and for its memory"
     for row in rows:
         assert (row["first_step"], row["steps_per_second"], row["items_per_second"]) == (2.25, 4.0, 32.0)
@@ -238,6 +239,11 @@ def test_pictures_show_every_row(tmp_path):
     assert [path.name for path in written] == ["bench-speeds.png", "bench-profiles.png"]
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in written)
     assert sorted(tmp_path.iterdir()) == sorted(written)
+    one = {"profiles": results["profiles"]}
+    assert speed_plots.draw(one, tmp_path / "bench.svg") == [tmp_path / "bench.svg"], "of one kind"
+    assert "<svg" in (tmp_path / "bench.svg").read_text()
+    with pytest.raises(ValueError, match="nothing to draw"):
+        speed_plots.draw(KEPT["bench_evaluation"], tmp_path / "none.png")
     for ax, style in zip(speed_plots.speeds(results["speeds"]).axes, (0, 4), strict=True):
         rates = [row["steps_per_second"] for row in results["speeds"] if row["style_dim"] == style]
         assert sorted(bar.get_width() for bars in ax.containers for bar in bars) == sorted(rates)
@@ -253,13 +259,6 @@ def test_pictures_show_every_row(tmp_path):
     assert drawn[0].lines[0].get_xdata().tolist() == [row["batch_size"] for row in rows]
     assert drawn[0].lines[0].get_ydata() == pytest.approx([1000 / row["steps_per_second"] for row in rows])
     assert drawn[3].lines[0].get_ydata() == pytest.approx([row["peak_bytes"] / 1e6 for row in rows])
-
-
-def test_one_kind_has_the_name_it_was_given(tmp_path):
-    assert speed_plots.draw(KEPT["bench_importance"], tmp_path / "bench.svg") == [tmp_path / "bench.svg"]
-    assert "<svg" in (tmp_path / "bench.svg").read_text()
-    with pytest.raises(ValueError, match="nothing to draw"):
-        speed_plots.draw(KEPT["bench_evaluation"], tmp_path / "none.png")
 
 
 # -------------------------------------------------------------------------------------------------------------- command
@@ -278,11 +277,12 @@ def test_the_command_prints_and_keeps(tiny_root, monkeypatch, capsys):
     assert results["command"].startswith("workbench bench -o mmjsd -p style_dim=0")
 
 
-ERRORS = {
-    "-o elbo": "unknown objective 'elbo': choose one of mvae",
-    "-o elbo --profile": "unknown objective 'elbo': choose one of mvae",
-    "-o elbo --scaling": "unknown objective 'elbo': choose one of mvae",
+ERRORS = dict.fromkeys(
+    ("-o elbo", "-o elbo --profile", "-o elbo --scaling"), "unknown objective 'elbo': choose one of mvae"
+)
+ERRORS |= {
     "--against pythae": "unknown comparison 'pythae': choose multivae",
+    "--against multivae": "needs multivae: install multivae with `pip install -e '.[oracle]'`",
     "--rounds 0": "nothing is measured in rounds 0",
     "--seconds 0": "of seconds 0.0: choose more",
     "-p betta=1": "did you mean 'beta'?",
@@ -291,14 +291,9 @@ ERRORS = {
 
 @pytest.mark.parametrize("words", ERRORS)
 def test_errors_are_one_line(words, tiny_root, monkeypatch):
+    monkeypatch.setitem(sys.modules, "multivae", None)
     error = shell(monkeypatch, *SETTINGS, *words.split())
     assert error.startswith("workbench: ") and ERRORS[words] in error and "\n" not in error
-
-
-def test_without_multivae_the_error_says_how_to_get_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "multivae", None)
-    with pytest.raises(ValueError, match=r"needs multivae: install .*\[oracle\]"):
-        measure(SMALL, against="multivae")
 
 
 # ----------------------------------------------------------------------------------------------------------- evaluation
@@ -396,8 +391,7 @@ def test_the_other_side_computes_the_same_losses(name, tiny_root, adapters):
     """
     config = BASE.replace(objective=name, batch_size=21, data="uci-plain-text")
     with speed.Bench() as measured:
-        trainer = measured.trainer(config)
-        theirs = adapters.Theirs(config, measured.data(config), torch.device("cpu"))
+        trainer, theirs = measured.trainer(config), adapters.Theirs(config, measured.data(config), torch.device("cpu"))
         for _ in range(3):
             ours, other = trainer.step().total.item(), theirs.step().item()
             other = other / 21 if name in ("mmvae_iwae", "mmvae_dreg") else other  # theirs add up over the batch
@@ -407,7 +401,7 @@ def test_the_other_side_computes_the_same_losses(name, tiny_root, adapters):
 def test_ratios_are_of_the_best_rounds(tiny_root, adapters, monkeypatch, clock):
     half = lambda self: 2.0 if self.config.precision == "float32" else 1.0  # noqa: E731
     monkeypatch.setattr(Trainer, "step", clock.slower(Trainer.step, half))
-    monkeypatch.setattr(adapters.Theirs, "step", clock.slower(adapters.Theirs.step, 5.0))
+    monkeypatch.setattr(adapters.Theirs, "step", clock.slower(adapters.Theirs.step, lambda self: 5.0))
     ways = (Speed(), Speed("bfloat16"))
     rows = speed_against.compare(configurations(BASE, ["mvae", "mmvae"]), Timing(rounds=2, seconds=4.0), ways)
     numbers = [(row["precision"], row["our_seconds"], row["their_seconds"], row["ratio"]) for row in rows]
