@@ -162,19 +162,13 @@ def test_scaling_draws_every_number_with_one_look_for_each_method():
     assert [y for _, y in next(iter(lines(coherence).values()))] == [0.5, 0.5]
     styles = [container.lines[0].get_linestyle() for container in coherence.containers]
     assert styles == ["-", "-", ":", ":"]
-    looks = {}
-    for ax in figure.axes:
-        for container in ax.containers:
-            line = container.lines[0]
-            looks.setdefault(line.get_color(), set()).add(line.get_marker())
-    assert len(looks) == 3 and all(len(markers) == 1 for markers in looks.values()), "one colour, one marker, a method"
+    drawn = [container.lines[0] for ax in figure.axes for container in ax.containers]
+    looks = {(line.get_color(), line.get_marker()) for line in drawn}
+    assert len(looks) == len({colour for colour, _ in looks}) == 3, "one colour, one marker, a method"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["MVAE", "mmJSD", "MoPoE"]
     assert sorted(tick.get_text() for tick in seconds.get_xticklabels()) == ["2", "4"]
     figure.canvas.draw()
-
-
-def test_scaling_takes_either_kind_of_rows_but_not_none():
-    assert not scaling.plot_scaling(COSTS, []).axes[2].containers
+    assert not scaling.plot_scaling(COSTS, []).axes[2].containers, "either kind of rows will do"
     assert not scaling.plot_scaling([], QUALITIES).axes[0].containers
     with pytest.raises(ValueError, match="nothing to draw"):
         scaling.plot_scaling([], [])
