@@ -6,33 +6,44 @@ from typing import Any
 
 import numpy as np
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench.plotting.base import dress, panel, panels
 
 MARKERS = ("D", "o", "s", "^", "v", "P")
+Estimates = Mapping[str, tuple[float, float]]  # a mean and its standard error, by series
 
 
-def forest(rows: Mapping[str, Mapping[str, tuple[float, float]]], xlabel: str) -> Figure:
+def forest(rows: Mapping[str, Estimates], xlabel: str) -> Figure:
     """`rows[name][series]` is a difference and its standard error: a line for each row, a marker for each series.
 
     Bars are two standard errors; a series without an entry in a row is left out there.
     """
-    series = list(dict.fromkeys(name for found in rows.values() for name in found))
     figure, axes = panel(1, 1, 8.2, 0.32 * len(rows) + 0.9)
-    ax, palette = axes[0, 0], sns.color_palette("colorblind", len(series))
-    for i, name in enumerate(series):
-        shift = (i - (len(series) - 1) / 2) * 0.22
-        y, x, error = np.array([(y + shift, *row[name]) for y, row in enumerate(rows.values()) if name in row]).T
-        look = {"fmt": MARKERS[i % len(MARKERS)], "markersize": 4, "linewidth": 1.2, "color": palette[i]}
-        ax.errorbar(x, y, xerr=2 * np.nan_to_num(error), label=name, **look)
+    ax = axes[0, 0]
+    series = whiskers(ax, rows, MARKERS, apart=0.22)
     ax.axvline(0, color="0.4", linewidth=0.8)
     ax.set_yticks(range(len(rows)), list(rows))
-    ax.set_ylim(len(rows) - 0.5, -0.5)
-    ax.grid(axis="x", color="0.9", linewidth=0.6)
     ax.legend(fontsize=7, frameon=False, ncols=len(series), loc="lower left", bbox_to_anchor=(0, 1))
     dress(ax, xlabel)
     return figure
+
+
+def whiskers(ax: Axes, rows: Mapping[str, Estimates], markers: Sequence[str], apart: float) -> list[str]:
+    """Draw `rows[name][series]` from the top down, series so far `apart`, two standard errors round each; names them.
+
+    An error that is NaN has no bar; a series without an entry in a row is left out there.
+    """
+    series = list(dict.fromkeys(name for found in rows.values() for name in found))
+    for i, (name, colour) in enumerate(zip(series, sns.color_palette("colorblind", len(series)), strict=True)):
+        shift = (i - (len(series) - 1) / 2) * apart
+        y, x, error = np.array([(y + shift, *row[name]) for y, row in enumerate(rows.values()) if name in row]).T
+        look = {"fmt": markers[i % len(markers)], "markersize": 4, "linewidth": 1.2, "color": colour}
+        ax.errorbar(x, y, xerr=2 * np.nan_to_num(error), label=name, **look)
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    ax.grid(axis="x", color="0.9", linewidth=0.6)
+    return series
 
 
 def trade_off(points: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], xlabel: str, ylabel: str) -> Figure:

@@ -67,7 +67,6 @@ def entrants_of(runs: Sequence[Run]) -> Entrants:
 # What must be said of a comparison
 
 
-
 def in_words(fields: Mapping[str, Sequence[Any]]) -> str:
     """Say in which fields settings differ, such as "beta 1.0 and 5.0, steps 4,380 and 8,760"."""
     return ", ".join(f"{field} {' and '.join(map(_spelt, values))}" for field, values in fields.items())

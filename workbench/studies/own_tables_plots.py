@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from workbench.plotting.base import dress, panel
+from workbench.plotting.methods import Estimates, whiskers
 from workbench.studies.imputation import intervals
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 PALETTE = sns.color_palette("colorblind")
 OUTSIDE = {"fontsize": 8, "frameon": False, "loc": "upper left", "bbox_to_anchor": (1, 1)}  # of a legend
-Estimates = Mapping[str, tuple[float, float]]  # a mean and its standard error, by series
 
 
 def correlation_map(tables: Mapping[str, np.ndarray], names: Sequence[str]) -> Figure:
@@ -70,17 +70,10 @@ def estimates(panels: Mapping[str, Mapping[str, Estimates]], width: float = 2.9)
     All panels have the same rows. An error that is NaN has no bar.
     """
     rows = [*next(iter(panels.values()))]
-    series = list(dict.fromkeys(name for found in panels.values() for row in found.values() for name in row))
     figure, axes = panel(1, len(panels), width, 0.26 * len(rows) + 0.8)
     for (title, found), ax in zip(panels.items(), axes[0], strict=True):
-        for i, name in enumerate(series):
-            shift = (i - (len(series) - 1) / 2) * 0.25
-            y, x, error = np.array([(k + shift, *found[row][name]) for k, row in enumerate(rows)]).T
-            style = dict(fmt=MARKERS[i], markersize=4.5, linewidth=1.3, color=PALETTE[i])
-            ax.errorbar(x, y, xerr=2 * np.nan_to_num(error), label=name, **style)
-        ax.set_ylim(len(rows) - 0.5, -0.5)
+        series = whiskers(ax, {row: found[row] for row in rows}, MARKERS, apart=0.25)
         ax.set_yticks(range(len(rows)), rows if ax is axes[0, 0] else [])
-        ax.grid(axis="x", color="0.9", linewidth=0.6)
         ax.set_axisbelow(True)
         dress(ax, title, size=9)
     if len(series) > 1:
