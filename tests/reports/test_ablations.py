@@ -118,15 +118,10 @@ def test_runs_come_from_folders_or_collected_files(sized, tmp_path):
     assert findings(again, SUBSPACE_SIZE)[0].difference == findings(sized, SUBSPACE_SIZE)[0].difference
 
 
-def test_the_reference_is_read_by_default_and_ones_own_sweep_where_the_command_leaves_it(sized, tmp_path, monkeypatch):
+def test_the_reference_is_read_by_default(sized, tmp_path, monkeypatch):
     monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path))
     collected.write(sized[:2], tmp_path / "outputs" / "reference" / "subspace_size.json")
     assert len(ablations.load(SUBSPACE_SIZE)) == 2
-    assert ablations.own(BETA, "quick") == []
-    run = finished(tmp_path / "outputs" / "quick" / "sweeps" / "beta" / "a")
-    assert [found.folder for found in ablations.own(BETA, "quick")] == [run.folder] and ablations.own(
-        BETA, "paper"
-    ) == []
 
 
 @pytest.mark.parametrize("ablation", ABLATIONS.values(), ids=ABLATIONS)

@@ -1,5 +1,6 @@
 """Costs of a step, qualities of finished runs, and their pictures, each against something counted otherwise."""
 
+import json
 import math
 from itertools import pairwise
 
@@ -15,7 +16,7 @@ from workbench.losses import Loss
 from workbench.objectives import METHODS
 from workbench.runs.run import Run, find_runs
 from workbench.studies import scaling
-from workbench.studies.scaling import Cost, Gain, Quality, cost, costs, gains, qualities, read_costs, write_costs
+from workbench.studies.scaling import Cost, Gain, Quality, cost, costs, gains, qualities, write_costs
 from workbench.theory import anatomy
 
 CONFIG = Config(device="cpu")
@@ -199,5 +200,6 @@ def test_information_gain_is_drawn_over_the_number_given():
 def test_costs_are_kept_with_the_machine(tmp_path):
     rows = [Cost("mmJSD", 2, 0.02, 10_000, 500, 64), Cost("MoPoE", 8, 0.1, 80_000, 2000, 64)]
     write_costs(rows, tmp_path / "costs.json")
-    assert read_costs(tmp_path / "costs.json") == rows
-    assert '"machine"' in (tmp_path / "costs.json").read_text() and len(list(tmp_path.iterdir())) == 1
+    kept = json.loads((tmp_path / "costs.json").read_text())
+    assert [Cost(**row) for row in kept["costs"]] == rows
+    assert "machine" in kept["measured_with"] and len(list(tmp_path.iterdir())) == 1

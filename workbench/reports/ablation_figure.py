@@ -7,8 +7,10 @@ from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from workbench.paths import outputs_dir
 from workbench.plotting.base import dress, panels
-from workbench.reports.ablations import Ablation, Panel, curves, own, series
+from workbench.reports.ablations import Ablation, Panel, curves, series
+from workbench.runs.run import find_runs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +24,8 @@ NEAR_CHANCE = 0.3  # a line of chance far below all others would only flatten th
 def own_sweep(ablation: Ablation, preset: str) -> list[Figure | Markdown]:
     """The curves of one's own sweep, each after its name; where there is none at this preset, the command for it."""
     shown: list[Figure | Markdown] = []
-    for name, group in series(own(ablation, preset), ablation).items():
+    runs = [*find_runs(outputs_dir() / preset / "sweeps" / ablation.name)]
+    for name, group in series(runs, ablation).items():
         heading = Markdown(f"**{name or 'one curve'}**: {len(group)} runs")
         shown += [heading, ablation_figure(curves(group, ablation), ablation)]
     return shown or [Markdown(f"There is none yet. Make one with: `{ablation.command} --preset {preset}`")]

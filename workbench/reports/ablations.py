@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from workbench.paths import outputs_dir, project_root
+from workbench.paths import project_root
 from workbench.reports import results
 from workbench.reports.estimates import RunNumbers, in_words, numbers_of
 from workbench.reports.published import RANDOM
@@ -112,11 +112,6 @@ def load(ablation: Ablation, place: str | Path | None = None) -> list[Run]:
         what = f"no finished run of the ablation {ablation.name} in {shown.as_posix()}"
         raise ValueError(f"{what}: make them with `{ablation.command}`")
     return runs
-
-
-def own(ablation: Ablation, preset: str) -> list[Run]:
-    """Find the finished runs of one's own sweep at a preset; none where there was no such sweep."""
-    return [*find_runs(outputs_dir() / preset / "sweeps" / ablation.name)]
 
 
 def entrants(runs: Sequence[Run], ablation: Ablation) -> dict[float, list[RunNumbers]]:

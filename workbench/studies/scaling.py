@@ -4,7 +4,6 @@ Costs are measured here and now; qualities are read from metrics.json of runs, a
 first. Rows are named tuples: `pandas.DataFrame(rows)` is a tidy frame of them.
 """
 
-import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import cycle
@@ -98,11 +97,6 @@ def costs(objectives: Sequence[str], counts: Sequence[int], rounds: int = 5, **s
 def write_costs(rows: Sequence[Cost], path: Path) -> None:
     """Keep costs as JSON, with machine, date and versions; whole or not at all."""
     write_json(path, {"measured_with": provenance(), "costs": [row._asdict() for row in rows]})
-
-
-def read_costs(path: Path) -> list[Cost]:
-    """Read costs that were kept."""
-    return [Cost(**row) for row in json.loads(path.read_text())["costs"]]
 
 
 def qualities(runs: Iterable[Run]) -> list[Quality]:
