@@ -60,11 +60,8 @@ def test_settings_are_ordered_as_numbers_and_a_run_that_is_given_twice_counts_on
     table = of("linear_probe", tmp_path, *({"objective": "mmvae", "beta": beta} for beta in (10.0, 2.5, 5.0)))
     assert [key[0] for key in table.ours.index] == ["MMVAE, beta 2.5", "MMVAE, beta 5.0", "MMVAE, beta 10.0"]
     assert (of("linear_probe", tmp_path / "twice", {}, {"device": "cpu"}).seeds == 1).to_numpy().all()
-
-
-def test_the_papers_row_comes_once_below_its_method(tmp_path):
-    names = [row["method"] for row in shown(of("linear_probe", tmp_path, {}, {"steps": 8760}))]
-    assert names == ["mmJSD"] * 4 + ["mmJSD, paper (MNIST-SVHN-Text, 50 epochs)"]
+    names = [row["method"] for row in shown(of("linear_probe", tmp_path / "steps", {}, {"steps": 8760}))]
+    assert names == ["mmJSD"] * 4 + ["mmJSD, paper (MNIST-SVHN-Text, 50 epochs)"], "the paper's once, below its method"
 
 
 @pytest.mark.parametrize(
@@ -137,12 +134,6 @@ def test_a_run_without_a_section_has_blank_cells(tmp_path):
     assert tables.all_tables([old]) == []
 
 
-def test_predictive_columns_are_given_single_modalities_and_keep_a_modality_given_itself(tmp_path):
-    ours = of("predictive", tmp_path).ours
-    assert [*ours.columns] == [f"{given} → {target}" for target in "MST" for given in "MST"]
-    assert ours["S → T"].tolist() == [-1910.4] * 2
-
-
 def test_a_seed_without_a_section_is_not_counted(tmp_path):
     old = {"seed": 2, "metrics": lambda found: {"linear_probe": found["linear_probe"]}}
     runs = several(tmp_path, {}, {"seed": 1}, old)
@@ -165,9 +156,11 @@ def test_other_modalities_have_their_own_columns(tmp_path, letters):
     assert len(tables.table("coherence", [run]).ours.columns) == 1 + len(paths)
 
 
-def test_the_paper_joins_in_columns_that_both_have(tmp_path):
-    table = of("linear_probe", tmp_path, {"letters": "MS", "data": "mnist-plain"})
+def test_the_paper_joins_in_columns_that_both_have_and_styles_are_shown_where_there_are_any(tmp_path):
+    table = of("linear_probe", tmp_path / "two", {"letters": "MS", "data": "mnist-plain"})
     assert shown(table)[-1]["M,S"] == "0.93" and [*table.ours.columns] == ["M", "S", "M,S"]
+    (row,) = shown(of("style_probe", tmp_path, {}, {"style_dim": 4}))
+    assert (row["method"], row["M"]) == ("mmJSD (MS)", "0.11")
 
 
 def test_quality_has_the_papers_decimals_and_says_what_was_measured(tmp_path):
@@ -205,11 +198,9 @@ def test_likelihoods_are_whole_nats_with_the_joint_first(tmp_path):
     assert "K = 12 samples" in table.caption and "10,000 test items" in table.caption
     assert (table.within == 3).to_numpy().all()
     assert {*table.verdicts().to_numpy().ravel()} == {""}, "the paper's estimator is another"
-
-
-def test_styles_are_shown_where_there_are_any(tmp_path):
-    (row,) = shown(of("style_probe", tmp_path, {}, {"style_dim": 4}))
-    assert (row["method"], row["M"]) == ("mmJSD (MS)", "0.11")
+    ours = of("predictive", tmp_path / "told").ours
+    assert [*ours.columns] == [f"{given} → {target}" for target in "MST" for given in "MST"], "itself, too"
+    assert ours["S → T"].tolist() == [-1910.4] * 2
 
 
 def test_csv_is_one_row_per_number(tmp_path):
@@ -292,13 +283,10 @@ def test_everything_is_written(tmp_path):
     assert all(path.stat().st_size for path in files) and {*(tmp_path / "out" / OTHER).iterdir()} == {*files}
 
 
-def test_every_table_of_the_paper_has_its_numbers():
+def test_every_table_of_the_paper_has_its_numbers_and_wrong_questions_are_refused(tmp_path):
     text = " ".join(spec.numbers for spec in tables.SPECS.values())
     assert {int(number) for number in re.findall(r"\d+", text)} == {1, 2, 3, 4, 5, 14, 15, 16}
     assert len({spec.heading for spec in tables.SPECS.values()}) == len(tables.SPECS)
-
-
-def test_wrong_questions_are_refused(tmp_path):
     runs = several(tmp_path, {}, {"data": "uci-plain-text"})
     with pytest.raises(ValueError, match=r"unknown table 'probe': choose one of .*, linear_probe, "):
         tables.table("probe", runs)
