@@ -247,6 +247,7 @@ def bench(
         from workbench.studies import speed_plots as shown
     except ModuleNotFoundError as error:
         raise ValueError(f"the bench needs {error.name}: install it with `pip install -e '.[notebooks]'`") from None
+    from workbench.paths import write_json
     from workbench.studies import speed_results as machinery
 
     if evaluation:
@@ -258,8 +259,9 @@ def bench(
         results = machinery.measure(_parse(settings), objective or [], timing=timing, ends=ends, **asked)
     results = {"command": shlex.join(["workbench", *sys.argv[1:]])} | results
     print(shown.tables(results))
-    written = [machinery.write(results, out)] if out else []
-    for path in [*written, *(shown.draw(results, figure) if figure else ())]:
+    if out:
+        write_json(out, results)
+    for path in [*([out] if out else ()), *(shown.draw(results, figure) if figure else ())]:
         print(f"Written: {path}")
 
 

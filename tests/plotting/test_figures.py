@@ -27,6 +27,7 @@ def test_items_of_every_kind():
     grey, colour = torch.rand(2, 1, 28, 28), torch.rand(2, 3, 32, 32)
     tokens = torch.stack([encode(" seven  "), encode("one     ")]).long()
     probabilities = torch.nn.functional.one_hot(tokens, 71).float()
+    assert plotting.text_of(tokens[0]) == plotting.text_of(probabilities[0]) == " seven  "
     (ax,) = plotting.item_grid([grey, colour, tokens, probabilities], ["M", "S", "T", "p"], ["a", "b"]).axes
     for image, x in zip(ax.images, [*grey[:, 0], *colour.permute(0, 2, 3, 1)], strict=True):
         close(image.get_array(), x)
@@ -47,7 +48,7 @@ def test_an_image_that_is_not_square_keeps_its_shape_and_pixels_are_clipped():
     assert figure.dpi <= 80 and not plt.get_fignums()
 
 
-def test_curves_bars_and_lines():
+def test_curves_bars_lines_and_codes():
     figure = plotting.training_curves({"one": {"step": [1.0, 2.0], "total": [3.0, 4.0]}}, ["total"])
     equal(figure.axes[0].lines[0].get_xydata(), [[1, 3], [2, 4]])
     figure = plotting.accuracy_bars({"a": {"M": 0.2, "S": 0.4}, "b": {"M": 0.6, "S": 0.8}}, "title")
@@ -55,6 +56,10 @@ def test_curves_bars_and_lines():
     assert not figure.axes[0].collections and figure.axes[0].get_legend().get_texts()
     figure = plotting.lines_over_steps({"M": {"a": [(10, 0.5), (20, 0.75)]}}, "accuracy")
     equal(figure.axes[0].lines[0].get_xydata(), [[10, 0.5], [20, 0.75]])
+    points = {"a": torch.rand(5, 2), "b": 10 * torch.rand(5, 2)}
+    first, second = plotting.code_scatter(points, torch.arange(5), ("x", "y")).axes[:2]
+    assert first.get_xlim() == second.get_xlim() and first.get_ylim() == second.get_ylim()
+    close(second.collections[0].get_offsets(), points["b"], rtol=1e-6)
 
 
 def test_whiskers_are_errors_up_and_down_and_only_of_the_groups_that_have_them():
@@ -67,7 +72,13 @@ def test_whiskers_are_errors_up_and_down_and_only_of_the_groups_that_have_them()
     assert sorted(texts(ax.get_legend().get_texts())) == ["all", "chance", "few"]
 
 
-def test_coherence_maps_have_a_row_for_each_target_or_path_and_blanks_without_items():
+def test_maps_of_shares_have_a_row_for_each_target_or_path_and_blanks_without_items():
+    maps = {"first": torch.tensor([[0.25, 0.75], [1.0, 0.0]]), "second": torch.eye(2)}
+    one, other = plotting.share_maps(maps, ["a", "b"], ["c", "d"], ("from", "to")).axes
+    assert texts(one.texts) == ["0.25", "0.75", "1.00", "0.00"]
+    assert texts(other.texts) == ["1.00", "0.00", "0.00", "1.00"]
+    assert texts(one.get_yticklabels()) == ["a", "b"] and one.get_ylabel() == "from"
+    assert texts(one.get_xticklabels()) == ["c", "d"] and one.get_xlabel() == "to"
     ax = plotting.coherence_map({"M": {"M": 0.1, "S": 0.2}, "S": {"M": 0.3, "S": 0.4}}, "title").axes[0]
     assert texts(ax.texts) == ["0.10", "0.20", "0.30", "0.40"]
     assert texts(ax.get_yticklabels()) == ["M", "S"] and ax.get_xlabel() == "given"
@@ -91,27 +102,6 @@ def test_confusion_maps_show_shares_of_rows_on_one_scale():
     assert (maps[0].get_ylabel(), maps[0].get_xlabel(), maps[1].get_ylabel()) == ("given", "judged", "")
     spare, bar = [ax for ax in figure.axes if not ax.images]
     assert not spare.axison and bar.get_ylabel() == "share of the row"
-
-
-def test_scatter_shares_its_limits():
-    points = {"a": torch.rand(5, 2), "b": 10 * torch.rand(5, 2)}
-    first, second = plotting.code_scatter(points, torch.arange(5), ("x", "y")).axes[:2]
-    assert first.get_xlim() == second.get_xlim() and first.get_ylim() == second.get_ylim()
-    close(second.collections[0].get_offsets(), points["b"], rtol=1e-6)
-
-
-@pytest.mark.parametrize("x", [encode(" zero   ").long(), torch.eye(71)[encode(" zero   ").long()]])
-def test_text_of_tokens_and_probabilities(x):
-    assert plotting.text_of(x) == " zero   "
-
-
-def test_share_maps_name_their_rows_and_columns():
-    maps = {"first": torch.tensor([[0.25, 0.75], [1.0, 0.0]]), "second": torch.eye(2)}
-    one, other = plotting.share_maps(maps, ["a", "b"], ["c", "d"], ("from", "to")).axes
-    assert texts(one.texts) == ["0.25", "0.75", "1.00", "0.00"]
-    assert texts(other.texts) == ["1.00", "0.00", "0.00", "1.00"]
-    assert texts(one.get_yticklabels()) == ["a", "b"] and one.get_ylabel() == "from"
-    assert texts(one.get_xticklabels()) == ["c", "d"] and one.get_xlabel() == "to"
 
 
 def test_log_lines_are_logarithmic_with_ticks_where_the_points_are_and_each_is_named_once():

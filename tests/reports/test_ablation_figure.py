@@ -10,34 +10,31 @@ from matplotlib.colors import to_hex
 from workbench.reports.ablation_figure import ablation_figure, own_sweep
 from workbench.reports.ablations import BETA, SUBSPACE_SIZE, curves, means, summary
 
-SIZES = (0, 2, 8)
-
 
 @pytest.fixture(scope="module")
 def frame(tmp_path_factory):
-    return curves(sweep(tmp_path_factory.mktemp("sized"), "style_dim", SIZES), SUBSPACE_SIZE)
+    return curves(sweep(tmp_path_factory.mktemp("sized"), "style_dim", (0, 2, 8)), SUBSPACE_SIZE)
 
 
-def lines_of(ax, count):
-    """The lines with data: seaborn draws them first, level lines have two points."""
-    return ax.get_lines()[:count]
+@pytest.fixture(scope="module")
+def figure(frame):
+    return ablation_figure(frame, SUBSPACE_SIZE)
 
 
-def test_a_panel_for_each_aspect_with_a_line_for_each_subset_or_path(frame):
-    figure = ablation_figure(frame, SUBSPACE_SIZE)
+def test_a_panel_for_each_aspect_with_a_line_for_each_subset_or_path(frame, figure):
     assert [ax.get_title() for ax in figure.axes] == [panel.title for panel in SUBSPACE_SIZE.panels]
     for ax, panel in zip(figure.axes, SUBSPACE_SIZE.panels, strict=True):
         names = [text.get_text() for text in ax.get_legend().get_texts()]
         assert names == [*frame[frame["panel"] == panel.title]["line"].unique()]
         expected = means(frame, panel.title)
-        for name, line in zip(names, lines_of(ax, len(names)), strict=True):
+        for name, line in zip(names, ax.get_lines()[: len(names)], strict=True):  # seaborn draws those with data first
             np.testing.assert_allclose(line.get_xdata(), expected.index)
             np.testing.assert_allclose(line.get_ydata(), expected[name])
         assert (ax.get_xlabel(), ax.get_ylabel()) == (SUBSPACE_SIZE.label, panel.ylabel)
 
 
-def test_bands_are_two_standard_errors(frame):
-    ax = ablation_figure(frame, SUBSPACE_SIZE).axes[1]
+def test_bands_are_two_standard_errors(frame, figure):
+    ax = figure.axes[1]
     table = summary(frame).query("panel == 'Coherence' and line == '→ M'")
     band = next(c for c in ax.collections if isinstance(c, PolyCollection)).get_paths()[0].vertices
     for row in table.itertuples():
@@ -45,28 +42,22 @@ def test_bands_are_two_standard_errors(frame):
         assert (ends.min(), ends.max()) == pytest.approx((row.mean - 2 * row.error, row.mean + 2 * row.error))
 
 
-def test_lines_are_told_apart_without_colours(frame):
-    for ax in ablation_figure(frame, SUBSPACE_SIZE).axes:
+def test_lines_are_told_apart_without_colours(figure):
+    for ax in figure.axes:
         handles = ax.get_legend().legend_handles
-        assert (
-            len({handle.get_marker() for handle in handles})
-            == len({to_hex(h.get_color()) for h in handles})
-            == len(handles)
-        )
+        assert len({handle.get_marker() for handle in handles}) == len(handles)
+        assert len({to_hex(handle.get_color()) for handle in handles}) == len(handles)
 
 
-def test_the_papers_choice_and_chance_are_marked(frame):
-    probes, *_, styles = ablation_figure(frame, SUBSPACE_SIZE).axes
-    for ax in (probes, styles):
+def test_the_papers_choice_and_chance_are_marked(figure):
+    probes, *_, styles = figure.axes
+    for ax, sizes in ((probes, ["0", "2", "8"]), (styles, ["2", "8"])):
         assert [4, 4] in [[*line.get_xdata()] for line in ax.get_lines()]
-        assert [label.get_text() for label in ax.get_xticklabels()] == [
-            f"{x:g}" for x in SIZES if ax is probes or x
-        ]  # fmt: skip
+        assert [label.get_text() for label in ax.get_xticklabels()] == sizes
     assert [text.get_text() for text in styles.texts] == ["chance"] and not probes.texts, "far below all lines"
 
 
-def test_it_is_small_enough_for_a_notebook(frame):
-    figure = ablation_figure(frame, SUBSPACE_SIZE)
+def test_it_is_small_enough_for_a_notebook(figure):
     width, height = figure.get_size_inches() * figure.dpi
     assert figure.dpi <= 80 and width <= 800 and height <= 600 and not plt.get_fignums()
     fonts = [text.get_fontsize() for ax in figure.axes for text in (ax.title, ax.xaxis.label, *ax.get_xticklabels())]
@@ -99,4 +90,5 @@ def test_ones_own_sweep_is_shown_or_the_command_that_makes_it(tmp_path, monkeypa
     assert missing.data.endswith("`workbench sweep notebooks/sweeps/beta.toml --preset quick`")
     runs = sweep(tmp_path / "outputs" / "quick" / "sweeps" / "beta", "beta", (1.0, 5.0, 20.0), seeds=(0,))
     name, figure = own_sweep(BETA, "quick")
+    assert len(own_sweep(BETA, "paper")) == 1, "where the command leaves those of this preset, there are none"
     assert name.data == f"**one curve**: {len(runs)} runs" and figure.axes[0].get_title() == "Representation"

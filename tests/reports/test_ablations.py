@@ -7,23 +7,12 @@ from statistics import fmean, stdev
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_runs import finished, sweep
 
-from workbench.reports import ablations_claims, claims
-from workbench.reports.ablations import (
-    ABLATIONS,
-    BETA,
-    PRIOR_WEIGHT,
-    SUBSPACE_SIZE,
-    curves,
-    load,
-    means,
-    own,
-    series,
-    summary,
-)
+from workbench.reports import ablations, ablations_claims, claims
+from workbench.reports.ablations import ABLATIONS, BETA, PRIOR_WEIGHT, SUBSPACE_SIZE, curves, means, series
 from workbench.reports.ablations_claims import CLAIMS, Dip, Furthest, Trend, findings
 from workbench.reports.claims_list import ANY, EQUAL, GREATER, STREET
 from workbench.reports.contrasts import value
@@ -71,17 +60,11 @@ def test_other_ablations_have_a_panel_of_their_own(tmp_path):
         assert [*dict.fromkeys(frame["x"])] == [0.25, 0.5], "in order"
 
 
-def test_another_posterior_and_the_other_probe_can_be_read(tmp_path):
-    def apart(found):
-        probes = {"dynamic_prior": {"M": 0.9}, "mixture": {"M": 0.7}}
-        return found | {"linear_probe": probes, "linear_probe_full": {"mixture": {"M": 0.8}}}
-
-    runs = [finished(tmp_path, metrics=apart)]
+def test_another_posterior_can_be_read(tmp_path):
+    probes = {"dynamic_prior": {"M": 0.9}, "mixture": {"M": 0.7}}
+    runs = [finished(tmp_path, metrics=lambda found: found | {"linear_probe": probes})]
     assert points(curves(runs, BETA), "Representation", "M", 5) == [0.9]
     assert points(curves(runs, BETA, posterior="mixture"), "Representation", "M", 5) == [0.7]
-    assert points(curves(runs, BETA, probe="linear_probe_full"), "Representation", "M", 5) == [0.8]
-    with pytest.raises(ValueError, match="unknown probe 'probe': choose one of linear_probe, linear_probe_full"):
-        curves(runs, BETA, probe="probe")
 
 
 def test_the_weight_of_the_prior_that_is_not_given_is_its_share(tmp_path):
@@ -103,7 +86,7 @@ def test_subsets_of_many_modalities_are_averaged_by_their_size(tmp_path):
 
 
 def test_summary_is_mean_and_error_over_seeds(sized):
-    table = summary(curves([*sized, sized[0]], SUBSPACE_SIZE))
+    table = ablations.summary(curves([*sized, sized[0]], SUBSPACE_SIZE))
     found = points(curves(sized, SUBSPACE_SIZE), "Coherence", "→ T", 8)
     (row,) = table.query("panel == 'Coherence' and line == '→ T' and x == 8").itertuples()
     assert (row.mean, row.error) == pytest.approx((fmean(found), stdev(found) / math.sqrt(3)))
@@ -111,14 +94,13 @@ def test_summary_is_mean_and_error_over_seeds(sized):
     wide = means(curves(sized, SUBSPACE_SIZE), "Coherence")
     assert [*wide.columns] == ["→ M", "→ S", "→ T", "random"] and [*wide.index] == [*SIZES]
     assert wide.loc[8, "→ T"] == row.mean
-    assert summary(curves(sized[:1], SUBSPACE_SIZE))["error"].isna().all()
+    assert ablations.summary(curves(sized[:1], SUBSPACE_SIZE))["error"].isna().all()
 
 
 def test_sections_that_runs_lack_leave_no_rows(tmp_path):
     old = sweep(tmp_path, "beta", (1.0, 5.0), seeds=(0,))
     for run in old:
-        kept = {name: x for name, x in run.metrics.items() if name in ("linear_probe", "coherence")}
-        run.write("metrics.json", kept)
+        run.write("metrics.json", {name: run.metrics[name] for name in ("linear_probe", "coherence")})
     frame = curves(old, BETA)
     assert [*frame["panel"].unique()] == ["Representation", "Coherence"] and "random" not in {*frame["line"]}
     assert {f.verdict for f in findings(old, BETA) if f.claim.table == "quality"} == {"not tested"}
@@ -129,9 +111,9 @@ def test_sections_that_runs_lack_leave_no_rows(tmp_path):
 
 def test_runs_come_from_folders_or_collected_files(sized, tmp_path):
     folder = sized[0].folder.parent
-    assert {run.folder for run in load(SUBSPACE_SIZE, folder)} == {run.folder for run in sized}
+    assert {run.folder for run in ablations.load(SUBSPACE_SIZE, folder)} == {run.folder for run in sized}
     collected.write(sized, tmp_path / "sweep.json")
-    again = load(SUBSPACE_SIZE, str(tmp_path / "sweep.json"))
+    again = ablations.load(SUBSPACE_SIZE, str(tmp_path / "sweep.json"))
     assert curves(again, SUBSPACE_SIZE).equals(curves(sized, SUBSPACE_SIZE))
     assert findings(again, SUBSPACE_SIZE)[0].difference == findings(sized, SUBSPACE_SIZE)[0].difference
 
@@ -139,26 +121,18 @@ def test_runs_come_from_folders_or_collected_files(sized, tmp_path):
 def test_the_reference_is_read_by_default(sized, tmp_path, monkeypatch):
     monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path))
     collected.write(sized[:2], tmp_path / "outputs" / "reference" / "subspace_size.json")
-    assert len(load(SUBSPACE_SIZE)) == 2
-
-
-def test_ones_own_sweep_is_found_where_the_command_leaves_it(tmp_path, monkeypatch):
-    monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path))
-    assert own(BETA, "quick") == []
-    run = finished(tmp_path / "outputs" / "quick" / "sweeps" / "beta" / "a")
-    assert [found.folder for found in own(BETA, "quick")] == [run.folder] and own(BETA, "paper") == []
+    assert len(ablations.load(SUBSPACE_SIZE)) == 2
 
 
 @pytest.mark.parametrize("ablation", ABLATIONS.values(), ids=ABLATIONS)
 def test_without_runs_the_command_that_makes_them_is_named(ablation, tmp_path, monkeypatch):
     monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path))
     command = re.escape(f"make them with `workbench sweep notebooks/sweeps/{ablation.name}.toml`")
-    with pytest.raises(
-        ValueError, match=rf"^no finished run .* in outputs/reference/{ablation.name}\.json: {command}$"
-    ):
-        load(ablation)
+    where = rf"in outputs/reference/{ablation.name}\.json"
+    with pytest.raises(ValueError, match=f"^no finished run .* {where}: {command}$"):
+        ablations.load(ablation)
     with pytest.raises(ValueError, match=rf"in outputs/mine: {command}$"):
-        load(ablation, tmp_path / "outputs" / "mine")
+        ablations.load(ablation, tmp_path / "outputs" / "mine")
     for function in (curves, findings):
         with pytest.raises(ValueError, match=command):
             function([], ablation)
@@ -210,11 +184,10 @@ def numbers_of(values: dict[float, tuple[float, float]]) -> dict[str, dict[str, 
     return {f"{x:g}": dict(zip("ab", pair, strict=True)) for x, pair in values.items()}
 
 
-SETTINGS = st.dictionaries(
-    st.integers(0, 30).map(float), st.tuples(*[st.floats(-1, 1)] * 2), min_size=2, max_size=7
-)  # fmt: skip
+SETTINGS = st.dictionaries(st.integers(0, 30).map(float), st.tuples(*[st.floats(-1, 1)] * 2), min_size=2, max_size=7)
 
 
+@settings(max_examples=50)
 @given(SETTINGS)
 def test_a_trend_is_the_straight_line_of_least_squares(values):
     numbers = numbers_of(values)
@@ -223,10 +196,6 @@ def test_a_trend_is_the_straight_line_of_least_squares(values):
     for sign in (1, -1):
         change = value(Trend(sign)(numbers, ANY), numbers)
         assert change == pytest.approx(sign * slope * (x.max() - x.min()), abs=1e-6)
-    logarithms = np.log(x + 1)
-    slope = np.polyfit(logarithms, y, 1)[0]
-    bent = Trend(scale=lambda x: math.log(x + 1))
-    assert value(bent(numbers, ANY), numbers) == pytest.approx(slope * np.ptp(logarithms), abs=1e-6)
 
 
 @given(SETTINGS)
@@ -240,9 +209,8 @@ def test_the_furthest_setting_is_found(values):
 
 
 def test_a_dip_is_seen_against_its_neighbours():
-    numbers = numbers_of(
-        {x: (y, y) for x, y in ((0.1, 9.0), (0.3, 0.8), (0.36, 0.5), (0.44, 0.3), (0.5, 0.6), (0.9, 9.0))}
-    )
+    levels = {0.1: 9.0, 0.3: 0.8, 0.36: 0.5, 0.44: 0.3, 0.5: 0.6, 0.9: 9.0}
+    numbers = numbers_of({x: (y, y) for x, y in levels.items()})
     assert value(Dip(0.35, 0.45)(numbers, ANY), numbers) == pytest.approx((0.8 + 0.6) / 2 - (0.5 + 0.3) / 2)
     for without in ({"0.36", "0.44"}, {"0.1", "0.3"}, {"0.5", "0.9"}):
         assert Dip(0.35, 0.45)({k: row for k, row in numbers.items() if k not in without}, ANY) == {}
@@ -269,49 +237,32 @@ def test_verdicts_on_a_sweep_that_does_as_the_paper_says(sized):
 
 def test_verdicts_on_a_sweep_that_does_not(tmp_path):
     beta = verdicts(sweep(tmp_path / "beta", "beta", (1.0, 5.0, 50.0)), BETA)
-    assert {name: f.verdict for name, f in beta.items()} == {
-        "beta-probe": "not supported",
-        "beta-coherence": "not supported",
-        "beta-random-coherence": "not supported",
-        "beta-quality": "not supported",
-        "beta-random-quality": "not supported",
-    }
+    names = ("probe", "coherence", "random-coherence", "quality", "random-quality")
+    assert {name: f.verdict for name, f in beta.items()} == {f"beta-{name}": "not supported" for name in names}
     assert {f.notes for f in beta.values()} == {("furthest: beta 50",)}
     weight = verdicts(sweep(tmp_path / "weight", "prior_weight", (0.1, 0.25, 0.4, 0.55), noise=0.001), PRIOR_WEIGHT)
-    assert {name: f.verdict for name, f in weight.items()} == {
-        "weight-probe": "supported",
-        "weight-quality": "supported",
-        "weight-random-quality": "supported",
-        "weight-dip": "undecided",
-        "weight-random-dip": "undecided",
-        "weight-random-trend": "undecided",
-    }
+    expected = dict.fromkeys(("weight-probe", "weight-quality", "weight-random-quality"), "supported")
+    expected |= dict.fromkeys(("weight-dip", "weight-random-dip", "weight-random-trend"), "undecided")
+    assert {name: f.verdict for name, f in weight.items()} == expected
 
 
 def test_a_dip_in_runs_is_found(tmp_path):
     runs = sweep(tmp_path, "prior_weight", (0.25, 0.4, 0.5), noise=0.001)
     for run in runs:
-        lost = 0.2 if run.config.prior_weight == 0.4 else 0.0
-        table = run.metrics["coherence"]
-        less = {
-            fusion: {t: {s: x - lost for s, x in row.items()} for t, row in found.items()}
-            for fusion, found in table.items()
-        }
-        run.write("metrics.json", run.metrics | {"coherence": less})
+        if run.config.prior_weight == 0.4:
+            ((fusion, found), *_) = run.metrics["coherence"].items()
+            less = {fusion: {t: {s: x - 0.2 for s, x in row.items()} for t, row in found.items()}}
+            run.write("metrics.json", run.metrics | {"coherence": less})
     dip = verdicts(runs, PRIOR_WEIGHT)["weight-dip"]
     assert dip.verdict == "supported" and dip.difference == pytest.approx(0.2, abs=0.01)
 
 
-def test_what_cannot_be_tested_says_why(tmp_path):
+def test_what_cannot_be_tested_says_why_and_unequal_steps_are_said(tmp_path):
     found = verdicts(sweep(tmp_path, "prior_weight", (0.25, 0.5), seeds=(0,)), PRIOR_WEIGHT)
     assert found["weight-probe"].tested and "one seed" in found["weight-probe"].notes
-    assert found["weight-dip"].notes == (
-        "not enough values of prior_weight (0.25, 0.5) with a modality generated from others",
-    )
+    (words,) = found["weight-dip"].notes
+    assert words == "not enough values of prior_weight (0.25, 0.5) with a modality generated from others"
     assert "unequal" not in str(found)
-
-
-def test_unequal_steps_are_said(tmp_path):
     runs = [finished(tmp_path / str(x), style_dim=x, steps=4380 * (1 + bool(x))) for x in (0, 4)]
     assert verdicts(runs, SUBSPACE_SIZE)["size-quality"].notes == ("one seed", "unequal steps: 4,380, 8,760")
 
@@ -320,15 +271,12 @@ def test_findings_are_shown_without_a_difference_of_the_paper(sized):
     heading, *rows = ablations_claims.table(findings(sized, SUBSPACE_SIZE))
     assert heading == ablations_claims.HEADING and all(len(row) == len(heading) for row in rows)
     assert rows[1][1] == "Figure 5, section C.2.5" and rows[1][2].startswith("+0.0") and rows[1][-1] == "supported"
-    assert "nan" not in str(rows)
-    frame = claims.frame(findings(sized, SUBSPACE_SIZE))
-    assert frame.loc["size-leak", "verdict"] == "supported" and math.isnan(frame.loc["size-leak", "paper"])
+    assert "nan" not in str(rows) and math.isnan(findings(sized, SUBSPACE_SIZE)[0].paper)
 
 
 def test_every_ablation_has_its_figure_field_command_and_the_papers_choice(tmp_path):
-    assert [a.where for a in ABLATIONS.values()] == [
-        "Figure 5, section C.2.5", "Figure 6, section C.2.6", "Figure 3, section C.2.2",
-    ]  # fmt: skip
+    places = ["Figure 5, section C.2.5", "Figure 6, section C.2.6", "Figure 3, section C.2.2"]
+    assert [a.where for a in ABLATIONS.values()] == places
     assert all(a.command == f"workbench sweep notebooks/sweeps/{name}.toml" for name, a in ABLATIONS.items())
     run = finished(tmp_path, style_dim=4)  # of the paper's preset
     assert all(a.papers == a.setting(run) for a in ABLATIONS.values())

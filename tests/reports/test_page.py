@@ -81,16 +81,6 @@ def page(written):
     return Page(written[1] / "index.html")
 
 
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory):
-    """Runs of a sweep as folders, and the page about the file that they were collected in."""
-    root = tmp_path_factory.mktemp("swept")
-    runs = sweep(root / "runs", "beta", (1.0, 5.0, 20.0), seeds=(0, 1))
-    collected.write(runs, root / "all.json")
-    report.write([root / "all.json"], root / "page")
-    return runs, Page(root / "page" / "index.html")
-
-
 def leads_to(link: str, folder: Path) -> Path:
     """The file that a browser opens for a link in a page of this folder."""
     return folder / urllib.parse.unquote(urllib.parse.urlsplit(link).path)
@@ -100,6 +90,8 @@ def test_the_page_stands_alone(written, page):
     runs, folder = written
     assert {path.name for path in folder.iterdir()} == {"index.html", "results.csv"}
     text = (folder / "index.html").read_text(encoding="utf-8")
+    assert all(html.escape(words, quote=False) in text for words in (COMMAND, ODD)), "as they were typed"
+    assert "<x>" not in text and ODD not in text
     assert "http://" not in re.sub(r'xmlns="[^"]*"', "", text) and "https://" not in text and "@import" not in text
     assert len(page.ids) == len(set(page.ids))
     assert all(source.startswith("data:image/") and len(alt) > 20 for source, alt in page.images)
@@ -128,34 +120,24 @@ def test_every_run_is_there_with_its_folder_notebook_and_origin(written, page):
     assert page.text.count("learning_rate 0.001") == 1, "among what all runs share"
 
 
-def test_commands_are_shown_as_they_were_typed(written):
-    text = (written[1] / "index.html").read_text(encoding="utf-8")
-    assert (
-        html.escape(COMMAND, quote=False) in text
-        and "<x>" not in text
-        and ODD not in text
-        and html.escape(ODD, quote=False) in text
-    )
-
-
-def test_what_is_rendered_is_said_of_every_data_set(page):
+def test_what_is_rendered_is_said_of_every_data_set_and_runs_that_lack_sections_are_there(page):
     lines = {name: line for name in (OTHER, MST) for line in page.text.splitlines() if line.startswith(f"{name}: real")}
     told = "It has images in part rendered by this project, NOT real ones."
     assert told in lines[OTHER] and told not in lines[MST]
     assert "None of its images was rendered by this project." in lines[MST] and "SVHN" in lines[MST]
+    assert "uci-speech: this version of the workbench does not know this data set" in page.text
+    assert "uci-speech: nothing that a table shows: evaluate these runs again with `workbench evaluate`" in page.text
+    assert "uci-speech: 0 of 44 claims could be tested" in page.text and "Runs: 10. Methods: MMVAE, " in page.text
 
 
-def test_the_tables_are_those_of_the_runs(written, page):
+def test_the_tables_and_claims_are_those_of_the_runs(written, page):
     chosen = [run for run in written[0] if run.config.data == OTHER]
     for table in tables.all_tables(chosen):
         assert table.spec.heading in page.text and table.caption in page.text
         for line in table.lines():
             assert all(cell in page.text for cell in line.heads + line.cells)
     assert "▲ better" in page.text and "▼ 0." in page.text, "verdicts are told by marks, not by colours alone"
-
-
-def test_the_claims_are_those_of_the_runs(written, page):
-    found = claims.findings([run for run in written[0] if run.config.data == OTHER])
+    found = claims.findings(chosen)
     tested = [f for f in found if f.tested]
     assert f"{len(tested)} of {len(found)} claims could be tested on these runs" in page.text
     for f in tested:
@@ -171,14 +153,12 @@ def test_pictures_are_embedded_and_told(written, page):
     assert "Total at the end, in nats per item: mmJSD 1; MMVAE 1" in told
     photos = [base64.b64decode(source.partition("image/png;base64,")[2]) for source, _ in page.images]
     assert photos.index(PIXEL) == len(photos) - 2 and photos[-1] == PIXEL, "of the first run that has them"
-
-
-def test_attributes_are_shown_one_by_one(page):
     told = [alt for _, alt in page.images if "each attribute's average precision" in alt]
     assert len(told) == 2 and "differences are those of bimodal CelebA" in page.text
     assert "Linear probes on 256 items (as Figure 8)" in told[0] and "Generated samples (as Figure 9)" in told[1]
 
 
+@pytest.mark.slow
 def test_the_command_makes_the_same_page_of_the_same_runs(written, monkeypatch, capsys):
     runs, folder = written
     again = folder.with_name("again")
@@ -192,24 +172,19 @@ def test_the_command_makes_the_same_page_of_the_same_runs(written, monkeypatch, 
     shutil.rmtree(again)
 
 
-def test_runs_that_lack_sections_are_there(page):
-    assert "uci-speech: this version of the workbench does not know this data set" in page.text
-    assert "uci-speech: nothing that a table shows: evaluate these runs again with `workbench evaluate`" in page.text
-    assert "uci-speech: 0 of 44 claims could be tested" in page.text and "Runs: 10. Methods: MMVAE, " in page.text
-
-
-def test_the_runs_of_a_sweep_are_shown_as_curves_with_their_claims(swept):
-    runs, page = swept
+@pytest.mark.slow
+def test_the_runs_of_a_sweep_are_shown_as_curves_with_their_claims(tmp_path):
+    """Runs as folders, and the page about the file that they were collected in."""
+    runs = sweep(tmp_path / "runs", "beta", (1.0, 5.0, 20.0), seeds=(0, 1))
+    collected.write(runs, tmp_path / "all.json")
+    report.write([tmp_path / "all.json"], tmp_path / "page")
+    page = Page(tmp_path / "page" / "index.html")
     told = next(alt for _, alt in page.images if alt.startswith("From the smallest to the largest value of beta"))
     first, last = (ablations.means(ablations.curves(runs, BETA), "Rate")["M"].loc[beta] for beta in (1, 20))
     assert f"Rate, M: {first:.2f} to {last:.2f}" in told
     for found in findings(runs, BETA):
         assert all(cell in page.text for cell in found.row()) and found.tested
     assert "beta-probe" in page.text and "beta 20.0" in page.text
-
-
-def test_collected_runs_link_their_file(swept):
-    runs, page = swept
     assert page.links.count("../all.json") == len(runs) == 6 and "Runs: 6. Methods: mmJSD (MS)." in page.text
     assert len(page.images) == 5, "curves, claims in two units, trade-off, losses: all of them were collected"
 
@@ -231,22 +206,17 @@ CONTRAST = """() => { const style = getComputedStyle(document.body);
     return [light(style.color), light(style.backgroundColor)]; }"""
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as found:
-        yield found
-
-
-@pytest.mark.parametrize("width", [1280, 420])
-def test_it_fits_the_screen(written, browser, width):
-    screen = browser.new_page(viewport={"width": width, "height": 900})
-    asked = []
-    screen.on("request", lambda request: asked.append(request.url))
-    screen.goto((written[1] / "index.html").as_uri())
-    assert screen.evaluate("document.documentElement.scrollWidth") == width
-    assert screen.evaluate(OVERFLOW) == []
-    assert screen.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
-    assert all(url.startswith(("file:", "data:")) for url in asked)
-    ink, paper = screen.evaluate(CONTRAST)
-    assert (max(ink, paper) + 0.05) / (min(ink, paper) + 0.05) > 7
-    screen.close()
+@pytest.mark.slow
+def test_it_fits_the_screen(written):
+    with chromium() as browser:
+        for width in (1280, 420):
+            screen, asked = browser.new_page(viewport={"width": width, "height": 900}), []
+            screen.on("request", lambda request, asked=asked: asked.append(request.url))
+            screen.goto((written[1] / "index.html").as_uri())
+            assert screen.evaluate("document.documentElement.scrollWidth") == width
+            assert screen.evaluate(OVERFLOW) == []
+            assert screen.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+            assert all(url.startswith(("file:", "data:")) for url in asked)
+            ink, paper = screen.evaluate(CONTRAST)
+            assert (max(ink, paper) + 0.05) / (min(ink, paper) + 0.05) > 7
+            screen.close()

@@ -6,20 +6,13 @@ import pytest
 
 from workbench.fusion import subsets
 from workbench.reports import published
-from workbench.reports.published import (
-    COHERENCE,
-    LINEAR_PROBE,
-    LOG_LIKELIHOOD,
-    PRINTED,
-    QUALITY,
-    RANDOM_COHERENCE,
-    TRAINING,
-)
+from workbench.reports.published import COHERENCE, LINEAR_PROBE, LOG_LIKELIHOOD, PRINTED, QUALITY, RANDOM_COHERENCE
 
 PLAIN = ["mvae", "mmvae", "mmjsd"]
 STYLED = [f"{name}-ms" for name in PLAIN]
 NAMES = [",".join(subset) for subset in subsets("MST")]
 PATHS = {(target, given) for target in "MST" for given in NAMES if target not in given}
+TRAINING = published.TRAINING
 ROUNDING = 0.005 + 1e-9
 
 
@@ -32,8 +25,6 @@ def test_columns_are_named_and_complete():
     images = {path for path in PATHS if path[0] != "T"} | {("M", "random"), ("S", "random")}
     assert set(QUALITY) == {*PLAIN, *STYLED} and all(row.keys() == images for row in QUALITY.values())
 
-
-def test_likelihoods_of_every_subset_but_for_importance_samples():
     assert LOG_LIKELIHOOD["mmvae-i30"] == {"M,S,T": -1891}
     assert all(LOG_LIKELIHOOD[name].keys() == set(NAMES) for name in PLAIN + STYLED)
 
@@ -45,21 +36,17 @@ def test_celeba_has_its_own_modalities():
     assert published.CELEBA_COHERENCE["mmjsd-ms"]["I", "T"] == 0.42  # the text says: the image from the text is hard
 
 
+LENGTHS = {1: 7, 2: 10, 3: 8, 4: 7, 5: 5, 13: 3, 14: 7, 15: 10, 16: 1}
+
+
 @pytest.mark.parametrize("number", PRINTED)
-def test_rows_of_a_table_are_equally_long(number):
-    lengths = {1: 7, 2: 10, 3: 8, 4: 7, 5: 5, 13: 3, 14: 7, 15: 10, 16: 1}
-    assert {len(row) for row in PRINTED[number].values()} == {lengths[number]}
-
-
-@pytest.mark.parametrize("number", [1, 2, 3, 5, 14, 15])
-def test_accuracies_have_the_papers_decimals(number):
+def test_rows_are_equally_long_and_numbers_have_the_papers_decimals(number):
+    assert {len(row) for row in PRINTED[number].values()} == {LENGTHS[number]}
     for value in itertools.chain(*PRINTED[number].values()):
-        assert 0 < value < 1 and (round(value, 2) == value or value in (0.005, 0.006))
-
-
-def test_likelihoods_are_whole_nats_of_one_magnitude():
-    for value in itertools.chain(*PRINTED[4].values(), *PRINTED[16].values()):
-        assert isinstance(value, int) and -2300 < value < -1800
+        if number in (4, 16):
+            assert isinstance(value, int) and -2300 < value < -1800, "whole nats of one magnitude"
+        elif number != 13:
+            assert 0 < value < 1 and (round(value, 2) == value or value in (0.005, 0.006))
 
 
 @pytest.mark.parametrize(("number", "repeated"), [(1, 14), (2, 15), (4, 16)])
@@ -83,13 +70,10 @@ def test_mmvae_with_several_modalities_is_the_average_of_single_ones(name):
         assert abs(row[target, given] - sum(single) / 2) <= 2 * ROUNDING, (target, given)
 
 
-def test_random_coherence_stands_in_its_own_column():
+def test_random_coherence_stands_in_its_own_column_and_quality_is_below_its_ceiling():
     assert all(RANDOM_COHERENCE[name] == PRINTED[2][name][0] for name in PLAIN + STYLED)
     assert RANDOM_COHERENCE["mmvae-i30"] == 0.60
     assert min(RANDOM_COHERENCE.values()) > 0.5  # the count of the reference code: chance is 0.82, not 0.01
-
-
-def test_quality_is_below_its_ceiling():
     assert max(value for row in QUALITY.values() for value in row.values()) < 0.72
 
 
@@ -112,23 +96,14 @@ def test_training_takes_longest_with_importance_samples():
     assert fastest[:3] == sorted(fastest[:3]) and fastest[3:] == sorted(fastest[3:])
 
 
-@pytest.mark.parametrize(
-    ("table", "row", "column", "value"),
-    [
-        (LINEAR_PROBE, "mvae", "M", 0.85),
-        (LINEAR_PROBE, "mvae", "S,T", 0.46),
-        (LINEAR_PROBE, "mmjsd-ms", "S", 0.85),
-        (LINEAR_PROBE, "mmvae-i30", "S", 0.67),
-        (COHERENCE, "mvae-ms", ("M", "S"), 0.16),
-        (COHERENCE, "mvae-ms", ("S", "M,T"), 0.85),
-        (COHERENCE, "mmvae-i30", ("S", "M"), 0.76),
-        (QUALITY, "mmvae", ("S", "M"), 0.005),
-        (QUALITY, "mmjsd-ms", ("M", "random"), 0.30),
-        (QUALITY, "mvae", ("S", "M,T"), 0.22),
-        (LOG_LIKELIHOOD, "mmvae", "S", -1911),
-        (LOG_LIKELIHOOD, "mmjsd-ms", "M,S", -1907),
-        (LOG_LIKELIHOOD, "mvae", "T", -2040),
-    ],
-)
-def test_single_numbers(table, row, column, value):
-    assert table[row][column] == value
+def test_single_numbers():
+    probe = [
+        LINEAR_PROBE[name][s] for name, s in (("mvae", "M"), ("mvae", "S,T"), ("mmjsd-ms", "S"), ("mmvae-i30", "S"))
+    ]
+    assert probe == [0.85, 0.46, 0.85, 0.67]
+    paths = (("mvae-ms", ("M", "S")), ("mvae-ms", ("S", "M,T")), ("mmvae-i30", ("S", "M")))
+    assert [COHERENCE[name][path] for name, path in paths] == [0.16, 0.85, 0.76]
+    paths = (("mmvae", ("S", "M")), ("mmjsd-ms", ("M", "random")), ("mvae", ("S", "M,T")))
+    assert [QUALITY[name][path] for name, path in paths] == [0.005, 0.30, 0.22]
+    nats = [LOG_LIKELIHOOD[name][s] for name, s in (("mmvae", "S"), ("mmjsd-ms", "M,S"), ("mvae", "T"))]
+    assert nats == [-1911, -1907, -2040]

@@ -77,44 +77,32 @@ def test_columns_say_what_varies_and_no_more(tmp_path):
     assert one["beta"].tolist() == [5, 5, 5, 2.5, 5] and one["style_dim"].tolist() == [0, 0, 0, 0, 4]
     assert one["seed"].tolist() == [0, 1, 0, 0, 0] and {*one["steps"]} == {4380} and {*one["data"]} == {OTHER}
 
-
-def test_the_family_of_posteriors_is_no_way_to_fuse_them(tmp_path):
     runs = [finished(tmp_path / x, "mmvae_dreg", posterior=x) for x in ("gaussian", "laplace")]
     frame = results.frame(runs)
-    assert {*frame["posterior_family"]} == {"gaussian", "laplace"}
+    assert {*frame["posterior_family"]} == {"gaussian", "laplace"}, "which is no way to fuse posteriors"
     assert {*frame["posterior"]} == {"mixture", ""}
 
 
-def test_snapshots_have_a_step(tmp_path):
-    run = finished(tmp_path)
-    early = {"step": 730, "linear_probe": {"mixture": {"M": 0.2}}}
-    run.write("metrics.json", run.metrics | {"over_steps": [early]})
-    frame = results.frame([run])
+def test_snapshots_have_a_step_and_numbers_that_were_not_finite_stay_as_rows(tmp_path):
+    def broken(found):
+        likelihood = found["log_likelihood"] | {"X": {"mixture": {"M": None, "M,S,T": {"nats": None}}}}
+        early = {"step": 730, "linear_probe": {"mixture": {"M": 0.2}}}
+        return found | {"rate": {"mixture": {"M": None}}, "log_likelihood": likelihood, "over_steps": [early]}
+
+    frame = results.frame([finished(tmp_path, metrics=broken)])
     assert cell(frame, metric="linear_probe", posterior="mixture", given="M", step=730).value == 0.2
     assert cell(frame, metric="linear_probe", posterior="mixture", given="M", step=None).value == 0.6
     assert {*frame["steps"]} == {4380}
-
-
-def test_numbers_that_were_not_finite_stay_as_rows(tmp_path):
-    def broken(found):
-        likelihood = found["log_likelihood"] | {"X": {"mixture": {"M": None, "M,S,T": {"nats": None}}}}
-        return found | {"rate": {"mixture": {"M": None}}, "log_likelihood": likelihood}
-
-    frame = results.frame([finished(tmp_path, metrics=broken)])
     assert math.isnan(cell(frame, metric="rate").value)
     assert math.isnan(cell(frame, metric="log_likelihood.X").value), "an estimate that is null as a whole is no row"
 
 
-def test_collected_runs_have_the_same_rows(tmp_path):
+def test_folders_and_files_are_gathered_alike_and_a_run_given_twice_counts_once(tmp_path):
     runs = several(tmp_path / "runs", *CHANGES)
     collected.write(runs, tmp_path / "all.json")
     again = results.frame(collected.read(tmp_path / "all.json"))
     assert [*again["run"].unique()] == [run.config.key() for run in runs]
     pd.testing.assert_frame_equal(again.drop(columns="run"), results.frame(runs).drop(columns="run"))
-
-
-def test_folders_and_files_are_gathered_and_a_run_given_twice_counts_once(tmp_path):
-    runs = several(tmp_path / "runs", *CHANGES)
     collected.write(runs[:2], tmp_path / "old.json")
     found = gather([tmp_path / "runs", tmp_path / "old.json", tmp_path / "runs" / "run-3"])
     assert len(found) == 8
@@ -145,7 +133,7 @@ def test_csv_is_the_frame(tmp_path):
 def test_flattening_needs_no_pandas(tmp_path):
     finished(tmp_path / "run")
     code = f"""import sys; sys.modules['pandas'] = sys.modules['matplotlib'] = None
-from pathlib import Path
+from pathlib import Path  # claims need none either
 from workbench.reports import claims, results
 from workbench.runs import gather
 (run,) = gather([Path({str(tmp_path)!r})])

@@ -3,13 +3,13 @@
 import csv
 import math
 import re
-import subprocess
 import sys
 
 import pandas as pd
 import pytest
 from made_runs import OTHER, finished, several
 
+from workbench import reports
 from workbench.cli import main
 from workbench.fusion import subsets
 from workbench.reports import published, tables
@@ -39,27 +39,20 @@ def test_seeds_make_one_row_with_an_error(tmp_path):
     assert mixture["M"] == "0.63 ± 0.02" and paper["M"] == "0.97" and "mean ± standard error" in table.caption
 
 
-def test_one_seed_has_no_error(tmp_path):
+def test_one_seed_has_no_error_and_errors_that_would_round_to_zero_get_a_decimal_more(tmp_path):
     table = of("linear_probe", tmp_path)
     assert table.errors.isna().to_numpy().all() and (table.seeds == 1).to_numpy().all()
     assert "±" not in table.markdown() and shown(table)[0]["seeds"] == "1" and "several draws" in table.caption
-
-
-def test_errors_that_would_round_to_zero_get_a_decimal_more(tmp_path):
-    table = of("linear_probe", tmp_path, {}, {"seed": 1, "shift": 1 / 500})
+    table = of("linear_probe", tmp_path / "two", {}, {"seed": 1, "shift": 1 / 500})
     assert shown(table)[0]["M"] == "0.50 ± 0.001"
 
 
 def test_rows_are_told_apart_by_data_steps_and_settings(tmp_path):
     settings = ({}, {"beta": 1.0}, {"seed": 1}, {"steps": 8760}, {"style_dim": 4}, {"objective": "mmvae"})
     rows = shown(of("linear_probe", tmp_path, *settings))
-    assert {(row["method"], row["steps"]): row["seeds"] for row in rows if row["posterior"]} == {
-        ("MMVAE", "4,380"): "1",
-        ("mmJSD", "8,760"): "1",
-        ("mmJSD, beta 1.0", "4,380"): "1",
-        ("mmJSD, beta 5.0", "4,380"): "2",
-        ("mmJSD (MS)", "4,380"): "1",
-    }
+    expected = {("MMVAE", "4,380"): "1", ("mmJSD", "8,760"): "1", ("mmJSD, beta 1.0", "4,380"): "1"}
+    expected |= {("mmJSD, beta 5.0", "4,380"): "2", ("mmJSD (MS)", "4,380"): "1"}
+    assert {(row["method"], row["steps"]): row["seeds"] for row in rows if row["posterior"]} == expected
     assert [row["method"].partition(",")[0] for row in rows][::3] == ["MMVAE", "mmJSD", "mmJSD", "mmJSD (MS)"]
 
 
@@ -67,11 +60,8 @@ def test_settings_are_ordered_as_numbers_and_a_run_that_is_given_twice_counts_on
     table = of("linear_probe", tmp_path, *({"objective": "mmvae", "beta": beta} for beta in (10.0, 2.5, 5.0)))
     assert [key[0] for key in table.ours.index] == ["MMVAE, beta 2.5", "MMVAE, beta 5.0", "MMVAE, beta 10.0"]
     assert (of("linear_probe", tmp_path / "twice", {}, {"device": "cpu"}).seeds == 1).to_numpy().all()
-
-
-def test_the_papers_row_comes_once_below_its_method(tmp_path):
-    names = [row["method"] for row in shown(of("linear_probe", tmp_path, {}, {"steps": 8760}))]
-    assert names == ["mmJSD"] * 4 + ["mmJSD, paper (MNIST-SVHN-Text, 50 epochs)"]
+    names = [row["method"] for row in shown(of("linear_probe", tmp_path / "steps", {}, {"steps": 8760}))]
+    assert names == ["mmJSD"] * 4 + ["mmJSD, paper (MNIST-SVHN-Text, 50 epochs)"], "the paper's once, below its method"
 
 
 @pytest.mark.parametrize(
@@ -125,30 +115,23 @@ def test_verdicts(tmp_path, values, draws, verdict):
 
 
 def test_less_is_better_for_distances_and_nothing_for_the_pattern(tmp_path):
-    fid, coherence, random = (
-        of(name, tmp_path / name, {"objective": "mmvae"}) for name in ("fid", "coherence", "random_coherence")
-    )
+    runs = several(tmp_path, {"objective": "mmvae"})
+    fid, coherence, random = (tables.table(name, runs) for name in ("fid", "coherence", "random_coherence"))
     assert fid.paper.isna().to_numpy().all() and not fid.spec.higher_is_better and shown(fid)[0]["S → M"] == "3.1"
     assert coherence.verdicts().loc[("MMVAE", "mixture", 4380), "random"] == ""
     assert shown(random)[1]["agreement pattern"] == "0.54"
 
 
-@pytest.mark.parametrize("name", OF_CLASSES)
-def test_a_run_without_a_section_has_blank_cells(tmp_path, name):
+def test_a_run_without_a_section_has_blank_cells(tmp_path):
     old = finished(tmp_path / "old", "mmvae", metrics=lambda found: {"classifier_accuracy": {"M": 0.98}})
     new = finished(tmp_path / "new", style_dim=4)
-    alone, both = tables.table(name, [old]), tables.table(name, [old, new])
-    assert alone.ours.empty and "MMVAE" in alone.markdown() and "nan" not in alone.styled().to_html().lower()
-    blank = [row for row in shown(both) if row["method"] == "MMVAE"]
-    assert len(blank) == (0 if name == "style_probe" else 1) and {*both.seeds.iloc[-1]} == {1}
-    assert all(value == "" for row in blank for key, value in row.items() if key not in ("method", "steps"))
+    for name in OF_CLASSES:
+        alone, both = tables.table(name, [old]), tables.table(name, [old, new])
+        assert alone.ours.empty and "MMVAE" in alone.markdown() and "nan" not in alone.styled().to_html().lower()
+        blank = [row for row in shown(both) if row["method"] == "MMVAE"]
+        assert len(blank) == (0 if name == "style_probe" else 1) and {*both.seeds.iloc[-1]} == {1}, name
+        assert all(value == "" for row in blank for key, value in row.items() if key not in ("method", "steps"))
     assert tables.all_tables([old]) == []
-
-
-def test_predictive_columns_are_given_single_modalities_and_keep_a_modality_given_itself(tmp_path):
-    ours = of("predictive", tmp_path).ours
-    assert [*ours.columns] == [f"{given} → {target}" for target in "MST" for given in "MST"]
-    assert ours["S → T"].tolist() == [-1910.4] * 2
 
 
 def test_a_seed_without_a_section_is_not_counted(tmp_path):
@@ -169,14 +152,15 @@ def test_other_modalities_have_their_own_columns(tmp_path, letters):
     assert "paper" not in probe.markdown()  # the T of other data is another text
     found = tables.table("log_likelihood", [run])
     assert [*found.ours.columns] == ["X", *(f"X|{name}" for name in names[:-1])]
-    assert len(tables.table("coherence", [run]).ours.columns) == 1 + sum(
-        1 for t in letters for s in names if t not in s
-    )
+    paths = [(target, name) for target in letters for name in names if target not in name]
+    assert len(tables.table("coherence", [run]).ours.columns) == 1 + len(paths)
 
 
-def test_the_paper_joins_in_columns_that_both_have(tmp_path):
-    table = of("linear_probe", tmp_path, {"letters": "MS", "data": "mnist-plain"})
+def test_the_paper_joins_in_columns_that_both_have_and_styles_are_shown_where_there_are_any(tmp_path):
+    table = of("linear_probe", tmp_path / "two", {"letters": "MS", "data": "mnist-plain"})
     assert shown(table)[-1]["M,S"] == "0.93" and [*table.ours.columns] == ["M", "S", "M,S"]
+    (row,) = shown(of("style_probe", tmp_path, {}, {"style_dim": 4}))
+    assert (row["method"], row["M"]) == ("mmJSD (MS)", "0.11")
 
 
 def test_quality_has_the_papers_decimals_and_says_what_was_measured(tmp_path):
@@ -214,18 +198,15 @@ def test_likelihoods_are_whole_nats_with_the_joint_first(tmp_path):
     assert "K = 12 samples" in table.caption and "10,000 test items" in table.caption
     assert (table.within == 3).to_numpy().all()
     assert {*table.verdicts().to_numpy().ravel()} == {""}, "the paper's estimator is another"
-
-
-def test_styles_are_shown_where_there_are_any(tmp_path):
-    (row,) = shown(of("style_probe", tmp_path, {}, {"style_dim": 4}))
-    assert (row["method"], row["M"]) == ("mmJSD (MS)", "0.11")
+    ours = of("predictive", tmp_path / "told").ours
+    assert [*ours.columns] == [f"{given} → {target}" for target in "MST" for given in "MST"], "itself, too"
+    assert ours["S → T"].tolist() == [-1910.4] * 2
 
 
 def test_csv_is_one_row_per_number(tmp_path):
     table = of("linear_probe", tmp_path, {}, {"seed": 1, "shift": 1 / 30})
     table.to_csv(tmp_path / "out" / "probe.csv")
-    with open(tmp_path / "out" / "probe.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = list(csv.DictReader((tmp_path / "out" / "probe.csv").read_text().splitlines()))
     assert len(rows) == 2 * 7 and [*rows[0]][:4] == ["table", "data", "method", "posterior"]
     first = rows[0]
     assert [first[x] for x in ("table", "data", "column", "steps")] == ["linear_probe", OTHER, "M", "4380"]
@@ -233,11 +214,17 @@ def test_csv_is_one_row_per_number(tmp_path):
     assert (first["seeds"], first["paper"], rows[7]["posterior"], rows[7]["paper"]) == ("2", "0.97", "mixture", "")
 
 
-@pytest.mark.parametrize("name", OF_CLASSES)
-def test_latex_is_whole(tmp_path, name):
+@pytest.fixture(scope="module")
+def varied(tmp_path_factory):
+    """Runs of two methods and settings, with two seeds."""
     styled = [{"seed": seed, "shift": seed / 30, "style_dim": 4, "beta": 1.0 + seed} for seed in range(2)]
     shared = [{"objective": "mmvae", "seed": seed, "shift": seed / 30} for seed in range(2)]
-    table = of(name, tmp_path, *styled, *shared)
+    return several(tmp_path_factory.mktemp("varied"), *styled, *shared)
+
+
+@pytest.mark.parametrize("name", OF_CLASSES)
+def test_latex_is_whole(tmp_path, name, varied):
+    table = tables.table(name, varied)
     table.to_latex(tmp_path / "table.tex")
     text = (tmp_path / "table.tex").read_text()
     assert text.isascii() and text.count("{") == text.count("}") and text.count("$") % 2 == 0
@@ -251,14 +238,17 @@ def test_latex_is_whole(tmp_path, name):
     assert not re.search(r"(?<!\\)[%#_&^~|<>]", caption)
 
 
-def test_latex_spells_errors_arrows_and_minus_signs(tmp_path):
-    runs = several(tmp_path, *({"objective": "mmvae", "seed": seed, "shift": seed / 30} for seed in range(2)))
-    for name, expected in (("linear_probe", "0.52 $\\pm$ 0.02"), ("coherence", "S,T $\\to$ M")):
-        tables.table(name, runs).to_latex(tmp_path / f"{name}.tex")
-        assert expected in (tmp_path / f"{name}.tex").read_text()
-    tables.table("log_likelihood", runs).to_latex(tmp_path / "nats.tex")
-    text = (tmp_path / "nats.tex").read_text()
-    assert "X$\\mid$M,S" in text and "& $-$1960 $\\pm$ 0 &" in text and "& $-$1916 &" in text
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("linear_probe", ["0.52 $\\pm$ 0.02"]),
+        ("coherence", ["S,T $\\to$ M"]),
+        ("log_likelihood", ["X$\\mid$M,S", "& $-$1960 $\\pm$ 0 &", "& $-$1916 &"]),
+    ],
+)
+def test_latex_spells_errors_arrows_and_minus_signs(tmp_path, name, expected, varied):
+    tables.table(name, varied[2:]).to_latex(tmp_path / "table.tex")
+    assert all(words in (tmp_path / "table.tex").read_text() for words in expected)
 
 
 def test_styled_table_is_coloured_and_readable(tmp_path):
@@ -288,19 +278,15 @@ def test_markdown_has_every_table_of_every_data_set(tmp_path):
 
 def test_everything_is_written(tmp_path):
     files = tables.write(several(tmp_path, {"style_dim": 4}), tmp_path / "out")
-    assert {path.relative_to(tmp_path / "out").as_posix() for path in files} == {
-        f"{OTHER}/{name}{end}" for name in OF_CLASSES for end in (".csv", ".tex")
-    }
+    expected = {f"{OTHER}/{name}{end}" for name in OF_CLASSES for end in (".csv", ".tex")}
+    assert {path.relative_to(tmp_path / "out").as_posix() for path in files} == expected
     assert all(path.stat().st_size for path in files) and {*(tmp_path / "out" / OTHER).iterdir()} == {*files}
 
 
-def test_every_table_of_the_paper_has_its_numbers():
+def test_every_table_of_the_paper_has_its_numbers_and_wrong_questions_are_refused(tmp_path):
     text = " ".join(spec.numbers for spec in tables.SPECS.values())
     assert {int(number) for number in re.findall(r"\d+", text)} == {1, 2, 3, 4, 5, 14, 15, 16}
     assert len({spec.heading for spec in tables.SPECS.values()}) == len(tables.SPECS)
-
-
-def test_wrong_questions_are_refused(tmp_path):
     runs = several(tmp_path, {}, {"data": "uci-plain-text"})
     with pytest.raises(ValueError, match=r"unknown table 'probe': choose one of .*, linear_probe, "):
         tables.table("probe", runs)
@@ -310,23 +296,30 @@ def test_wrong_questions_are_refused(tmp_path):
         tables.table("linear_probe", [])
 
 
-def test_report_prints_and_writes_the_tables(tmp_path, monkeypatch, capsys):
-    finished(tmp_path / "runs" / "a")
-    options = ["--out", str(tmp_path / "all.json"), "--tables", str(tmp_path / "tables")]
-    monkeypatch.setattr(sys, "argv", ["workbench", "report", str(tmp_path / "runs"), *options])
+def report(monkeypatch, *words):
+    """What the command exits with."""
+    monkeypatch.setattr(sys, "argv", ["workbench", "report", *map(str, words)])
     with pytest.raises(SystemExit) as stop:
         main()
-    assert not stop.value.code
+    return stop.value.code
+
+
+def test_report_prints_and_writes_the_tables(tmp_path, monkeypatch, capsys):
+    finished(tmp_path / "runs" / "a")
+    options = ("--out", tmp_path / "all.json", "--tables", tmp_path / "tables")
+    assert not report(monkeypatch, tmp_path / "runs", *options)
     printed = capsys.readouterr().out
     assert "| mmJSD | dynamic prior | 4,380 | 1 | 0.50 |" in printed and f"Written: {tmp_path / 'all.json'}" in printed
     assert (tmp_path / "tables" / OTHER / "quality.tex").is_file()
     assert len(pd.read_csv(tmp_path / "tables" / OTHER / "coherence.csv")) == 20
 
 
-def test_report_without_pandas_still_collects_and_names_the_cure(tmp_path):
+def test_report_without_pandas_still_collects_and_names_the_cure(tmp_path, monkeypatch):
     finished(tmp_path / "runs" / "a")
-    arguments = ["workbench", "report", str(tmp_path / "runs"), "--out", str(tmp_path / "all.json")]
-    code = f"import sys; sys.modules['pandas'] = None; sys.argv = {arguments!r}\nfrom workbench.cli import main\nmain()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 1 and (tmp_path / "all.json").is_file()
-    assert done.stderr == "workbench: tables need pandas: install it with `pip install -e '.[notebooks]'`\n"
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    monkeypatch.delitem(sys.modules, "workbench.reports.tables")  # as in a process that has imported nothing yet
+    monkeypatch.delattr(reports, "tables")
+    assert report(monkeypatch, tmp_path / "runs", "--out", tmp_path / "all.json") == (
+        "workbench: tables need pandas: install it with `pip install -e '.[notebooks]'`"
+    )
+    assert (tmp_path / "all.json").is_file()

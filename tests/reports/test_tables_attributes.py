@@ -65,6 +65,10 @@ def test_words_and_agreement_are_shown(tmp_path):
     assert words["I → T, recall"] == 0.125 and "I → T, precision" not in words, "nothing was written"
     agreement = tables.table("attributes_agreement", [run]).ours.iloc[0]
     assert dict(agreement) == {"all agree": 0.0, "attributes agree": 0.75, "by chance": 0.625}
+    assert layout.headline(run) == "probe 0.50, coherence 0.33, random 0.75"
+    rows = attribute_rows(run.metrics, GENERATED)
+    assert [*rows] == ["T → I", "I → T"], "what was given is left out"
+    assert all(math.isnan(found[0]) for found in rows.values())
 
 
 # ------------------------------------------------------------------------------------------- numbers and claims
@@ -104,12 +108,3 @@ def test_faces_and_digits_share_a_report(tmp_path):
     assert "NOT real faces" in text and text.index("Tables 1 and 14") > text.index("## mnist-plain-text")
     told = claims.markdown(runs)
     assert "those of bimodal CelebA" in told and "those of MNIST-SVHN-Text" in told and "Side by side" not in told
-
-
-def test_a_run_in_one_line(tmp_path):
-    assert layout.headline(on_faces(tmp_path)) == "probe 0.50, coherence 0.33, random 0.75"
-
-
-def test_paths_of_generated_samples_leave_out_what_was_given(tmp_path):
-    rows = attribute_rows(on_faces(tmp_path).metrics, GENERATED)
-    assert [*rows] == ["T → I", "I → T"] and all(math.isnan(found[0]) for found in rows.values())

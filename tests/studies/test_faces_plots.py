@@ -71,20 +71,19 @@ def test_random_faces_have_the_texts_of_their_first_row(explored):
 
 
 @pytest.mark.parametrize("name, shown", [("faces", True), ("celeba", False)])
-def test_photographs_are_not_shown_unless_asked_for(explored, name, shown):
+@pytest.mark.parametrize("make", [faces_plots.images_to_text, faces_plots.attribute_edits])
+def test_photographs_are_not_shown_unless_asked_for(explored, name, shown, make):
     data = made_faces.spelt_faces(name)
     originals = data.storages[0].values[:3].float().permute(0, 2, 3, 1) / 255
-    for make in (faces_plots.images_to_text, faces_plots.attribute_edits):
-        first = torch.stack(pictures(make(explored.model, data, range(3)))[:3])
-        assert torch.allclose(first, originals) is shown
-        assert torch.allclose(
-            torch.stack(pictures(make(explored.model, data, range(3), originals=True))[:3]), originals
-        )
-        hidden = make(explored.model, data, range(3), originals=False)
-        q = posterior(explored.model, "I", originals.permute(0, 3, 1, 2))
-        expected = decoded(explored.model, q.content.mean[0], q.style.mean[0])
-        torch.testing.assert_close(torch.stack(pictures(hidden)[:3]), expected, atol=1e-5, rtol=1e-4)
-        assert any("The face as the model reconstructs it" in line for line in texts(hidden))
+    asked = ({}, {"originals": True}, {"originals": False})
+    figures = [make(explored.model, data, range(3), **options) for options in asked]
+    first, visible, hidden = (torch.stack(pictures(figure)[:3]) for figure in figures)
+    assert torch.allclose(first, originals) is shown and torch.allclose(visible, originals)
+    q = posterior(explored.model, "I", originals.permute(0, 3, 1, 2))
+    torch.testing.assert_close(
+        hidden, decoded(explored.model, q.content.mean[0], q.style.mean[0]), atol=1e-5, rtol=1e-4
+    )
+    assert any("The face as the model reconstructs it" in line for line in texts(figures[2]))
 
 
 def test_words_that_agree_are_marked_and_are_those_of_the_image_alone(explored, photographs):

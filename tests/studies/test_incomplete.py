@@ -55,9 +55,6 @@ def test_means_over_seeds():
     assert probe.seeds == 2 and probe.mean == pytest.approx(0.7)
     assert probe.error == pytest.approx(0.1), "half the difference of two"
     assert math.isnan(found["MVAE", 0.0, False].means["probe"].error)
-
-
-def test_means_over_seeds_of_what_was_not_estimated():
     (found,) = means([made(nats=math.nan), made(nats=math.nan, seed=1, probe=0.7)])
     assert math.isnan(found.means["likelihood"].mean) and math.isnan(found.means["likelihood"].error)
     assert found.means["probe"].error == pytest.approx(0.1)
@@ -95,9 +92,6 @@ def test_the_picture_shows_every_mean():
     names = [text.get_text() for text in figure.axes[5].get_legend().get_texts()]
     assert names == ["MVAE", "mmJSD", "incomplete items used", "incomplete items dropped"]
     figure.canvas.draw()
-
-
-def test_the_picture_without_steps_has_one_row():
     figure = plot_missing(ROWS)
     assert len(figure.axes) == 3 and len(figure.legends[0].get_texts()) == 4
     with pytest.raises(ValueError, match="nothing to draw"):

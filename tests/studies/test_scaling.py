@@ -1,5 +1,6 @@
 """Costs of a step, qualities of finished runs, and their pictures, each against something counted otherwise."""
 
+import json
 import math
 from itertools import pairwise
 
@@ -15,7 +16,7 @@ from workbench.losses import Loss
 from workbench.objectives import METHODS
 from workbench.runs.run import Run, find_runs
 from workbench.studies import scaling
-from workbench.studies.scaling import Cost, Gain, Quality, cost, costs, gains, qualities, read_costs, write_costs
+from workbench.studies.scaling import Cost, Gain, Quality, cost, costs, gains, qualities, write_costs
 from workbench.theory import anatomy
 
 CONFIG = Config(device="cpu")
@@ -162,19 +163,13 @@ def test_scaling_draws_every_number_with_one_look_for_each_method():
     assert [y for _, y in next(iter(lines(coherence).values()))] == [0.5, 0.5]
     styles = [container.lines[0].get_linestyle() for container in coherence.containers]
     assert styles == ["-", "-", ":", ":"]
-    looks = {}
-    for ax in figure.axes:
-        for container in ax.containers:
-            line = container.lines[0]
-            looks.setdefault(line.get_color(), set()).add(line.get_marker())
-    assert len(looks) == 3 and all(len(markers) == 1 for markers in looks.values()), "one colour, one marker, a method"
+    drawn = [container.lines[0] for ax in figure.axes for container in ax.containers]
+    looks = {(line.get_color(), line.get_marker()) for line in drawn}
+    assert len(looks) == len({colour for colour, _ in looks}) == 3, "one colour, one marker, a method"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["MVAE", "mmJSD", "MoPoE"]
     assert sorted(tick.get_text() for tick in seconds.get_xticklabels()) == ["2", "4"]
     figure.canvas.draw()
-
-
-def test_scaling_takes_either_kind_of_rows_but_not_none():
-    assert not scaling.plot_scaling(COSTS, []).axes[2].containers
+    assert not scaling.plot_scaling(COSTS, []).axes[2].containers, "either kind of rows will do"
     assert not scaling.plot_scaling([], QUALITIES).axes[0].containers
     with pytest.raises(ValueError, match="nothing to draw"):
         scaling.plot_scaling([], [])
@@ -205,5 +200,6 @@ def test_information_gain_is_drawn_over_the_number_given():
 def test_costs_are_kept_with_the_machine(tmp_path):
     rows = [Cost("mmJSD", 2, 0.02, 10_000, 500, 64), Cost("MoPoE", 8, 0.1, 80_000, 2000, 64)]
     write_costs(rows, tmp_path / "costs.json")
-    assert read_costs(tmp_path / "costs.json") == rows
-    assert '"machine"' in (tmp_path / "costs.json").read_text() and len(list(tmp_path.iterdir())) == 1
+    kept = json.loads((tmp_path / "costs.json").read_text())
+    assert [Cost(**row) for row in kept["costs"]] == rows
+    assert "machine" in kept["measured_with"] and len(list(tmp_path.iterdir())) == 1

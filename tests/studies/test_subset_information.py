@@ -80,7 +80,7 @@ def test_items_that_lack_a_part_of_a_subset_are_left_out_of_it():
 def test_codes_tell_what_a_trained_model_read(tmp_path):
     tables, y = shifted(300)
     train, test = MultimodalDataset.from_arrays(tables, labels=y, split=0.3)
-    config = Config.make(data=train.name, steps=150, beta=1.0, latent_dim=4, device="cpu", learning_rate=0.003)
+    config = Config.make(data=train.name, steps=50, beta=1.0, latent_dim=2, device="cpu", learning_rate=0.01)
     model = fit(config, tmp_path / "run", train, progress=False).model
     found = code_scores(model, train, test)
     assert list(found) == list(column_scores(train, test))

@@ -8,15 +8,8 @@ from helpers import seeded
 from scipy.integrate import quad
 
 from workbench.distributions import Gaussian
-from workbench.theory.statements import (
-    distance,
-    judge,
-    lemma_2_terms,
-    random_experts,
-    rounded,
-    smallest_counterexample,
-    spelt,
-)
+from workbench.theory import statements
+from workbench.theory.statements import distance, judge, random_experts, smallest_counterexample
 
 
 def test_a_verdict_follows_from_the_margins():
@@ -59,7 +52,7 @@ def by_quadrature(rows: list[tuple[float, float]]) -> dict[str, float]:
     def divergence(left, right, of=1.0):
         return integral(lambda z: left(z) * math.log(left(z) * of / right(z)))
 
-    single = [lambda z, row=row: normal(z, *row) for row in everyone]
+    single = [lambda z, row=row: normal(z, *row) for row in everyone]  # of each expert, the prior last
     return {
         "KL(q || p)": divergence(q, prior),
         "KL(q || A)": divergence(q, arithmetic),
@@ -76,7 +69,7 @@ def by_quadrature(rows: list[tuple[float, float]]) -> dict[str, float]:
 @pytest.mark.parametrize("rows", [[(0.5, 0.6)], [(-1.0, 0.5), (0.8, 1.5)], [(0.0, 1.0), (1.2, 0.4), (-0.7, 0.8)]])
 def test_the_terms_of_lemma_2(rows):
     columns = torch.tensor(rows, dtype=torch.float64)
-    ours = lemma_2_terms(Gaussian(columns[:, None, :1], columns[:, None, 1:].log()))
+    ours = statements.lemma_2_terms(Gaussian(columns[:, None, :1], columns[:, None, 1:].log()))
     expected = by_quadrature(rows)
     assert set(ours) == set(expected)
     for name, value in expected.items():
@@ -107,7 +100,6 @@ def test_a_true_claim_has_no_counterexample():
 
 
 def test_rounding_and_spelling():
-    q = rounded(
-        Gaussian(torch.tensor([[[0.123]], [[-2.0]]]).double(), torch.tensor([[[0.01234]], [[12.34]]]).double().log())
-    )
-    assert spelt(q) == "q_1 = N(0.12, 0.012), q_2 = N(-2.00, 12)"
+    mean, variance = torch.tensor([[[[0.123]], [[-2.0]]], [[[0.01234]], [[12.34]]]]).double()
+    q = statements.rounded(Gaussian(mean, variance.log()))
+    assert statements.spelt(q) == "q_1 = N(0.12, 0.012), q_2 = N(-2.00, 12)"

@@ -1,16 +1,11 @@
 """Tensors and plain mappings in, a Figure out; imports no wing."""
 
 from workbench.plotting.base import (
-    CELL,
-    DIGIT_COLOURS,
-    DPI,
-    WORDS_CELL,
     accuracy_bars,
     class_coherence,
     code_scatter,
     coherence_map,
     confusion_maps,
-    is_description,
     item_grid,
     lines_over_steps,
     log_lines,
@@ -22,16 +17,11 @@ from workbench.plotting.base import (
 )
 
 __all__ = [
-    "CELL",
-    "DIGIT_COLOURS",
-    "DPI",
-    "WORDS_CELL",
     "accuracy_bars",
     "class_coherence",
     "code_scatter",
     "coherence_map",
     "confusion_maps",
-    "is_description",
     "item_grid",
     "lines_over_steps",
     "log_lines",

@@ -17,11 +17,11 @@ WHERE = {"I": "image (I)", "T": "text (T)", "I,T": "joint (I,T)"}
 WHERE |= {"T → I": "image from text (T → I)", "I → T": "text from image (I → T)"}
 
 
-def attribute_rows(metrics: Mapping[str, Any], section: str, fusion: str | None = None) -> dict[str, list[float]]:
+def attribute_rows(metrics: Mapping[str, Any], section: str) -> dict[str, list[float]]:
     """Average precisions by panel, of one section of metrics of attributes; NaN where an attribute has none.
 
-    Panels are subsets (of a probe), or paths such as "I → T" (of generated samples, never from themselves). `fusion` is
-    a posterior of subsets, None the paper's. ValueError where metrics lack it or the section.
+    Panels are subsets (of a probe), or paths such as "I → T" (of generated samples, never from themselves), at the
+    paper's posterior. ValueError where metrics lack the section.
     """
     tables = (metrics.get("by_attribute") or {}).get(section)
     if not tables:
@@ -29,9 +29,7 @@ def attribute_rows(metrics: Mapping[str, Any], section: str, fusion: str | None 
             f"no {section.replace('_', ' ')} of single attributes in these metrics: evaluate a run on faces or celeba, "
             "with the part 'probe' or 'coherence'"
         )
-    if fusion and fusion not in tables:
-        raise ValueError(f"unknown posterior {fusion!r}: choose one of {', '.join(tables)}")
-    found = tables[fusion or next(iter(tables))]
+    found = next(iter(tables.values()))
     if section == GENERATED:
         found = {f"{given} → {target}": row for target, rows in found.items() for given, row in rows.items()
                  if target not in given.split(",")}  # fmt: skip
@@ -41,7 +39,6 @@ def attribute_rows(metrics: Mapping[str, Any], section: str, fusion: str | None 
 def plot_attribute_bars(
     metrics_by_label: Mapping[str, Mapping[str, Any]],
     section: str = PROBES,
-    fusion: str | None = None,
     order: Sequence[str] | None = None,
 ) -> Figure:
     """Average precision of each attribute as in Figures 8 and 9: a panel for each subset or path, a bar a method.
@@ -52,19 +49,18 @@ def plot_attribute_bars(
     """
     if not metrics_by_label:
         raise ValueError("no metrics to show: give those of one method at least")
-    rows = {label: attribute_rows(metrics, section, fusion) for label, metrics in metrics_by_label.items()}
+    rows = {label: attribute_rows(metrics, section) for label, metrics in metrics_by_label.items()}
     base = np.array(next(iter(metrics_by_label.values()))["base_rate"])
     places = _places(base, order)
     names = [name for name in next(iter(rows.values())) if all(name in found for found in rows.values())]
     figure, axes = panel(1, len(names), 3.3, 1.0 + 0.12 * len(rows) + len(places) * (0.11 + 0.085 * len(rows)))
+    words = [ATTRIBUTES[k].replace("_", " ") for k in places]
     for name, ax in zip(names, axes[0], strict=True):
         _bars(ax, {label: np.array(found[name])[places] for label, found in rows.items()}, base[places])
         ax.set_title(WHERE.get(name, name), fontsize=10)
-    axes[0, 0].set_yticks(range(len(places)), [ATTRIBUTES[k].replace("_", " ") for k in places], fontsize=8)
-    for ax in axes[0, 1:]:
-        ax.set_yticks(range(len(places)), [])
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, fontsize=9, frameon=False, loc="outside upper left", ncols=4)
+        ax.set_yticks(range(len(places)), words if ax is axes[0, 0] else [], fontsize=8)
+    legend = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*legend, fontsize=9, frameon=False, loc="outside upper left", ncols=4)
     return figure
 
 
@@ -80,15 +76,11 @@ def _bars(ax: Axes, rows: Mapping[str, np.ndarray], base: np.ndarray) -> None:
     """Groups of horizontal bars, the first at the top, the mean of each method in words below."""
     place, height = np.arange(len(base)), 0.84 / len(rows)
     for i, ((label, row), colour) in enumerate(zip(rows.items(), sns.color_palette("colorblind"), strict=False)):
-        ax.barh(
-            place + (i - (len(rows) - 1) / 2) * height, np.nan_to_num(row), height, color=colour, edgecolor="white",
-            linewidth=0.3, hatch=HATCHES[i % len(HATCHES)], label=label,
-        )  # fmt: skip
+        look = {"color": colour, "edgecolor": "white", "linewidth": 0.3, "hatch": HATCHES[i % len(HATCHES)]}
+        ax.barh(place + (i - (len(rows) - 1) / 2) * height, np.nan_to_num(row), height, label=label, **look)
+    look = {"linestyle": "none", "marker": "|", "markersize": 2.2 + 7 * len(rows) ** 0.5}
     for width, colour, name in ((3.2, "white", None), (1.6, "black", "base rate")):  # seen on bars of any colour
-        ax.plot(
-            base, place, linestyle="none", marker="|", markersize=2.2 + 7 * len(rows) ** 0.5, markeredgewidth=width,
-            color=colour, label=name,
-        )  # fmt: skip
+        ax.plot(base, place, markeredgewidth=width, color=colour, label=name, **look)
     means = "\n".join(f"mean of {label}: {np.nanmean(row):.2f}" for label, row in rows.items())
     ax.set_xlabel(f"average precision\n{means}", fontsize=8)
     ax.set(xlim=(0, 1), ylim=(len(base) - 0.4, -0.6))

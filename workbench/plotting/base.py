@@ -9,11 +9,13 @@ import seaborn as sns
 import torch
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.collections import PatchCollection
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextPath
+from matplotlib.ticker import LogLocator, NullLocator
 from torch import Tensor
 
 from workbench.data.alphabet import decode
@@ -27,24 +29,41 @@ DIGIT_COLOURS = "tab10"
 
 
 def panel(
-    rows: int,
-    columns: int,
-    width: float = 0.8,
-    height: float = 0.8,
-    ratios: Sequence[float] | None = None,
-    layout: str | None = "constrained",
+    rows: int, columns: int, width: float = 0.8, height: float = 0.8, layout: str | None = "constrained"
 ) -> tuple[Figure, np.ndarray]:
     """A figure of rows x columns axes of the given size in inches; not registered with pyplot, so shown only once.
 
-    `ratios` makes some rows flatter: heights in units of `height`. `layout` None leaves the margins to the caller.
+    `layout` None leaves the margins to the caller.
     """
-    ratios = ratios or [1.0] * rows
-    size = (columns * width, sum(ratios) * height)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=size, dpi=DPI, squeeze=False, layout=layout, height_ratios=ratios
-    )
+    size = (columns * width, rows * height)
+    figure, axes = plt.subplots(rows, columns, figsize=size, dpi=DPI, squeeze=False, layout=layout)
     plt.close(figure)
     return figure, axes
+
+
+def panels(count: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
+    """Make `count` axes of the given size in lines of at most `columns`; what is left of the last line stays blank."""
+    columns = min(columns, count)
+    figure, axes = panel(-(-count // columns), columns, width, height)
+    for ax in axes.flat[count:]:
+        ax.axis("off")
+    return figure, axes
+
+
+def dress(ax: Axes, xlabel: str, ylabel: str = "", title: str = "", size: int = 8) -> None:
+    """Give axes their words, labels in `size` points, the title one more, the ticks one less, and take the frame."""
+    ax.set_title(title, fontsize=size + 1)
+    ax.set_xlabel(xlabel, fontsize=size)
+    ax.set_ylabel(ylabel, fontsize=size)
+    ax.tick_params(labelsize=size - 1)
+    sns.despine(ax=ax)
+
+
+def plain_ticks(axis: Axis, steps: Sequence[int] = (1, 2, 5)) -> None:
+    """Put numbers without powers of ten on a logarithmic axis."""
+    axis.set_major_locator(LogLocator(subs=steps))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
 
 
 def text_of(x: Tensor) -> str:
@@ -132,11 +151,7 @@ def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]], term
         for name, history in histories.items():
             if term in history:
                 ax.plot(history["step"], history[term], label=name, linewidth=1.2)
-        ax.set_title(term.replace("_", " "), fontsize=9)
-        ax.set_xlabel("step", fontsize=8)
-        ax.tick_params(labelsize=7)
-        sns.despine(ax=ax)
-    axes[0, 0].set_ylabel("nats per item", fontsize=8)
+        dress(ax, "step", "nats per item" if ax is axes[0, 0] else "", term.replace("_", " "))
     if len(histories) > 1:
         axes[0, -1].legend(fontsize=7, frameon=False)
     return figure
@@ -195,8 +210,7 @@ def confusion_maps(
 
     All maps share one colour bar, whose scale goes with the square root so that rare confusions are seen, too.
     """
-    columns = min(columns, len(counts))
-    figure, grid = panel(-(-len(counts) // columns), columns, 1.75, 2.05)
+    figure, grid = panels(len(counts), columns, 1.75, 2.05)
     norm = PowerNorm(0.5, 0, 1)
     for i, (ax, (title, rows)) in enumerate(zip(grid.flat, counts.items(), strict=False)):
         found = torch.as_tensor(rows).double()
@@ -207,10 +221,8 @@ def confusion_maps(
         ax.set_yticks(range(len(found)))
         ax.tick_params(labelsize=7, length=0)
         ax.set_xlabel(axes[1], fontsize=8)
-        if i % columns == 0:
+        if i % grid.shape[1] == 0:
             ax.set_ylabel(axes[0], fontsize=8)
-    for ax in grid.flat[len(counts) :]:
-        ax.axis("off")
     bar = figure.colorbar(drawn, ax=grid, ticks=[0, 0.05, 0.25, 0.5, 1], aspect=30, pad=0.02)
     bar.set_label("share of the row", fontsize=8)
     bar.ax.tick_params(labelsize=7)
@@ -240,12 +252,8 @@ def lines_over_steps(curves: Mapping[str, Mapping[str, Sequence[tuple[int, float
     for (title, lines), ax in zip(curves.items(), axes[0], strict=True):
         for name, pairs in lines.items():
             ax.plot(*zip(*pairs, strict=True), marker=".", label=name, linewidth=1.2)
-        ax.set_title(title, fontsize=9)
-        ax.set_xlabel("step", fontsize=8)
         ax.set_ylim(0, 1.02)
-        ax.tick_params(labelsize=7)
-        sns.despine(ax=ax)
-    axes[0, 0].set_ylabel(ylabel, fontsize=8)
+        dress(ax, "step", ylabel if ax is axes[0, 0] else "", title)
     axes[0, -1].legend(fontsize=7, frameon=False)
     return figure
 
@@ -285,11 +293,7 @@ def log_lines(
         ticks = sorted({x for pairs in lines.values() for x, _ in pairs})
         ax.set_xticks(ticks, [f"{x:g}" for x in ticks])
         ax.xaxis.minorticks_off()
-        ax.set_title(title, fontsize=10)
-        ax.set_xlabel(xlabel, fontsize=9)
-        ax.tick_params(labelsize=8)
-        sns.despine(ax=ax)
-    axes[0, 0].set_ylabel(ylabel, fontsize=9)
+        dress(ax, xlabel, ylabel if ax is axes[0, 0] else "", title, 9)
     legend = max((ax.get_legend_handles_labels() for ax in axes[0]), key=lambda found: len(found[1]))
     figure.legend(*legend, loc="outside right upper", fontsize=8, frameon=False)
     return figure

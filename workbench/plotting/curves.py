@@ -9,10 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from workbench.plotting.base import panel
+from workbench.plotting.base import dress, panel
 
 PALETTE = sns.color_palette("colorblind")
 DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
+BESIDE = {"fontsize": 8, "frameon": False, "loc": "center left", "bbox_to_anchor": (1.01, 0.5)}  # of a legend
 
 
 def line_plot(
@@ -32,8 +33,8 @@ def line_plot(
         ax.plot(x, y, linestyle=DASHES[i % 5], color=PALETTE[i], linewidth=1.4, label=name)
     for name, level in (levels or {}).items():
         ax.axhline(level, color="0.35", linestyle=(0, (1, 3)), linewidth=1, label=name)
-    _label(ax, xlabel, ylabel)
-    ax.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    dress(ax, xlabel, ylabel)
+    ax.legend(**BESIDE)
     return figure
 
 
@@ -44,15 +45,14 @@ def bell_curves(
     numbers: Mapping[str, float] | None = None,
 ) -> Figure:
     """Densities of experts (dashed) and of their means (filled), and beside them numbers in nats as bars."""
-    columns = 2 if numbers else 1
-    figure, axes = panel(1, columns, 4.2, 2.7)
+    figure, axes = panel(1, 2 if numbers else 1, 4.2, 2.7)
     ax = axes[0, 0]
     for i, (name, density) in enumerate(experts.items()):
         ax.plot(z, density, linestyle=DASHES[1 + i % 4], color=PALETTE[i], linewidth=1.2, label=name)
     for i, (name, density) in enumerate(means.items(), start=len(experts)):
         ax.fill_between(z, density, alpha=0.25, color=PALETTE[i], linewidth=0)
         ax.plot(z, density, color=PALETTE[i], linewidth=1.4, label=name)
-    _label(ax, "latent code z", "density")
+    dress(ax, "latent code z", "density")
     ax.set_ylim(bottom=0)
     ax.legend(fontsize=7, frameon=False, loc="upper left")
     if numbers:
@@ -61,13 +61,11 @@ def bell_curves(
 
 
 def _bars(ax: Axes, numbers: Mapping[str, float]) -> None:
-    names, values = list(numbers), list(numbers.values())
-    ax.barh(names, values, color="0.65", height=0.6)
-    for place, value in enumerate(values):
-        ax.annotate(f"{value:.3f}", (value, place), (3, 0), textcoords="offset points", va="center", fontsize=8)
+    bars = ax.barh([*numbers], [*numbers.values()], color="0.65", height=0.6)
+    ax.bar_label(bars, fmt="{:.3f}", padding=3, fontsize=8)
     ax.invert_yaxis()
     ax.margins(x=0.2)
-    _label(ax, "nats", "")
+    dress(ax, "nats")
     ax.tick_params(axis="y", labelsize=8)
 
 
@@ -81,12 +79,9 @@ def sign_maps(
     """Where a margin is negative (hatched, the claim fails), on a plane of two variables, a panel for each claim."""
     figure, axes = panel(1, len(panels), 2.6, 2.7)
     for ax, (title, margin) in zip(axes[0], panels.items(), strict=True):
-        failing = np.where(margin.numpy() < 0, 1.0, 0.0)
-        ax.contourf(
-            x, y, failing, levels=[-0.5, 0.5, 1.5], colors=["white", PALETTE[3]], hatches=["", "///"], alpha=0.55
-        )
-        ax.set_title(title, fontsize=9)
-        _label(ax, xlabel, ylabel)
+        looks = {"colors": ["white", PALETTE[3]], "hatches": ["", "///"], "alpha": 0.55}
+        ax.contourf(x, y, np.where(margin.numpy() < 0, 1.0, 0.0), levels=[-0.5, 0.5, 1.5], **looks)
+        dress(ax, xlabel, ylabel, title)
         ax.label_outer()
     return figure
 
@@ -101,10 +96,10 @@ def dots(
         ax.plot(values, np.full(len(values), place), "o", color=PALETTE[0], markersize=4, alpha=0.7)
     if level is not None:
         ax.axvline(level, color=PALETTE[3], linestyle="--", linewidth=1.2, label=level_name)
-        ax.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
+        ax.legend(**BESIDE)
     ax.set_yticks(range(len(rows)), list(rows))
     ax.invert_yaxis()
-    _label(ax, xlabel, "")
+    dress(ax, xlabel)
     ax.tick_params(axis="y", labelsize=8)
     return figure
 
@@ -116,13 +111,6 @@ def against(x: Float[Tensor, "n"], lines: Mapping[str, Float[Tensor, "n"]], xlab
     for i, (name, y) in enumerate(lines.items()):
         ax.plot(x, y, "ox^s"[i % 4], color=PALETTE[i], markersize=4, alpha=0.7, label=name)
     ax.axline((float(x.mean()), float(x.mean())), slope=1, color="0.4", linestyle=":", linewidth=1, label="equal")
-    _label(ax, xlabel, ylabel)
-    ax.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    dress(ax, xlabel, ylabel)
+    ax.legend(**BESIDE)
     return figure
-
-
-def _label(ax: Axes, xlabel: str, ylabel: str) -> None:
-    ax.set_xlabel(xlabel, fontsize=8)
-    ax.set_ylabel(ylabel, fontsize=8)
-    ax.tick_params(labelsize=7)
-    sns.despine(ax=ax)

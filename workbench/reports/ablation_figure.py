@@ -7,8 +7,10 @@ from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workbench.plotting.base import panel
-from workbench.reports.ablations import Ablation, Panel, curves, own, series
+from workbench.paths import outputs_dir
+from workbench.plotting.base import dress, panels
+from workbench.reports.ablations import Ablation, Panel, curves, series
+from workbench.runs.run import find_runs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +24,8 @@ NEAR_CHANCE = 0.3  # a line of chance far below all others would only flatten th
 def own_sweep(ablation: Ablation, preset: str) -> list[Figure | Markdown]:
     """The curves of one's own sweep, each after its name; where there is none at this preset, the command for it."""
     shown: list[Figure | Markdown] = []
-    for name, group in series(own(ablation, preset), ablation).items():
+    runs = [*find_runs(outputs_dir() / preset / "sweeps" / ablation.name)]
+    for name, group in series(runs, ablation).items():
         heading = Markdown(f"**{name or 'one curve'}**: {len(group)} runs")
         shown += [heading, ablation_figure(curves(group, ablation), ablation)]
     return shown or [Markdown(f"There is none yet. Make one with: `{ablation.command} --preset {preset}`")]
@@ -37,12 +40,9 @@ def ablation_figure(frame: "pd.DataFrame", ablation: Ablation) -> Figure:
     shown = [chosen for chosen in ablation.panels if (frame["panel"] == chosen.title).any()]
     if not shown:
         raise ValueError(f"these runs have nothing to show of {ablation.name}: evaluate them with `workbench evaluate`")
-    columns = min(COLUMNS, len(shown))
-    figure, axes = panel(-(-len(shown) // columns), columns, 4.9, 2.75)
+    figure, axes = panels(len(shown), COLUMNS, 4.9, 2.75)
     for ax, chosen in zip(axes.flat, shown, strict=False):
         _draw(ax, frame[frame["panel"] == chosen.title], chosen, ablation)
-    for ax in axes.flat[len(shown) :]:
-        ax.axis("off")
     return figure
 
 
@@ -62,9 +62,5 @@ def _draw(ax: Axes, curves: "pd.DataFrame", chosen: Panel, ablation: Ablation) -
         ax.axhline(chosen.chance, color="0.5", linewidth=0.9, linestyle="--", zorder=0)
         at = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
         ax.annotate("chance", (1, chosen.chance), fontsize=8, color="0.35", **at)
-    ax.set_title(chosen.title, fontsize=10)
-    ax.set_xlabel(ablation.label, fontsize=9)
-    ax.set_ylabel(chosen.ylabel, fontsize=9)
-    ax.tick_params(labelsize=8)
+    dress(ax, ablation.label, chosen.ylabel, chosen.title, 9)
     ax.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1), handlelength=2.6, labelspacing=0.35)
-    sns.despine(ax=ax)

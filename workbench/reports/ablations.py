@@ -11,12 +11,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from workbench.paths import outputs_dir, project_root
+from workbench.paths import project_root
 from workbench.reports import results
-from workbench.reports.estimates import RunNumbers, numbers_of
+from workbench.reports.estimates import RunNumbers, in_words, numbers_of
 from workbench.reports.published import RANDOM
 from workbench.reports.results import Mean, Metrics, over_seeds
-from workbench.reports.specs import SPECS, check_probe
+from workbench.reports.specs import SPECS
 from workbench.runs import collected
 from workbench.runs.naming import differing
 from workbench.runs.run import Run, find_runs
@@ -90,18 +90,14 @@ class Ablation:
 
 
 _PAPERS = (REPRESENTATION, COHERENCE, QUALITY)  # each of its figures has these three
-# fmt: off
-SUBSPACE_SIZE = Ablation(
-    "subspace_size", "Figure 5, section C.2.5", "style_dim", "dimensions of each modality-specific subspace", 4.0,
-    (*_PAPERS, LEAK),
+_SIZE, _WEIGHT = "dimensions of each modality-specific subspace", "weight of p(z) in the dynamic prior"
+_ROWS = (
+    ("subspace_size", "Figure 5, section C.2.5", "style_dim", _SIZE, 4.0, (*_PAPERS, LEAK)),
+    ("prior_weight", "Figure 6, section C.2.6", "prior_weight", _WEIGHT, 0.25, (*_PAPERS, MARGINAL)),
+    ("beta", "Figure 3, section C.2.2", "beta", "β", 5.0, (*_PAPERS, RATE), True),
 )
-PRIOR_WEIGHT = Ablation(
-    "prior_weight", "Figure 6, section C.2.6", "prior_weight", "weight of p(z) in the dynamic prior", 0.25,
-    (*_PAPERS, MARGINAL),
-)
-# fmt: on
-BETA = Ablation("beta", "Figure 3, section C.2.2", "beta", "β", 5.0, (*_PAPERS, RATE), log=True)
-ABLATIONS = {ablation.name: ablation for ablation in (SUBSPACE_SIZE, PRIOR_WEIGHT, BETA)}
+ABLATIONS = {name: Ablation(name, *fields) for name, *fields in _ROWS}
+SUBSPACE_SIZE, PRIOR_WEIGHT, BETA = ABLATIONS.values()
 
 
 def load(ablation: Ablation, place: str | Path | None = None) -> list[Run]:
@@ -118,11 +114,6 @@ def load(ablation: Ablation, place: str | Path | None = None) -> list[Run]:
     return runs
 
 
-def own(ablation: Ablation, preset: str) -> list[Run]:
-    """Find the finished runs of one's own sweep at a preset; none where there was no such sweep."""
-    return [*find_runs(outputs_dir() / preset / "sweeps" / ablation.name)]
-
-
 def entrants(runs: Sequence[Run], ablation: Ablation) -> dict[float, list[RunNumbers]]:
     """Sort runs by the value of the field, in order; a configuration that comes twice counts once.
 
@@ -131,8 +122,7 @@ def entrants(runs: Sequence[Run], ablation: Ablation) -> dict[float, list[RunNum
     if not runs:
         raise ValueError(f"there is no run of the ablation {ablation.name}: make them with `{ablation.command}`")
     read = [(ablation.setting(run), numbers_of(run)) for run in runs]
-    if apart := differing([_others(entrant, ablation) for _, entrant in read]):
-        what = ", ".join(f"{field} {' and '.join(map(str, values))}" for field, values in apart.items())
+    if what := in_words(differing([_others(entrant, ablation) for _, entrant in read])):
         raise ValueError(f"the runs differ in more than {ablation.field}: {what}; give those of one setting")
     several: dict[float, dict[int, RunNumbers]] = {}
     for x, entrant in read:
@@ -162,32 +152,27 @@ def _others(entrant: RunNumbers, ablation: Ablation) -> dict[str, Any]:
     return {field: x for field, x in entrant.settings.items() if field not in {ablation.field, "steps"}}
 
 
-def curves(
-    runs: Sequence[Run], ablation: Ablation, posterior: str | None = None, probe: str = "linear_probe"
-) -> "pd.DataFrame":
+def curves(runs: Sequence[Run], ablation: Ablation, posterior: str | None = None) -> "pd.DataFrame":
     """Make a tidy table of what the panels show: columns panel, line, x (the field's value), seed, value.
 
-    No rows for what runs lack. `posterior` is how subsets are fused, None: as in the paper; `probe` "linear_probe_full"
-    reads the one on all items. ValueError on another probe, and as `entrants`.
+    No rows for what runs lack. `posterior` is how subsets are fused, None: as in the paper. ValueError as `entrants`.
     """
     import pandas as pd
 
-    check_probe(probe)
     by_setting = entrants(runs, ablation).items()
     rows = [
         (panel.title, line, x, entrant.seed, value)
         for panel in ablation.panels
         for x, group in by_setting
         for entrant in group
-        for line, value in _lines(panel, entrant.metrics, posterior, probe).items()
+        for line, value in _lines(panel, entrant.metrics, posterior).items()
     ]
     return pd.DataFrame(rows, columns=["panel", "line", "x", "seed", "value"])
 
 
-def _lines(panel: Panel, metrics: Metrics, posterior: str | None, probe: str) -> dict[str, float]:
+def _lines(panel: Panel, metrics: Metrics, posterior: str | None) -> dict[str, float]:
     """Means over the columns of each line, those of random generation last; none without the first table."""
-    tables = [probe if table == "linear_probe" else table for table in panel.tables]
-    first, *others = [SPECS[table].row(metrics, posterior) for table in tables]
+    first, *others = [SPECS[table].row(metrics, posterior) for table in panel.tables]
     cells = dict(item for row in (first, *others) for item in row.items()) if first else {}
     lines: dict[str, list[float]] = {}
     for column in sorted(cells, key=lambda column: column.count(",")):

@@ -7,21 +7,22 @@ figures themselves are pictures, whose numbers the paper does not print.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
 from workbench.reports import layout
 from workbench.reports.ablations import ABLATIONS, BETA, PRIOR_WEIGHT, SUBSPACE_SIZE, Ablation, entrants, series
-from workbench.reports.claims import Finding, judged
+from workbench.reports.claims import HEADING as PAPERS
+from workbench.reports.claims import OURS, Finding, judged
 from workbench.reports.claims_list import ANY, CONDITIONAL, EQUAL, PRIOR, Claim, where
 from workbench.reports.contrasts import Comparison, Contrast, Numbers, Pick, means, of_means
-from workbench.reports.estimates import Cells, cells_of
+from workbench.reports.estimates import cells_of
 from workbench.runs.naming import differing
 from workbench.runs.run import Run
 
 AGREE = where("count of random generations that all agree", lambda column: column == "all agree")
-HEADING = ["claim", "where in the paper", "our difference ± standard error", "effect size", "seeds", "verdict"]
+HEADING = [*PAPERS[:2], *OURS]
 
 
 # Comparisons between settings of one method, whose numbers go by the setting's value as text
@@ -31,23 +32,20 @@ HEADING = ["claim", "where in the paper", "our difference ± standard error", "e
 class Trend(Comparison):
     """By how much the mean over columns rises from the smallest setting to the largest, along a straight line.
 
-    `sign` -1: by how much it falls. `above` leaves out settings up to there. `scale` is applied to settings first.
+    `sign` -1: by how much it falls. `above` leaves out settings up to there.
     """
 
     sign: int = 1
     above: float = -math.inf
-    scale: Callable[[float], float] = float
 
     def __call__(self, numbers: Numbers, pick: Pick) -> Contrast:
-        numbers = {key: row for key, row in numbers.items() if float(key) > self.above}
-        if len(numbers) < 2:
+        places = {key: x for key in numbers if (x := float(key)) > self.above}
+        if len(places) < 2:
             return {}
-        places = {key: self.scale(float(key)) for key in numbers}
         centre, reach = fmean(places.values()), max(places.values()) - min(places.values())
         spread = sum((x - centre) ** 2 for x in places.values())
-        return of_means(
-            {key: self.sign * reach * (x - centre) / spread for key, x in places.items()}, means(numbers, pick)[1]
-        )
+        weights = {key: self.sign * reach * (x - centre) / spread for key, x in places.items()}
+        return of_means(weights, means({key: numbers[key] for key in places}, pick)[1])
 
 
 @dataclass(frozen=True)
@@ -149,7 +147,8 @@ def findings(runs: Sequence[Run], ablation: Ablation) -> list[Finding]:
     found = []
     for claim in CLAIMS[ablation.name]:
         cells = {key: row for key, group in groups.items() if (row := cells_of(claim.table, group))}
-        missing = _lacking(claim, cells, ablation)
+        missing = f"not enough values of {ablation.field} ({', '.join(cells)}) with a {claim.pick.words}"
+        missing = missing if cells else f"these runs have no {claim.table.replace('_', ' ')}"
         found.append(judged(claim, runs[0].config.data, cells, missing, lambda contrast: unfair))
     return found
 
@@ -162,13 +161,6 @@ def all_findings(runs: Sequence[Run]) -> list[Finding]:
         for name, group in series(runs, ablation).items()
         for f in findings(group, ablation)
     ]
-
-
-def _lacking(claim: Claim, cells: Cells, ablation: Ablation) -> str:
-    """What keeps a claim from being tested, in words."""
-    if not cells:
-        return f"these runs have no {claim.table.replace('_', ' ')}"
-    return f"not enough values of {ablation.field} ({', '.join(cells)}) with a {claim.pick.words}"
 
 
 def table(found: Sequence[Finding]) -> layout.Rows:

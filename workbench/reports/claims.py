@@ -1,4 +1,4 @@
-"""The paper's ordinal claims put to the test on finished runs: `findings`, then `table`, `frame` or `markdown`.
+"""The paper's ordinal claims put to the test on finished runs: `findings`, then `table`, or `markdown` at once.
 
 A claim is a difference that supports it when positive. It is supported when the difference is above the margin and
 above 2 standard errors, not supported when it is below minus the margin and below minus 2 standard errors, else
@@ -16,18 +16,16 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from workbench.data.sources import describe, is_known
 from workbench.reports import layout
 from workbench.reports.claims_list import ATTRIBUTE_CLAIMS, CLAIMS, EQUAL, GREATER, NOT_BELOW, Claim, spelt
 from workbench.reports.contrasts import Contrast, value
-from workbench.reports.estimates import Cells, Entrants, cells_of, entrants_of, estimate, means, mixed, unequal
-from workbench.reports.specs import PROBES, SPECS, check_probe, of_attributes
+from workbench.reports.estimates import Cells, Entrants, cells_of, entrants_of, estimate, in_words, means, unequal
+from workbench.reports.specs import SPECS, of_attributes
+from workbench.runs.naming import differing
 from workbench.runs.run import Run
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 RULE = " ".join((__doc__ or "").partition("\n\n")[2].split())
 SUPPORTED, CONTRADICTED, UNDECIDED, UNTESTED = "supported", "not supported", "undecided", "not tested"
@@ -48,8 +46,8 @@ ATTRIBUTES = Metric("mean average precision", margin=0.02, equality=0.04, digits
 NATS = Metric("nats", margin=5.0, equality=10.0, digits=1)
 METRICS = {"quality": PRECISION, "log_likelihood": NATS, "attributes": ATTRIBUTES}
 METRICS |= dict.fromkeys(("linear_probe", "coherence", "random_coherence", "style_probe"), ACCURACY)
-HEADING = ["claim", "where in the paper", "paper's difference", "our difference ± standard error"]
-HEADING += ["effect size", "seeds", "verdict"]
+OURS = ["our difference ± standard error", "effect size", "seeds", "verdict"]
+HEADING = ["claim", "where in the paper", "paper's difference", *OURS]
 
 
 def decide(kind: str, difference: float, error: float, metric: Metric) -> str:
@@ -104,12 +102,10 @@ class Finding:
 
     def row(self) -> list[str]:
         """Show the finding as a table does, below `HEADING`."""
-        effect, ours = (
-            "" if math.isnan(self.effect) else f"{self.effect:+.1f}",
-            self._number(self.difference, self.error),
-        )
+        effect = "" if math.isnan(self.effect) else f"{self.effect:+.1f}"
         words = self.verdict + (f" ({'; '.join(self.notes)})" if self.notes else "")
-        return [self.claim.statement, self.claim.where, self.papers, ours, effect, str(self.seeds or ""), words]
+        ours = [self._number(self.difference, self.error), effect, str(self.seeds or ""), words]
+        return [self.claim.statement, self.claim.where, self.papers, *ours]
 
     def cell(self) -> str:
         """Show verdict and difference, and in a word each what they must not be read without."""
@@ -138,27 +134,25 @@ def paper_data(runs: Sequence[Run]) -> str:
     return SPECS[claims_on(runs)[0].table].source.title
 
 
-def findings(runs: Sequence[Run], claims: Sequence[Claim] | None = None, probe: str = "linear_probe") -> list[Finding]:
+def findings(runs: Sequence[Run], claims: Sequence[Claim] | None = None) -> list[Finding]:
     """Put claims (None: all that there are on such data) to complete runs on one data set.
 
-    `probe` "linear_probe_full" judges representations by the probe on all training items instead of the paper's on 256.
-    ValueError on another probe, without runs, or on several data sets.
+    ValueError without runs, or on several data sets.
     """
-    check_probe(probe)
     data = sorted({run.config.data for run in runs})
     if len(data) != 1:
         what = f"runs on {', '.join(data)} do not share a comparison" if data else "there is no run to test claims on"
         raise ValueError(f"{what}: give those of one data set")
     entrants, claims = entrants_of(runs), claims_on(runs) if claims is None else claims
-    return [_finding(claim, data[0], entrants, probe if claim.table in PROBES else claim.table) for claim in claims]
+    return [_finding(claim, data[0], entrants) for claim in claims]
 
 
-def _finding(claim: Claim, data: str, entrants: Entrants, source: str) -> Finding:
-    """The finding of one claim of the paper's, whose numbers are read from the table `source`."""
+def _finding(claim: Claim, data: str, entrants: Entrants) -> Finding:
+    """The finding of one claim of the paper's."""
     printed = {key: SPECS[claim.table].paper[key] for key in claim.methods}
     paper = value(claim.contrast(printed), printed)
-    cells = {key: cells_of(source, entrants.get(key, [])) for key in claim.methods}
-    missing = _missing(claim, source, entrants, cells)
+    cells = {key: cells_of(claim.table, entrants.get(key, [])) for key in claim.methods}
+    missing = _missing(claim, entrants, cells)
     words = missing or f"these runs have no {claim.pick.words}"
     return judged(claim, data, {} if missing else cells, words, partial(unequal, entrants), paper)
 
@@ -185,14 +179,15 @@ def judged(
     return Finding(claim, data, paper, verdict, difference, error, effect, seeds, tuple(notes))
 
 
-def _missing(claim: Claim, source: str, entrants: Entrants, cells: Cells) -> str:
+def _missing(claim: Claim, entrants: Entrants, cells: Cells) -> str:
     """What keeps a claim from being tested, in words; "" when nothing does."""
     if absent := [spelt(key) for key in claim.methods if key not in entrants]:
         return f"no run of {', '.join(absent)}"
-    if apart := [words for key in claim.methods if (words := mixed(key, entrants[key]))]:
-        return apart[0]
+    for key in claim.methods:
+        if what := in_words(differing([entrant.settings for entrant in entrants[key]])):  # they must not be averaged
+            return f"runs of {spelt(key)} with {what}: give those of one setting"
     without = [spelt(key) for key in claim.methods if not cells[key]]
-    return f"no {source.replace('_', ' ')} of {', '.join(without)}" if without else ""
+    return f"no {claim.table.replace('_', ' ')} of {', '.join(without)}" if without else ""
 
 
 # As tables
@@ -214,18 +209,7 @@ def side_by_side(found: Mapping[str, Sequence[Finding]]) -> layout.Rows:
     return rows
 
 
-def frame(found: Sequence[Finding]) -> "pd.DataFrame":
-    """Make one row per finding, unrounded, by the claim's name."""
-    import pandas as pd
-
-    of_claim = {name: [getattr(f.claim, name) for f in found] for name in ("statement", "where", "table", "kind")}
-    fields = ("data", "paper", "paper_verdict", "difference", "error", "effect", "seeds", "verdict")
-    columns = {"claim": [f.claim.name for f in found], **of_claim}
-    columns |= {name: [getattr(f, name) for f in found] for name in fields}
-    return pd.DataFrame(columns | {"notes": ["; ".join(f.notes) for f in found]}).set_index("claim")
-
-
-def markdown(runs: Sequence[Run], claims: Sequence[Claim] | None = None, probe: str = "linear_probe") -> str:
+def markdown(runs: Sequence[Run]) -> str:
     """Write the findings of each data set as Markdown, below the rule and a heading that says what is real in the data.
 
     Where there are several data sets with the same claims, a table of verdicts side by side ends it.
@@ -234,7 +218,7 @@ def markdown(runs: Sequence[Run], claims: Sequence[Claim] | None = None, probe: 
     for data in sorted({run.config.data for run in runs}):
         real = [f"Data: {describe(data)}."] if is_known(data) else []
         chosen = [run for run in runs if run.config.data == data]
-        found = on.setdefault(paper_data(chosen), {})[data] = findings(chosen, claims, probe)
+        found = on.setdefault(paper_data(chosen), {})[data] = findings(chosen)
         beside = f"The paper's differences are those of {paper_data(chosen)}."
         sections += [f"## Claims on {data}", *real, beside, layout.markdown(table(found))]
     for group in on.values():

@@ -68,39 +68,36 @@ def of_means(weights: Mapping[str, float], columns: Sequence[str]) -> Contrast:
     return {(key, column): weight / len(columns) for key, weight in weights.items() for column in columns}
 
 
-class Above(Comparison):
+class OfMethods(Comparison):
+    """A comparison of one group of methods or several, by their keys in `published`."""
+
+    def __init__(self, *groups: tuple[str, ...]) -> None:
+        self.groups, self.methods = groups, sum(groups, ())
+
+    def suffixed(self, suffix: str) -> "OfMethods":
+        """Compare the methods with this suffix."""
+        return type(self)(*(tuple(key + suffix for key in keys) for keys in self.groups))
+
+
+class Above(OfMethods):
     """The lowest of some methods minus the highest of others, each by its mean over the columns."""
 
-    def __init__(self, highs: tuple[str, ...], lows: tuple[str, ...]) -> None:
-        self.highs, self.lows, self.methods = highs, lows, highs + lows
-
-    def suffixed(self, suffix: str) -> "Above":
-        """Compare the methods with this suffix."""
-        return Above(*(tuple(key + suffix for key in keys) for keys in (self.highs, self.lows)))
-
     def __call__(self, numbers: Numbers, pick: Pick) -> Contrast:
+        highs, lows = self.groups
         mean, columns = means({key: numbers[key] for key in self.methods}, pick)
-        if not columns:
-            return {}
-        return of_means({min(self.highs, key=mean.get): 1.0, max(self.lows, key=mean.get): -1.0}, columns)
+        return of_means({min(highs, key=mean.get): 1.0, max(lows, key=mean.get): -1.0}, columns) if columns else {}
 
 
-class BeyondParts(Comparison):
+class BeyondParts(OfMethods):
     """A method given several modalities minus the mean of what it reaches given each of them alone."""
 
-    def __init__(self, method: str) -> None:
-        self.method, self.methods = method, (method,)
-
-    def suffixed(self, suffix: str) -> "BeyondParts":
-        """Compare the method with this suffix."""
-        return BeyondParts(self.method + suffix)
-
     def __call__(self, numbers: Numbers, pick: Pick) -> Contrast:
-        row = numbers[self.method]
+        (method,) = self.methods
+        row = numbers[method]
         columns = [column for column in pick.of([*row]) if all(part in row for part in parts(column))]
         weights: defaultdict[tuple[str, str], float] = defaultdict(float)
         for column in columns:
-            weights[self.method, column] += 1 / len(columns)
+            weights[method, column] += 1 / len(columns)
             for part in parts(column):
-                weights[self.method, part] -= 1 / len(columns) / len(parts(column))
+                weights[method, part] -= 1 / len(columns) / len(parts(column))
         return dict(weights)

@@ -67,19 +67,18 @@ def entrants_of(runs: Sequence[Run]) -> Entrants:
 # What must be said of a comparison
 
 
-def mixed(key: str, entrants: Sequence[RunNumbers]) -> str:
-    """Name the settings in which runs of one method differ: they must not be averaged; "" where they agree."""
-    fields = differing([entrant.settings for entrant in entrants])
-    what = ", ".join(f"{field} {' and '.join(map(_spelt, values))}" for field, values in fields.items())
-    return f"runs of {spelt(key)} with {what}: give those of one setting" if what else ""
+def in_words(fields: Mapping[str, Sequence[Any]]) -> str:
+    """Say in which fields settings differ, such as "beta 1.0 and 5.0, steps 4,380 and 8,760"."""
+    return ", ".join(f"{field} {' and '.join(map(_spelt, values))}" for field, values in fields.items())
 
 
 def unequal(entrants: Entrants, contrast: Contrast) -> list[str]:
     """Say what makes a contrast of methods unfair, such as "unequal steps: MMVAE 4,380, mmJSD 8,760"."""
     settings = {spelt(key): entrants[key][0].settings for key, _ in contrast}
     fields = [field for field in differing([*settings.values()]) if field not in OF_METHODS]
-    values = [", ".join(f"{name} {_spelt(s[f])}" for name, s in settings.items() if f in s) for f in fields]
-    return [f"unequal {field}: {value}" for field, value in zip(fields, values, strict=True)]
+    return [
+        f"unequal {f}: {', '.join(f'{name} {_spelt(s[f])}' for name, s in settings.items() if f in s)}" for f in fields
+    ]
 
 
 def _spelt(x: Any) -> str:

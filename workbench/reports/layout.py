@@ -122,19 +122,22 @@ class Table:
         """
         import pandas as pd
 
-        paper = self.paper.assign(**{column: math.nan for column in self.unjudged if column in self.paper})
-        half = paper.map(lambda value: 0.5 * 10.0 ** -self._digits(value), na_action="ignore")
-        error = (2 * self.errors).where(self.seeds > 1, half + self.within.fillna(0))
-        error = error.where(error > half, half) + 1e-9
-        gap = (self.ours - paper) * (1 if self.spec.higher_is_better else -1)
-        verdicts = pd.DataFrame("", gap.index, gap.columns)
-        verdicts = verdicts.mask(gap > error, "better").mask(gap < -error, "worse")
-        return verdicts.mask(gap.abs() <= error, "within error")
+        frames = (self.ours, self.errors, self.seeds, self.paper, self.within)
+        rows = zip(*(frame.to_numpy(float).tolist() for frame in frames), strict=True)
+        judged = [[self._verdict(*cell) for cell in zip(self.ours, *row, strict=True)] for row in rows]
+        return pd.DataFrame(judged, self.ours.index, self.ours.columns, dtype=object)
+
+    def _verdict(self, column: str, ours: float, error: float, seeds: float, paper: float, within: float) -> str:
+        if column in self.unjudged or math.isnan(ours) or math.isnan(paper):
+            return ""
+        half = 0.5 * 10.0 ** -self._digits(paper)
+        error = 2 * error if seeds > 1 else half + (0 if math.isnan(within) else within)
+        gap = (ours - paper) * (1 if self.spec.higher_is_better else -1)
+        return "within error" if abs(gap) <= max(error, half) + 1e-9 else "better" if gap > 0 else "worse"
 
     def lines(self) -> Iterator[Line]:
         """Give the rows as they are shown: a method's own, then the paper's."""
-        verdicts = self.verdicts()
-        labels = [self.paper_labels.get(method, "") for method, *_ in self.ours.index]
+        verdicts, labels = self.verdicts(), [self.paper_labels.get(method, "") for method, *_ in self.ours.index]
         for i, key in enumerate(self.ours.index):
             cells = [self._cell(*pair) for pair in zip(self.ours.iloc[i], self.errors.iloc[i], strict=True)]
             yield Line(self._heads(key, self.seeds.iloc[i]), cells, [*verdicts.iloc[i]], True)

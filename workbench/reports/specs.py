@@ -279,10 +279,3 @@ _SPECS = (
          reader(("log_likelihood.predictive", path, lambda number: "," not in number.given)), digits=1),
 )  # fmt: skip
 SPECS = {spec.name: spec for spec in _SPECS}
-PROBES = ("linear_probe", "linear_probe_full")  # the paper's on 256 items, and the one on all items
-
-
-def check_probe(probe: str) -> None:
-    """Raise ValueError on a name that is no probe's."""
-    if probe not in PROBES:
-        raise ValueError(f"unknown probe {probe!r}: choose one of {', '.join(PROBES)}")

@@ -63,10 +63,9 @@ def write(runs: Sequence[Run], folder: Path) -> list[Path]:
     """Write all tables as FOLDER/DATA/NAME.csv and .tex; returns the files."""
     files = []
     for shown in all_tables(runs):
-        stem = folder / shown.data / shown.spec.name
-        shown.to_csv(stem.with_suffix(".csv"))
-        shown.to_latex(stem.with_suffix(".tex"))
-        files += [stem.with_suffix(".csv"), stem.with_suffix(".tex")]
+        files += [folder / shown.data / f"{shown.spec.name}{suffix}" for suffix in (".csv", ".tex")]
+        shown.to_csv(files[-2])
+        shown.to_latex(files[-1])
     return files
 
 
@@ -124,11 +123,11 @@ def _table(spec: Spec, results: Sequence[_Result]) -> Table:
     columns = [*dict.fromkeys(column for _, column in finite)]
     means = {place: over_seeds([x.value for x in numbers]) for place, numbers in finite.items()}
     errors = {place: [x.error for x in numbers if x.error is not None] for place, numbers in finite.items()}
-    beside = {method for (method, *_), column in paper if column in columns}
+    beside, index = {key[0] for key, column in paper if column in columns}, pd.MultiIndex.from_tuples(rows, names=KEYS)
 
     def frame(values: Mapping[tuple[Key, str], float | int], blank: float | int = math.nan) -> pd.DataFrame:
         shown = [[values.get((row, column), blank) for column in columns] for row in rows]
-        return pd.DataFrame(shown, pd.MultiIndex.from_tuples(rows, names=KEYS), columns, dtype=type(blank))
+        return pd.DataFrame(shown, index, columns, dtype=type(blank))
 
     return Table(
         spec,

@@ -30,13 +30,12 @@ def impute(
     draws: int = DRAWS,
     generator: torch.Generator | None = None,
     fusion: str = "mixture",
-    prior_weight: float | None = None,
 ) -> np.ndarray:
     """Draws of the modality `target` of every item, `[draws, n, *shape]` in its user's units.
 
-    `arrays` are raw ones by name, as `model.infer` takes them, and so are `fusion` and `prior_weight`; what arrays hold
-    of the target is not looked at. The generator is one of the model's device. Raises ValueError on an unknown
-    modality, on items that have nothing else, and where there is nothing to draw.
+    `arrays` are raw ones by name, as `model.infer` takes them, and so is `fusion`; what arrays hold of the target is
+    not looked at. The generator is one of the model's device. Raises ValueError on an unknown modality, on items that
+    have nothing else, and where there is nothing to draw.
     """
     if draws < 1:
         raise ValueError(f"{draws} draws say nothing: ask for 1 or more")
@@ -45,7 +44,7 @@ def impute(
     if not given:
         raise ValueError(f"nothing but {target} is given: name at least one other modality to impute it from")
     batch = model.batch_of(given)
-    content = draw_content(model.infer(batch, None, relating(fusion, given), prior_weight), draws, generator)
+    content = draw_content(model.infer(batch, None, relating(fusion, given)), draws, generator)
     values = [_draw(model, place, codes, generator) for codes in content.flatten(0, 1).split(CHUNK)]
     drawn = np.asarray(model.modalities[place].encoding.original(torch.cat(values)))
     return drawn.reshape(draws, batch.size, *drawn.shape[1:])
@@ -109,12 +108,6 @@ def coverage(draws: np.ndarray, truth: Any, levels: Sequence[float] = LEVELS) ->
     return {level: float(((a <= truth) & (truth <= b))[~np.isnan(truth)].mean()) for level, (a, b) in ends}
 
 
-def widths(draws: np.ndarray, deviations: Any, levels: Sequence[float] = LEVELS) -> dict[float, float]:
-    """Mean width of the intervals, by level, in standard deviations of the columns."""
-    ends = zip(levels, intervals(draws, levels), strict=True)
-    return {level: float(((b - a) / np.asarray(deviations)).mean()) for level, (a, b) in ends}
-
-
 def quality(draws: np.ndarray, truth: Any, deviations: Any, levels: Sequence[float] = LEVELS) -> dict[str, float]:
     """`rmse` of the draws' mean, what their intervals hold (`held 80 %`) and how wide they are (`width 80 %`).
 
@@ -122,7 +115,8 @@ def quality(draws: np.ndarray, truth: Any, deviations: Any, levels: Sequence[flo
     """
     numbers = {"rmse": rmse_in_deviations(draws.mean(0), truth, deviations)}
     numbers |= {f"held {level:.0%}": share for level, share in coverage(draws, truth, levels).items()}
-    return numbers | {f"width {level:.0%}": width for level, width in widths(draws, deviations, levels).items()}
+    ends = zip(levels, intervals(draws, levels), strict=True)
+    return numbers | {f"width {level:.0%}": float(((b - a) / np.asarray(deviations)).mean()) for level, (a, b) in ends}
 
 
 def rmse_in_deviations(predicted: Any, truth: Any, deviations: Any) -> float:

@@ -1,7 +1,7 @@
 """What an imputation by a model must be compared with: scikit-learn's imputers and a regression, with intervals.
 
     mean        the mean of the training items
-    kNN         the mean of the nearest training items (`KNNImputer`)
+    kNN         the mean of the five nearest training items (`KNNImputer`)
     iterative   Bayesian ridge regressions of each column on all others, round after round (`IterativeImputer`, as in
                 R's mice); its draws are from the posteriors of these regressions
     regression  one ridge regression of what is missing on what is given (`RidgeCV`)
@@ -27,22 +27,15 @@ from workbench.data.own.raw import is_frame
 FOLDS = 5  # of the cross-validation
 ROUNDS = 10  # of the iterative imputation: scikit-learn's default
 PENALTIES = np.logspace(-3, 3, 13)  # of the ridge regression, which chooses by leaving one out
-
-
 Guess = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # training items, items, mask -> [items, target]
 
 
-def guess_mean(train: np.ndarray, rows: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Means of the columns."""
-    return SimpleImputer().fit(train).transform(hidden(rows, mask))[:, mask]
+def imputed(imputer: Any) -> Guess:
+    """Guess as one of scikit-learn's imputers does, which has learnt from the training items."""
+    return lambda train, rows, mask: imputer.fit(train).transform(hidden(rows, mask))[:, mask]
 
 
-def guess_neighbours(train: np.ndarray, rows: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Means of the columns over the five nearest training items that have them."""
-    return KNNImputer().fit(train).transform(hidden(rows, mask))[:, mask]
-
-
-def guess_regression(train: np.ndarray, rows: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def regression(train: np.ndarray, rows: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """A linear map of the other columns, learnt from complete items; ValueError where they lack entries."""
     complete = train[~np.isnan(train).any(1)]
     if np.isnan(rows[:, ~mask]).any():
@@ -50,7 +43,7 @@ def guess_regression(train: np.ndarray, rows: np.ndarray, mask: np.ndarray) -> n
     return RidgeCV(PENALTIES).fit(complete[:, ~mask], complete[:, mask]).predict(rows[:, ~mask])
 
 
-GUESSES: dict[str, Guess] = {"mean": guess_mean, "kNN": guess_neighbours, "regression": guess_regression}
+GUESSES: dict[str, Guess] = {"mean": imputed(SimpleImputer()), "kNN": imputed(KNNImputer()), "regression": regression}
 BASELINES = ("mean", "kNN", "iterative", "regression")
 
 
@@ -82,10 +75,10 @@ def baselines(
     learnt, rows, masks = scaler.transform(learnt), scaler.transform(rows), {name: owners == name for name in targets}
     drawn: dict[tuple[str, str], np.ndarray] = {}
     for name in names:
-        if name == "iterative":
-            values = iterated(learnt, rows, masks, draws, seed, rounds)
+        if guess := GUESSES.get(name):
+            values = {t: guessed(guess, learnt, rows, mask, draws, seed) for t, mask in masks.items()}
         else:
-            values = {t: guessed(GUESSES[name], learnt, rows, mask, draws, seed) for t, mask in masks.items()}
+            values = iterated(learnt, rows, masks, draws, seed, rounds)
         drawn |= {(name, t): values[t] * scaler.scale_[mask] + scaler.mean_[mask] for t, mask in masks.items()}
     return drawn
 
@@ -116,10 +109,8 @@ def left_out_errors(guess: Guess, train: np.ndarray, mask: np.ndarray, seed: int
     complete = np.flatnonzero(~np.isnan(train).any(1))
     if len(complete) < FOLDS:
         raise ValueError(f"{len(complete)} training items are complete: a cross-validation needs {FOLDS}")
-    errors = []
-    for _, places in KFold(FOLDS, shuffle=True, random_state=seed).split(complete):
-        left = complete[places]
-        errors.append(train[left][:, mask] - guess(np.delete(train, left, axis=0), train[left], mask))
+    folds = [complete[places] for _, places in KFold(FOLDS, shuffle=True, random_state=seed).split(complete)]
+    errors = [train[left][:, mask] - guess(np.delete(train, left, axis=0), train[left], mask) for left in folds]
     return np.random.default_rng(seed).permutation(np.concatenate(errors))
 
 

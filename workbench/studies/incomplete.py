@@ -5,8 +5,8 @@ Numbers are read from metrics.json, at the posterior that the paper shows first.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,8 +20,8 @@ from workbench.runs.run import Run
 from workbench.studies.scaling import finish, lines, looks_of, mean, probes_and_paths
 
 TITLES = {"probe": "joint probe", "coherence": "coherence of the others", "likelihood": "ln p(X), nats"}
-DASHES = {False: "-", True: ":"}  # whether incomplete items were dropped
-WHAT = {False: "used", True: "dropped"}
+FORMS = {"likelihood": ".0f"}  # of a number in a table; all else has two decimals
+TREATMENTS = {False: ("used", "-"), True: ("dropped", ":")}  # whether incomplete items were dropped: words, dash
 
 
 class Outcome(NamedTuple):
@@ -62,51 +62,44 @@ def _outcome(run: Run, step: int, metrics: Metrics) -> Outcome:
     probes, paths = probes_and_paths(run, metrics, "linear_probe")
     config, joint = run.config, max((x.given for x in probes), key=lambda given: given.count(","))
     whole = [x for x in at_papers(metrics, "log_likelihood") if (x.metric, x.given) == ("log_likelihood.X", joint)]
-    return Outcome(
-        label(run),
-        config.train_size,
-        config.missing_rate,
-        config.missing_policy == "dropped",
-        config.seed,
-        step,
-        mean([x for x in probes if x.given == joint]),
-        mean(paths),
-        mean(whole),
-    )
+    treatment = (config.train_size, config.missing_rate, config.missing_policy == "dropped")
+    values = map(mean, ([x for x in probes if x.given == joint], paths, whole))
+    return Outcome(label(run), *treatment, config.seed, step, *values)
 
 
 def means(rows: Sequence[Outcome]) -> list[Averaged]:
     """Average over seeds, methods in the order of the rows, then fewer items last, shares and steps upwards."""
-    key: Callable[[Outcome], tuple] = lambda x: (x.method, x.items, x.incomplete, x.dropped, x.step)  # noqa: E731
     methods = list(dict.fromkeys(row.method for row in rows))
     groups: dict[tuple, list[Outcome]] = {}
     for row in sorted(rows, key=lambda x: (x.items, methods.index(x.method), x.incomplete, x.dropped, x.step)):
-        groups.setdefault(key(row), []).append(row)
+        groups.setdefault((*row[:4], row.step), []).append(row)
     return [
         Averaged(*which, {name: over_seeds([getattr(row, name) for row in group]) for name in TITLES})
         for which, group in groups.items()
     ]
 
 
+def treated(rows: Sequence[Any], dropped: bool) -> list[Any]:
+    """Choose rows by what was done with incomplete items; those without any belong to either way."""
+    return [row for row in rows if row.dropped == dropped or not row.incomplete]
+
+
 def markdown(rows: Sequence[Outcome]) -> str:
     """Write the last step of runs: a line for each method and treatment, a column for each share and measure."""
-    last = {(x.items, x.method): max(r.step for r in rows if (r.items, r.method) == (x.items, x.method)) for x in rows}
+    last = {(x.items, x.method): x.step for x in sorted(rows, key=lambda x: x.step)}
     ends = [x for x in means(rows) if x.step == last[x.items, x.method]]
     shares = sorted({x.incomplete for x in ends})
     lines = [["method", "incomplete items", "measure", *(f"{share:.0%}" for share in shares)]]
     for items, method, measure in dict.fromkeys((x.items, x.method, name) for x in ends for name in TITLES):
-        for dropped in (False, True):
-            cells = {
-                x.incomplete: _cell(x.means[measure], 0 if measure == "likelihood" else 2)
-                for x in ends
-                if (x.items, x.method) == (items, method) and (x.dropped == dropped or not x.incomplete)
-            }
-            lines.append([method, "dropped" if dropped else "used", measure, *(cells.get(s, "") for s in shares)])
+        own, form = [x for x in ends if (x.items, x.method) == (items, method)], FORMS.get(measure, ".2f")
+        for dropped, (word, _) in TREATMENTS.items():
+            cells = {x.incomplete: _cell(x.means[measure], form) for x in treated(own, dropped)}
+            lines.append([method, word, measure, *(cells.get(share, "") for share in shares)])
     return table(lines, words=3)
 
 
-def _cell(over: Mean, digits: int) -> str:
-    return f"{over.mean:.{digits}f}" + ("" if math.isnan(over.error) else f" ± {over.error:.{digits}f}")
+def _cell(over: Mean, form: str) -> str:
+    return f"{over.mean:{form}}" + ("" if math.isnan(over.error) else f" ± {over.error:{form}}")
 
 
 def plot_missing(shares: Sequence[Outcome], steps: Sequence[Outcome] = ()) -> Figure:
@@ -126,24 +119,14 @@ def plot_missing(shares: Sequence[Outcome], steps: Sequence[Outcome] = ()) -> Fi
             _draw(ax, steps, "step", name, looks)
             finish(ax, f"{TITLES[name]}, {steps[0].items:,} items, {steps[0].incomplete:.0%}", "steps", share=True)
         axes[1, 2].axis("off")
-    _legend(figure, axes[1, 2] if steps else None, looks)
+    handles = [Line2D([], [], label=name, **look) for name, look in looks.items()]
+    ways = {f"incomplete items {word}": dash for word, dash in TREATMENTS.values()}
+    handles += [Line2D([], [], color="0.3", linestyle=dash, label=name) for name, dash in ways.items()]
+    place, where = (axes[1, 2], "center left") if steps else (figure, "outside right upper")
+    place.legend(handles=handles, loc=where, fontsize=8, frameon=False)
     return figure
 
 
 def _draw(ax: Axes, rows: Sequence[Outcome], x: str, name: str, looks: dict) -> None:
-    for dropped, dash in DASHES.items():
-        # where all items are complete there is nothing to drop: that point is on both lines
-        chosen = [row for row in rows if row.dropped == dropped or not row.incomplete]
-        lines(ax, chosen, x, lambda row: getattr(row, name), looks, dash)
-
-
-def _legend(figure: Figure, place: Axes | None, looks: dict) -> None:
-    handles = [Line2D([], [], label=name, **look) for name, look in looks.items()]
-    handles += [
-        Line2D([], [], color="0.3", linestyle=dash, label=f"incomplete items {WHAT[dropped]}")
-        for dropped, dash in DASHES.items()
-    ]
-    if place is None:
-        figure.legend(handles=handles, loc="outside right upper", fontsize=8, frameon=False)
-    else:
-        place.legend(handles=handles, loc="center left", fontsize=8, frameon=False)
+    for dropped, (_, dash) in TREATMENTS.items():
+        lines(ax, treated(rows, dropped), x, lambda row: getattr(row, name), looks, dash)

@@ -5,15 +5,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
-from workbench.plotting.base import panel
+from workbench.plotting.base import dress, panel
+from workbench.plotting.methods import Estimates, whiskers
 from workbench.studies.imputation import intervals
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 PALETTE = sns.color_palette("colorblind")
-Estimates = Mapping[str, tuple[float, float]]  # a mean and its standard error, by series
+OUTSIDE = {"fontsize": 8, "frameon": False, "loc": "upper left", "bbox_to_anchor": (1, 1)}  # of a legend
 
 
 def correlation_map(tables: Mapping[str, np.ndarray], names: Sequence[str]) -> Figure:
@@ -27,8 +28,8 @@ def correlation_map(tables: Mapping[str, np.ndarray], names: Sequence[str]) -> F
     ax = axes[0, 0]
     shown = ax.imshow(table, cmap="RdBu_r", vmin=-1, vmax=1)
     for edge in range(1, count):
-        for line in (ax.axhline, ax.axvline):
-            line(edge * size - 0.5, color="white", linewidth=3)
+        ax.axhline(edge * size - 0.5, color="white", linewidth=3)
+        ax.axvline(edge * size - 0.5, color="white", linewidth=3)
     ax.set_yticks(range(count * size), [*names] * count, fontsize=7)
     ax.set_xticks([(k + 0.5) * size - 0.5 for k in range(count)], tables, fontsize=9)
     for k, name in enumerate(tables):
@@ -58,8 +59,8 @@ def imputed_items(
         ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
         ax.set_ylim(len(names) - 0.5, -0.5)
         ax.set_yticks(place, names if item == 0 else [], fontsize=8)
-        _plain(ax, "standard deviations")
-    axes[0, -1].legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+        dress(ax, "standard deviations", size=9)
+    axes[0, -1].legend(**OUTSIDE)
     return figure
 
 
@@ -69,21 +70,14 @@ def estimates(panels: Mapping[str, Mapping[str, Estimates]], width: float = 2.9)
     All panels have the same rows. An error that is NaN has no bar.
     """
     rows = [*next(iter(panels.values()))]
-    series = list(dict.fromkeys(name for found in panels.values() for row in found.values() for name in row))
     figure, axes = panel(1, len(panels), width, 0.26 * len(rows) + 0.8)
     for (title, found), ax in zip(panels.items(), axes[0], strict=True):
-        for i, name in enumerate(series):
-            shift = (i - (len(series) - 1) / 2) * 0.25
-            y, x, error = np.array([(k + shift, *found[row][name]) for k, row in enumerate(rows)]).T
-            style = dict(fmt=MARKERS[i], markersize=4.5, linewidth=1.3, color=PALETTE[i])
-            ax.errorbar(x, y, xerr=2 * np.nan_to_num(error), label=name, **style)
-        ax.set_ylim(len(rows) - 0.5, -0.5)
-        ax.set_yticks(range(len(rows)), rows if ax is axes[0, 0] else [], fontsize=9)
-        ax.grid(axis="x", color="0.9", linewidth=0.6)
+        series = whiskers(ax, {row: found[row] for row in rows}, MARKERS, apart=0.25)
+        ax.set_yticks(range(len(rows)), rows if ax is axes[0, 0] else [])
         ax.set_axisbelow(True)
-        _plain(ax, title)
+        dress(ax, title, size=9)
     if len(series) > 1:
-        axes[0, -1].legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+        axes[0, -1].legend(**OUTSIDE)
     return figure
 
 
@@ -100,12 +94,11 @@ def calibration(curves: Mapping[str, Mapping[float, tuple[float, float]]]) -> Fi
         x = np.array(level) + 0.008 * (i - (len(curves) - 1) / 2)  # bars side by side
         style = dict(fmt=f"-{MARKERS[i]}", markersize=4.5, linewidth=1.1, color=PALETTE[i])
         ax.errorbar(x, share, yerr=2 * np.nan_to_num(error), label=name, **style)
-    ax.set(xlim=(0.4, 1), ylim=(0.2, 1.02))
-    ax.set_xticks(level, [f"{x:.0%}" for x in level])
-    ax.set_yticks(ticks := [0.2, 0.4, 0.6, 0.8, 1.0], [f"{x:.0%}" for x in ticks])
-    ax.set_ylabel("held", fontsize=9)
-    ax.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    _plain(ax, "promised by the interval")
+    ax.set(xlim=(0.4, 1), ylim=(0.2, 1.02), xticks=level, yticks=[0.2, 0.4, 0.6, 0.8, 1.0])
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.legend(**OUTSIDE | {"loc": "center left", "bbox_to_anchor": (1, 0.5)})
+    dress(ax, "promised by the interval", "held", size=9)
     return figure
 
 
@@ -118,14 +111,12 @@ def made_up(real: Mapping[str, np.ndarray], made: Mapping[str, np.ndarray], pair
     for (a, b), ax in zip(pairs, axes[0], strict=False):
         for name, found, colour, marker in (("real", real, "0.45", "o"), ("made up", made, PALETTE[1], "x")):
             ax.scatter(found[a], found[b], s=9, marker=marker, linewidths=0.8, color=colour, alpha=0.6, label=name)
-        ax.set_ylabel(b, fontsize=8)
-        _plain(ax, a)
+        dress(ax, a, b, size=9)
     axes[0, 0].legend(fontsize=8, frameon=False, handletextpad=0.1, borderpad=0)
     ax = axes[0, -1]
     ax.plot([-1, 1], [-1, 1], color="0.5", linewidth=0.9, linestyle="--")
-    ax.plot(*(correlations(found) for found in (real, made)), ".", markersize=3, color=PALETTE[0], alpha=0.6)
-    ax.set_ylabel("made up", fontsize=8)
-    _plain(ax, "correlation, real")
+    ax.plot(correlations(real), correlations(made), ".", markersize=3, color=PALETTE[0], alpha=0.6)
+    dress(ax, "correlation, real", "made up", size=9)
     return figure
 
 
@@ -133,9 +124,3 @@ def correlations(columns: Mapping[str, np.ndarray]) -> np.ndarray:
     """Those of all pairs of columns, in the order of the upper triangle."""
     table = np.corrcoef(np.stack([*columns.values()]))
     return table[np.triu_indices(len(columns), 1)]
-
-
-def _plain(ax: Axes, xlabel: str) -> None:
-    ax.set_xlabel(xlabel, fontsize=9)
-    ax.tick_params(labelsize=8)
-    sns.despine(ax=ax)

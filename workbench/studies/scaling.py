@@ -4,18 +4,18 @@ Costs are measured here and now; qualities are read from metrics.json of runs, a
 first. Rows are named tuples: `pandas.DataFrame(rows)` is a tidy frame of them.
 """
 
-import json
 import math
 from collections.abc import Callable, Iterable, Sequence
+from itertools import cycle
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
+import numpy as np
 import seaborn as sns
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
 
 from workbench.config import Config
 from workbench.data.sources import load_dataset
@@ -24,7 +24,7 @@ from workbench.device import pick_device
 from workbench.fusion import takes
 from workbench.objectives import method
 from workbench.paths import write_json
-from workbench.plotting.base import panel
+from workbench.plotting.base import dress, panel, plain_ticks
 from workbench.plotting.methods import MARKERS
 from workbench.reports.results import Metrics, Number, at_papers, over_seeds
 from workbench.reports.specs import crossed
@@ -34,7 +34,6 @@ from workbench.runs.versions import provenance
 from workbench.theory.anatomy import step_memory, step_time
 
 PROBES = ("linear_probe_full", "linear_probe")  # on all training items, else on 256
-MEGABYTE = 1e6
 Looks = dict[str, dict[str, Any]]  # colour and marker of each method
 
 
@@ -77,18 +76,13 @@ def cost(config: Config, rounds: int = 5) -> Cost:
     Raises ValueError when the method cannot take so many modalities.
     """
     data = load_dataset(config.data, "test", root=config.data_root or None, repeats=config.repeats)
-    objective = method(config.objective, len(data.storages)).objective
-    device = pick_device(config.device)
+    objective, device = method(config.objective, len(data.storages)).objective, pick_device(config.device)
     model = build_model(config, data).to(device)
     batch = next(data.batches(config.batch_size, device, torch.Generator(device).manual_seed(config.seed)))
-    return Cost(
-        label_of(config),
-        len(data.storages),
-        step_time(model, objective, batch, config, rounds),
-        step_memory(model, objective, batch, config),
-        sum(parameter.numel() for parameter in model.parameters()),
-        config.batch_size,
-    )
+    step = (model, objective, batch, config)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    measured = (step_time(*step, rounds), step_memory(*step))
+    return Cost(label_of(config), len(data.storages), *measured, parameters, config.batch_size)
 
 
 def costs(objectives: Sequence[str], counts: Sequence[int], rounds: int = 5, **settings: Any) -> list[Cost]:
@@ -105,11 +99,6 @@ def write_costs(rows: Sequence[Cost], path: Path) -> None:
     write_json(path, {"measured_with": provenance(), "costs": [row._asdict() for row in rows]})
 
 
-def read_costs(path: Path) -> list[Cost]:
-    """Read costs that were kept."""
-    return [Cost(**row) for row in json.loads(path.read_text())["costs"]]
-
-
 def qualities(runs: Iterable[Run]) -> list[Quality]:
     """Read joint probe and coherences of finished runs, one row for each of two modalities or more."""
     by_run = [rows for run in runs if len(rows := gains([run])) > 1]
@@ -124,10 +113,10 @@ def gains(runs: Iterable[Run]) -> list[Gain]:
     rows = []
     for run in runs:
         probes, paths = probes_and_paths(run, run.metrics, *PROBES)
-        sizes = sorted({_size(x) for x in probes})
-        for given in sizes:
-            values = (mean([x for x in numbers if _size(x) == given]) for numbers in (probes, paths))
-            rows.append(Gain(label(run), sizes[-1], run.config.seed, given, *values))
+        sizes = sorted({x.given.count(",") for x in probes})
+        for size in sizes:
+            values = (mean([x for x in numbers if x.given.count(",") == size]) for numbers in (probes, paths))
+            rows.append(Gain(label(run), sizes[-1] + 1, run.config.seed, size + 1, *values))
     return rows
 
 
@@ -147,11 +136,6 @@ def mean(numbers: Sequence[Number]) -> float:
     return fmean(math.nan if x.value is None else x.value for x in numbers) if numbers else math.nan
 
 
-def _size(number: Number) -> int:
-    """How many modalities were given."""
-    return number.given.count(",") + 1
-
-
 # Pictures
 
 
@@ -161,24 +145,22 @@ def plot_scaling(costs: Sequence[Cost], qualities: Sequence[Quality]) -> Figure:
     Accuracies are means over seeds, bars one standard error. Coherence: solid given all others, dotted given one.
     Without either kind of rows its panels are empty; ValueError without both.
     """
-    looks = looks_of([*costs, *qualities])
+    looks, counts = looks_of([*costs, *qualities]), sorted({row.modalities for row in (*costs, *qualities)})
     figure, axes = panel(1, 4, 2.9, 2.7)
-    seconds, memory, probe, coherence = axes[0]
-    lines(seconds, costs, "modalities", lambda row: 1000 * row.seconds, looks)
-    lines(memory, costs, "modalities", lambda row: row.peak_bytes / MEGABYTE, looks)
-    lines(probe, qualities, "modalities", lambda row: row.joint_probe, looks)
-    lines(coherence, qualities, "modalities", lambda row: row.coherence_rest, looks)
-    lines(coherence, qualities, "modalities", lambda row: row.coherence_single, looks, ":", named=False)
-    counts = sorted({row.modalities for row in (*costs, *qualities)})
-    titles = ("time of a step (ms)", "memory of a step (MB)", "joint probe", "coherence (dotted: given one)")
-    for ax, title in zip(axes[0], titles, strict=True):
+    panels = (
+        ("time of a step (ms)", costs, lambda row: 1000 * row.seconds),
+        ("memory of a step (MB)", costs, lambda row: row.peak_bytes / 1e6),
+        ("joint probe", qualities, lambda row: row.joint_probe),
+        ("coherence (dotted: given one)", qualities, lambda row: row.coherence_rest),
+    )
+    for ax, (title, rows, y) in zip(axes[0], panels, strict=True):
+        lines(ax, rows, "modalities", y, looks)
         ax.set_xscale("log", base=2)
-        finish(ax, title, "modalities M", counts, share=ax in (probe, coherence))
-    for ax in (seconds, memory):
+        finish(ax, title, "modalities M", counts, share=rows is qualities)
+    lines(axes[0, 3], qualities, "modalities", lambda row: row.coherence_single, looks, ":", named=False)
+    for ax in axes[0, :2]:
         ax.set_yscale("log")
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_locator(NullLocator())
+        plain_ticks(ax.yaxis)
     legend(figure)
     return figure
 
@@ -210,8 +192,8 @@ def looks_of(rows: Sequence[Any]) -> Looks:
     if not rows:
         raise ValueError("there is nothing to draw: measure a step, or train and evaluate a run, first")
     names = sorted({row.method for row in rows})
-    colours = sns.color_palette("colorblind", len(names))
-    return {name: {"color": colours[i], "marker": MARKERS[i % len(MARKERS)]} for i, name in enumerate(names)}
+    looks = zip(names, sns.color_palette("colorblind", len(names)), cycle(MARKERS), strict=False)
+    return {name: {"color": colour, "marker": marker} for name, colour, marker in looks}
 
 
 def lines(
@@ -224,10 +206,9 @@ def lines(
             if row.method == name:
                 values.setdefault(getattr(row, x), []).append(y(row))
         if values:
-            means = [over_seeds(values[place]) for place in sorted(values)]
-            errors = [over.error if over.seeds > 1 else 0.0 for over in means]
+            means, errors, _ = zip(*(over_seeds(values[place]) for place in sorted(values)), strict=True)
             style = {"linestyle": dash, "markersize": 4, "linewidth": 1.4, "label": name if named else None}
-            ax.errorbar(sorted(values), [over.mean for over in means], errors, **style, **look)
+            ax.errorbar(sorted(values), means, np.nan_to_num(errors), **style, **look)
 
 
 def finish(ax: Axes, title: str, xlabel: str, counts: Sequence[int] = (), share: bool = False) -> None:
@@ -238,11 +219,8 @@ def finish(ax: Axes, title: str, xlabel: str, counts: Sequence[int] = (), share:
         ax.xaxis.minorticks_off()
     if share:
         ax.set_ylim(0, 1.02)
-    ax.set_title(title, fontsize=9)
-    ax.set_xlabel(xlabel, fontsize=8)
-    ax.tick_params(labelsize=7)
     ax.grid(axis="y", color="0.9", linewidth=0.6)
-    sns.despine(ax=ax)
+    dress(ax, xlabel, title=title)
 
 
 def legend(figure: Figure) -> None:

@@ -7,13 +7,12 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import NullLocator, PercentFormatter
 
 from workbench.objectives import METHODS
 from workbench.paths import replacing
-from workbench.plotting.base import panel
+from workbench.plotting.base import dress, panel, plain_ticks
 from workbench.studies.speed import PARTS, Row
 from workbench.studies.speed_against import NOTE
 
@@ -81,7 +80,7 @@ def speeds(rows: Sequence[Row]) -> Figure:
     figure, highest, lowest = _bars(frame, "steps per second", 4.3), frame.value.max(), frame.value.min()
     for ax in figure.axes:
         ax.set_xscale("log")
-        _plain_ticks(ax.xaxis, (1, 2, 5) if highest < 30 * lowest else (1,))
+        plain_ticks(ax.xaxis, (1, 2, 5) if highest < 30 * lowest else (1,))
         ax.set_xlim(lowest / 3, highest * (highest / lowest * 9) ** 0.22)  # room for the numbers
     return figure
 
@@ -110,13 +109,10 @@ def _bars(frame: pd.DataFrame, xlabel: str, width: float, least: float = 0.0, ti
         sns.barplot(group, y="name", x="value", hue="precision", hue_order=hues, palette=COLOURS, legend=False, ax=ax)
         for bars, hue in zip(ax.containers, hues, strict=True):
             ax.bar_label(bars, [*group.label[group.precision == hue]], padding=3, fontsize=7, bbox=WHITE)
-        ax.set_title(heading, fontsize=9)
-        ax.set_xlabel(xlabel, fontsize=8)
-        ax.set_ylabel("")
+        dress(ax, xlabel, title=heading)
         ax.tick_params(labelsize=8)
         ax.grid(axis="x", color="0.9", linewidth=0.6)
         ax.set_axisbelow(True)
-        sns.despine(ax=ax)
     style = {"loc": "outside right upper", "fontsize": 8, "title_fontsize": 8, "frameon": False}
     figure.legend(axes[0, 0].containers, hues, title=title, **style)
     return figure
@@ -137,19 +133,12 @@ def scaling(sweeps: Mapping[str, Sequence[Row]]) -> Figure:
     for (measure, way), ax in grid.axes_dict.items():
         ax.set_xscale("log", base=2)
         ax.set_yscale("log")
-        _plain_ticks(ax.yaxis)
+        plain_ticks(ax.yaxis)
         places = sorted(frame.x[frame.way == way].unique())
         ax.set_xticks(places, [str(place) for place in places])
         ax.xaxis.set_minor_locator(NullLocator())
         ax.set(xlabel=WAYS[way], ylabel=measure)
     return grid.figure
-
-
-def _plain_ticks(axis: Axis, steps: Sequence[int] = (1, 2, 5)) -> None:
-    """Numbers without powers of ten on a logarithmic axis."""
-    axis.set_major_locator(LogLocator(subs=steps))
-    axis.set_major_formatter("{x:g}")
-    axis.set_minor_locator(NullLocator())
 
 
 def profiles(rows: Sequence[Row]) -> Figure:
@@ -161,10 +150,9 @@ def profiles(rows: Sequence[Row]) -> Figure:
     figure, axes = panel(1, 1, 7.2, 0.8 + 0.32 * len(rows))
     ax, colours = axes[0, 0], [*sns.color_palette(COLOURS, len(PARTS)), "0.8"]
     shares.plot.barh(stacked=True, width=0.7, color=colours, legend=False, ax=ax)
+    style = {"label_type": "center", "fontsize": 7, "color": "white"}
     for bars in ax.containers:
-        ax.bar_label(
-            bars, fmt=lambda x: f"{x:.0%}" if x >= 0.05 else "", label_type="center", fontsize=7, color="white"
-        )
+        ax.bar_label(bars, fmt=lambda x: f"{x:.0%}" if x >= 0.05 else "", **style)
     for n, seconds in enumerate(frame.clocked):
         ax.text(1.01, n, f"{significant(1000 * seconds)} ms", va="center", fontsize=7)
     ax.set(xlim=(0, 1.12), xticks=[0, 0.25, 0.5, 0.75, 1])

@@ -104,9 +104,3 @@ def _evaluate(version: Path, run: Path, limit: int) -> Row:
         raise ValueError(f"the code in {version} cannot evaluate {run}: {done.stderr.strip().splitlines()[-1]}")
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=version, capture_output=True, text=True)
     return {"code": version.name, "commit": commit.stdout.strip() or None} | json.loads(done.stdout.splitlines()[-1])
-
-
-def write(results: Mapping[str, Any], path: Path) -> Path:
-    """Keep results as JSON, whole or not at all; returns the path."""
-    paths.write_json(path, results)
-    return path

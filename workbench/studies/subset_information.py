@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from workbench.data.dataset import MultimodalDataset
@@ -38,21 +38,17 @@ class Estimate(NamedTuple):
 
 
 def code_scores(
-    model: MultimodalVAE,
-    train: MultimodalDataset,
-    test: MultimodalDataset,
-    fusion: str = "dynamic_prior",
-    prior_weight: float | None = None,
+    model: MultimodalVAE, train: MultimodalDataset, test: MultimodalDataset, fusion: str = "dynamic_prior"
 ) -> dict[str, Score]:
     """Scores of a logistic regression on the posterior means of the content, for every subset such as "M,W".
 
-    `fusion` and `prior_weight` are those of `model.infer`. Items that lack a part of a subset are left out of it.
-    Raises ValueError on data without classes.
+    `fusion` is that of `model.infer`. Items that lack a part of a subset are left out of it. Raises ValueError on data
+    without classes.
     """
 
     def features(data: MultimodalDataset) -> dict[str, Tensor]:
         rows, generator = torch.arange(len(data)), torch.Generator().manual_seed(0)
-        return codes(model, encode_rows(model, data, rows, generator), fusion, prior_weight)
+        return codes(model, encode_rows(model, data, rows, generator), fusion)
 
     return _scores(features, model.letters, train, test)
 
@@ -75,19 +71,13 @@ def _scores(
 ) -> dict[str, Score]:
     if not train.labelled or train.labels.dim() != 1:
         raise ValueError(f"{train.name} has no classes to tell: give labels, one class for each item")
-    found = {}
-    learnt, shown = features(train), features(test)
+    learnt, shown, found = features(train), features(test), {}
     for name in learnt:
-        a, b = (whole(data, [letters.index(letter) for letter in name.split(",")]) for data in (train, test))
+        places = [letters.index(letter) for letter in name.split(",")]
+        # items that have all of these modalities
+        a, b = (slice(None) if data.present is None else data.present[:, places].all(1) for data in (train, test))
         found[name] = score(learnt[name][a], train.labels[a], shown[name][b], test.labels[b])
     return found
-
-
-def whole(data: MultimodalDataset, places: Sequence[int]) -> Bool[Tensor, "n"]:
-    """Which items have all of these modalities."""
-    if data.present is None:
-        return torch.ones(len(data), dtype=torch.bool)
-    return data.present[:, list(places)].all(1)
 
 
 def score(train: Float[Tensor, "n d"], train_labels: Tensor, test: Float[Tensor, "k d"], test_labels: Tensor) -> Score:

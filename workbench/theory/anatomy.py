@@ -65,17 +65,6 @@ def hooked(modules: Iterable[nn.Module], hook: Callable[..., None]) -> Iterator[
             handle.remove()
 
 
-def gradient_norms(loss: Float[Tensor, ""], model: MultimodalVAE) -> Float[Tensor, "M"]:
-    """Euclidean norm of the gradient of a scalar in the weights of each encoder and its heads; zero where none arrives.
-
-    The graph is kept, so that several terms of one loss can be asked one after the other.
-    """
-    pairs = zip(model.encoders, model.heads, strict=True)
-    parts = [[*encoder.parameters(), *heads.parameters()] for encoder, heads in pairs]
-    found = iter(_gradients(loss, [parameter for part in parts for parameter in part]))
-    return torch.stack([torch.stack([next(found).norm() for _ in part]).norm() for part in parts])
-
-
 def mean_gradients(
     model: MultimodalVAE, objective: Objective, batch: Batch, config: Config, generator: torch.Generator | None = None
 ) -> Float[Tensor, "M batch content"]:
@@ -87,12 +76,7 @@ def mean_gradients(
     means: list[Tensor] = []
     with hooked(model.heads, lambda heads, inputs, output: means.append(output[0].mean)):
         loss = objective(model, batch, config, generator)
-    return torch.stack(_gradients(loss.total, means))
-
-
-def _gradients(loss: Tensor, of: list[Tensor]) -> list[Tensor]:
-    found = torch.autograd.grad(loss, of, retain_graph=True, allow_unused=True)
-    return [torch.zeros_like(x) if gradient is None else gradient for x, gradient in zip(of, found, strict=True)]
+    return torch.stack(torch.autograd.grad(loss.total, means, allow_unused=True, materialize_grads=True))
 
 
 def teaching(
@@ -112,10 +96,8 @@ def teaching(
 
 def _hearing_only(model: MultimodalVAE, n: int) -> MultimodalVAE:
     """The same networks with all likelihood weights zero but that of modality n."""
-    alone = copy.copy(model)
-    alone.modalities = tuple(
-        modality if m == n else dataclasses.replace(modality, weight=0.0) for m, modality in enumerate(model.modalities)
-    )
+    alone, weighted = copy.copy(model), enumerate(model.modalities)
+    alone.modalities = tuple(x if m == n else dataclasses.replace(x, weight=0.0) for m, x in weighted)
     return alone
 
 
@@ -140,10 +122,8 @@ def sharpened(model: MultimodalVAE, m: int, nats: float) -> MultimodalVAE:
 
 def replicated(modality: Modality, count: int) -> tuple[Modality, ...]:
     """`count` modalities of one kind, numbered from 1; a model of them has networks of its own for each."""
-    return tuple(
-        dataclasses.replace(modality, name=f"{modality.name} {i}", letter=f"{modality.letter}{i}")
-        for i in range(1, count + 1)
-    )
+    names = [{"name": f"{modality.name} {i}", "letter": f"{modality.letter}{i}"} for i in range(1, count + 1)]
+    return tuple(dataclasses.replace(modality, **own) for own in names)
 
 
 def replicated_batch(batch: Batch, m: int, count: int) -> Batch:
