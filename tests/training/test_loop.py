@@ -327,3 +327,11 @@ def test_a_refused_configuration_leaves_nothing_behind(data, tmp_path, wrong):
     with pytest.raises(ValueError, match=r"nonsense|batch size 10000000 does not fit"):
         fit(SMALL.replace(**wrong), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_training_that_starves_says_so_once(tiny_root, monkeypatch, capsys):
+    monkeypatch.setattr(loop.threads, "starving", lambda: True)
+    monkeypatch.setattr(loop, "LOG_EVERY", 1)
+    run = fit(Config.make("quick", data="uci-text", repeats=2, batch_size=4, steps=3, latent_dim=4), tiny_root / "run")
+    assert capsys.readouterr().out.count(loop.STARVING) == 1
+    assert run.read("config.json")["waiting"] == loop.threads.policy()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from workbench import threads
 from workbench.device import processor
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -61,6 +62,7 @@ def provenance() -> dict[str, str | None]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "machine": f"{processor()}, {torch.get_num_threads()} threads",
+        "waiting": threads.policy(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from workbench import threads
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.missing import as_configured
@@ -31,6 +32,10 @@ from workbench.training.processes import SINGLE, Generators, Processes, joined
 from workbench.training.step import Speed, Step, speed_for
 
 LOG_EVERY = 50  # steps between two rows of history.csv
+STARVING = (
+    "Other programs keep this training waiting for a core more than half of the time. It goes on, slower, to the same "
+    "result: let fewer of them run, or fewer runs at a time."
+)
 
 
 class TrainingDiverged(WorkbenchError):
@@ -160,7 +165,7 @@ class Trainer:
         label, checkpoints = METHODS[self.config.objective].label, self.config.checkpoint_every
         snapshots = self.config.snapshot_every or self.total + 1
         pending: list[Loss] = []
-        hidden = not (progress and self.processes.is_main)
+        hidden, told = not (progress and self.processes.is_main), False
         with tqdm(total=self.total, initial=self.done, desc=label, unit="step", disable=hidden) as bar:
             while self.done < self.total:
                 pending.append(self.step())
@@ -169,6 +174,9 @@ class Trainer:
                     bar.set_postfix(self.log(pending), refresh=False)
                     bar.update(len(pending))
                     pending = []
+                    if threads.starving() and not (told or hidden):
+                        bar.write(STARVING)
+                        told = True
                 if kept or last:
                     self.check_weights()
                 if kept:

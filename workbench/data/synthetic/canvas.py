@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
+from tqdm.auto import tqdm
 
 Number = int | float
 
@@ -25,10 +26,20 @@ def recipe_version(*files: str) -> str:
     return hashlib.sha256(code).hexdigest()[:10]
 
 
-def in_chunks(draw: Callable[[int, Tensor], UInt8[Tensor, "n C H W"]], chunks: Sequence[Tensor]) -> Tensor:
-    """Draw every chunk by `draw(i, chunk)`, as many at a time as torch has threads, each on one."""
-    with one_thread_per_operation() as workers, ThreadPoolExecutor(workers) as pool:
-        return torch.cat([*pool.map(draw, range(len(chunks)), chunks)])
+def in_chunks(
+    draw: Callable[[int, Tensor], UInt8[Tensor, "n C H W"]], chunks: Sequence[Tensor], title: str = ""
+) -> Tensor:
+    """Draw every chunk by `draw(i, chunk)`, as many at a time as torch has threads, each on one.
+
+    With a `title` a progress bar counts the pictures.
+    """
+    bar = tqdm(total=sum(map(len, chunks)), desc=title, unit=" pictures", disable=not title)
+    with bar, one_thread_per_operation() as workers, ThreadPoolExecutor(workers) as pool:
+        drawn = []
+        for pictures in pool.map(draw, range(len(chunks)), chunks):
+            drawn.append(pictures)
+            bar.update(len(pictures))
+        return torch.cat(drawn)
 
 
 @contextmanager

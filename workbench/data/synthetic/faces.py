@@ -17,6 +17,7 @@ from workbench.data.synthetic.faces_shapes import Scene, draw_styles
 
 COUNTS = {"train": 10_000, "test": 1_000}
 CHUNK = 128  # few enough for the caches of a processor, many enough for each call to be worth it
+MANY = 2000  # faces from which on a progress bar is shown
 
 # From back to front.
 PARTS = (
@@ -81,4 +82,5 @@ def draw(attributes: Bool[Tensor, "N 40"], styles: Float[Tensor, "M draws"]) -> 
             paint(scene)
         return as_bytes(scene.image)
 
-    return in_chunks(painted, torch.arange(len(attributes)).split(CHUNK))
+    title = "drawing faces" if len(attributes) > MANY else ""
+    return in_chunks(painted, torch.arange(len(attributes)).split(CHUNK), title)
