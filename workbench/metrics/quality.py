@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from workbench.metrics.features import FeatureSet, Statistics
@@ -61,8 +61,8 @@ def prd(real: Float[Tensor, "n d"], generated: Float[Tensor, "k d"], seed: int =
     _check_sizes(len(real), len(generated))
     union = torch.cat([real, generated])
     labels = clusters_of(union, CLUSTERS, RUNS, torch.Generator(union.device).manual_seed(seed)).cpu()
-    curves = [prd_curve(_histogram(run[: len(real)]), _histogram(run[len(real) :])) for run in labels]
-    precisions, recalls = zip(*curves, strict=True)
+    histograms = [[half.bincount(minlength=CLUSTERS).double() / len(half) for half in run.chunk(2)] for run in labels]
+    precisions, recalls = zip(*(prd_curve(*pair) for pair in histograms), strict=True)
     return Curve(torch.stack(precisions).mean(0), torch.stack(recalls).mean(0))
 
 
@@ -109,10 +109,6 @@ def frechet_distance(one: Statistics, other: Statistics) -> float:
     shared = torch.linalg.eigvalsh(root @ other.covariance @ root).clamp(min=0).sqrt().sum()
     apart = (one.mean - other.mean).square().sum() + one.covariance.trace() + other.covariance.trace() - 2 * shared
     return max(apart.item(), 0.0)
-
-
-def _histogram(labels: Int[Tensor, "n"]) -> Float[Tensor, "clusters"]:
-    return labels.bincount(minlength=CLUSTERS).double() / len(labels)
 
 
 def _check_sizes(real: int, generated: int) -> None:

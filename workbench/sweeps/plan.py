@@ -35,7 +35,7 @@ from workbench import evaluation, objectives
 from workbench.config import PRESETS, Config, field_names
 from workbench.data.sources import parse_name
 from workbench.errors import did_you_mean
-from workbench.notebooks.parameters import check_parameters, parameters_of
+from workbench.notebooks.parameters import misfits, parameters_of
 from workbench.paths import outputs_dir, training_notebook
 from workbench.runs import run
 
@@ -93,13 +93,16 @@ def read(
     a name in a folder of that name. Raises ValueError with a line for each problem.
     """
     notebook = notebook or training_notebook()
+    declared = parameters_of(notebook)
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
     content = _parsed(path)
     _refuse(path, _shape(content))
-    kinds = {name: parameter.type for name, parameter in parameters_of(notebook).items()}
+    kinds = {name: parameter.type for name, parameter in declared.items()}
     grids = _grids(content, preset, _level(given or {}, kinds))
-    _refuse(path, (problem for _, values, _ in grids for problem in _parameters(values, notebook)))
+    chosen = [(name, x) for _, values, _ in grids for name, options in values.items() for x in options]
+    ours = (f"{name} is not for sweeps to choose: use the option {OURS[name]}" for name, _ in chosen if name in OURS)
+    _refuse(path, (*ours, *misfits(declared, (pair for pair in chosen if pair[0] not in OURS), notebook.name)))
     parent, jobs = folder or outputs_dir() / preset / "sweeps" / path.stem, []
     for name, values, lists in grids:
         for label, parameters in _combinations(name, _floats(values, kinds), lists):
@@ -211,19 +214,6 @@ def _level(given: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, dict
 
 
 # From values to runs
-
-
-def _parameters(values: Values, notebook: Path) -> Iterator[str]:
-    """What is wrong with names and types of parameters."""
-    for name, options in values.items():
-        if name in OURS:
-            yield f"{name} is not for sweeps to choose: use the option {OURS[name]}"
-            continue
-        for value in options:
-            try:
-                check_parameters(notebook, {name: value})
-            except ValueError as error:
-                yield str(error)
 
 
 def _floats(values: Values, kinds: Mapping[str, str]) -> Values:
