@@ -11,6 +11,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from workbench import explorers
 
+pytestmark = pytest.mark.slow
+
 COUNTER = """
 import anywidget, traitlets
 

@@ -6,6 +6,7 @@ import pytest
 from browser import press, until, until_changed
 from explorer_pages import absent, captions, judged, pictures, row
 
+pytestmark = pytest.mark.slow
 SEVEN = ((45, 45), (150, 45), (85, 165))  # corners, in pixels of the canvas
 
 

@@ -20,7 +20,7 @@ from workbench.explorers.inputs_faces import DescriptionInput
 from workbench.fusion import with_prior
 from workbench.theory import quadrature
 
-TOUCHES = 40
+TOUCHES = 4
 
 
 @pytest.mark.parametrize("kind", ["conditional", "grid", "latent", "objectives"])
@@ -106,7 +106,7 @@ def test_changes_in_two_threads_end_in_a_picture_of_both():
 
 def touched(kind: str, models) -> tuple[widgets.Widget, str, Sequence, widgets.Widget]:
     """A control of an explorer, the name of its value, other values, and what it changes."""
-    counts, shares = range(1, TOUCHES + 1), [n / 20 - 1.01 for n in range(TOUCHES)]
+    counts, shares = range(1, TOUCHES + 1), [n / 2 - 1.01 for n in range(TOUCHES)]
     if kind == "divergences":  # a mean in the explorer of notebook 02, which draws a figure
         _, means, *_, picture, _ = explorers.explore_divergences().children
         return means.children[0], "value", shares, picture
@@ -136,5 +136,4 @@ def test_every_touch_is_answered_and_how_fast(kind, models, capsys):
         seen.add(shown.value)
     assert len(seen) == TOUCHES + 1
     with capsys.disabled():
-        median, slow = statistics.median(times), statistics.quantiles(times, n=20)[-1]
-        print(f"\n{kind} explorer, a redraw: median {median:.0f} ms, p95 {slow:.0f} ms")
+        print(f"\n{kind} explorer, a redraw: median {statistics.median(times):.0f} ms, at most {max(times):.0f} ms")

@@ -57,7 +57,8 @@ def by_grid(model, batch, b: int) -> float:
 @torch.no_grad()
 def test_log_evidence_is_the_integral(count, style):
     model, batch = wide_model(count, 1, style), tiny_batch(count, items=5)
-    found = log_evidence(model, batch, 4000, seeded(1))
+    found = log_evidence(model, batch, 400, seeded(1))
+    print("SE", found.standard_error.max())
     for b in range(5):
         assert found.standard_error[b] < 0.1
         assert abs(found.value[b].item() - by_grid(model, batch, b)) < 4 * found.standard_error[b].item() + 1e-3
@@ -67,14 +68,14 @@ def test_log_evidence_is_the_integral(count, style):
 def test_absent_modalities_are_left_out():
     model, batch = wide_model(3, 1), tiny_batch(3, items=8, missing=True)
     batch = batch._replace(present=batch.present | ~batch.present.any(0))
-    found = log_evidence(model, batch, 4000, seeded(1))
+    found = log_evidence(model, batch, 400, seeded(1))
     for b in range(8):
         assert abs(found.value[b].item() - by_grid(model, batch, b)) < 4 * found.standard_error[b].item() + 1e-3
 
 
 def test_more_samples_raise_the_estimate_on_average():
     model, batch = tiny_model(3, 2), tiny_batch(3, items=40)
-    few, many = (log_evidence(model, batch, k, seeded(2)).value.mean() for k in (1, 300))
+    few, many = (log_evidence(model, batch, k, seeded(2)).value.mean() for k in (1, 100))
     assert few < many
 
 

@@ -105,7 +105,13 @@ print(input.__module__, __name__, "workbench.runs.run" in sys.modules)
 FIGURE = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.title('seen')"
 
 
-def test_a_forked_kernel_is_like_an_ordinary_one_and_imports_are_found_whatever_else_is_in_cells(tmp_path, monkeypatch):
+def test_imports_are_found_whatever_else_is_in_cells(tmp_path):
+    path = notebook(tmp_path, "%matplotlib inline\nimport os.path as p, sys", "from a.b import (c,\n d)\n!ls", "x?")
+    assert kernels.imports_of(path) == ["os.path", "sys", "a.b", "a.b.c", "a.b.d"]
+
+
+@pytest.mark.slow
+def test_a_forked_kernel_is_like_an_ordinary_one(tmp_path, monkeypatch):
     path = notebook(tmp_path, LOOK, FIGURE, "1 + 1", "raise KeyError('lost')")
     monkeypatch.setenv("COLOUR", "green")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -121,8 +127,6 @@ def test_a_forked_kernel_is_like_an_ordinary_one_and_imports_are_found_whatever_
     text = f"{sys.executable} {os.getcwd()} here green 1\nipykernel.kernelbase __main__ "
     assert [o[0].text for o in (forked[2], ordinary[2])] == [f"{text}True\n", f"{text}False\n"]
     assert forked[3:5] == ordinary[3:5] and "image/png" in forked[3][-1].data
-    path = notebook(tmp_path, "%matplotlib inline\nimport os.path as p, sys", "from a.b import (c,\n d)\n!ls", "x?")
-    assert kernels.imports_of(path) == ["os.path", "sys", "a.b", "a.b.c", "a.b.d"]
 
 
 PARENT = """
@@ -138,6 +142,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @needs_proc
 def test_a_kernel_dies_with_the_process_that_asked_for_it(tmp_path):
     (tmp_path / "parent.py").write_text(PARENT)
@@ -155,6 +160,7 @@ def test_a_kernel_dies_with_the_process_that_asked_for_it(tmp_path):
 def test_the_local_engine_works_in_threads(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.setattr(engines, "cores", lambda: 6)
+    monkeypatch.setattr(kernels, "warm_up", lambda notebook: None)
     with open_engine("local", notebook(tmp_path), jobs=9, folder=tmp_path, workers=2) as engine:
         assert engine.slots == 2 and engine.here
         assert engine.submit(os.getenv, "OMP_NUM_THREADS").result() == "3", "6 cores for 2"
@@ -166,6 +172,7 @@ def test_the_local_engine_works_in_threads(tmp_path, monkeypatch):
     assert os.environ["OMP_NUM_THREADS"] == "7"
 
 
+@pytest.mark.slow
 @needs_proc
 def test_leaving_the_local_engine_in_haste_leaves_no_kernel(tmp_path):
     path, mark, after = notebook(tmp_path, SLEEPER), tmp_path / "mark", []
@@ -178,6 +185,7 @@ def test_leaving_the_local_engine_in_haste_leaves_no_kernel(tmp_path):
     assert queued.cancelled() and not after and not runs(int(mark.read_text()))
 
 
+@pytest.mark.slow
 def test_dask_workers_are_processes_that_know_where_everything_is(tmp_path, monkeypatch, distributed):
     monkeypatch.setattr(engines, "cores", lambda: 3)
     monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path))
@@ -189,6 +197,7 @@ def test_dask_workers_are_processes_that_know_where_everything_is(tmp_path, monk
             engine.submit(int, "seven").result()
 
 
+@pytest.mark.slow
 def test_submitit_jobs_are_processes_and_tell_what_went_wrong(tmp_path, submitit):
     with engines.slurm(tmp_path, 2, {"timeout_min": 5}, cluster="local") as engine:
         assert engine.slots == 2 and not engine.here

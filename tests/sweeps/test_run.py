@@ -1,9 +1,13 @@
 """Sweeps end to end: what they leave behind, what they do again, and what a kill can cost them.
 
-Run as a script (`python tests/sweeps/test_run.py --kills 10 --folder /tmp/kills`), the file kills a sweep at random
-moments, as often as it is told, and compares every number with those of a sweep that nobody disturbed.
+Everything but kills and clusters is seen twice: with the training notebook's cells executed in this process, in a
+moment, and (slow) by real kernels. Run as a script (`python tests/sweeps/test_run.py --kills 10 --folder /tmp/kills`),
+the file kills a sweep at random moments, as often as it is told, and compares every number with those of a sweep that
+nobody disturbed.
 """
 
+import contextlib
+import io
 import json
 import os
 import random
@@ -13,9 +17,11 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,14 +29,19 @@ import nbformat
 import pytest
 import typer
 from helpers import fill_cache, fill_cache_with_judges
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+from typer.testing import CliRunner
 
+from workbench import cli
 from workbench.data.images import DataError
 from workbench.evaluation import evaluate_into
+from workbench.notebooks import kernels
+from workbench.notebooks.execution import Result
 from workbench.runs.run import Run, sole_writer, start
 from workbench.sweeps import engines
 from workbench.sweeps import run as sweep
 from workbench.sweeps.plan import Sweep, read
+from workbench.training import checkpoint
 from workbench.training.loop import fit
 
 TRAINING = Path(__file__).resolve().parents[2] / "notebooks" / "04_training.ipynb"
@@ -44,7 +55,7 @@ print("complete:", run.complete)
 """
 TINY = """
 title = "Two seeds, with and without styles"
-fixed = { data = "uci-plain-text", repeats = 2, batch_size = 16, steps = 60, checkpoint_every = 10, device = "cpu" }
+fixed = { data = "uci-plain-text", repeats = 2, batch_size = 16, steps = 30, checkpoint_every = 10, device = "cpu" }
 grid = { seed = [0, 1], style_dim = [0, 2] }
 """
 GIVEN = {"parts": ["latent", "coherence"], "limit": 40}
@@ -76,9 +87,57 @@ def tiny(tmp_path_factory) -> Iterator[Path]:
         yield path
 
 
+def executed_here(path: Path, target: Path, parameters: dict[str, Any], **options: Any) -> Result:
+    """What `execution.execute` does, without a kernel: the first cell declares parameters, the others are code."""
+    notebook, printed, error = nbformat.read(path, 4), io.StringIO(), ""
+    namespace = {"print": partial(print, file=printed)}
+    try:
+        for cell in notebook.cells:
+            exec(cell.source, namespace)
+            namespace |= parameters
+    except Exception as failure:
+        place = notebook.cells.index(cell) + 2  # papermill adds a cell with the parameters
+        error = f"{path.name} failed in cell [{place}]: {type(failure).__name__}: {failure}"
+        cell.outputs.append(new_output("error", traceback=traceback.format_exception(failure)))
+    cell.outputs.append(new_output("stream", text=printed.getvalue()))
+    nbformat.write(notebook, target)
+    return Result(path, target, 0.0, error)
+
+
+@contextlib.contextmanager
+def without_kernels() -> Iterator[None]:
+    """Sweeps work in a thread of this process alone."""
+
+    @contextlib.contextmanager
+    def engine(*arguments: Any, **options: Any) -> Iterator[engines.Engine]:
+        with ThreadPoolExecutor(1) as pool:
+            yield engines.Engine("here", 1, pool.submit, True)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweep.notebook_execution, "execute", executed_here)
+        patch.setattr(kernels, "warm_up", lambda notebook: None)
+        patch.setattr(sweep, "open_engine", engine)
+        yield
+
+
+WAYS = {"here": without_kernels, "kernels": contextlib.nullcontext}
+both = pytest.mark.parametrize("way", ["here", pytest.param("kernels", marks=pytest.mark.slow)], indirect=True)
+
+
+@pytest.fixture
+def way(request) -> Iterator[None]:
+    with WAYS[request.param]():
+        yield
+
+
 def command(path: Path, out: Path, *more: str) -> list[str]:
     given = [part for name, value in GIVEN.items() for part in ("-p", f"{name}={value}")]
     return [sys.executable, "-m", "workbench", "sweep", str(path), "--out", str(out), "--workers", "2", *given, *more]
+
+
+def by_command(path: Path, out: Path, *more: str):
+    """The same in this process."""
+    return CliRunner().invoke(cli.app, command(path, out, *more)[3:])
 
 
 def complete(plan: Sweep, engine: str = "local", workers: int = 2, **options: Any) -> list[sweep.State]:
@@ -97,19 +156,22 @@ def results(folder: Path) -> dict[str, tuple]:
     for path in sorted(folder.glob("*/metrics.json")):
         metrics = json.loads(path.read_text())
         del metrics["seconds"], metrics["evaluated_with"]
-        kept[path.parent.name] = (
-            metrics,
-            *((path.parent / n).read_bytes() for n in ("model.safetensors", "history.csv")),
-        )
+        files = ((path.parent / name).read_bytes() for name in ("model.safetensors", "history.csv"))
+        kept[path.parent.name] = metrics, *files
     return kept
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tiny, tmp_path_factory) -> tuple[Path, str]:
-    """The folder of a sweep that ran from a shell, and what it printed."""
+@pytest.fixture(scope="module", params=["here", pytest.param("shell", marks=pytest.mark.slow)])
+def undisturbed(request, tiny, tmp_path_factory) -> tuple[Path, str]:
+    """The folder of a sweep that ran here or from a shell, and what it printed."""
     out = tmp_path_factory.mktemp("undisturbed")
-    done = subprocess.run(command(tiny, out), capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
+    if request.param == "here":
+        with without_kernels():
+            done = by_command(tiny, out)
+        assert done.exit_code == 0, done.output
+    else:
+        done = subprocess.run(command(tiny, out), capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr
     return out, done.stdout
 
 
@@ -126,7 +188,7 @@ def test_every_run_has_a_complete_folder_with_its_notebook_and_lines_in_the_log(
     assert len(plan.jobs) == 4 and {path.parent for path in out.glob("*/run.ipynb")} == {j.folder for j in plan.jobs}
     for job in plan.jobs:
         run = Run(job.folder)
-        assert sweep.is_done(job) and run.config == job.config and run.history()["step"][-1] == 60
+        assert sweep.is_done(job) and run.config == job.config and run.history()["step"][-1] == 30
         assert {"rate", "coherence"} < run.metrics.keys() and "linear_probe" not in run.metrics
         assert run.metrics["test_items"] == 40 and "complete: True" in printed(job.folder)
         assert run.read("config.json")["command"] == job.command
@@ -186,6 +248,7 @@ def test_steps_are_read_off_the_files_of_a_training(tiny, tmp_path):
     assert sweep.steps_done(job) == 30_010
 
 
+@pytest.mark.slow
 def test_the_notebook_of_the_project_is_what_sweeps_execute(tiny, tmp_path):
     plan = read(tiny, "quick", {**GIVEN, "steps": 6, "seed": 0, "style_dim": 2}, tmp_path, TRAINING)
     (state,) = complete(plan)
@@ -197,15 +260,16 @@ def test_the_notebook_of_the_project_is_what_sweeps_execute(tiny, tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------------- what fails
-def test_a_failing_run_keeps_its_traceback_and_only_it_is_tried_again(tiny, tmp_path):
+@both
+def test_a_failing_run_keeps_its_traceback_and_only_it_is_tried_again(tiny, tmp_path, way):
     out = tmp_path / "out"
     given = ["-p", "steps=10", "-p", "seed=0", "-p", "style_dim=0", "-p", "learning_rate=[1e30, 1e-3]"]
-    done = subprocess.run(command(tiny, out, *given), capture_output=True, text=True, timeout=600)
-    assert done.returncode == 1
+    done = by_command(tiny, out, *given)
+    assert done.exit_code == 1
     error = f"{TRAINING.name} failed in cell [3]: TrainingDiverged: "
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("Failed: ")]
     assert line.startswith(f"Failed: learning_rate=1e+30: {error}") and line.endswith(")")
-    assert "1 of 2 runs failed; the same command tries them again" in done.stderr
+    assert "1 of 2 runs failed; the same command tries them again" in done.output
     assert "[2/2] done     learning_rate=0.001" in done.stdout
     plan = small(tiny, out, steps=10, learning_rate=[1e30, 1e-3])
     bad, good = plan.jobs
@@ -230,7 +294,8 @@ def test_missing_data_is_an_error_before_anything_starts_and_what_an_engine_rais
 
 
 # -------------------------------------------------------------------------------------- who else is in a run folder
-def test_a_run_that_another_process_is_at_is_waited_for_and_not_done_twice(tiny, tmp_path, capsys):
+@both
+def test_a_run_that_another_process_is_at_is_waited_for_and_not_done_twice(tiny, tmp_path, capsys, way):
     plan, seen, free, held = small(tiny, tmp_path), set(), threading.Event(), threading.Event()
     (job,) = plan.jobs
 
@@ -242,7 +307,7 @@ def test_a_run_that_another_process_is_at_is_waited_for_and_not_done_twice(tiny,
         with sole_writer(job.folder):
             held.set()
             free.wait()
-            time.sleep(1.0)
+            time.sleep(0.5)
 
     holder = threading.Thread(target=hold)
     holder.start()
@@ -255,7 +320,8 @@ def test_a_run_that_another_process_is_at_is_waited_for_and_not_done_twice(tiny,
     assert sweep.execute(job) == "" and sweep.execution(job) == started
 
 
-def test_a_run_evaluated_by_hand_gets_its_notebook_without_new_numbers(tiny, tmp_path):
+@both
+def test_a_run_evaluated_by_hand_gets_its_notebook_without_new_numbers(tiny, tmp_path, way):
     (job,) = small(tiny, tmp_path).jobs
     run = fit(job.config, job.folder, progress=False)
     evaluate_into(run, progress=False, parts=job.parts, limit=job.limit)
@@ -278,9 +344,31 @@ def kill_when(condition: Callable[[], Any], arguments: list[str]) -> bool:
 def kept_steps(out: Path) -> dict[str, int]:
     """Steps of every run below a folder that a restart has not to take again."""
     found = {path.parent.name: json.loads(path.read_text())["step"] for path in out.glob("*/checkpoint.json")}
-    return found | {path.parent.name: 60 for path in out.glob("*/model.safetensors")}
+    return found | {path.parent.name: 30 for path in out.glob("*/model.safetensors")}
 
 
+def test_a_sweep_that_was_stopped_goes_on(tiny, undisturbed, tmp_path, monkeypatch):
+    """The small case of the next test: stopped by the user at the second checkpoint of its first run."""
+    out, save, saved = tmp_path / "out", checkpoint.save, []
+
+    def stop(*arguments):
+        save(*arguments)
+        saved.append(arguments[1])
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+
+    plan = read(tiny, "quick", GIVEN | {"seed": 0}, out)
+    with without_kernels():
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(checkpoint, "save", stop)
+            complete(plan)
+        assert [sweep.steps_done(job) for job in plan.jobs] == [saved[1], 0]
+        assert [state.status for state in complete(plan)] == ["done"] * 2
+    whole = results(undisturbed[0])
+    assert len(results(out)) == 2 and all(whole[name] == kept for name, kept in results(out).items())
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is a POSIX signal")
 def test_a_killed_sweep_loses_nothing(tiny, undisturbed, tmp_path):
     """Killed in the middle of trainings, then between two runs; started again at once each time."""
@@ -296,6 +384,7 @@ def test_a_killed_sweep_loses_nothing(tiny, undisturbed, tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------- dask and Slurm
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for kernels in /proc")
 def test_a_sweep_survives_the_death_of_a_dask_worker(tiny, tmp_path, distributed):
     """A scheduler and two worker processes, one of which is killed while its run is being trained."""
@@ -318,6 +407,7 @@ def test_a_sweep_survives_the_death_of_a_dask_worker(tiny, tmp_path, distributed
         assert sweep.is_done(job) and Run(job.folder).history()["step"] == [*range(10, 151, 10)]
 
 
+@pytest.mark.slow
 def test_a_slurm_job_whose_time_is_over_goes_on_where_it_was(tiny, tmp_path, submitit):
     """The job gets the signal that Slurm sends before the end, and submitit's local executor queues it again."""
     plan = small(tiny, tmp_path / "runs", steps=150)
@@ -353,7 +443,7 @@ def main(folder: Annotated[Path, typer.Option()], kills: int = 10, seed: int = 0
         hits += kill_when(lambda until=moment: time.monotonic() > until, command(path, out))
         now = kept_steps(out)
         assert all(now.get(name, 0) >= step for name, step in kept.items()), f"lost steps: {kept} -> {now}"
-        print(f"start {attempts}, kill {hits}: {sum(now.values())} of 240 steps kept, {len(results(out))} complete")
+        print(f"start {attempts}, kill {hits}: {sum(now.values())} of 120 steps kept, {len(results(out))} complete")
         kept = now
         if len(results(out)) == 4 and hits < kills:  # nothing is left to kill: once more from the beginning
             assert results(out) == results(folder / "whole")
