@@ -1,81 +1,43 @@
 """Sweeps end to end: what they leave behind, what they do again, and what a kill can cost them.
 
-Everything but kills and clusters is seen twice: with the training notebook's cells executed in this process, in a
-moment, and (slow) by real kernels. Run as a script (`python tests/sweeps/test_run.py --kills 10 --folder /tmp/kills`),
-the file kills a sweep at random moments, as often as it is told, and compares every number with those of a sweep that
-nobody disturbed.
+Everything but kills and clusters is seen twice: without kernels, in a moment, and (slow) with them.
 """
 
 import contextlib
-import io
-import json
 import os
-import random
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import nbformat
 import pytest
-import typer
-from helpers import fill_cache, fill_cache_with_judges
-from nbformat.v4 import new_code_cell, new_notebook, new_output
-from typer.testing import CliRunner
+from small_sweeps import (
+    GIVEN,
+    TRAINING,
+    by_command,
+    command,
+    kept_steps,
+    kill_when,
+    make_root,
+    results,
+    without_kernels,
+)
 
-from workbench import cli
 from workbench.data.images import DataError
 from workbench.evaluation import evaluate_into
-from workbench.notebooks import kernels
-from workbench.notebooks.execution import Result
 from workbench.runs.run import Run, sole_writer, start
 from workbench.sweeps import engines
 from workbench.sweeps import run as sweep
 from workbench.sweeps.plan import Sweep, read
 from workbench.training import checkpoint
 from workbench.training.loop import fit
-
-TRAINING = Path(__file__).resolve().parents[2] / "notebooks" / "04_training.ipynb"
-SHORT = """
-from pathlib import Path
-from workbench import evaluation
-from workbench.notebooks import config_from
-config = config_from(globals(), also=["run_folder", "parts", "limit"])
-run = evaluation.train_and_evaluate(config, Path(run_folder), parts=parts, limit=limit)
-print("complete:", run.complete)
-"""
-TINY = """
-title = "Two seeds, with and without styles"
-fixed = { data = "uci-plain-text", repeats = 2, batch_size = 16, steps = 30, checkpoint_every = 10, device = "cpu" }
-grid = { seed = [0, 1], style_dim = [0, 2] }
-"""
-GIVEN = {"parts": ["latent", "coherence"], "limit": 40}
-
-
-def make_root(root: Path) -> Path:
-    """A project root with tiny data, untrained judges and a short training notebook; returns a sweep file in it.
-
-    The notebook takes the parameters of the real one, and trains and evaluates as that one does, without pictures.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORKBENCH_ROOT", str(root))
-        fill_cache()
-        fill_cache_with_judges("uci-plain-text")
-    (parameters,) = [c for c in nbformat.read(TRAINING, 4).cells if "parameters" in c.metadata.get("tags", [])]
-    cells = [new_code_cell(parameters.source, metadata={"tags": ["parameters"]}), new_code_cell(SHORT.strip())]
-    (root / "notebooks").mkdir()
-    nbformat.write(new_notebook(cells=cells), root / "notebooks" / TRAINING.name)
-    (root / "tiny.toml").write_text(TINY)
-    return root / "tiny.toml"
 
 
 @pytest.fixture(scope="module")
@@ -85,39 +47,6 @@ def tiny(tmp_path_factory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORKBENCH_ROOT", str(path.parent))
         yield path
-
-
-def executed_here(path: Path, target: Path, parameters: dict[str, Any], **options: Any) -> Result:
-    """What `execution.execute` does, without a kernel: the first cell declares parameters, the others are code."""
-    notebook, printed, error = nbformat.read(path, 4), io.StringIO(), ""
-    namespace = {"print": partial(print, file=printed)}
-    try:
-        for cell in notebook.cells:
-            exec(cell.source, namespace)
-            namespace |= parameters
-    except Exception as failure:
-        place = notebook.cells.index(cell) + 2  # papermill adds a cell with the parameters
-        error = f"{path.name} failed in cell [{place}]: {type(failure).__name__}: {failure}"
-        cell.outputs.append(new_output("error", traceback=traceback.format_exception(failure)))
-    cell.outputs.append(new_output("stream", text=printed.getvalue()))
-    nbformat.write(notebook, target)
-    return Result(path, target, 0.0, error)
-
-
-@contextlib.contextmanager
-def without_kernels() -> Iterator[None]:
-    """Sweeps work in a thread of this process alone."""
-
-    @contextlib.contextmanager
-    def engine(*arguments: Any, **options: Any) -> Iterator[engines.Engine]:
-        with ThreadPoolExecutor(1) as pool:
-            yield engines.Engine("here", 1, pool.submit, True)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweep.notebook_execution, "execute", executed_here)
-        patch.setattr(kernels, "warm_up", lambda notebook: None)
-        patch.setattr(sweep, "open_engine", engine)
-        yield
 
 
 WAYS = {"here": without_kernels, "kernels": contextlib.nullcontext}
@@ -130,16 +59,6 @@ def way(request) -> Iterator[None]:
         yield
 
 
-def command(path: Path, out: Path, *more: str) -> list[str]:
-    given = [part for name, value in GIVEN.items() for part in ("-p", f"{name}={value}")]
-    return [sys.executable, "-m", "workbench", "sweep", str(path), "--out", str(out), "--workers", "2", *given, *more]
-
-
-def by_command(path: Path, out: Path, *more: str):
-    """The same in this process."""
-    return CliRunner().invoke(cli.app, command(path, out, *more)[3:])
-
-
 def complete(plan: Sweep, engine: str = "local", workers: int = 2, **options: Any) -> list[sweep.State]:
     """A sweep in this process, shown to nobody."""
     return sweep.complete(plan, lambda states, slots: None, engine, workers=workers, **options)
@@ -148,17 +67,6 @@ def complete(plan: Sweep, engine: str = "local", workers: int = 2, **options: An
 def small(path: Path, out: Path, **given: Any) -> Sweep:
     """One run, or a few, of six steps."""
     return read(path, "quick", {**GIVEN, "steps": 6, "seed": 0, "style_dim": 0, **given}, out)
-
-
-def results(folder: Path) -> dict[str, tuple]:
-    """Weights, history and metrics of every run below a folder, without what differs from time to time."""
-    kept = {}
-    for path in sorted(folder.glob("*/metrics.json")):
-        metrics = json.loads(path.read_text())
-        del metrics["seconds"], metrics["evaluated_with"]
-        files = ((path.parent / name).read_bytes() for name in ("model.safetensors", "history.csv"))
-        kept[path.parent.name] = metrics, *files
-    return kept
 
 
 @pytest.fixture(scope="module", params=["here", pytest.param("shell", marks=pytest.mark.slow)])
@@ -332,19 +240,6 @@ def test_a_run_evaluated_by_hand_gets_its_notebook_without_new_numbers(tiny, tmp
 
 
 # ------------------------------------------------------------------------------------------------------------- kills
-def kill_when(condition: Callable[[], Any], arguments: list[str]) -> bool:
-    """Start a command and kill it when a condition holds; False where it ended before."""
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not condition():
-        time.sleep(0.005)
-    process.kill()
-    return process.wait() == -signal.SIGKILL
-
-
-def kept_steps(out: Path) -> dict[str, int]:
-    """Steps of every run below a folder that a restart has not to take again."""
-    found = {path.parent.name: json.loads(path.read_text())["step"] for path in out.glob("*/checkpoint.json")}
-    return found | {path.parent.name: 30 for path in out.glob("*/model.safetensors")}
 
 
 def test_a_sweep_that_was_stopped_goes_on(tiny, undisturbed, tmp_path, monkeypatch):
@@ -424,34 +319,3 @@ def test_a_slurm_job_whose_time_is_over_goes_on_where_it_was(tiny, tmp_path, sub
     assert state.status == "done", state.error
     assert interrupted and sweep.execution(job)["started"] > interrupted[0], "it was started twice"
     assert sweep.is_done(job) and Run(job.folder).history()["step"] == [*range(10, 151, 10)]
-
-
-# -------------------------------------------------------------------------------------------------------- as a script
-def main(folder: Annotated[Path, typer.Option()], kills: int = 10, seed: int = 0) -> None:
-    """Kill a sweep at random moments, start it again at once each time, and compare it with an undisturbed one."""
-    path = make_root(folder / "root")
-    os.environ["WORKBENCH_ROOT"] = str(path.parent)
-    began = time.monotonic()
-    subprocess.run(command(path, folder / "whole"), check=True)
-    whole, generator = time.monotonic() - began, random.Random(seed)
-    print(f"undisturbed: {whole:.1f} s")
-    hits, attempts, out = 0, 0, folder / "killed-0"
-    kept: dict[str, int] = {}
-    while hits < kills:
-        moment = time.monotonic() + generator.uniform(0, whole)
-        attempts += 1
-        hits += kill_when(lambda until=moment: time.monotonic() > until, command(path, out))
-        now = kept_steps(out)
-        assert all(now.get(name, 0) >= step for name, step in kept.items()), f"lost steps: {kept} -> {now}"
-        print(f"start {attempts}, kill {hits}: {sum(now.values())} of 120 steps kept, {len(results(out))} complete")
-        kept = now
-        if len(results(out)) == 4 and hits < kills:  # nothing is left to kill: once more from the beginning
-            assert results(out) == results(folder / "whole")
-            out, kept = folder / f"killed-{attempts}", {}
-    subprocess.run(command(path, out), check=True)
-    assert results(out) == results(folder / "whole")
-    print(f"{hits} kills; weights, histories and metrics equal those of the undisturbed sweep")
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -158,7 +158,6 @@ def draw_grids(models: Sequence[ExploredModel], plan: Plan) -> str:
 
 
 def _inputs(explored: ExploredModel, plan: Plan) -> str:
-    """The test items that contents are inferred from."""
     subject, side, rows = explored.subject, _side(explored), []
     items = dict(zip(kinds_of(explored), items_of(explored, plan), strict=True))
     for letter in plan.given:

@@ -116,7 +116,6 @@ class DescriptionInput(Input):
         super()._changed(*changes)
 
     def _tick(self) -> None:
-        """Ticks as the words in use."""
         self._following = True
         for box, present in zip(self.ticks, self._last.tolist(), strict=True):
             box.value = present

@@ -135,7 +135,6 @@ class _Explorer:
             self._renew()
 
     def _renew(self) -> None:
-        """Map and pictures of another chart."""
         self._draw()
         self._pointed()
         self._interpolate()

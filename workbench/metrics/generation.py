@@ -8,9 +8,8 @@ What is generated from a component of posteriors serves all subsets, and all way
 the mixture of two modalities shows half of what is shown given either of them.
 """
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,7 +59,9 @@ class Judges:
         `inception`: where its weights are, if it is to see the images, on `device`; judges are where they are.
         """
         real = {
-            modality.letter: kept_reference(features_for(judges[m], inception, device), partial(_images, tests, m))
+            modality.letter: kept_reference(
+                features_for(judges[m], inception, device), lambda m=m: (batch.values[m] for batch in tests)
+            )
             for m, modality in enumerate(model.modalities)
             if len(modality.shape) == 3
         }
@@ -76,11 +77,6 @@ class Judges:
             if x.dim() == 3 and isinstance(judge, AttributeClassifier):
                 judged.written[letter] = written(x)
         return judged
-
-
-def _images(tests: Iterable[Batch], m: int) -> Iterator[Tensor]:
-    """Images of modality m, batch by batch."""
-    return (batch.values[m] for batch in tests)
 
 
 class Judged(NamedTuple):

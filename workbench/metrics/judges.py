@@ -148,7 +148,6 @@ def _train(train: MultimodalDataset, k: int, network: nn.Module, progress: bool)
 
 
 def _loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of one class, or of every attribute."""
     if labels.dim() == 2:
         return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
     return F.cross_entropy(logits, labels)

@@ -152,7 +152,6 @@ def log_likelihoods(
 
 
 def _estimates(pool: "Pool", fusion: str) -> Likelihoods:
-    """All estimates of one fusion."""
     letters = pool.model.letters
     found = Likelihoods({}, {j: {} for j in letters}, {j: {} for j in letters})
     for subset in evaluated_subsets(letters):

@@ -145,7 +145,6 @@ def write_pages(out_dir: Path) -> Path:
 
 
 def _step(summary: Summary | None, shown: str) -> str:
-    """A link to another page, or the empty place of one."""
     return f'<a href="{summary.path.stem}.html">{shown.format(summary.title)}</a>' if summary else "<span></span>"
 
 
@@ -228,7 +227,6 @@ def _image(saved: Mapping[str, Any]) -> str:
 
 
 def _control(state: Mapping[str, Any]) -> str:
-    """A slider, text or choice as 'description: value'."""
     value, index, labels = state.get("value"), state.get("index"), state.get("_options_labels")
     if value is None and labels and index is not None:
         value = labels[index] if isinstance(index, int) else ", ".join(labels[i] for i in index)
@@ -260,7 +258,6 @@ def _inline(source: str) -> str:
 
 
 def _first_sentence(prose: str) -> str:
-    """The first sentence of the first paragraph of running text."""
     for block in re.split(r"\n\s*\n", prose.strip()):
         if block.strip() and not re.match(r"\s*([#|>!$*<-]|```|\d+\.)", block):
             return re.split(NO_END + r"(?<=[.!?])\s", " ".join(block.split()), maxsplit=1)[0]

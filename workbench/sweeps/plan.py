@@ -96,7 +96,10 @@ def read(
     declared = parameters_of(notebook)
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
-    content = _parsed(path)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not TOML: {error}") from None
     _refuse(path, _shape(content))
     kinds = {name: parameter.type for name, parameter in declared.items()}
     grids = _grids(content, preset, _level(given or {}, kinds))
@@ -112,15 +115,7 @@ def read(
     return Sweep(content.get("title", path.stem), parent, tuple(jobs))
 
 
-def _parsed(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not TOML: {error}") from None
-
-
 def _refuse(path: Path, problems: Iterable[str]) -> None:
-    """Raise ValueError with a line for each problem, if there are any."""
     unique = list(dict.fromkeys(problems))
     if len(unique) == 1:
         raise ValueError(f"{path}: {unique[0]}")
@@ -174,16 +169,14 @@ def _names(table: Mapping[str, Any], known: Sequence[str], where: str) -> Iterat
 
 def _tables(holder: Mapping[str, Any], prefix: str) -> Iterator[str]:
     """What is wrong with the two tables of parameters at one place."""
-    tables = {name: holder.get(name, {}) for name in LEVEL}
-    for name, table in tables.items():
+    fixed, grid = (holder.get(name, {}) for name in LEVEL)
+    for name, table in zip(LEVEL, (fixed, grid), strict=True):
         if not isinstance(table, dict):
             yield f"{prefix}{name} must be a table of parameters: [{prefix}{name}]"
             return
-    yield from (
-        f"{name} is in [{prefix}fixed] and in [{prefix}grid]: choose one"
-        for name in tables["fixed"].keys() & tables["grid"]
-    )
-    for name, values in tables["grid"].items():
+    for name, values in grid.items():
+        if name in fixed:
+            yield f"{name} is in [{prefix}fixed] and in [{prefix}grid]: choose one"
         if not isinstance(values, list) or not values:
             yield f"[{prefix}grid] needs a list of values for {name}: {name} = [{values!r}]"
 
@@ -222,7 +215,6 @@ def _floats(values: Values, kinds: Mapping[str, str]) -> Values:
 
 
 def _combinations(name: str, values: Values, lists: set[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Label and parameters of every run of a block."""
     for combination in itertools.product(*values.values()):
         parameters = dict(zip(values, combination, strict=True))
         named = sorted(lists & parameters.keys(), key=lambda n: (n == "seed", [*parameters].index(n)))  # seeds last
@@ -250,7 +242,6 @@ def _job(label: str, parameters: Mapping[str, Any], preset: str, notebook: Path,
 
 
 def _twice(jobs: Sequence[Job]) -> Iterator[str]:
-    """Runs that compute the same."""
     first: dict[str, Job] = {}
     for job in jobs:
         if (same := first.setdefault(job.config.key(), job)) is not job:
