@@ -111,7 +111,5 @@ def comparable(models: Sequence[ExploredModel]) -> list[ExploredModel]:
             raise ValueError(f"{need}: {', '.join(have)}; show them one by one")
     names = [explored.name for explored in models]
     numbers = [names[: place + 1].count(name) for place, name in enumerate(names)]
-    return [
-        replace(explored, name=f"{explored.name} no. {number}") if names.count(explored.name) > 1 else explored
-        for explored, number in zip(models, numbers, strict=True)
-    ]
+    shown = [f"{name} no. {n}" if names.count(name) > 1 else name for name, n in zip(names, numbers, strict=True)]
+    return [replace(explored, name=name) for explored, name in zip(models, shown, strict=True)]

@@ -4,6 +4,7 @@ Models are compared by their contents alone: styles stay at the prior's mean, an
 noise. What the styles do is shown by `grids`.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -153,12 +154,10 @@ def objective_grid(
     made = [compare(alike, part, replace(settings, draws=len(part)), own) for part in parts]
     generator = torch.Generator().manual_seed(settings.seed)
     draws = [int(torch.randint(len(subset), (), generator=generator)) for subset in given]
-    places = [(letter, place) for letter in letters for place in range(len(alike))]
-    rows = [
-        [item[letter], *(of[place].values[letter][draw] for of, draw in zip(made, draws, strict=True))]
-        for letter, place in places
-    ]
-    names = [f"{alike[place].name}: {letter}" for letter, place in places]
+    rows, names = [], []
+    for letter, place in itertools.product(letters, range(len(alike))):
+        rows.append([item[letter], *(of[place].values[letter][n] for of, n in zip(made, draws, strict=True))])
+        names.append(f"{alike[place].name}: {letter}")
     return item_grid(rows, names, ["input", *(",".join(subset) for subset in given)])
 
 

@@ -201,8 +201,6 @@ def _digest(extractor: Features, batches: Iterable[Tensor]) -> tuple[str, torch.
         digest.update(name.encode() + weights.cpu().contiguous().numpy().tobytes())
     for images in batches:
         device = images.device
-        half = torch.is_autocast_enabled(device.type)
-        digest.update(
-            f"{device.type} {half} {list(images.shape)}".encode() + images.cpu().contiguous().numpy().tobytes()
-        )
+        digest.update(f"{device.type} {torch.is_autocast_enabled(device.type)} {list(images.shape)}".encode())
+        digest.update(images.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16], device

@@ -58,13 +58,11 @@ class Judges:
 
         `inception`: where its weights are, if it is to see the images, on `device`; judges are where they are.
         """
-        real = {
-            modality.letter: kept_reference(
-                features_for(judges[m], inception, device), lambda m=m: (batch.values[m] for batch in tests)
-            )
-            for m, modality in enumerate(model.modalities)
-            if len(modality.shape) == 3
-        }
+        real = {}
+        for m, modality in enumerate(model.modalities):
+            if len(modality.shape) == 3:
+                extractor = features_for(judges[m], inception, device)
+                real[modality.letter] = kept_reference(extractor, lambda m=m: (batch.values[m] for batch in tests))
         return cls(dict(zip(model.letters, judges, strict=True)), real)
 
     def look(self, generated: Sequence[Tensor], images_of: Container[str]) -> "Judged":
@@ -134,9 +132,8 @@ class JudgedSet:
         """Everything, of items with these labels."""
         score = score_of(labels)
         tallies = {letter: score.tally(judged, labels) for letter, judged in self.judged.items()}
-        return Found(
-            tallies, self.quality(), {j: reading(there, labels) for j, there in self._joined("written").items()}
-        )
+        read = {letter: reading(present, labels) for letter, present in self._joined("written").items()}
+        return Found(tallies, self.quality(), read)
 
 
 def _pick(parts: Sequence[Tensor], chosen: Tensor | None) -> Tensor:
@@ -166,11 +163,8 @@ def judge_conditional(
     for subset in evaluated_subsets(model.letters):
         telling = with_quality and (len(model.letters) <= EVERY_SUBSET_OF or len(subset) == len(model.letters) - 1)
         images_of = [letter for letter in panel.real if telling and letter not in subset]
-        looks |= {
-            parts: JudgedSet(panel, images_of)
-            for fusion in fusions
-            if (parts := components(fusion, subset)) not in looks
-        }
+        for parts in (components(fusion, subset) for fusion in fusions):
+            looks.setdefault(parts, JudgedSet(panel, images_of))
     for q, _ in encoded:
         _generate(model, q, panel, looks, generator, prior_weight)
         tick()

@@ -43,9 +43,8 @@ def quality(real: FeatureSet, generated: FeatureSet, seed: int = 0) -> Quality:
     ValueError for sets of other sizes, fewer than ten images each or another extractor.
     """
     if real.extractor.name != generated.extractor.name:
-        raise ValueError(
-            f"features of {real.extractor.name} and of {generated.extractor.name} cannot be compared: use one extractor"
-        )
+        names = f"{real.extractor.name} and of {generated.extractor.name}"
+        raise ValueError(f"features of {names} cannot be compared: use one extractor")
     _check_sizes(len(real), len(generated))
     curve = prd(real.features, generated.features, seed)
     fid = frechet_distance(real.statistics, generated.statistics)
@@ -113,9 +112,7 @@ def frechet_distance(one: Statistics, other: Statistics) -> float:
 
 def _check_sizes(real: int, generated: int) -> None:
     if real != generated:
-        raise ValueError(
-            f"quality compares sets of equal size, not {real} real with {generated} generated images: "
-            "generate as many as there are real ones"
-        )
+        sets = f"{real} real with {generated} generated images: generate as many as there are real ones"
+        raise ValueError(f"quality compares sets of equal size, not {sets}")
     if 2 * real < CLUSTERS:
         raise ValueError(f"{CLUSTERS} clusters need at least {CLUSTERS // 2} images in each set, not {real}: give more")

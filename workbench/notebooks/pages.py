@@ -103,9 +103,8 @@ def mathml(tex: str, display: str) -> str:
     source = re.sub(r"\\tag\*?\{([^}]*)\}", r"\\qquad (\1)", source)
     try:
         formula = re.sub(r' mathvariant="([a-z-]+)">([^<]+)<', _letters, convert(source, display=display))
-        formula = re.sub(
-            r"(<mi>(?:log|ln|exp|max|min|sup|inf)</mi>)(?=<m(?!o))", r'\1<mspace width="0.167em" />', formula
-        )
+        functions = r"(<mi>(?:log|ln|exp|max|min|sup|inf)</mi>)(?=<m(?!o))"
+        formula = re.sub(functions, r'\1<mspace width="0.167em" />', formula)
     except BAD_TEX:
         return f'<code class="tex {display}">{escape(tex)}</code>'
     return f'<div class="formula">{formula}</div>' if display == "block" else formula
