@@ -45,6 +45,12 @@ def runs(pid: int) -> bool:
         return False
 
 
+def have(cores: int, monkeypatch) -> None:
+    """As on a machine of so many cores."""
+    for module in (engines, kernels):
+        monkeypatch.setattr(module, "cores", lambda: cores)
+
+
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
 
 
@@ -55,10 +61,10 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="lo
 )
 def test_workers_are_bounded_by_cores_gpu_memory_and_jobs(cores, free, jobs, workers, threads, monkeypatch):
     assert 1 <= engines.cores() <= (os.cpu_count() or 1), "those that this process may use"
-    monkeypatch.setattr(engines, "cores", lambda: cores)
+    have(cores, monkeypatch)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: free is not None)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (int((free or 0) * 2**30), 141 * 2**30))
-    assert (engines.local_workers(jobs), engines.threads_each(workers)) == (workers, threads)
+    assert (engines.local_workers(jobs), kernels.threads_each(workers)) == (workers, threads)
 
 
 # -------------------------------------------------------------------------------------------------- what is refused
@@ -159,7 +165,7 @@ def test_a_kernel_dies_with_the_process_that_asked_for_it(tmp_path):
 # ------------------------------------------------------------------------------------------------------------- engines
 def test_the_local_engine_works_in_threads(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    monkeypatch.setattr(engines, "cores", lambda: 6)
+    have(6, monkeypatch)
     monkeypatch.setattr(kernels, "warm_up", lambda notebook: None)
     with open_engine("local", notebook(tmp_path), jobs=9, folder=tmp_path, workers=2) as engine:
         assert engine.slots == 2 and engine.here
@@ -187,7 +193,7 @@ def test_leaving_the_local_engine_in_haste_leaves_no_kernel(tmp_path):
 
 @pytest.mark.slow
 def test_dask_workers_are_processes_that_know_where_everything_is(tmp_path, monkeypatch, distributed):
-    monkeypatch.setattr(engines, "cores", lambda: 3)
+    have(3, monkeypatch)
     monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path))
     with open_engine("dask", tmp_path / "00.ipynb", jobs=9, folder=tmp_path, workers=1) as engine:
         assert engine.here and engine.submit(os.getpid).result() != os.getpid()

@@ -167,10 +167,10 @@ def scrub(path: Path) -> bool:
     before = path.read_text(encoding="utf-8")
     notebook = nbformat.reads(before, as_version=4)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
-    after = notebook.metadata.get("workbench", {}).get(
+    waits = notebook.metadata.get("workbench", {}).get(
         "after"
-    )  # of which notebooks it reads what they leave (series.py)
-    kept = {"workbench": {"after": after}} if after else {}
+    )  # for the notebooks that leave what it reads (series.py)
+    kept = {"workbench": {"after": waits}} if waits else {}
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNELSPEC, "language_info": LANGUAGE} | kept)
     for number, cell in enumerate(notebook.cells, start=1):
         _scrub_cell(cell, f"cell-{number:02d}")
