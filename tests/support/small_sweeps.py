@@ -34,8 +34,6 @@ from workbench.sweeps import engines
 from workbench.sweeps import run as sweep
 
 TRAINING = Path(__file__).resolve().parents[2] / "notebooks" / "04_training.ipynb"
-
-
 SHORT = """
 from pathlib import Path
 from workbench import evaluation
@@ -44,15 +42,11 @@ config = config_from(globals(), also=["run_folder", "parts", "limit"])
 run = evaluation.train_and_evaluate(config, Path(run_folder), parts=parts, limit=limit)
 print("complete:", run.complete)
 """
-
-
 TINY = """
 title = "Two seeds, with and without styles"
 fixed = { data = "uci-plain-text", repeats = 2, batch_size = 16, steps = 30, checkpoint_every = 10, device = "cpu" }
 grid = { seed = [0, 1], style_dim = [0, 2] }
 """
-
-
 GIVEN = {"parts": ["latent", "coherence"], "limit": 40}
 
 
