@@ -183,7 +183,7 @@ def test_the_local_engine_works_in_threads(tmp_path, monkeypatch):
 def test_leaving_the_local_engine_in_haste_leaves_no_kernel(tmp_path):
     path, mark, after = notebook(tmp_path, SLEEPER), tmp_path / "mark", []
     with pytest.raises(KeyboardInterrupt), open_engine("local", path, jobs=2, folder=tmp_path, workers=1) as engine:
-        running = engine.submit(execute, path, tmp_path / "out.ipynb", {"mark": str(mark)}, False, **engine.options)
+        running = engine.submit(execute, path, tmp_path / "out.ipynb", {"mark": str(mark)}, **engine.options)
         queued = engine.submit(after.append, "never")
         wait_for(lambda: mark.is_file() and mark.read_text())
         raise KeyboardInterrupt
