@@ -1,16 +1,21 @@
-"""Explorers as their users meet them: in a real JupyterLab and in a real Voila, touched by mouse and keys."""
+"""Explorers as their users meet them: notebook 10 in a real JupyterLab and a real Voila, touched by mouse and keys."""
 
 import sys
 from pathlib import Path
 
 import browser
+import explorer_pages as pages
 import nbformat
 import psutil
 import pytest
+from browser import press, until, until_changed
+from explorer_pages import absent, captions, judged, pictures, row
 from nbformat.v4 import new_code_cell, new_notebook
 
 from workbench import explorers
 
+pytestmark = pytest.mark.slow
+SEVEN = ((45, 45), (150, 45), (85, 165))  # corners, in pixels of the canvas
 COUNTER = """
 import anywidget, traitlets
 
@@ -32,7 +37,7 @@ class Counter(anywidget.AnyWidget):
 
 Counter()
 """
-CELLS = [
+MORE = [
     "from workbench import explorers\nexplorers.explore_divergences()",
     COUNTER,
     "import sys\nprint('kernel of', sys.executable)",
@@ -41,12 +46,13 @@ CELLS = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """A folder with a notebook of an explorer, an anywidget and a printed line, and one whose only cell fails."""
+    """A folder with the explorers of notebook 10 and MORE, and a notebook whose only cell fails."""
     folder = tmp_path_factory.mktemp("notebooks")
     kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-    for name, cells in (("explorer", CELLS), ("failing", ["1 / 0"])):
-        notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells], metadata={"kernelspec": kernel})
-        nbformat.write(notebook, folder / f"{name}.ipynb")
+    pages.copy_of_notebook(folder, MORE)
+    nbformat.write(
+        new_notebook(cells=[new_code_cell("1 / 0")], metadata={"kernelspec": kernel}), folder / "failing.ipynb"
+    )
     return folder
 
 
@@ -57,68 +63,218 @@ def lab(chromium, folder):
 
 
 @pytest.fixture(scope="module")
-def lab_page(chromium, lab):
-    with browser.watched(chromium) as (page, errors):
-        browser.open_in_lab(page, lab, "explorer.ipynb")
-        browser.run_all(page)
-        yield page, errors
+def in_lab(chromium, lab):
+    """JupyterLab after all cells have been run; at the end the page must have had no error."""
+    with browser.watched(chromium, **pages.SIZE) as (page, errors):
+        browser.open_in_lab(page, lab, pages.NOTEBOOK.name)
+        page.evaluate("window.jupyterapp.commands.execute('application:toggle-left-area')")
+        browser.run_all(page, pages.SECONDS)
+        yield page
+        assert errors == []
 
 
 @pytest.fixture(scope="module")
-def voila_page(chromium, folder):
-    with browser.voila(folder / "explorer.ipynb") as server, browser.watched(chromium) as (page, errors):
-        browser.open_in_voila(page, server)
-        yield page, errors
+def in_voila(chromium, folder):
+    """The page that `make app` serves; at the end it must have had no error."""
+    notebook = folder / pages.NOTEBOOK.name
+    with browser.voila(notebook) as server, browser.watched(chromium, **pages.SIZE) as (page, errors):
+        browser.open_in_voila(page, server, pages.SECONDS)
+        yield page
+        assert errors == []
 
 
-@pytest.fixture(params=["lab_page", "voila_page"])
+@pytest.fixture(params=["in_lab", "in_voila"])
 def opened(request):
-    """A page on which the notebook has been run, and the list of the page's errors."""
     return request.getfixturevalue(request.param)
 
 
-def expected(page, count: int) -> bytes:
+@pytest.fixture
+def conditional(in_lab):
+    return pages.fresh(pages.explorer(in_lab, "conditional"))
+
+
+def most(digit: int, of: int = 6):
+    """Whether most of so many draws are judged to be this digit."""
+    return lambda found: len(found) == of and found.count(digit) > of / 2
+
+
+# Conditional explorer
+def test_a_typed_word_decides_what_is_drawn(opened, request):
+    explorer = pages.fresh(pages.explorer(opened, "conditional"))
+    pages.give(explorer, "T")
+    until(absent, explorer, (2).__eq__)
+    until(judged, row(explorer, "M"), most(3))
+    pages.type_word(explorer, "seven")
+    for letter in "MST":
+        until(judged, row(explorer, letter), most(7))
+    assert explorer.get_by_role("columnheader", name="from T").count() == 6
+    pages.photograph(explorer, f"conditional_{request.node.callspec.id}")
+    pages.give(explorer, "MT")
+    explorer.get_by_role("img", name="handwriting, given").wait_for()
+    assert absent(explorer) == 1
+
+
+def test_styles_and_temperature_follow_keys_and_mouse(conditional):
+    handwriting, warmth = row(conditional, "M"), conditional.get_by_role("slider", name="temperature")
+    styles = conditional.get_by_role("slider", name="M style")
+    seen = [pictures(handwriting)]
+    for handle, key in ((styles.nth(1), "ArrowRight"), (warmth, "ArrowLeft")):
+        press(handle, key)
+        seen.append(until_changed(pictures, handwriting, seen[-1]))
+    browser.drag(styles.first, 30)  # the last one: dragging sends several values
+    seen.append(until_changed(pictures, handwriting, seen[-1]))
+    assert len(set(seen)) == 4
+    values = [float(handle.get_attribute("aria-valuetext")) for handle in (styles.first, styles.nth(1), warmth)]
+    assert values[0] > 0 and values[1:] == pytest.approx([0.1, 0.95])
+    press(warmth, "ArrowRight")  # as it was: `fresh` does not touch the temperature
+
+
+@pytest.mark.parametrize("word, says", [("cat", "'cat' is no digit"), ("s€ven", "outside the alphabet: '€'")])
+def test_a_word_that_is_none_gives_a_message(conditional, word, says):
+    pages.give(conditional, "T")
+    pages.type_word(conditional, word)
+    conditional.get_by_role("alert").filter(has_text=says).wait_for()
+    pages.type_word(conditional, "two")
+    conditional.get_by_role("alert").wait_for(state="detached")
+    assert most(2)(judged(row(conditional, "S")))
+
+
+def test_a_drawing_by_mouse_and_by_keys(conditional):
+    conditional.get_by_role("button", name="drawing", pressed=False).click()
+    conditional.get_by_role("button", name="drawing", pressed=True).wait_for()
+    pages.give(conditional, "M")
+    conditional.get_by_role("alert").filter(has_text="draw a digit").wait_for()
+    canvas, given = conditional.locator("canvas"), conditional.get_by_role("img", name="handwriting, given")
+    pages.draw(canvas, *SEVEN)
+    given.wait_for()
+    until(judged, row(conditional, "M"), most(7))
+    assert conditional.get_by_role("alert").count() == 0
+    pages.photograph(conditional, "conditional_drawn")
+    press(canvas, "c")
+    given.wait_for(state="detached")
+    press(canvas, *["ArrowUp"] * 20, "Space", *["ArrowDown"] * 20)  # from where the mouse has left the pen
+    until(judged, row(conditional, "M"), most(1))
+    assert given.count() == 1 and browser.text(conditional.get_by_role("status")).startswith("pen down")
+
+
+def test_another_model_draws_something_else(conditional):
+    before = pictures(row(conditional, "S"))
+    conditional.get_by_label("model").select_option("MMVAE (MS)")
+    until_changed(pictures, row(conditional, "S"), before)
+    for letter in "MST":  # a mixture: two draws from each component
+        assert conditional.get_by_role("columnheader", name=f"from {letter}").count() == 2
+    conditional.get_by_role("button", name="mixture", pressed=True).wait_for()
+
+
+# The other explorers
+def test_the_grid_takes_other_styles_and_random_contents(in_lab):
+    grid = pages.explorer(in_lab, "grid")
+    pages.photograph(grid, "grid")
+    seen = [pictures(grid)]
+    for key in ("Enter", "Space"):
+        press(grid.get_by_role("button", name="resample styles"), key)
+        seen.append(until_changed(pictures, grid, seen[-1]))
+    assert len(set(seen)) == 3 and "Given: a test item of each class" in captions(grid)
+    grid.get_by_role("button", name="random, from p(c)").click()
+    grid.locator("caption", has_text="judged as most of its column").wait_for()
+    assert captions(grid)[0].startswith("mmJSD") and grid.get_by_role("img").count() == 50
+    assert grid.get_by_role("checkbox").first.is_disabled()
+
+
+def test_points_of_the_map_are_shown_and_chosen_by_mouse(in_lab):
+    latent = pages.explorer(in_lab, "latent")
+    points, said = latent.locator(".workbench-map > svg .point"), latent.locator(".said")
+    pages.photograph(latent, "latent")
+    names = []
+    for place, keys in ((30, []), (500, ["Shift"])):
+        points.nth(place).hover(force=True)  # force: rings and ellipses lie over points and let the mouse through
+        names.append(until(browser.text, said, lambda text: text.startswith("digit")))
+        latent.locator("caption", has_text=f"pointed at: {names[-1]}").wait_for()
+        before = pictures(latent.locator("table").last)
+        points.nth(place).click(force=True, modifiers=keys)
+        until_changed(pictures, latent.locator("table").last, before)
+    latent.locator("caption").get_by_text(f"From A ({names[0]}) to B ({names[1]})", exact=True).wait_for()
+    in_lab.mouse.move(0, 0)
+    latent.locator("caption").get_by_text(f"A: {names[0]}", exact=True).wait_for()
+    assert names[0] != names[1]
+
+
+def test_points_of_the_map_are_chosen_by_keys(in_lab):
+    latent = pages.explorer(in_lab, "latent")
+    plot, said = latent.get_by_role("application"), latent.locator(".said")
+    chosen = []
+    for way, key in (("ArrowRight", "Enter"), ("ArrowDown", "Shift+Enter")):
+        before = browser.text(said)
+        press(plot, way)
+        chosen.append(until_changed(browser.text, said, before))
+        assert chosen[-1] in plot.get_attribute("aria-label")
+        press(plot, key)
+    latent.locator("caption").get_by_text(f"From A ({chosen[0]}) to B ({chosen[1]})", exact=True).wait_for()
+    press(plot, "Escape")
+    assert browser.text(said).startswith("Hover")
+
+
+def test_objectives_lose_one_modality_after_the_other(in_lab):
+    explorer = pages.explorer(in_lab, "objectives")
+    pages.photograph(explorer, "objectives")
+    for missing, given in enumerate(("ST", "T", ""), start=1):
+        before = pictures(explorer)
+        pages.give(explorer, given)
+        until_changed(pictures, explorer, before)
+        until(absent, explorer, missing.__eq__)
+    assert "nothing, so that contents are drawn from p(c)" in captions(explorer)[0]
+    assert explorer.get_by_text("all modalities agree in").count() == 3
+
+
+# The explorer of divergences, and what is no explorer
+def expected(explorer, count: int) -> bytes:
     """The picture that belongs to the numbers beside the sliders."""
-    numbers = [float(text.replace("−", "-")) for text in page.locator(".widget-readout").all_inner_texts()]
+    numbers = [float(text.replace("−", "-")) for text in explorer.locator(".widget-readout").all_inner_texts()]
     return explorers.to_png(explorers.draw_divergences(numbers[:count], numbers[3 : 3 + count], numbers[6]))
 
 
-def test_the_picture_follows_mouse_and_keys(opened, request):
-    page, errors = opened
-    image = page.locator("img.widget-image")
-    mean, deviation = (browser.slider(page, name) for name in ("mean 1", "deviation 2"))
-    two = page.locator(".widget-toggle-buttons").get_by_role("button", name="2", exact=True)
-    seen = [browser.until_changed(browser.picture, image, b"")]
+def test_the_picture_follows_mouse_and_keys(opened):
+    explorer = pages.explorer(opened, "divergences")
+    image = explorer.locator("img.widget-image")
+    mean, deviation = (browser.slider(opened, name) for name in ("mean 1", "deviation 2"))
+    two = explorer.locator(".widget-toggle-buttons").get_by_role("button", name="2", exact=True)
+    seen = [until_changed(browser.picture, image, b"")]
     for touch, count in (
         (lambda: browser.drag(mean.locator(".noUi-handle"), 40), 3),
-        (lambda: browser.press(deviation.locator(".noUi-handle"), "ArrowRight"), 3),
+        (lambda: press(deviation.locator(".noUi-handle"), "ArrowRight"), 3),
         (two.click, 2),
     ):
         touch()
-        seen.append(browser.until_changed(browser.picture, image, seen[-1]))
-        assert seen[-1] == expected(page, count)
-    assert float(mean.locator(".widget-readout").inner_text()) > 0
-    browser.screenshot(page, f"explorer_{request.node.callspec.id}")
-    assert len(set(seen)) == 4 and errors == []
+        seen.append(until_changed(browser.picture, image, seen[-1]))
+        assert seen[-1] == expected(explorer, count)
+    assert float(mean.locator(".widget-readout").inner_text()) > 0 and len(set(seen)) == 4
 
 
 def test_an_anywidget_talks_to_its_kernel_which_is_of_this_interpreter(opened):
-    page, errors = opened
-    button = page.get_by_role("button", name="twice")
+    button = opened.get_by_role("button", name="twice")
     shown = [browser.content(button)]
-    for touch in (button.click, lambda: browser.press(button, "Enter")):
+    for touch in (button.click, lambda: press(button, "Enter")):
         touch()
-        shown.append(browser.until_changed(browser.content, button, shown[-1]))
-    assert shown == ["twice 0 is 0", "twice 1 is 2", "twice 2 is 4"] and errors == []
-    assert page.get_by_text(f"kernel of {sys.executable}").count() == 1
+        shown.append(until_changed(browser.content, button, shown[-1]))
+    assert shown == ["twice 0 is 0", "twice 1 is 2", "twice 2 is 4"]
+    assert opened.get_by_text(f"kernel of {sys.executable}").count() == 1
 
 
-def test_voila_hides_sources_which_lab_shows_and_every_picture_and_control_has_a_name(lab_page, voila_page):
-    assert "explore_divergences" in lab_page[0].locator(".jp-Notebook").inner_text()
-    assert "explore_divergences" not in voila_page[0].content()
-    assert browser.unnamed(voila_page[0].locator("body")) == []
+# The page as a whole
+@pytest.mark.parametrize("kind", pages.MARKS)
+def test_pictures_and_controls_have_names(opened, kind):
+    assert pages.nameless(pages.explorer(opened, kind)) == []
 
 
+def test_voila_shows_the_explorers_without_their_sources_and_every_picture_and_control_has_a_name(in_lab, in_voila):
+    source = "explorers.explore_conditional(models)"
+    assert source in in_lab.locator(".jp-Notebook").inner_text()
+    assert source not in in_voila.content()
+    assert in_voila.locator(".workbench-explorer").count() == len(pages.MARKS)
+    assert browser.unnamed(in_voila.locator("body")) == []
+
+
+# The browser and the servers themselves
 @pytest.mark.parametrize(
     "html, count",
     [
@@ -147,7 +303,7 @@ def test_errors_of_a_page_are_collected_and_what_does_not_change_is_not_waited_f
         assert len(errors) == 2 and "said" in errors[0] + errors[1] and "thrown" in errors[0] + errors[1]
         page.set_content("<p>still</p>")
         with pytest.raises(AssertionError, match="has not changed as it should"):
-            browser.until_changed(browser.content, page.locator("p"), "still", seconds=0.2)
+            until_changed(browser.content, page.locator("p"), "still", seconds=0.2)
 
 
 def test_a_failing_cell_is_seen_in_lab(lab, chromium):

@@ -20,8 +20,6 @@ from workbench.explorers.inputs_faces import DescriptionInput
 from workbench.fusion import with_prior
 from workbench.theory import quadrature
 
-TOUCHES = 40
-
 
 @pytest.mark.parametrize("kind", ["conditional", "grid", "latent", "objectives"])
 def test_no_model_is_told(kind):
@@ -30,16 +28,11 @@ def test_no_model_is_told(kind):
 
 
 # The explorer of divergences
-def bars(figure) -> dict[str, float]:
-    """Names and lengths of the bars of the right panel."""
-    ax = figure.axes[1]
-    names = [label.get_text() for label in ax.get_yticklabels()]
-    return dict(zip(names, [bar.get_width() for bar in ax.patches], strict=True))
-
-
 @pytest.mark.parametrize("prior_weight", [1 / 3, 0.6])
 def test_the_numbers_drawn_are_those_of_the_package(prior_weight):
-    drawn = bars(explorers.draw_divergences([-1.0, 1.5], [0.5, 0.8], prior_weight))
+    ax = explorers.draw_divergences([-1.0, 1.5], [0.5, 0.8], prior_weight).axes[1]
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    drawn = dict(zip(names, [bar.get_width() for bar in ax.patches], strict=True))
     mean, deviation = torch.tensor([[-1.0], [1.5]]).double(), torch.tensor([[0.5], [0.8]]).double()
     everyone = with_prior(Gaussian(mean, 2 * deviation.log()))
     weights = torch.tensor([(1 - prior_weight) / 2] * 2 + [prior_weight]).double()
@@ -104,37 +97,38 @@ def test_changes_in_two_threads_end_in_a_picture_of_both():
     assert shown == [(1, 0), (1, 1)]
 
 
-def touched(kind: str, models) -> tuple[widgets.Widget, str, Sequence, widgets.Widget]:
+def touched(kind: str, models, touches: int) -> tuple[widgets.Widget, str, Sequence, widgets.Widget]:
     """A control of an explorer, the name of its value, other values, and what it changes."""
-    counts, shares = range(1, TOUCHES + 1), [n / 20 - 1.01 for n in range(TOUCHES)]
+    counts, shares = range(1, touches + 1), [n / 20 - 1.01 for n in range(touches)]
     if kind == "divergences":  # a mean in the explorer of notebook 02, which draws a figure
         _, means, *_, picture, _ = explorers.explore_divergences().children
         return means.children[0], "value", shares, picture
     if kind == "latent":  # another point of the map, its ellipses and the line to it
         *_, picture, strip, _ = explorers.explore_latent(models).children
-        return picture.children[0], "b", range(100, 100 + TOUCHES), strip
+        return picture.children[0], "b", range(100, 100 + touches), strip
     if kind in ("grid", "objectives"):  # other styles in a grid of 5 x 10 pictures; the next example, for three models
         controls = controls_of(getattr(explorers, f"explore_{kind}")(models))
         return controls["resample styles" if kind == "grid" else "next example"], "clicks", counts, controls["picture"]
     if kind == "faces":  # another word typed into the explorer of faces: ten draws
         explorer = explorers.explore_conditional(explorers.shipped_models("faces"))
         (description,) = [one for one in explorer.inputs if isinstance(one, DescriptionInput)]
-        return description.text, "value", PHRASES[-TOUCHES:], explorer.output
+        return description.text, "value", PHRASES[-touches:], explorer.output
     explorer = explorers.explore_conditional(models)  # a style slider, and the page
     return explorer.styles[0].sliders[0], "value", shares, explorer.output
 
 
+@pytest.mark.parametrize("touches", [4, pytest.param(40, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["conditional", "faces", "grid", "latent", "objectives", "divergences"])
-def test_every_touch_is_answered_and_how_fast(kind, models, capsys):
+def test_every_touch_is_answered_and_how_fast(kind, touches, models, capsys):
     """The time of a redraw is printed, for the reader to judge."""
-    control, name, values, shown = touched(kind, models)
+    control, name, values, shown = touched(kind, models, touches)
     seen, times = {shown.value}, []
     for value in values:
         start = time.perf_counter()
         setattr(control, name, value)
         times.append(1000 * (time.perf_counter() - start))
         seen.add(shown.value)
-    assert len(seen) == TOUCHES + 1
+    assert len(seen) == touches + 1
     with capsys.disabled():
         median, slow = statistics.median(times), statistics.quantiles(times, n=20)[-1]
         print(f"\n{kind} explorer, a redraw: median {median:.0f} ms, p95 {slow:.0f} ms")

@@ -37,11 +37,6 @@ def explorer(models):
     return explore_conditional(models)
 
 
-@pytest.fixture
-def text(explored) -> DescriptionInput:
-    return DescriptionInput(explored, "T")
-
-
 def words(text: str) -> torch.Tensor:
     return encode(text).long()
 
@@ -75,7 +70,8 @@ def test_words_that_are_asked_for_are_told_apart_from_others(explored):
 
 
 # --- inputs ----------------------------------------------------------------------------------------------------------
-def test_typed_words_are_read_in_the_order_that_models_know_or_the_last_ones_stay_in_use(text):
+def test_typed_words_are_read_in_the_order_that_models_know_or_the_last_ones_stay_in_use(explored):
+    text = DescriptionInput(explored, "T")
     text.text.value = "Smiling,  YOUNG, blond_hair"
     assert torch.equal(text.value(), words("blond hair, smiling, young"))
     assert "read as 'blond hair, smiling, young'" in text.remark and not text.problem
@@ -151,7 +147,7 @@ def test_what_the_judge_finds_again_is_counted_over_the_draws(explored):
     assert f"{told} {hits[1]}" in html
 
 
-def test_a_given_face_is_compared_with_its_own_words(explorer):
+def test_a_given_face_is_compared_with_its_own_words_and_a_wrong_word_told_while_the_faces_stay(explorer):
     face, text = explorer.inputs
     text.given.value, face.given.value = False, True
     face.number.value = 3
@@ -160,6 +156,9 @@ def test_a_given_face_is_compared_with_its_own_words(explorer):
     text.given.value = True
     text.copy.click()
     assert text.text.value == describe(face.words()) and "of the attributes of the description" in explorer.output.value
+    text.text.value, face.given.value = "smiling, blnd hair", False
+    assert "did you mean &#x27;blond hair&#x27;?" in explorer.output.value
+    assert 'role="alert"' in explorer.output.value and len(images(explorer.output.value)) == 10
 
 
 def test_every_control_of_the_conditional_explorer_redraws(explorer):
@@ -179,12 +178,6 @@ def test_every_control_of_the_conditional_explorer_redraws(explorer):
     seen.add(explorer.output.value)
     explorer.mode.value = "random"
     assert explorer.output.value not in seen and not explorer.styles
-
-
-def test_a_wrong_word_is_told_and_the_faces_stay(explorer):
-    explorer.inputs[1].text.value = "smiling, blnd hair"
-    assert "did you mean &#x27;blond hair&#x27;?" in explorer.output.value
-    assert 'role="alert"' in explorer.output.value and len(images(explorer.output.value)) == 10
 
 
 # --- the other explorers ---------------------------------------------------------------------------------------------
@@ -207,10 +200,8 @@ def test_columns_of_the_grid_are_faces_with_an_attribute_or_what_most_of_a_colum
 
 
 def test_too_few_faces_for_a_grid_or_a_map_are_refused_in_a_sentence(explored):
-    bare, two = (
-        replace(explored, data=made_faces.spelt_faces(labels=labels))
-        for labels in (torch.zeros(5, 40, dtype=torch.bool), made_faces.attributes(2))
-    )
+    labels = torch.zeros(5, 40, dtype=torch.bool), made_faces.attributes(2)
+    bare, two = (replace(explored, data=made_faces.spelt_faces(labels=some)) for some in labels)
     picture = controls_of(grids.explore_grid([bare]))["picture"]
     assert "no test face of faces has any of the attributes" in picture.value and 'role="alert"' in picture.value
     *_, note, picture, _, _ = explore_latent([two]).children

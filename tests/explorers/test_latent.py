@@ -80,8 +80,8 @@ def matrix(ellipse: Ellipse) -> torch.Tensor:
     return turn @ torch.tensor([ellipse.a**2, ellipse.b**2], dtype=torch.float64).diag() @ turn.T
 
 
-def some_plane(dims: int = 5) -> Plane:
-    return Plane.fit(torch.randn(60, dims, generator=seeded(3)) * torch.arange(1, dims + 1))
+def some_plane() -> Plane:
+    return Plane.fit(torch.randn(60, 5, generator=seeded(3)) * torch.arange(1, 6))
 
 
 # --- the plane -------------------------------------------------------------------------------------------------------
@@ -152,11 +152,8 @@ def test_ellipses_of_an_item(explored):
     assert ellipses["S"].centre == pytest.approx(chart.positions()[1, 5].tolist(), abs=1e-5)
     precision = torch.exp(-q.logvar).double()
     everyone = 1 + precision.sum(0)
-    for name, variances in {
-        "S": 1 / precision[1],
-        "joint": 1 / everyone,
-        "dynamic prior": 4 / everyone,  # the geometric mean of three posteriors and p(c) has weights of a quarter
-    }.items():
+    # the geometric mean of three posteriors and p(c) has weights of a quarter
+    for name, variances in (("S", 1 / precision[1]), ("joint", 1 / everyone), ("dynamic prior", 4 / everyone)):
         close(matrix(ellipses[name]), plane.axes.T @ variances.diag() @ plane.axes, rtol=1e-5)
     assert ellipses["dynamic prior"].centre == pytest.approx(ellipses["joint"].centre, abs=1e-4)
     assert (ellipses["p(c)"].a, ellipses["p(c)"].b) == pytest.approx((1, 1))
@@ -304,12 +301,8 @@ class Opened:
         self.map, self.side = picture.children
 
 
-@pytest.fixture
-def opened(explored) -> Opened:
-    return Opened(explored)
-
-
-def test_pointing_and_choosing_change_the_pictures(explored, opened, capsys):
+def test_pointing_and_choosing_change_the_pictures(explored, capsys):
+    opened = Opened(explored)
     chart, shown = latent_map(explored, "dynamic_prior", ITEMS), opened.map
     labels = chart.batch.labels.tolist()
     assert (shown.hovered, shown.a) == (-1, 0) and labels[shown.b] != labels[0]
@@ -326,7 +319,8 @@ def test_pointing_and_choosing_change_the_pictures(explored, opened, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_a_point_that_the_map_does_not_have_is_not_chosen_and_the_mean_of_a_mixture_called_so(opened):
+def test_a_point_that_the_map_does_not_have_is_not_chosen_and_the_mean_of_a_mixture_called_so(explored):
+    opened = Opened(explored)
     first = opened.map.a, opened.map.b
     opened.map.a = 4 * ITEMS
     assert (opened.map.a, opened.map.b) == first and opened.map.ellipses
@@ -337,7 +331,8 @@ def test_a_point_that_the_map_does_not_have_is_not_chosen_and_the_mean_of_a_mixt
     assert "mean of the mixture" in opened.note.value and f"{ITEMS} test items" in opened.note.value
 
 
-def test_switches_change_what_the_map_shows(explored, opened):
+def test_switches_change_what_the_map_shows(explored):
+    opened = Opened(explored)
     assert [box.description for box in opened.groups.children] == ["M", "S", "T", "joint"]
     assert opened.map.shown == [0, 1, 2]
     opened.groups.children[1].value, opened.groups.children[3].value = False, True
@@ -356,7 +351,8 @@ def test_switches_change_what_the_map_shows(explored, opened):
     assert left < x[1].min() < x[1].max() < right and bottom < min(before["y"]) < max(before["y"]) < top
 
 
-def test_tsne_has_no_ellipses_and_no_line_and_says_so(opened):
+def test_tsne_has_no_ellipses_and_no_line_and_says_so(explored):
+    opened = Opened(explored)
     said, shown, plane = [], opened.map, opened.map.points["x"]
     opened.note.observe(lambda change: said.append(change.new), names="value")
     opened.projection.value = "t-SNE"
@@ -420,7 +416,6 @@ def test_the_page_draws_every_trait_of_the_map_by_a_script_that_is_installed_wit
     assert own == {name for name in own if f'"{name}"' in script}, "a trait that map.js never reads"
     assert "export default" in script and "http" not in script.replace("http://www.w3.org/2000/svg", "")
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    installed = {
-        path for name, globs in patterns.items() for g in globs for path in (ROOT / name.replace(".", "/")).glob(g)
-    }
+    folders = {ROOT / name.replace(".", "/"): globs for name, globs in patterns.items()}
+    installed = {path for folder, globs in folders.items() for some in globs for path in folder.glob(some)}
     assert {ROOT / f"workbench/explorers/{name}.js" for name in ("map", "names", "pad")} <= installed

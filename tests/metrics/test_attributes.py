@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import seeded
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
@@ -45,9 +45,8 @@ def parted(items: int, others: int, *sizes: int):
 
 
 # -------------------------------------------------------------------------------------------- average precision
-
-
 # few different scores, so that most items are tied
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(-2, 2), st.booleans()), min_size=1, max_size=40))
 def test_average_precision_is_that_of_scikit_learn_ties_and_all(items):
     scores, labels = zip(*items, strict=True)
@@ -72,20 +71,15 @@ def test_scores_that_know_nothing_reach_the_base_rate_and_perfect_ones_one():
     assert average_precision(labels.float(), labels).tolist() == [1, 1, 1]
 
 
-def test_an_attribute_that_nobody_has_is_left_out_of_the_mean():
+def test_an_attribute_that_nobody_has_is_left_out_of_the_mean_and_scores_of_a_model_that_diverged_refused():
     labels = torch.tensor([[True, False], [False, False]])
     found = average_precision(torch.tensor([[1.0, 1.0], [0.0, 0.0]]), labels)
     assert found[0] == 1 and found[1].isnan() and mean_precision(found) == 1
-
-
-def test_scores_of_a_model_that_diverged_are_refused():
     with pytest.raises(ValueError, match="scores that are NaN have no order"):
         average_precision(torch.tensor([0.0, math.nan]), torch.tensor([True, False]))
 
 
 # ------------------------------------------------------------------------------------------------------- probes
-
-
 def test_regressions_are_those_of_scikit_learn_where_there_is_an_optimum():
     x, y = correlated(1500)
     weights, intercepts = logistic_regression(x, y)
@@ -121,20 +115,14 @@ def test_probes_are_those_of_scikit_learn_and_near_them_where_there_is_no_optimu
     assert mean_precision(ours) == pytest.approx(np.mean(reference), abs=0.01)
 
 
-def test_what_few_items_do_not_show_cannot_be_learnt():
+def test_what_cannot_be_learnt_is_at_the_base_rate_and_dimensions_that_say_the_same_do_no_harm():
     (x, y), (new, there) = parted(50, 200)
     y[:, 0], y[:, 1] = False, True
     found = attribute_probe(x, y, new, there)
     torch.testing.assert_close(found[:2], there[:, :2].double().mean(0))
-
-
-def test_codes_that_never_vary_are_at_the_base_rate():
     _, y = correlated(50)
     flat = torch.full((50, 4), 0.3)
     torch.testing.assert_close(attribute_probe(flat, y, flat, y), y.double().mean(0))
-
-
-def test_dimensions_that_say_the_same_do_no_harm():
     (x, y), (new, there) = parted(200, 200)
     single, doubled = attribute_probe(x, y, new, there), attribute_probe(x.repeat(1, 2), y, new.repeat(1, 2), there)
     torch.testing.assert_close(single, doubled, atol=1e-3, rtol=0)
@@ -150,8 +138,6 @@ def test_repeated_probes_are_single_ones_on_other_items():
 
 
 # -------------------------------------------------------------------------------- descriptions, and random samples
-
-
 def characters(labels: torch.Tensor) -> torch.Tensor:
     """Probabilities of a decoder that is sure of the descriptions of these attributes."""
     return torch.nn.functional.one_hot(DescriptionStorage.of(labels).values.long(), 71).float()

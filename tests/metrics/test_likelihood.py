@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from helpers import rows_of, seeded, tiny_batch, tiny_model
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.data.dataset import Batch
@@ -53,28 +53,22 @@ def by_grid(model, batch, b: int) -> float:
     return (torch.logsumexp(log_p, 0) + math.log(step)).item()
 
 
-@pytest.mark.parametrize(("count", "style"), [(1, 1), (3, 0), (2, 0)])
+@pytest.mark.parametrize(
+    ("count", "style", "items", "missing"), [(1, 1, 5, False), (3, 0, 5, False), (2, 0, 5, False), (3, 0, 8, True)]
+)
 @torch.no_grad()
-def test_log_evidence_is_the_integral(count, style):
-    model, batch = wide_model(count, 1, style), tiny_batch(count, items=5)
-    found = log_evidence(model, batch, 4000, seeded(1))
-    for b in range(5):
-        assert found.standard_error[b] < 0.1
-        assert abs(found.value[b].item() - by_grid(model, batch, b)) < 4 * found.standard_error[b].item() + 1e-3
-
-
-@torch.no_grad()
-def test_absent_modalities_are_left_out():
-    model, batch = wide_model(3, 1), tiny_batch(3, items=8, missing=True)
+def test_log_evidence_is_the_integral_over_the_modalities_that_are_there(count, style, items, missing):
+    model, batch = wide_model(count, 1, style), tiny_batch(count, items=items, missing=missing)
     batch = batch._replace(present=batch.present | ~batch.present.any(0))
-    found = log_evidence(model, batch, 4000, seeded(1))
-    for b in range(8):
+    found = log_evidence(model, batch, 900 // count, seeded(1))
+    assert missing or (found.standard_error < 0.1).all()
+    for b in range(items):
         assert abs(found.value[b].item() - by_grid(model, batch, b)) < 4 * found.standard_error[b].item() + 1e-3
 
 
 def test_more_samples_raise_the_estimate_on_average():
     model, batch = tiny_model(3, 2), tiny_batch(3, items=40)
-    few, many = (log_evidence(model, batch, k, seeded(2)).value.mean() for k in (1, 300))
+    few, many = (log_evidence(model, batch, k, seeded(2)).value.mean() for k in (1, 100))
     assert few < many
 
 
@@ -87,7 +81,6 @@ def test_log_mean_exp_is_safe_and_weighted():
 
 
 # ------------------------------------------------------- given every subset, against the exact linear-Gaussian evidence
-
 LOADINGS, NOISE, STYLE_LOADINGS = (1.0, -0.8, 0.5), (0.5, 1.0, 0.3), (0.7, 0.4, -0.6)
 
 
@@ -143,18 +136,25 @@ def linear_model(style: int) -> tuple[MultimodalVAE, LinearGaussian]:
     return model, LinearGaussian(tuple(column), tuple(biases), tuple(logvars))
 
 
+def linear(style: int, items: int) -> tuple[MultimodalVAE, LinearGaussian, Batch]:
+    """Such a model, what it is exactly, and items of it."""
+    model, exact = linear_model(style)
+    _, values = exact.sample(items, seeded(3))
+    present = torch.ones(3, items, dtype=torch.bool)
+    return model, exact, Batch(values, present, torch.zeros(items, dtype=torch.long))
+
+
 @pytest.mark.parametrize("fusion", ["mixture", "product", "dynamic_prior", "mixture_of_products", "product_alone"])
 @pytest.mark.parametrize("style", [0, 1])
 def test_every_estimate_is_exact_in_a_linear_gaussian_model(fusion, style):
     """Within three standard errors of the closed form on average, and within five everywhere."""
-    model, exact = linear_model(style)
     items = 12
-    _, values = exact.sample(items, seeded(3))
-    batch = Batch(values, torch.ones(3, items, dtype=torch.bool), torch.zeros(items, dtype=torch.long))
+    model, exact, batch = linear(style, items)
     found = log_likelihoods(model, batch, [fusion], 3000, seeded(4))[fusion]
 
     def evidence(members):
-        return exact.log_evidence(values, torch.tensor([[m in members] for m in range(3)]).expand(3, items))
+        present = torch.tensor([[m in members] for m in range(3)]).expand(3, items)
+        return exact.log_evidence(batch.values, present)
 
     deviations = []
     for subset, estimate in found.joint.items():
@@ -174,16 +174,14 @@ def test_every_estimate_is_exact_in_a_linear_gaussian_model(fusion, style):
 
 def test_predictive_is_the_expectation_under_the_subsets_posterior():
     """By quadrature over the posterior: ln of the integral of q(z | x_K) p(x_j | z)."""
-    model, exact = linear_model(0)
-    _, values = exact.sample(4, seeded(3))
-    batch = Batch(values, torch.ones(3, 4, dtype=torch.bool), torch.zeros(4, dtype=torch.long))
+    model, _, batch = linear(0, 4)
     found = log_likelihoods(model, batch, ["mixture"], 4000, seeded(5))["mixture"].predictive
     q = model.encode(batch).content
     for subset, members in {"A": [0], "A,C": [0, 2], "A,B,C": [0, 1, 2]}.items():
         for j, letter in enumerate("ABC"):
             # q_m is a Gaussian, p(x_j | z) another: the integral over z is a Gaussian density
             variance = NOISE[j] + LOADINGS[j] ** 2 * q.logvar[members].exp()
-            parts = Gaussian(LOADINGS[j] * q.mean[members] + 0.2 * j, variance.log()).log_prob(values[j])
+            parts = Gaussian(LOADINGS[j] * q.mean[members] + 0.2 * j, variance.log()).log_prob(batch.values[j])
             expected = torch.logsumexp(parts, 0) - math.log(len(members))
             estimate = found[letter][subset]
             assert ((estimate.value - expected).abs() < 5 * estimate.standard_error).all()
@@ -191,15 +189,12 @@ def test_predictive_is_the_expectation_under_the_subsets_posterior():
 
 def test_items_are_not_mixed_and_chunks_join():
     """The estimate of an item does not depend on the items beside it but for the noise."""
-    model, exact = linear_model(1)
-    _, values = exact.sample(6, seeded(3))
-    batch = Batch(values, torch.ones(3, 6, dtype=torch.bool), torch.zeros(6, dtype=torch.long))
+    model, _, batch = linear(1, 6)
     whole = log_likelihoods(model, batch, ["mixture"], 2000, seeded(1))["mixture"]
-    parts = [
-        log_likelihoods(model, rows_of(batch, rows), ["mixture"], 2000, seeded(2))["mixture"]
-        for rows in ([0, 1], [2, 3, 4, 5])
-    ]
-    joined = Likelihoods.joined(parts)
+    parts = [rows_of(batch, rows) for rows in ([0, 1], [2, 3, 4, 5])]
+    joined = Likelihoods.joined(
+        [log_likelihoods(model, part, ["mixture"], 2000, seeded(2))["mixture"] for part in parts]
+    )
     for name, estimate in whole.joint.items():
         error = torch.hypot(estimate.standard_error, joined.joint[name].standard_error)
         assert ((estimate.value - joined.joint[name].value).abs() < 5 * error).all()
@@ -208,8 +203,7 @@ def test_items_are_not_mixed_and_chunks_join():
 
 def test_a_model_that_knows_its_posterior_needs_one_draw():
     """With one modality and the exact posterior every weight is the evidence: no error, all draws effective."""
-    model, exact = linear_model(0)
-    _, values = exact.sample(5, seeded(3))
+    model, exact, batch = linear(0, 5)
     small = MultimodalVAE(model.modalities[:1], 1).double()
     for part in ("encoders", "heads", "decoders"):
         getattr(small, part)[0].load_state_dict(getattr(model, part)[0].state_dict())
@@ -217,10 +211,10 @@ def test_a_model_that_knows_its_posterior_needs_one_draw():
     for layer, (weight, shift) in zip(small.heads[0].layers, [(slope, 0.0), (0.0, math.log(1 - slope))], strict=True):
         torch.nn.init.constant_(layer.weight, weight)
         torch.nn.init.constant_(layer.bias, shift)
-    batch = Batch(values[:1], torch.ones(1, 5, dtype=torch.bool), torch.zeros(5, dtype=torch.long))
-    found = log_likelihoods(small, batch, ["mixture"], 12, seeded())["mixture"].joint["A"]
+    one = Batch(batch.values[:1], batch.present[:1], batch.labels)
+    found = log_likelihoods(small, one, ["mixture"], 12, seeded())["mixture"].joint["A"]
     alone = torch.tensor([[True], [False], [False]]).expand(3, 5)
-    torch.testing.assert_close(found.value, exact.log_evidence(values, alone))
+    torch.testing.assert_close(found.value, exact.log_evidence(batch.values, alone))
     torch.testing.assert_close(found.effective_samples, torch.full((5,), 12.0).double())
     assert summary(found)["standard_error"] < 1e-9
 
@@ -252,6 +246,7 @@ def test_incomplete_items_are_refused():
         log_likelihoods(tiny_model(3), tiny_batch(3, missing=True), ["mixture"])
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 10**6), st.integers(2, 6), st.integers(1, 4))
 def test_shifting_and_effective_samples(seed, samples, strata):
     logs = torch.randn(samples, strata, 3, generator=seeded(seed), dtype=torch.float64)

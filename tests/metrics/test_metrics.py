@@ -17,10 +17,10 @@ from workbench.metrics.coherence import agreement_pattern, all_agree, conditiona
 from workbench.metrics.judges import classifiers_of
 from workbench.metrics.regression import MAX_ITER, softmax_regression
 from workbench.metrics.representation import linear_probe, probe_all, repeated_probe
+from workbench.networks.classifiers import make_classifier
+
 
 # --------------------------------------------------------------------------------------------------------- probes
-
-
 def clouds(items: int, seed: int, spread: float = 1.5) -> tuple[torch.Tensor, torch.Tensor]:
     """Overlapping clouds of three classes in four dimensions."""
     generator = seeded(seed)
@@ -55,9 +55,8 @@ def test_the_probe_has_no_penalty():
 def test_the_regularised_probe_is_that_of_scikit_learn():
     (train, y), (test, z) = clouds(20, 0, spread=0.7), clouds(400, 1, spread=0.7)
     direct = LogisticRegression(max_iter=1000).fit(train.numpy(), y.numpy())
-    assert linear_probe(train, y, test, z, regularised=True) == pytest.approx(
-        direct.score(test.numpy(), z.numpy()), abs=1 / 400
-    )
+    expected = direct.score(test.numpy(), z.numpy())
+    assert linear_probe(train, y, test, z, regularised=True) == pytest.approx(expected, abs=1 / 400)
     assert linear_probe(train, y, test, z) != linear_probe(train, y, test, z, regularised=True)
 
 
@@ -73,11 +72,13 @@ def test_the_fit_stops_where_scikit_learn_s_does(classes, spread):
     assert np.abs(probability - theirs.predict_proba(x.double().numpy())).max() < (0.01 if classes == 2 else 1e-6)
 
 
-def test_labels_of_a_probe_may_be_any_numbers():
+def test_labels_of_a_probe_may_be_any_numbers_and_many_codes_are_probed_one_by_one():
     (train, y), (test, z) = clouds(300, 0), clouds(400, 1)
     named = torch.tensor([7, -2, 40])
     assert linear_probe(train, named[y], test, named[z]) == pytest.approx(linear_probe(train, y, test, z), abs=1 / 400)
     assert linear_probe(train, named[y], test, torch.full_like(z, 3)) == 0  # a class that training never showed
+    several = probe_all({"M": train, "M,S": -train[:, :2]}, y, {"M": test, "M,S": -test[:, :2]}, z)
+    assert several == {"M": linear_probe(train, y, test, z), "M,S": linear_probe(-train[:, :2], y, -test[:, :2], z)}
 
 
 def test_probes_of_separable_constant_and_single_class_codes():
@@ -89,28 +90,18 @@ def test_probes_of_separable_constant_and_single_class_codes():
         linear_probe(train, torch.zeros_like(y), test, z)
 
 
-def test_probes_of_many_codes():
-    (train, y), (test, z) = clouds(400, 0), clouds(300, 1)
-    several = probe_all({"M": train, "M,S": -train[:, :2]}, y, {"M": test, "M,S": -test[:, :2]}, z)
-    assert several == {"M": linear_probe(train, y, test, z), "M,S": linear_probe(-train[:, :2], y, -test[:, :2], z)}
-
-
 @pytest.mark.parametrize(("items", "draws"), [(60, 5), (150, 4)])  # 600 of 400 codes: the draws overlap
 def test_repeated_probes_are_single_ones_on_other_items(items, draws):
     (train, y), (test, z) = clouds(400, 0), clouds(300, 1)
     means, errors = repeated_probe({"M": train}, y, {"M": test}, z, items, draws, seeded(7))
     generator = seeded(7)
     order = torch.cat([torch.randperm(400, generator=generator) for _ in range(2 if items * draws > 400 else 1)])
-    found = [
-        linear_probe(train[order[i * items :][:items]], y[order[i * items :][:items]], test, z) for i in range(draws)
-    ]
+    found = [linear_probe(train[r], y[r], test, z) for r in order[: items * draws].view(draws, items)]
     assert means["M"] == pytest.approx(np.mean(found)) and errors["M"] > 0
     assert errors["M"] == pytest.approx(np.std(found, ddof=1) / draws**0.5)
 
 
 # ------------------------------------------------------------------------------------------------------ coherence
-
-
 @pytest.mark.parametrize("modalities", [1, 2, 3, 4])
 def test_counts_by_loop(modalities):
     predicted = torch.randint(3, (modalities, 500), generator=seeded())
@@ -134,8 +125,6 @@ def test_chance_levels_of_ten_classes():
 
 
 # --------------------------------------------------------------------------------------------------------- judges
-
-
 @pytest.fixture
 def splits(tiny_root, monkeypatch):
     monkeypatch.setattr(classifiers, "STEPS", 25)
@@ -183,14 +172,13 @@ def test_who_needs_the_same_judge_at_once_has_one_trained(splits, tiny_root, mon
     assert trained == ["uci", "plain", "text"] and accuracies[0] == accuracies[1] == accuracies[2]
 
 
-def test_training_a_judge_is_seeded(splits, tiny_root):
-    torch.manual_seed(5)
-    first = classifiers_of(*splits, progress=False)[2].network.state_dict()
-    for path in (tiny_root / "data" / "cache").glob("classifier-*"):
-        path.unlink()
-    torch.manual_seed(6)
-    second = classifiers_of(*splits, progress=False)[2].network.state_dict()
-    assert all(torch.equal(first[name], second[name]) for name in first)
+def test_training_a_judge_is_seeded(splits):
+    trained = []
+    for seed in (5, 6):
+        torch.manual_seed(seed)
+        network = make_classifier(tuple(splits[0].storages[2].shape))  # of other weights each time
+        trained.append(classifiers._train(splits[0], 2, network, progress=False).state_dict())
+    assert all(torch.equal(x, trained[1][name]) for name, x in trained[0].items())
 
 
 def test_other_data_or_recipe_means_another_judge(splits, tiny_root, monkeypatch):

@@ -1,5 +1,8 @@
 """A notebook's parameters as a configuration: presets, refusals, and the training notebook's full list."""
 
+import subprocess
+import sys
+
 import nbformat
 import papermill
 import pytest
@@ -12,6 +15,8 @@ from workbench.notebooks import config_from, parameters_of
 from workbench.notebooks.execution import kernel_of_this_interpreter
 from workbench.notebooks.parameters import injected_names
 from workbench.paths import project_root
+
+LIBRARIES = "{'papermill', 'nbconvert', 'nbformat'}"
 
 
 def test_none_takes_the_preset_and_functions_that_bear_a_fields_name_are_no_parameters():
@@ -40,9 +45,16 @@ def test_unknown_injected_name_is_refused_with_a_hint():
     assert config_from({"In": ["", "# Parameters\nrun_folder = 'x'"]}, also=["run_folder"]) == Config.make("quick")
 
 
+def test_a_configuration_needs_no_notebook_library():
+    show = "import sys, workbench.notebooks as n; n.config_from({}); print(LIBRARIES & {*sys.modules})"
+    done = [sys.executable, "-c", show.replace("LIBRARIES", LIBRARIES)]
+    assert subprocess.run(done, capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+@pytest.mark.slow
 def test_plain_papermill_refuses_an_unknown_parameter(tmp_path):
     """papermill itself only warns; the notebook's own first line must stop it. It imports no notebook library."""
-    show = "import sys\nprint(config_from(globals()).beta, {'papermill', 'nbconvert', 'nbformat'} & {*sys.modules})"
+    show = f"import sys\nprint(config_from(globals()).beta, {LIBRARIES} & {{*sys.modules}})"
     cells = [
         new_code_cell("beta: float | None = None  # weight", metadata={"tags": ["parameters"]}),
         new_code_cell(f"from workbench.notebooks import config_from\n{show}", metadata={"tags": []}),

@@ -175,13 +175,6 @@ def until(
     return now
 
 
-def screenshot(shown: "Page | Locator", name: str, folder: Path = SCREENSHOTS) -> Path:
-    """Write what a page's window shows, or one element alone, as `folder/name.png`; the folder is made when missing."""
-    path = folder / f"{name}.png"
-    shown.screenshot(path=path)
-    return path
-
-
 def unnamed(scope: "Locator") -> list[str]:
     """Beginnings of the HTML of the images without alternative text and the controls without an accessible name."""
     return scope.evaluate(UNNAMED)

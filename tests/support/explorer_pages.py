@@ -3,6 +3,7 @@
 `explorer` finds one of them on a page. What is read is what a reader sees: notes under pictures, captions, messages.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ SECONDS = 300  # how long it may take to run
 SIZE = {"width": 1280, "height": 1400}  # of the window: every explorer fits into it
 MARKS = {  # something that only this explorer has
     "conditional": "button:has-text('styles to zero')",
+    "divergences": "img.widget-image",
     "grid": ".grids",
     "latent": ".workbench-map",
     "objectives": 'option:has-text("each method\'s own")',
@@ -51,13 +53,13 @@ BEGUN = """explorer => {
 }"""
 
 
-def copy_of_notebook(folder: Path) -> Path:
-    """The notebook's imports and explorers in a folder of its own; its other cells are compared by nbval."""
+def copy_of_notebook(folder: Path, more: Sequence[str]) -> None:
+    """The notebook's imports and explorers, and more cells, in a folder; its other cells are compared by nbval."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     notebook.cells = [cell for n, cell in enumerate(code) if n < 2 or "explorers.explore_" in cell.source]
+    notebook.cells += map(nbformat.v4.new_code_cell, more)
     nbformat.write(notebook, folder / NOTEBOOK.name)
-    return folder / NOTEBOOK.name
 
 
 def explorer(page: "Page", kind: str) -> "Locator":

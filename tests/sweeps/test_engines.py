@@ -45,6 +45,12 @@ def runs(pid: int) -> bool:
         return False
 
 
+def have(cores: int, monkeypatch) -> None:
+    """As on a machine of so many cores."""
+    for module in (engines, kernels):
+        monkeypatch.setattr(module, "cores", lambda: cores)
+
+
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
 
 
@@ -55,10 +61,10 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="lo
 )
 def test_workers_are_bounded_by_cores_gpu_memory_and_jobs(cores, free, jobs, workers, threads, monkeypatch):
     assert 1 <= engines.cores() <= (os.cpu_count() or 1), "those that this process may use"
-    monkeypatch.setattr(engines, "cores", lambda: cores)
+    have(cores, monkeypatch)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: free is not None)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (int((free or 0) * 2**30), 141 * 2**30))
-    assert (engines.local_workers(jobs), engines.threads_each(workers)) == (workers, threads)
+    assert (engines.local_workers(jobs), kernels.threads_each(workers)) == (workers, threads)
 
 
 # -------------------------------------------------------------------------------------------------- what is refused
@@ -105,7 +111,13 @@ print(input.__module__, __name__, "workbench.runs.run" in sys.modules)
 FIGURE = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.title('seen')"
 
 
-def test_a_forked_kernel_is_like_an_ordinary_one_and_imports_are_found_whatever_else_is_in_cells(tmp_path, monkeypatch):
+def test_imports_are_found_whatever_else_is_in_cells(tmp_path):
+    path = notebook(tmp_path, "%matplotlib inline\nimport os.path as p, sys", "from a.b import (c,\n d)\n!ls", "x?")
+    assert kernels.imports_of(path) == ["os.path", "sys", "a.b", "a.b.c", "a.b.d"]
+
+
+@pytest.mark.slow
+def test_a_forked_kernel_is_like_an_ordinary_one(tmp_path, monkeypatch):
     path = notebook(tmp_path, LOOK, FIGURE, "1 + 1", "raise KeyError('lost')")
     monkeypatch.setenv("COLOUR", "green")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -121,8 +133,6 @@ def test_a_forked_kernel_is_like_an_ordinary_one_and_imports_are_found_whatever_
     text = f"{sys.executable} {os.getcwd()} here green 1\nipykernel.kernelbase __main__ "
     assert [o[0].text for o in (forked[2], ordinary[2])] == [f"{text}True\n", f"{text}False\n"]
     assert forked[3:5] == ordinary[3:5] and "image/png" in forked[3][-1].data
-    path = notebook(tmp_path, "%matplotlib inline\nimport os.path as p, sys", "from a.b import (c,\n d)\n!ls", "x?")
-    assert kernels.imports_of(path) == ["os.path", "sys", "a.b", "a.b.c", "a.b.d"]
 
 
 PARENT = """
@@ -138,6 +148,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @needs_proc
 def test_a_kernel_dies_with_the_process_that_asked_for_it(tmp_path):
     (tmp_path / "parent.py").write_text(PARENT)
@@ -154,7 +165,8 @@ def test_a_kernel_dies_with_the_process_that_asked_for_it(tmp_path):
 # ------------------------------------------------------------------------------------------------------------- engines
 def test_the_local_engine_works_in_threads(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    monkeypatch.setattr(engines, "cores", lambda: 6)
+    have(6, monkeypatch)
+    monkeypatch.setattr(kernels, "warm_up", lambda notebook: None)
     with open_engine("local", notebook(tmp_path), jobs=9, folder=tmp_path, workers=2) as engine:
         assert engine.slots == 2 and engine.here
         assert engine.submit(os.getenv, "OMP_NUM_THREADS").result() == "3", "6 cores for 2"
@@ -166,11 +178,12 @@ def test_the_local_engine_works_in_threads(tmp_path, monkeypatch):
     assert os.environ["OMP_NUM_THREADS"] == "7"
 
 
+@pytest.mark.slow
 @needs_proc
 def test_leaving_the_local_engine_in_haste_leaves_no_kernel(tmp_path):
     path, mark, after = notebook(tmp_path, SLEEPER), tmp_path / "mark", []
     with pytest.raises(KeyboardInterrupt), open_engine("local", path, jobs=2, folder=tmp_path, workers=1) as engine:
-        running = engine.submit(execute, path, tmp_path / "out.ipynb", {"mark": str(mark)}, False, **engine.options)
+        running = engine.submit(execute, path, tmp_path / "out.ipynb", {"mark": str(mark)}, **engine.options)
         queued = engine.submit(after.append, "never")
         wait_for(lambda: mark.is_file() and mark.read_text())
         raise KeyboardInterrupt
@@ -178,8 +191,9 @@ def test_leaving_the_local_engine_in_haste_leaves_no_kernel(tmp_path):
     assert queued.cancelled() and not after and not runs(int(mark.read_text()))
 
 
+@pytest.mark.slow
 def test_dask_workers_are_processes_that_know_where_everything_is(tmp_path, monkeypatch, distributed):
-    monkeypatch.setattr(engines, "cores", lambda: 3)
+    have(3, monkeypatch)
     monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path))
     with open_engine("dask", tmp_path / "00.ipynb", jobs=9, folder=tmp_path, workers=1) as engine:
         assert engine.here and engine.submit(os.getpid).result() != os.getpid()
@@ -189,6 +203,7 @@ def test_dask_workers_are_processes_that_know_where_everything_is(tmp_path, monk
             engine.submit(int, "seven").result()
 
 
+@pytest.mark.slow
 def test_submitit_jobs_are_processes_and_tell_what_went_wrong(tmp_path, submitit):
     with engines.slurm(tmp_path, 2, {"timeout_min": 5}, cluster="local") as engine:
         assert engine.slots == 2 and not engine.here

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench import evaluation
@@ -58,6 +58,7 @@ LISTS = {
 }
 
 
+@settings(max_examples=25)
 @given(grid=st.fixed_dictionaries({}, optional=LISTS))
 def test_jobs_are_the_product_of_the_lists(grid, tmp_path_factory):
     text = "\n".join(["[grid]", *(f"{name} = {options}" for name, options in grid.items())])

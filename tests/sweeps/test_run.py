@@ -1,29 +1,34 @@
 """Sweeps end to end: what they leave behind, what they do again, and what a kill can cost them.
 
-Run as a script (`python tests/sweeps/test_run.py --kills 10 --folder /tmp/kills`), the file kills a sweep at random
-moments, as often as it is told, and compares every number with those of a sweep that nobody disturbed.
+Everything but kills and clusters is seen twice: without kernels, in a moment, and (slow) with them.
 """
 
-import json
+import contextlib
 import os
-import random
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import nbformat
 import pytest
-import typer
-from helpers import fill_cache, fill_cache_with_judges
-from nbformat.v4 import new_code_cell, new_notebook
+from small_sweeps import (
+    GIVEN,
+    TRAINING,
+    by_command,
+    command,
+    kept_steps,
+    kill_when,
+    make_root,
+    results,
+    without_kernels,
+)
 
 from workbench.data.images import DataError
 from workbench.evaluation import evaluate_into
@@ -31,40 +36,8 @@ from workbench.runs.run import Run, sole_writer, start
 from workbench.sweeps import engines
 from workbench.sweeps import run as sweep
 from workbench.sweeps.plan import Sweep, read
+from workbench.training import checkpoint
 from workbench.training.loop import fit
-
-TRAINING = Path(__file__).resolve().parents[2] / "notebooks" / "04_training.ipynb"
-SHORT = """
-from pathlib import Path
-from workbench import evaluation
-from workbench.notebooks import config_from
-config = config_from(globals(), also=["run_folder", "parts", "limit"])
-run = evaluation.train_and_evaluate(config, Path(run_folder), parts=parts, limit=limit)
-print("complete:", run.complete)
-"""
-TINY = """
-title = "Two seeds, with and without styles"
-fixed = { data = "uci-plain-text", repeats = 2, batch_size = 16, steps = 60, checkpoint_every = 10, device = "cpu" }
-grid = { seed = [0, 1], style_dim = [0, 2] }
-"""
-GIVEN = {"parts": ["latent", "coherence"], "limit": 40}
-
-
-def make_root(root: Path) -> Path:
-    """A project root with tiny data, untrained judges and a short training notebook; returns a sweep file in it.
-
-    The notebook takes the parameters of the real one, and trains and evaluates as that one does, without pictures.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORKBENCH_ROOT", str(root))
-        fill_cache()
-        fill_cache_with_judges("uci-plain-text")
-    (parameters,) = [c for c in nbformat.read(TRAINING, 4).cells if "parameters" in c.metadata.get("tags", [])]
-    cells = [new_code_cell(parameters.source, metadata={"tags": ["parameters"]}), new_code_cell(SHORT.strip())]
-    (root / "notebooks").mkdir()
-    nbformat.write(new_notebook(cells=cells), root / "notebooks" / TRAINING.name)
-    (root / "tiny.toml").write_text(TINY)
-    return root / "tiny.toml"
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +49,14 @@ def tiny(tmp_path_factory) -> Iterator[Path]:
         yield path
 
 
-def command(path: Path, out: Path, *more: str) -> list[str]:
-    given = [part for name, value in GIVEN.items() for part in ("-p", f"{name}={value}")]
-    return [sys.executable, "-m", "workbench", "sweep", str(path), "--out", str(out), "--workers", "2", *given, *more]
+WAYS = {"here": without_kernels, "kernels": contextlib.nullcontext}
+both = pytest.mark.parametrize("way", ["here", pytest.param("kernels", marks=pytest.mark.slow)], indirect=True)
+
+
+@pytest.fixture
+def way(request) -> Iterator[None]:
+    with WAYS[request.param]():
+        yield
 
 
 def complete(plan: Sweep, engine: str = "local", workers: int = 2, **options: Any) -> list[sweep.State]:
@@ -91,25 +69,17 @@ def small(path: Path, out: Path, **given: Any) -> Sweep:
     return read(path, "quick", {**GIVEN, "steps": 6, "seed": 0, "style_dim": 0, **given}, out)
 
 
-def results(folder: Path) -> dict[str, tuple]:
-    """Weights, history and metrics of every run below a folder, without what differs from time to time."""
-    kept = {}
-    for path in sorted(folder.glob("*/metrics.json")):
-        metrics = json.loads(path.read_text())
-        del metrics["seconds"], metrics["evaluated_with"]
-        kept[path.parent.name] = (
-            metrics,
-            *((path.parent / n).read_bytes() for n in ("model.safetensors", "history.csv")),
-        )
-    return kept
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tiny, tmp_path_factory) -> tuple[Path, str]:
-    """The folder of a sweep that ran from a shell, and what it printed."""
+@pytest.fixture(scope="module", params=["here", pytest.param("shell", marks=pytest.mark.slow)])
+def undisturbed(request, tiny, tmp_path_factory) -> tuple[Path, str]:
+    """The folder of a sweep that ran here or from a shell, and what it printed."""
     out = tmp_path_factory.mktemp("undisturbed")
-    done = subprocess.run(command(tiny, out), capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
+    if request.param == "here":
+        with without_kernels():
+            done = by_command(tiny, out)
+        assert done.exit_code == 0, done.output
+    else:
+        done = subprocess.run(command(tiny, out), capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr
     return out, done.stdout
 
 
@@ -126,7 +96,7 @@ def test_every_run_has_a_complete_folder_with_its_notebook_and_lines_in_the_log(
     assert len(plan.jobs) == 4 and {path.parent for path in out.glob("*/run.ipynb")} == {j.folder for j in plan.jobs}
     for job in plan.jobs:
         run = Run(job.folder)
-        assert sweep.is_done(job) and run.config == job.config and run.history()["step"][-1] == 60
+        assert sweep.is_done(job) and run.config == job.config and run.history()["step"][-1] == 30
         assert {"rate", "coherence"} < run.metrics.keys() and "linear_probe" not in run.metrics
         assert run.metrics["test_items"] == 40 and "complete: True" in printed(job.folder)
         assert run.read("config.json")["command"] == job.command
@@ -186,6 +156,7 @@ def test_steps_are_read_off_the_files_of_a_training(tiny, tmp_path):
     assert sweep.steps_done(job) == 30_010
 
 
+@pytest.mark.slow
 def test_the_notebook_of_the_project_is_what_sweeps_execute(tiny, tmp_path):
     plan = read(tiny, "quick", {**GIVEN, "steps": 6, "seed": 0, "style_dim": 2}, tmp_path, TRAINING)
     (state,) = complete(plan)
@@ -197,15 +168,16 @@ def test_the_notebook_of_the_project_is_what_sweeps_execute(tiny, tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------------- what fails
-def test_a_failing_run_keeps_its_traceback_and_only_it_is_tried_again(tiny, tmp_path):
+@both
+def test_a_failing_run_keeps_its_traceback_and_only_it_is_tried_again(tiny, tmp_path, way):
     out = tmp_path / "out"
     given = ["-p", "steps=10", "-p", "seed=0", "-p", "style_dim=0", "-p", "learning_rate=[1e30, 1e-3]"]
-    done = subprocess.run(command(tiny, out, *given), capture_output=True, text=True, timeout=600)
-    assert done.returncode == 1
+    done = by_command(tiny, out, *given)
+    assert done.exit_code == 1
     error = f"{TRAINING.name} failed in cell [3]: TrainingDiverged: "
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("Failed: ")]
     assert line.startswith(f"Failed: learning_rate=1e+30: {error}") and line.endswith(")")
-    assert "1 of 2 runs failed; the same command tries them again" in done.stderr
+    assert "1 of 2 runs failed; the same command tries them again" in done.output
     assert "[2/2] done     learning_rate=0.001" in done.stdout
     plan = small(tiny, out, steps=10, learning_rate=[1e30, 1e-3])
     bad, good = plan.jobs
@@ -230,7 +202,8 @@ def test_missing_data_is_an_error_before_anything_starts_and_what_an_engine_rais
 
 
 # -------------------------------------------------------------------------------------- who else is in a run folder
-def test_a_run_that_another_process_is_at_is_waited_for_and_not_done_twice(tiny, tmp_path, capsys):
+@both
+def test_a_run_that_another_process_is_at_is_waited_for_and_not_done_twice(tiny, tmp_path, capsys, way):
     plan, seen, free, held = small(tiny, tmp_path), set(), threading.Event(), threading.Event()
     (job,) = plan.jobs
 
@@ -242,7 +215,7 @@ def test_a_run_that_another_process_is_at_is_waited_for_and_not_done_twice(tiny,
         with sole_writer(job.folder):
             held.set()
             free.wait()
-            time.sleep(1.0)
+            time.sleep(0.5)
 
     holder = threading.Thread(target=hold)
     holder.start()
@@ -255,7 +228,8 @@ def test_a_run_that_another_process_is_at_is_waited_for_and_not_done_twice(tiny,
     assert sweep.execute(job) == "" and sweep.execution(job) == started
 
 
-def test_a_run_evaluated_by_hand_gets_its_notebook_without_new_numbers(tiny, tmp_path):
+@both
+def test_a_run_evaluated_by_hand_gets_its_notebook_without_new_numbers(tiny, tmp_path, way):
     (job,) = small(tiny, tmp_path).jobs
     run = fit(job.config, job.folder, progress=False)
     evaluate_into(run, progress=False, parts=job.parts, limit=job.limit)
@@ -266,21 +240,30 @@ def test_a_run_evaluated_by_hand_gets_its_notebook_without_new_numbers(tiny, tmp
 
 
 # ------------------------------------------------------------------------------------------------------------- kills
-def kill_when(condition: Callable[[], Any], arguments: list[str]) -> bool:
-    """Start a command and kill it when a condition holds; False where it ended before."""
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not condition():
-        time.sleep(0.005)
-    process.kill()
-    return process.wait() == -signal.SIGKILL
 
 
-def kept_steps(out: Path) -> dict[str, int]:
-    """Steps of every run below a folder that a restart has not to take again."""
-    found = {path.parent.name: json.loads(path.read_text())["step"] for path in out.glob("*/checkpoint.json")}
-    return found | {path.parent.name: 60 for path in out.glob("*/model.safetensors")}
+def test_a_sweep_that_was_stopped_goes_on(tiny, undisturbed, tmp_path, monkeypatch):
+    """The small case of the next test: stopped by the user at the second checkpoint of its first run."""
+    out, save, saved = tmp_path / "out", checkpoint.save, []
+
+    def stop(*arguments):
+        save(*arguments)
+        saved.append(arguments[1])
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+
+    plan = read(tiny, "quick", GIVEN | {"seed": 0}, out)
+    with without_kernels():
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(checkpoint, "save", stop)
+            complete(plan)
+        assert [sweep.steps_done(job) for job in plan.jobs] == [saved[1], 0]
+        assert [state.status for state in complete(plan)] == ["done"] * 2
+    whole = results(undisturbed[0])
+    assert len(results(out)) == 2 and all(whole[name] == kept for name, kept in results(out).items())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is a POSIX signal")
 def test_a_killed_sweep_loses_nothing(tiny, undisturbed, tmp_path):
     """Killed in the middle of trainings, then between two runs; started again at once each time."""
@@ -296,6 +279,7 @@ def test_a_killed_sweep_loses_nothing(tiny, undisturbed, tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------- dask and Slurm
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for kernels in /proc")
 def test_a_sweep_survives_the_death_of_a_dask_worker(tiny, tmp_path, distributed):
     """A scheduler and two worker processes, one of which is killed while its run is being trained."""
@@ -318,6 +302,7 @@ def test_a_sweep_survives_the_death_of_a_dask_worker(tiny, tmp_path, distributed
         assert sweep.is_done(job) and Run(job.folder).history()["step"] == [*range(10, 151, 10)]
 
 
+@pytest.mark.slow
 def test_a_slurm_job_whose_time_is_over_goes_on_where_it_was(tiny, tmp_path, submitit):
     """The job gets the signal that Slurm sends before the end, and submitit's local executor queues it again."""
     plan = small(tiny, tmp_path / "runs", steps=150)
@@ -334,34 +319,3 @@ def test_a_slurm_job_whose_time_is_over_goes_on_where_it_was(tiny, tmp_path, sub
     assert state.status == "done", state.error
     assert interrupted and sweep.execution(job)["started"] > interrupted[0], "it was started twice"
     assert sweep.is_done(job) and Run(job.folder).history()["step"] == [*range(10, 151, 10)]
-
-
-# -------------------------------------------------------------------------------------------------------- as a script
-def main(folder: Annotated[Path, typer.Option()], kills: int = 10, seed: int = 0) -> None:
-    """Kill a sweep at random moments, start it again at once each time, and compare it with an undisturbed one."""
-    path = make_root(folder / "root")
-    os.environ["WORKBENCH_ROOT"] = str(path.parent)
-    began = time.monotonic()
-    subprocess.run(command(path, folder / "whole"), check=True)
-    whole, generator = time.monotonic() - began, random.Random(seed)
-    print(f"undisturbed: {whole:.1f} s")
-    hits, attempts, out = 0, 0, folder / "killed-0"
-    kept: dict[str, int] = {}
-    while hits < kills:
-        moment = time.monotonic() + generator.uniform(0, whole)
-        attempts += 1
-        hits += kill_when(lambda until=moment: time.monotonic() > until, command(path, out))
-        now = kept_steps(out)
-        assert all(now.get(name, 0) >= step for name, step in kept.items()), f"lost steps: {kept} -> {now}"
-        print(f"start {attempts}, kill {hits}: {sum(now.values())} of 240 steps kept, {len(results(out))} complete")
-        kept = now
-        if len(results(out)) == 4 and hits < kills:  # nothing is left to kill: once more from the beginning
-            assert results(out) == results(folder / "whole")
-            out, kept = folder / f"killed-{attempts}", {}
-    subprocess.run(command(path, out), check=True)
-    assert results(out) == results(folder / "whole")
-    print(f"{hits} kills; weights, histories and metrics equal those of the undisturbed sweep")
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -13,21 +13,7 @@ from workbench.explorers.models import ExploredModel, explored_models, shipped_m
 from workbench.explorers.objectives import draw_objectives, explore_objectives, objective_grid
 
 __all__ = [
-    "ExploredModel",
-    "Plan",
-    "densities",
-    "draw_conditional",
-    "draw_divergences",
-    "draw_latent_map",
-    "draw_objectives",
-    "explore_conditional",
-    "explore_divergences",
-    "explore_grid",
-    "explore_latent",
-    "explore_objectives",
-    "explored_models",
-    "objective_grid",
-    "shipped_models",
-    "style_content_grid",
-    "to_png",
-]
+    "ExploredModel", "Plan", "densities", "draw_conditional", "draw_divergences", "draw_latent_map", "draw_objectives",
+    "explore_conditional", "explore_divergences", "explore_grid", "explore_latent", "explore_objectives",
+    "explored_models", "objective_grid", "shipped_models", "style_content_grid", "to_png",
+]  # fmt: skip

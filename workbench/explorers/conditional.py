@@ -36,19 +36,14 @@ def draw_conditional(
     explored: ExploredModel, item: Item, settings: GenerationSettings, notes: Sequence[str] = ()
 ) -> str:
     """Show what a model makes of an item as HTML: a row a modality, what is given at the left, draws to its right."""
-    made = generate(explored, item, settings)
-    rows = []
+    made, verdict, rows = generate(explored, item, settings), explored.subject.verdict, []
     for modality in explored.model.modalities:
-        letter = modality.letter
-        name = f"{modality.name}, given"
-        given = pictures.cell(name, item[letter], side=GIVEN_SIDE) if letter in item else "not given"
-        drawn = [
-            pictures.cell(f"{modality.name}, draw {n} from {origin}", x, explored.subject.verdict(opinion))
-            for n, (origin, x, opinion) in enumerate(
-                zip(made.origins, made.values[letter], made.opinions[letter], strict=True), start=1
-            )
-        ]
-        rows.append((f"{letter}: {modality.name}", [given, *drawn]))
+        letter, name = modality.letter, modality.name
+        cells = [pictures.cell(f"{name}, given", item[letter], side=GIVEN_SIDE) if letter in item else "not given"]
+        draws = zip(made.origins, made.values[letter], made.opinions[letter], strict=True)
+        for number, (origin, x, opinion) in enumerate(draws, start=1):
+            cells.append(pictures.cell(f"{name}, draw {number} from {origin}", x, verdict(opinion)))
+        rows.append((f"{letter}: {name}", cells))
     headings = ["given", *(f"from {origin}" for origin in made.origins)]
     return pictures.page(*map(pictures.message, notes), pictures.table(headings, rows))
 
@@ -130,29 +125,25 @@ class ConditionalExplorer(widgets.VBox):
     def enter(self, *_: Any) -> None:
         """Lay out sliders for the chosen model and its own posterior; what is given stays, where it can be."""
         self._keep_inputs()
-        self.styles = [] if self.at_random else self._sliders()
         own = own_posterior(self.explored)
         with self._at_once():
             self.fusion.value = own if own in POSTERIORS.values() else "mixture"
-            self._lay_out()
+            self._new_mode()
 
     @property
     def at_random(self) -> bool:
         """Whether every draw has a random style: of a model with many style dimensions, unless sliders are wanted."""
         return self.explored.model.style_dim > MANY and self.mode.value == "random"
 
-    def _sliders(self) -> list[StyleSliders]:
-        groups = [StyleSliders(self.explored, letter) for letter in self.explored.letters]
-        for slider in (slider for group in groups for slider in group.sliders):
-            slider.observe(self.redraw, names="value")
-        return groups
-
     @in_turn
     def _new_mode(self, *_: Any) -> None:
         """Sliders appear, or go; what they were set to is forgotten."""
-        self.styles = [] if self.at_random else self._sliders()
-        with self._at_once():
-            self._lay_out()
+        letters = () if self.at_random else self.explored.letters
+        self.styles = [StyleSliders(self.explored, letter) for letter in letters]
+        for slider in (slider for group in self.styles for slider in group.sliders):
+            slider.observe(self.redraw, names="value")
+        self._lay_out()
+        self.redraw()
 
     def _keep_inputs(self) -> None:
         """The same item given to another model, if it has the same modalities and test items; else new inputs."""
@@ -176,16 +167,13 @@ class ConditionalExplorer(widgets.VBox):
         """Show what the controls ask for, or what is wrong with it."""
         if self._held:
             return
-        item = item_of(self.inputs)
+        item, faces = item_of(self.inputs), isinstance(self.explored.subject, Faces)
         notes = [text for one in self.inputs for text in (one.problem, one.remark) if text and one.given.value]
         if not item:
             notes.append("Nothing is given: contents are drawn from the prior p(c).")
+        draw, asked = (draw_faces, asked_of(self.inputs)) if faces else (draw_conditional, ())
         try:
-            if isinstance(self.explored.subject, Faces):
-                asked = asked_of(self.inputs)
-                self.output.value = draw_faces(self.explored, item, self.settings, notes, *asked)
-            else:
-                self.output.value = draw_conditional(self.explored, item, self.settings, notes)
+            self.output.value = draw(self.explored, item, self.settings, notes, *asked)
         except ValueError as error:
             self.output.value = pictures.page(pictures.message(str(error)))
 

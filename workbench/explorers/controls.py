@@ -76,8 +76,7 @@ def temperature() -> widgets.FloatSlider:
 def classes() -> widgets.ToggleButtons:
     """Ask for the class of the input, 0 to 9."""
     control = choice("class", [*range(10)], 34)
-    control.tooltips = [f"an input of class {digit}" for digit in range(10)]
-    control.value = 3
+    control.tooltips, control.value = [f"an input of class {digit}" for digit in range(10)], 3
     return control
 
 
@@ -122,8 +121,7 @@ def model_choice(models: Sequence[ExploredModel], chosen: Sequence[int]) -> widg
 
 def row(*controls: widgets.Widget, align: str = "flex-end") -> widgets.HBox:
     """Put controls side by side, on further lines where the page is narrow; `align`: their common edge, as in CSS."""
-    layout = widgets.Layout(flex_flow="row wrap", align_items=align, grid_gap="2px 16px")
-    return widgets.HBox(list(controls), layout=layout)
+    return widgets.HBox(controls, layout=widgets.Layout(flex_flow="row wrap", align_items=align, grid_gap="2px 16px"))
 
 
 def lay_out(*rows: Iterable[widgets.Widget], below: Iterable[widgets.Widget]) -> widgets.VBox:

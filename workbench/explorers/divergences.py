@@ -20,20 +20,20 @@ from workbench.theory.statements import lemma_2_terms
 
 def draw_divergences(means: Sequence[float], deviations: Sequence[float], prior_weight: float = 0.25) -> Figure:
     """Draw posteriors N(mean, deviation^2), p(z) = N(0, 1), both dynamic priors, and what they cost in nats."""
-    column = torch.tensor(list(zip(means, deviations, strict=True)), dtype=torch.float64)
-    experts = Gaussian(column[:, None, :1], 2 * column[:, None, 1:].log())
+    mean, deviation = (torch.tensor(x, dtype=torch.float64)[:, None, None] for x in (means, deviations))
+    experts = Gaussian(mean, 2 * deviation.log())
     everyone, present = with_prior(experts), torch.ones(len(means), 1, dtype=torch.bool)
     weights = dynamic_prior_weights(present, prior_weight, torch.float64).flatten()
     terms = lemma_2_terms(experts, prior_weight)
     low, high = jensen_shannon_bounds(everyone, weights)
     numbers = {
-        "JS geometric": terms["JS_G"].item(),
-        "JS arithmetic, upper bound": high.item(),
-        "JS arithmetic": terms["JS_A"].item(),
-        "JS arithmetic, lower bound": low.item(),
-        "KL(q || p)": terms["KL(q || p)"].item(),
+        "JS geometric": terms["JS_G"],
+        "JS arithmetic, upper bound": high,
+        "JS arithmetic": terms["JS_A"],
+        "JS arithmetic, lower bound": low,
+        "KL(q || p)": terms["KL(q || p)"],
     }
-    return bell_curves(*densities(everyone, weights), numbers)
+    return bell_curves(*densities(everyone, weights), {name: x.item() for name, x in numbers.items()})
 
 
 def densities(everyone: Gaussian, weights: torch.Tensor) -> tuple:

@@ -14,8 +14,7 @@ from workbench.explorers.generation import Generated, GenerationSettings, Item, 
 from workbench.explorers.inputs import Input
 from workbench.explorers.inputs_faces import DescriptionInput, FaceInput
 from workbench.explorers.models import ExploredModel
-from workbench.explorers.subjects import MOST, counts, recall
-from workbench.modality import Modality
+from workbench.explorers.subjects import MOST, phrases
 
 GIVEN_SIDE, SIDE = 96, 128  # pixels of a face: multiples of half its 64
 STYLE = """<style>
@@ -53,30 +52,19 @@ def draw_faces(
 
     With attributes `asked` for, each card says which of them the judges find again; errors as those of `generate`.
     """
-    made = generate(explored, item, settings)
-    lines = [] if asked is None else [_tally(m, made, asked, whose) for m in explored.model.modalities]
+    made, given, tallies = generate(explored, item, settings), "", []
+    for modality in explored.model.modalities:
+        if modality.letter in item:
+            given += pictures.cell(f"{modality.name}, given", item[modality.letter], side=GIVEN_SIDE)
+        if asked is not None and asked.any():
+            found = explored.subject.found(made.opinions[modality.letter]).sum(0)[asked].tolist()
+            tally = ", ".join(f"{phrase} {n}" for phrase, n in zip(phrases(asked), found, strict=True))
+            of = f"of the attributes {whose}, found in so many of {settings.draws} draws"
+            tallies.append(f"{modality.name}: {of}: {tally}")
+    given = f'<div class="given"><b>given</b>{given}</div>' if given else ""
     cards = "".join(_card(explored, made, draw, asked) for draw in range(settings.draws))
     drawn = f'<ol class="cards" aria-label="draws">{cards}</ol>'
-    return pictures.page(
-        STYLE, *map(pictures.message, notes), _given(explored, item), pictures.note(*filter(None, lines)), drawn
-    )
-
-
-def _given(explored: ExploredModel, item: Item) -> str:
-    cells = [
-        pictures.cell(f"{m.name}, given", item[m.letter], side=GIVEN_SIDE)
-        for m in explored.model.modalities
-        if m.letter in item
-    ]
-    return f'<div class="given"><b>given</b>{"".join(cells)}</div>' if cells else ""
-
-
-def _tally(modality: Modality, made: Generated, asked: Bool[Tensor, "40"], whose: str) -> str:
-    """In how many draws the judge finds each of the attributes asked for."""
-    opinions = made.opinions[modality.letter]
-    tally = ", ".join(f"{phrase} {count}" for phrase, count in counts(opinions, asked))
-    start = f"{modality.name}: of the attributes {whose}, found in so many of {len(opinions)} draws: "
-    return start + tally if tally else ""
+    return pictures.page(STYLE, *map(pictures.message, notes), given, pictures.note(*tallies), drawn)
 
 
 def _card(explored: ExploredModel, made: Generated, draw: int, asked: Bool[Tensor, "40"] | None) -> str:
@@ -99,10 +87,11 @@ def judgement(
     """
     if asked is None:
         return [f"judged {explored.subject.verdict(opinion)}"]
-    yes, no = recall(opinion, asked)
+    found = explored.subject.found(opinion)
+    yes, no = phrases(asked & found), phrases(asked & ~found)
     if short:
         return [f"judged: {len(yes)} of {len(yes) + len(no)} found again"]
     lines = [f"{sign} {', '.join(words)}" for sign, words in (("✓", yes), ("✗", no)) if words]
-    other = [k for k in opinion.argsort(descending=True).tolist() if opinion[k] >= 0.5 and not asked[k]]
+    other = [k for k in opinion.argsort(descending=True).tolist() if found[k] and not asked[k]]
     others = ", ".join(f"{PHRASES[k]} ({opinion[k]:.0%})" for k in other[:MOST])
     return [*lines, f"also: {others}"] if others else lines

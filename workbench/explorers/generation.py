@@ -120,15 +120,12 @@ def encode_items(explored: ExploredModel, items: Sequence[Item]) -> Posteriors:
     """Encode several items, each of which may lack other modalities."""
     for letter in {letter for item in items for letter in item}:
         explored.index(letter)  # an unknown one is refused
-    shapes = dict(zip(explored.letters, explored.data.shapes, strict=True))
-    values = [torch.stack([item.get(letter, _nothing(shape)) for item in items]) for letter, shape in shapes.items()]
+    values = []
+    for letter, shape in zip(explored.letters, explored.data.shapes, strict=True):
+        nothing = torch.zeros(shape, dtype=torch.float if len(shape) == 3 else torch.long)  # an image, or text
+        values.append(torch.stack([item.get(letter, nothing) for item in items]))
     present = torch.tensor([[letter in item for item in items] for letter in explored.letters])
     return explored.model.encode(Batch(tuple(values), present, torch.zeros(len(items), dtype=torch.long)))
-
-
-def _nothing(shape: tuple[int, ...]) -> Tensor:
-    """In place of an image, or of text."""
-    return torch.zeros(shape) if len(shape) == 3 else torch.zeros(shape, dtype=torch.long)
 
 
 @torch.no_grad()

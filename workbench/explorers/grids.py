@@ -61,6 +61,11 @@ class Grid:
         """How much of what is asked of the columns is found in their cells, and how much there is."""
         return int((self.found & self.asked).sum()), int(self.asked.sum()) * len(self.found)
 
+    @property
+    def headings(self) -> list[str]:
+        """Names of the columns: the kind of the test item, or the number of the random content."""
+        return [str(kind) for kind in self.kinds] or [f"c{column}" for column in range(1, len(self.asked) + 1)]
+
 
 @torch.no_grad()
 def style_content(
@@ -143,33 +148,23 @@ def fill(explored: ExploredModel, plan: Plan) -> Grid:
 
 def draw_grids(models: Sequence[ExploredModel], plan: Plan) -> str:
     """Show what is given, if anything, and one grid for each model as HTML tables; errors as those of `fill`."""
-    alike = comparable(models)
-    without = [explored.name for explored in alike if explored.model.style_dim == 0]
-    parts = [pictures.message(_without_styles(without))] if without else []
-    if plan.given:
-        parts.append(_beside(_inputs(alike[0], plan)))
-    return pictures.page(STYLE, *parts, _beside(*(_table(explored, plan) for explored in alike)))
-
-
-def _beside(*tables: str) -> str:
-    return f'<div class="grids">{"".join(tables)}</div>'
-
-
-def _without_styles(names: Sequence[str]) -> str:
-    return f"{', '.join(names)}: trained without styles (style_dim 0), so every row would be the same and there is one"
+    alike, parts = comparable(models), []
+    if without := [explored.name for explored in alike if explored.model.style_dim == 0]:
+        why = "trained without styles (style_dim 0), so every row would be the same and there is one"
+        parts.append(pictures.message(f"{', '.join(without)}: {why}"))
+    tables = [[_inputs(alike[0], plan)]] if plan.given else []
+    tables.append([_table(explored, plan) for explored in alike])
+    return pictures.page(STYLE, *parts, *(f'<div class="grids">{"".join(beside)}</div>' for beside in tables))
 
 
 def _inputs(explored: ExploredModel, plan: Plan) -> str:
-    """The test items that contents are inferred from."""
-    items, kinds, rows = items_of(explored, plan), kinds_of(explored), []
+    subject, side, rows = explored.subject, _side(explored), []
+    items = dict(zip(kinds_of(explored), items_of(explored, plan), strict=True))
     for letter in plan.given:
         name = explored.model.modalities[explored.index(letter)].name
-        cells = [
-            pictures.cell(f"given: {name} of {explored.subject.of(kind)}", item[letter], side=_side(explored))
-            for kind, item in zip(kinds, items, strict=True)
-        ]
-        rows.append((name, cells))
-    return pictures.table([str(kind) for kind in kinds], rows, f"Given: {explored.subject.each}")
+        of = {kind: f"given: {name} of {subject.of(kind)}" for kind in items}
+        rows.append((name, [pictures.cell(of[kind], item[letter], side=side) for kind, item in items.items()]))
+    return pictures.table([*map(str, items)], rows, f"Given: {subject.each}")
 
 
 def _side(explored: ExploredModel) -> int:
@@ -177,27 +172,20 @@ def _side(explored: ExploredModel) -> int:
 
 
 def _table(explored: ExploredModel, plan: Plan) -> str:
-    grid, given, rows = fill(explored, plan), bool(plan.given), []
+    grid, subject, rows = fill(explored, plan), explored.subject, []
     for row in range(len(grid.values)):
         name = f"style {row + 1}" if explored.model.style_dim else "no style"
         rows.append((name, [_cell(explored, name, grid, row, column) for column in range(len(grid.asked))]))
-    subject = explored.subject
-    score = (subject.in_column if given else subject.as_most).format(*grid.hits)
-    return pictures.table(headings(explored, grid), rows, f"{explored.name}: {score}")
-
-
-def headings(explored: ExploredModel, grid: Grid) -> list[str]:
-    """Name the columns: the kind of the test item, or the number of the random content."""
-    return [str(kind) for kind in grid.kinds] or [f"c{column}" for column in range(1, len(grid.asked) + 1)]
+    score = (subject.in_column if plan.given else subject.as_most).format(*grid.hits)
+    return pictures.table(grid.headings, rows, f"{explored.name}: {score}")
 
 
 def _cell(explored: ExploredModel, name: str, grid: Grid, row: int, column: int) -> str:
-    of = f"{explored.subject.of(grid.kinds[column])}, " if grid.kinds else ""
-    name = f"{of}content {column + 1}, {name}"
-    said = explored.subject.short(grid.opinions[row, column], grid.asked[column])
-    judged = explored.subject.likeliest(grid.opinions[row, column])
-    picture = pictures.cell(f"{name}, judged {judged}", grid.values[row, column], side=_side(explored))
-    return picture + pictures.note(said)
+    subject, opinion = explored.subject, grid.opinions[row, column]
+    of = f"{subject.of(grid.kinds[column])}, " if grid.kinds else ""
+    name = f"{of}content {column + 1}, {name}, judged {subject.likeliest(opinion)}"
+    picture = pictures.cell(name, grid.values[row, column], side=_side(explored))
+    return picture + pictures.note(subject.short(opinion, grid.asked[column]))
 
 
 def style_content_grid(models: Sequence[ExploredModel], plan: Plan) -> Figure:
@@ -209,7 +197,7 @@ def style_content_grid(models: Sequence[ExploredModel], plan: Plan) -> Figure:
         items += [list(row) for row in grid.values]
         name = f"{explored.name}, " if len(alike) > 1 else ""
         names += [f"{name}style {row + 1}" for row in range(len(grid.values))]
-    return item_grid(items, names, headings(explored, grid))
+    return item_grid(items, names, grid.headings)
 
 
 @explorer
@@ -220,9 +208,8 @@ def explore_grid(models: Sequence[ExploredModel]) -> widgets.VBox:
     first_rows = 4 if isinstance(models[0].subject, Faces) else 5  # faces take longer to draw
     modalities, each = models[0].model.modalities, models[0].subject.each
     shown, given = controls.model_choice(models, [0]), controls.given(models[0])
-    target = widgets.Dropdown(
-        options=[(f"{m.name} ({m.letter})", m.letter) for m in modalities], description="generated"
-    )
+    targets = [(f"{m.name} ({m.letter})", m.letter) for m in modalities]
+    target = widgets.Dropdown(options=targets, description="generated")
     source = controls.choice("contents", [(each, "items"), ("random, from p(c)", "random")], 200)
     following = controls.next_example(each.replace("a test", "another test", 1))
     rows = widgets.IntSlider(first_rows, min=1, max=MOST_ROWS, description="styles", continuous_update=False)
@@ -237,9 +224,8 @@ def explore_grid(models: Sequence[ExploredModel]) -> widgets.VBox:
         try:
             if not random and not letters:
                 raise ValueError("nothing is given: tick a modality, or take random contents")
-            plan = Plan(
-                target.value, letters, rows.value, warmth.value, following.clicks, contents.clicks, styles.clicks
-            )
+            numbers = following.clicks, contents.clicks, styles.clicks
+            plan = Plan(target.value, letters, rows.value, warmth.value, *numbers)
             picture.value = draw_grids([models[place] for place in shown.value], plan)
         except ValueError as error:
             picture.value = pictures.page(pictures.message(str(error)))

@@ -86,8 +86,8 @@ class ImageInput(Input):
         """The chosen test item, or the drawing; None, with a remark, while nothing is drawn."""
         self.remark = ""
         if self.drawable and self.source.value == "drawing":
-            drawing = self.pad.image()
-            self.remark = "" if drawing is not None else f"{self.letter}: draw a digit; until then it is not given."
+            if (drawing := self.pad.image()) is None:
+                self.remark = f"{self.letter}: draw a digit; until then it is not given."
             return drawing
         return test_item(self.explored, self.digit.value, self.number.value)[self.letter]
 
@@ -113,10 +113,8 @@ class TextInput(Input):
         except ValueError as error:
             self.problem = f"{self.letter}: {error}. The last readable text is still in use."
         else:
-            if typed.strip() not in WORDS:
-                self.remark = (
-                    f"{self.letter}: {typed!r} is no digit from {WORDS[0]} to {WORDS[-1]}: no model has seen it."
-                )
+            odd = f"{self.letter}: {typed!r} is no digit from {WORDS[0]} to {WORDS[-1]}: no model has seen it."
+            self.remark = "" if typed.strip() in WORDS else odd
         return self._last.long()
 
 

@@ -12,7 +12,7 @@ from workbench.explorers.controls import Counter, tick
 from workbench.explorers.generation import test_item, test_row
 from workbench.explorers.inputs import ImageInput, Input, TextInput, narrow
 from workbench.explorers.models import ExploredModel
-from workbench.explorers.subjects import ANY, Kind
+from workbench.explorers.subjects import ANY, Faces, Kind
 
 FIRST = "attractive, blond hair, no beard, smiling, wavy hair, wearing lipstick, young"
 
@@ -52,9 +52,8 @@ class DescriptionInput(Input):
             layout=narrow("99%"), tooltip="attributes with commas between them; Enter draws",
         )  # fmt: skip
         self.ticks = [tick(phrase, on=False) for phrase in PHRASES]
-        grid = widgets.GridBox(
-            self.ticks, layout=widgets.Layout(grid_template_columns="repeat(auto-fill, minmax(165px, 1fr))")
-        )
+        columns = widgets.Layout(grid_template_columns="repeat(auto-fill, minmax(165px, 1fr))")
+        grid = widgets.GridBox(self.ticks, layout=columns)
         self.choice = widgets.Accordion([grid], titles=("tick attributes",), layout=narrow("99%"))
         self.nothing = Counter("no words", "take all attributes away")
         self.copy = Counter("words of the face", "take the words that the chosen test face has")
@@ -117,7 +116,6 @@ class DescriptionInput(Input):
         super()._changed(*changes)
 
     def _tick(self) -> None:
-        """Ticks as the words in use."""
         self._following = True
         for box, present in zip(self.ticks, self._last.tolist(), strict=True):
             box.value = present
@@ -138,15 +136,11 @@ def face_kinds(explored: ExploredModel) -> widgets.Dropdown:
 
 def inputs_of(explored: ExploredModel) -> list[Input]:
     """Make one input for each modality of a model. Of a face, only its description is given at first."""
-    inputs = [_input(explored, *one) for one in zip(explored.letters, explored.data.shapes, strict=True)]
+    kinds = (FaceInput, DescriptionInput) if isinstance(explored.subject, Faces) else (ImageInput, TextInput)
+    shapes = zip(explored.letters, explored.data.shapes, strict=True)
+    inputs = [kinds[len(shape) != 3](explored, letter) for letter, shape in shapes]
     faces = [one for one in inputs if isinstance(one, FaceInput)]
     for one in inputs:
         if faces and isinstance(one, DescriptionInput):
             one.beside(faces[0])
     return inputs
-
-
-def _input(explored: ExploredModel, letter: str, shape: tuple[int, ...]) -> Input:
-    if explored.data.labels.dim() == 2:
-        return FaceInput(explored, letter) if len(shape) == 3 else DescriptionInput(explored, letter)
-    return (ImageInput if len(shape) == 3 else TextInput)(explored, letter)

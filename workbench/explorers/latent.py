@@ -1,6 +1,6 @@
 """The latent explorer: a map of content posteriors beside what the model makes of the point that is meant."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from threading import RLock
 
@@ -51,10 +51,18 @@ class _Explorer:
         self.charts: dict[int, LatentMap] = {}
         self.neighbours: dict[tuple[int, str], Tensor] = {}  # places by t-SNE, which take seconds
         self.chart: LatentMap | None = None
-        self._make_controls()
-        self.map, self.side, self.strip = Map(title="Map of contents"), widgets.HTML(), widgets.HTML()
-        self.note = widgets.HTML()
-        self._connect()
+        names = [(explored.name, k) for k, explored in enumerate(models)]
+        self.model = _choice(names, "model", "270px", self._new_model)
+        self.joint = _choice([], "joint", "230px", self._new_joint)
+        self.joint.tooltip = "how the joint posterior is made of the unimodal ones"
+        self.projection = _choice([PCA, TSNE], "projection", "230px", self._draw)
+        self.colour = _choice([], "colour by", "270px", self._draw)
+        self.ellipses = widgets.Checkbox(True, description="ellipses of A's item", indent=False)
+        self.ellipses.observe(self._overlay, names="value")
+        self.map = Map(title="Map of contents")
+        self.map.observe(self._chosen, names=["a", "b"])
+        self.map.observe(self._pointed, names="hovered")
+        self.groups, (self.side, self.strip, self.note) = widgets.HBox(), (widgets.HTML() for _ in range(3))
         self._new_model()
         self.box = self._lay_out()
 
@@ -67,24 +75,6 @@ class _Explorer:
         ]
         which, fusion, picture = (widgets.HBox(row, layout=widgets.Layout(flex_flow="row wrap")) for row in rows)
         return named(widgets.VBox([which, fusion, self.note, picture, self.strip]))
-
-    def _make_controls(self) -> None:
-        self.model = _choice([(explored.name, k) for k, explored in enumerate(self.models)], "model", "270px")
-        self.joint = _choice([], "joint", "230px")
-        self.joint.tooltip = "how the joint posterior is made of the unimodal ones"
-        self.projection = _choice([PCA, TSNE], "projection", "230px")
-        self.colour = _choice([], "colour by", "270px")
-        self.groups = widgets.HBox()
-        self.ellipses = widgets.Checkbox(True, description="ellipses of A's item", indent=False)
-
-    def _connect(self) -> None:
-        self.model.observe(self._new_model, names="value")
-        self.joint.observe(self._new_joint, names="value")
-        self.projection.observe(self._draw, names="value")
-        self.colour.observe(self._draw, names="value")
-        self.ellipses.observe(self._overlay, names="value")
-        self.map.observe(self._chosen, names=["a", "b"])
-        self.map.observe(self._pointed, names="hovered")
 
     @in_turn
     def _new_model(self, *_: object) -> None:
@@ -114,10 +104,7 @@ class _Explorer:
     def _follow(self, before: LatentMap | None) -> None:
         """Controls of the new model; A and B stay where the new map has such points."""
         chart = self.chart
-        self.joint.unobserve(self._new_joint, names="value")
-        self.joint.options = list(joint_choices(chart.explored).items())
-        self.joint.value = chart.fusion
-        self.joint.observe(self._new_joint, names="value")
+        _offer(self.joint, joint_choices(chart.explored).items(), chart.fusion, self._new_joint)
         if before is None or before.groups != chart.groups:
             self.groups.children = [tick(name, name != JOINT, margin="2px 12px 2px 0") for name in chart.groups]
             for box in self.groups.children:
@@ -128,13 +115,10 @@ class _Explorer:
     def _offer_colours(self, explored: ExploredModel) -> None:
         """What points of a model's map can be coloured by; what was chosen stays where it can be."""
         offered = drawing.colours(explored)
-        if tuple(self.colour.options) == offered:
-            return
-        before = self.colour.value
-        self.colour.unobserve(self._draw, names="value")
-        self.colour.options = offered
-        self.colour.value = before if before in offered else drawing.first_colour(explored)
-        self.colour.observe(self._draw, names="value")
+        if tuple(self.colour.options) != offered:
+            before = self.colour.value
+            value = before if before in offered else drawing.first_colour(explored)
+            _offer(self.colour, offered, value, self._draw)
 
     def _choose_first(self) -> None:
         """A is the first item, and B the first of another class or sex, both inferred from the first modality."""
@@ -151,7 +135,6 @@ class _Explorer:
             self._renew()
 
     def _renew(self) -> None:
-        """Map and pictures of another chart."""
         self._draw()
         self._pointed()
         self._interpolate()
@@ -162,13 +145,12 @@ class _Explorer:
         if self.chart is None:
             return
         self.ellipses.disabled = self.projection.value == TSNE
-        places = self._places()
-        marks, colours = drawing.signs(self.chart, self.colour.value)
-        numbers = range(len(marks))
+        places, (marks, colours) = self._places(), drawing.signs(self.chart, self.colour.value)
         with self.map.hold_sync():
             self.map.points = {
                 "x": places[:, 0].tolist(), "y": places[:, 1].tolist(), "mark": marks, "colour": colours,
-                "group": drawing.group_numbers(self.chart), "text": [self.chart.describe(point) for point in numbers],
+                "group": drawing.group_numbers(self.chart),
+                "text": [*map(self.chart.describe, range(self.chart.points))],
             }  # fmt: skip
             self.map.legend = drawing.legend(self.chart, self.colour.value)
             self.map.axes = drawing.axis_names(self.chart) if self.projection.value == PCA else ["", ""]
@@ -183,9 +165,8 @@ class _Explorer:
             return self.chart.positions().flatten(0, 1)
         key = self.model.value, self.chart.fusion
         if key not in self.neighbours:
-            self.note.value = page(
-                f'<p role="status">computing t-SNE of {self.chart.points} points: some seconds …</p>'
-            )
+            told = f"computing t-SNE of {self.chart.points} points: some seconds …"
+            self.note.value = page(f'<p role="status">{told}</p>')
             self.neighbours[key] = tsne(self.chart.contents)
         return self.neighbours[key].flatten(0, 1)
 
@@ -199,11 +180,8 @@ class _Explorer:
         a, b, flat = self.map.a, self.map.b, self.projection.value == PCA and self.chart is not None
         drawn = flat and self.ellipses.value and a != NONE
         self.map.ellipses = drawing.ellipse_lines(self.chart, self.chart.place(a)[1]) if drawn else []
-        ends = flat and NONE not in (a, b)
-        self.map.path = self.chart.plane.project(self._line()).tolist() if ends else []
-
-    def _line(self) -> Float[Tensor, "steps content"]:
-        return interpolate(self.chart.content(self.map.a), self.chart.content(self.map.b))
+        ends = [self.chart.content(point) for point in (a, b)] if flat and NONE not in (a, b) else []
+        self.map.path = self.chart.plane.project(interpolate(*ends)).tolist() if ends else []
 
     @in_turn
     def _chosen(self, *_: object) -> None:
@@ -229,15 +207,24 @@ class _Explorer:
             self.strip.value = drawing.line_page(self.chart, self.map.a, self.map.b)
 
     def _say(self) -> None:
-        mixed = f" {OF_MIXTURE}" if self.chart.fusion == "mixture" else ""
-        about = (
-            f"{self.chart.explored.note}; {self.chart.items} test items. Each point is the mean of a posterior of c."
-        )
-        self.note.value = page(f'<p class="note">{escape(about + mixed)} {escape(NOTES[self.projection.value])}</p>')
+        chart = self.chart
+        about = [f"{chart.explored.note}; {chart.items} test items.", "Each point is the mean of a posterior of c."]
+        about += [OF_MIXTURE] * (chart.fusion == "mixture") + [NOTES[self.projection.value]]
+        self.note.value = page(f'<p class="note">{escape(" ".join(about))}</p>')
 
 
-def _choice(options: Sequence[object], description: str, width: str) -> widgets.Dropdown:
-    return widgets.Dropdown(options=options, description=description, layout=widgets.Layout(width=width))
+def _choice(options: Sequence[object], description: str, width: str, call: Callable[..., None]) -> widgets.Dropdown:
+    made = widgets.Dropdown(options=options, description=description, layout=widgets.Layout(width=width))
+    made.observe(call, names="value")
+    return made
+
+
+def _offer(control: widgets.Dropdown, options: Iterable[object], value: object, call: Callable[..., None]) -> None:
+    """Other options and another value, of which the control does not tell the function that observes it."""
+    control.unobserve(call, names="value")
+    control.options = [*options]
+    control.value = value
+    control.observe(call, names="value")
 
 
 def _bounds(places: Float[Tensor, "points 2"]) -> list[float]:

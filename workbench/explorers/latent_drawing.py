@@ -28,7 +28,6 @@ OVER = {JOINT: ((), 2.6), "dynamic prior": ((7, 4), 2.6), "p(c)": ((2, 4), 2.4)}
 GREY = "#949494"  # the joint's points
 INK = "currentColor"  # as the text around, in a light theme or a dark one
 CLASS, MODALITY, FIRST = "class", "modality", "male"
-WITH = "1"  # the mark of faces that have an attribute; that of others is 0
 PICTURE, THUMB = 72, 48  # pixels of a picture beside the map, and of one on the line below it
 NONE = -1  # in place of a point's number
 
@@ -80,7 +79,7 @@ def signs(chart: LatentMap, colour: str) -> tuple[list[str], list[str]]:
         groups, shades = group_numbers(chart), group_colours(chart)
         return [chart.marks[g] for g in groups], [shades[g] for g in groups]
     classes = _classes(chart, colour) * len(chart.groups)
-    return [str(number) for number in classes], [PALETTE[number % 10] for number in classes]
+    return [*map(str, classes)], [PALETTE[number % 10] for number in classes]
 
 
 def _classes(chart: LatentMap, colour: str) -> list[int]:
@@ -101,16 +100,12 @@ def group_colours(chart: LatentMap) -> list[str]:
 
 def legend(chart: LatentMap, colour: str) -> list[list[str]]:
     """Return mark, colour and meaning of each kind of point."""
-    if colour != MODALITY:
-        return [[str(k), PALETTE[k % 10], _meaning(colour, k)] for k in sorted({*_classes(chart, colour)})]
-    names = [*(f"from {m.name}" for m in chart.explored.model.modalities), "from all (joint)"]
-    return [list(row) for row in zip(chart.marks, group_colours(chart), names, strict=True)]
-
-
-def _meaning(colour: str, number: int) -> str:
-    if colour == CLASS:
-        return f"digit {number}"
-    return colour if str(number) == WITH else f"not {colour!r}"
+    if colour == MODALITY:
+        names = [*(f"from {m.name}" for m in chart.explored.model.modalities), "from all (joint)"]
+        return [list(row) for row in zip(chart.marks, group_colours(chart), names, strict=True)]
+    classes = sorted({*_classes(chart, colour)})  # of an attribute: 1 for faces that have it, 0 for others
+    names = {k: f"digit {k}" for k in classes} if colour == CLASS else {0: f"not {colour!r}", 1: colour}
+    return [[str(k), PALETTE[k % 10], names[k]] for k in classes]
 
 
 def axis_names(chart: LatentMap) -> list[str]:
@@ -120,14 +115,14 @@ def axis_names(chart: LatentMap) -> list[str]:
 
 def ellipse_lines(chart: LatentMap, item: int) -> list[dict[str, Any]]:
     """Return an item's ellipses at one and two standard deviations, as `Map` draws them."""
-    ellipses, lines = item_ellipses(chart, item), []
+    ellipses = item_ellipses(chart, item)
     if chart.fusion == "dynamic_prior":
         del ellipses["dynamic prior"]  # which is the joint
-    for name, ellipse in ellipses.items():
-        x, y = ellipse.centre
-        shape = {"x": x, "y": y, "angle": ellipse.angle} | _look(chart, name)
-        lines += [shape | {"a": size * ellipse.a, "b": size * ellipse.b} for size in (1, 2)]
-    return lines
+    return [
+        {"x": e.centre[0], "y": e.centre[1], "angle": e.angle, "a": size * e.a, "b": size * e.b} | _look(chart, name)
+        for name, e in ellipses.items()
+        for size in (1, 2)
+    ]
 
 
 def _look(chart: LatentMap, name: str) -> dict[str, Any]:
@@ -148,11 +143,10 @@ def item_page(chart: LatentMap, point: int, name: str) -> str:
     side, rows = round(PICTURE * subject.scale), []
     for modality, x in zip(chart.explored.model.modalities, chart.batch.values, strict=True):
         letter = modality.letter
-        said = subject.verdict(made.opinions[letter][0])
+        (value,), (opinion,) = made.values[letter], made.opinions[letter]
         given = cell(f"{letter}, test item", x[item], side=side)
-        rows.append(
-            (f"{letter} {modality.name}", [given, cell(f"{letter}, decoded", made.values[letter][0], said, side)])
-        )
+        decoded = cell(f"{letter}, decoded", value, subject.verdict(opinion), side)
+        rows.append((f"{letter} {modality.name}", [given, decoded]))
     return page(table(["test item", "decoded"], rows, f"{name}: {chart.describe(point)}"))
 
 
@@ -163,8 +157,7 @@ def line_page(chart: LatentMap, a: int, b: int) -> str:
     side, rows = round(THUMB * subject.scale), []
     for letter, values in made.values.items():
         stations = zip(names, values, map(subject.verdict, made.opinions[letter]), strict=True)
-        cells = [cell(f"{letter} at {name}", x, said, side) for name, x, said in stations]
-        rows.append((letter, cells))
+        rows.append((letter, [cell(f"{letter} at {name}", x, said, side) for name, x, said in stations]))
     return page(table(names, rows, f"From A ({chart.describe(a)}) to B ({chart.describe(b)})"))
 
 
@@ -195,21 +188,15 @@ def draw_latent_map(
             ax.scatter(*kind.T.numpy(), marker=f"${mark}$", color=shade, s=28, linewidths=0.3, label=name)
     ax.set(aspect="equal", adjustable="box", autoscale_on=False)
     if positions is None:
-        _finish(figure, chart, item)
+        for number, line in enumerate([] if item is None else ellipse_lines(chart, item)):
+            _add_ellipse(ax, line, named=number % 2 == 0)
+        for axis, name in zip((ax.xaxis, ax.yaxis), axis_names(chart), strict=True):
+            axis.set_label_text(name, fontsize=9)
+        ax.tick_params(labelsize=8)
     else:
         ax.set(xticks=[], yticks=[])
     figure.legend(loc="outside right upper", fontsize=8, frameon=False)
     return figure
-
-
-def _finish(figure: Figure, chart: LatentMap, item: int | None) -> None:
-    """Names of the axes, and ellipses over the points."""
-    (ax,) = figure.axes
-    for number, line in enumerate([] if item is None else ellipse_lines(chart, item)):
-        _add_ellipse(ax, line, named=number % 2 == 0)
-    ax.set_xlabel(axis_names(chart)[0], fontsize=9)
-    ax.set_ylabel(axis_names(chart)[1], fontsize=9)
-    ax.tick_params(labelsize=8)
 
 
 def _add_ellipse(ax: Axes, line: dict[str, Any], named: bool) -> None:

@@ -187,12 +187,12 @@ def balanced_rows(data: MultimodalDataset, items: int, seed: int = 0) -> Int[Ten
     if data.labels.dim() == 2:
         _check_count(min(items, len(candidates)), FEWEST, "a map of faces")
         return candidates[:items]
-    classes = data.labels.unique()
+    labels = data.labels.cpu()
+    classes = labels.unique()
     _check_count(items, len(classes), f"{len(classes)} classes")
-    labels = data.labels.cpu()[candidates]
     share, rest = divmod(items, len(classes))
-    chosen = [candidates[labels == c][: share + (k < rest)] for k, c in enumerate(classes.cpu())]
-    rows = torch.cat(chosen)
+    of_class = (candidates[labels[candidates] == c] for c in classes)
+    rows = torch.cat([some[: share + (k < rest)] for k, some in enumerate(of_class)])
     return rows[torch.randperm(len(rows), generator=generator)]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.sources import parse_name
-from workbench.explorers.subjects import Digits, Faces, subject_of
+from workbench.explorers.subjects import Digits, Faces
 from workbench.metrics.judges import Classifier, classifiers_of, with_note
 from workbench.model import MultimodalVAE
 from workbench.networks.classifiers import make_classifier
@@ -43,7 +43,7 @@ class ExploredModel:
     @property
     def subject(self) -> Digits | Faces:
         """What its test items are."""
-        return subject_of(self.data)
+        return Faces() if self.data.labels.dim() == 2 else Digits()
 
     @property
     def note(self) -> str:
@@ -68,10 +68,9 @@ def shipped_models(kind: str = DIGITS) -> list[ExploredModel]:
     judges = {name: tuple(shipped_judges(name, items[name], width)) for name, width in widths.items()}
     models = []
     for run in runs:
-        data, own = items[run.config.data], judges[run.config.data]
-        models.append(
-            ExploredModel(label_of(run.config), run.config, shipped_model(run, data), own, data, shipped=True)
-        )
+        config, data = run.config, items[run.config.data]
+        own = label_of(config), config, shipped_model(run, data), judges[config.data], data
+        models.append(ExploredModel(*own, shipped=True))
     return models
 
 
@@ -92,10 +91,8 @@ def explored_models(folder: str | Path | None = None) -> list[ExploredModel]:
         return shipped_models()
     runs = list(find_runs(Path(folder), evaluated=False))
     if not runs:
-        raise ValueError(
-            f"no trained run below {folder}: train one with `workbench train`, or leave the folder out for the models "
-            "that come with the project"
-        )
+        cure = "train one with `workbench train`, or leave the folder out for the models that come with the project"
+        raise ValueError(f"no trained run below {folder}: {cure}")
     return [_explored(run) for run in runs]
 
 
@@ -109,14 +106,10 @@ def comparable(models: Sequence[ExploredModel]) -> list[ExploredModel]:
     first = models[0]
     for other in models[1:]:
         if (other.letters, other.data.name) != (first.letters, first.data.name):
-            raise ValueError(
-                f"models that are compared need the same modalities and test items: {first.name} has "
-                f"{', '.join(first.letters)} of {first.data.name}, {other.name} has {', '.join(other.letters)} of "
-                f"{other.data.name}; show them one by one"
-            )
+            have = (f"{one.name} has {', '.join(one.letters)} of {one.data.name}" for one in (first, other))
+            need = "models that are compared need the same modalities and test items"
+            raise ValueError(f"{need}: {', '.join(have)}; show them one by one")
     names = [explored.name for explored in models]
     numbers = [names[: place + 1].count(name) for place, name in enumerate(names)]
-    return [
-        replace(explored, name=f"{explored.name} no. {number}") if names.count(explored.name) > 1 else explored
-        for explored, number in zip(models, numbers, strict=True)
-    ]
+    shown = [f"{name} no. {n}" if names.count(name) > 1 else name for name, n in zip(names, numbers, strict=True)]
+    return [replace(explored, name=name) for explored, name in zip(models, shown, strict=True)]

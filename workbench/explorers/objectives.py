@@ -4,6 +4,7 @@ Models are compared by their contents alone: styles stay at the prior's mean, an
 noise. What the styles do is shown by `grids`.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -47,10 +48,8 @@ def compare(
     ValueError for models that cannot be compared, for a modality or a fusion that a model does not have.
     """
     alike = comparable(models)
-    return [
-        generate(explored, item, replace(settings, fusion=fusion))
-        for explored, fusion in zip(alike, _posteriors(alike, settings, own), strict=True)
-    ]
+    fused = zip(alike, _posteriors(alike, settings, own), strict=True)
+    return [generate(explored, item, replace(settings, fusion=fusion)) for explored, fusion in fused]
 
 
 def _posteriors(models: Sequence[ExploredModel], settings: GenerationSettings, own: bool) -> list[str]:
@@ -62,16 +61,14 @@ def agreement(generated: Generated, label: int | Tensor) -> tuple[int, int]:
 
     Of a class: how many draws are judged to be of it, and how many draws there are.
     """
-    found, asked = _found(generated), _subject(generated).words(torch.as_tensor(label))
+    found = _found(generated)
+    asked = subject_by(found.shape[-1]).words(torch.as_tensor(label))
     return int((found & asked).sum()), int(asked.sum()) * found[..., 0].numel()
 
 
-def _subject(generated: Generated) -> Digits | Faces:
-    return subject_by(next(iter(generated.opinions.values())).shape[-1])
-
-
 def _found(generated: Generated) -> Bool[Tensor, "M draws K"]:
-    return torch.stack([_subject(generated).found(opinions) for opinions in generated.opinions.values()])
+    opinions = torch.stack([*generated.opinions.values()])
+    return subject_by(opinions.shape[-1]).found(opinions)
 
 
 def draw_objectives(
@@ -87,12 +84,16 @@ def draw_objectives(
     """
     alike = comparable(models)
     generated = compare(alike, item, settings, own)
-    rows = [("fused by", ["", *map(_in_words, _posteriors(alike, settings, own))])] if item else []
+    words = {fusion: name for name, fusion in POSTERIORS.items()}
+    fused = [words.get(fusion, fusion.replace("_", " ")) for fusion in _posteriors(alike, settings, own)]
+    rows = [("fused by", ["", *fused])] if item else []
     for modality in alike[0].model.modalities:
         drawn = [_draws(e, modality, made) for e, made in zip(alike, generated, strict=True)]
         rows.append((f"{modality.name} ({modality.letter})", [_input(alike[0], modality, item), *drawn]))
     rows.append(_score(alike[0], generated, item, label))
-    caption = f"Given {_listed(item, alike[0])}: {settings.draws} draws of each model, styles at the prior's mean"
+    given = ", ".join(modality.name for modality in alike[0].model.modalities if modality.letter in item)
+    given = given or "nothing, so that contents are drawn from p(c)"
+    caption = f"Given {given}: {settings.draws} draws of each model, styles at the prior's mean"
     table = pictures.table(["input", *(e.name for e in alike)], rows, caption)
     return pictures.page(table, pictures.note(*(e.note for e in alike)))
 
@@ -130,15 +131,6 @@ def _draws(explored: ExploredModel, modality: Modality, generated: Generated) ->
     return f'<div style="max-width: {4 * side + 24}px; margin: 0 auto">{drawn}</div>'
 
 
-def _in_words(fusion: str) -> str:
-    return {fusion: name for name, fusion in POSTERIORS.items()}.get(fusion, fusion.replace("_", " "))
-
-
-def _listed(item: Item, explored: ExploredModel) -> str:
-    names = [modality.name for modality in explored.model.modalities if modality.letter in item]
-    return ", ".join(names) if names else "nothing, so that contents are drawn from p(c)"
-
-
 def objective_grid(
     models: Sequence[ExploredModel],
     item: Item,
@@ -158,20 +150,15 @@ def objective_grid(
         if letter not in item:
             raise ValueError(f"the item has no {letter} to stand in front of its row: it has {', '.join(item)}")
     given = sorted(subsets([letter for letter in alike[0].letters if letter in item]), key=len, reverse=True)
-    made = [compare(alike, _only(item, subset), replace(settings, draws=len(subset)), own) for subset in given]
+    parts = [{letter: item[letter] for letter in subset} for subset in given]
+    made = [compare(alike, part, replace(settings, draws=len(part)), own) for part in parts]
     generator = torch.Generator().manual_seed(settings.seed)
     draws = [int(torch.randint(len(subset), (), generator=generator)) for subset in given]
-    places = [(letter, place) for letter in letters for place in range(len(alike))]
-    rows = [
-        [item[letter], *(of[place].values[letter][draw] for of, draw in zip(made, draws, strict=True))]
-        for letter, place in places
-    ]
-    names = [f"{alike[place].name}: {letter}" for letter, place in places]
+    rows, names = [], []
+    for letter, place in itertools.product(letters, range(len(alike))):
+        rows.append([item[letter], *(of[place].values[letter][n] for of, n in zip(made, draws, strict=True))])
+        names.append(f"{alike[place].name}: {letter}")
     return item_grid(rows, names, ["input", *(",".join(subset) for subset in given)])
-
-
-def _only(item: Item, subset: Sequence[str]) -> Item:
-    return {letter: item[letter] for letter in subset}
 
 
 @explorer
@@ -191,9 +178,7 @@ def explore_objectives(models: Sequence[ExploredModel]) -> widgets.VBox:
         label = first.data.labels[test_row(first, kind.value, following.clicks)]
         item = {letter: x for letter, x in whole.items() if given[letter].value}
         own = fusion.value == "own"
-        settings = GenerationSettings(
-            "" if own else fusion.value, warmth.value, draws=SETTINGS.draws, seed=again.clicks
-        )
+        settings = replace(SETTINGS, fusion="" if own else fusion.value, temperature=warmth.value, seed=again.clicks)
         try:
             chosen = [models[place] for place in shown.value]
             picture.value = draw_objectives(chosen, item, label, settings, own)

@@ -23,9 +23,8 @@ class Pad(anywidget.AnyWidget):
 
     _esm = Path(__file__).parent / "pad.js"
     ink = traitlets.Unicode("").tag(sync=True)
-    label = traitlets.Unicode(
-        "Drawing pad for a digit. Arrow keys move the pen, space lowers and lifts it, c clears."
-    ).tag(sync=True)
+    how = "Drawing pad for a digit. Arrow keys move the pen, space lowers and lifts it, c clears."
+    label = traitlets.Unicode(how).tag(sync=True)
 
     def image(self) -> Float[Tensor, "1 28 28"] | None:
         """Return the drawing in MNIST's manner; None while nothing is drawn. ValueError when `ink` is no drawing."""
@@ -57,11 +56,12 @@ def like_mnist(drawing: Float[Tensor, "H W"]) -> Float[Tensor, "1 28 28"] | None
 
 def _centred(ink: Float[Tensor, "h w"]) -> Float[Tensor, "1 28 28"]:
     """Ink with its centre of mass within half a pixel of MNIST's, pixel (14, 14), unless it would leave the image."""
-    starts = []
+    places = []
     for dim, length in enumerate(ink.shape):
         mass = ink.sum(1 - dim)
         centre = float((mass * torch.arange(length)).sum() / mass.sum())
-        starts.append(min(max(round(SIDE / 2 - centre), 0), SIDE - length))
+        start = min(max(round(SIDE / 2 - centre), 0), SIDE - length)
+        places.append(slice(start, start + length))
     image = ink.new_zeros(1, SIDE, SIDE)
-    image[0, starts[0] : starts[0] + ink.shape[0], starts[1] : starts[1] + ink.shape[1]] = ink
+    image[0, *places] = ink
     return image

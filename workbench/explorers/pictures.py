@@ -41,11 +41,9 @@ def page(*parts: str) -> str:
 
 def table(headings: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]], caption: str = "") -> str:
     """Make a table with headings above and, before each row, its name; cells are HTML, headings and names are text."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("", *headings))
-    body = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
-        for name, cells in rows
-    )
+    head, body = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("", *headings)), ""
+    for name, cells in rows:
+        body += f'<tr><th scope="row">{escape(name)}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
     return f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 

@@ -9,7 +9,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from workbench.data.celeba.attributes import PHRASES
-from workbench.data.dataset import MultimodalDataset
 from workbench.data.images import Labels
 
 Kind = int | str
@@ -31,25 +30,19 @@ class Digits:
     as_most = "judged as most of its column in {} of {}"
     each, another, nothing = "a test item of each class", "test item of the same class", "no class"
 
-    def kinds(self) -> list[Kind]:
-        """The ten classes."""
-        return [*range(10)]
-
     def columns(self, labels: Labels) -> list[Kind]:
         """All classes."""
-        return self.kinds()
+        return [*range(10)]
 
     def rows(self, labels: Labels, kind: Kind) -> Int[Tensor, "rows"]:
         """The items of a class."""
         return (labels == kind).nonzero().flatten()
 
-    def asked(self, kind: Kind) -> Bool[Tensor, "10"]:
+    def asked(self, kind: Kind | Tensor) -> Bool[Tensor, "10"]:
         """The class alone."""
         return torch.arange(10) == kind
 
-    def words(self, label: Tensor) -> Bool[Tensor, "10"]:
-        """The class alone."""
-        return torch.arange(10) == label
+    words = asked  # of an item's label
 
     def of(self, kind: Kind) -> str:
         """Such as "class 7"."""
@@ -142,9 +135,7 @@ class Faces:
         surest = ", ".join(f"{PHRASES[k]} ({opinion[k]:.0%})" for k in sure[:MOST])
         return f"{surest} and {len(sure) - MOST} more" if len(sure) > MOST else surest or "no attribute"
 
-    def likeliest(self, opinion: Float[Tensor, "40"]) -> str:
-        """The attributes that are found."""
-        return self.verdict(opinion)
+    likeliest = verdict
 
     def short(self, opinion: Float[Tensor, "40"], asked: Bool[Tensor, "40"]) -> str:
         """Whether the attribute asked for is found; of several, how many of them are."""
@@ -170,27 +161,11 @@ class Faces:
         return "face"
 
 
-def subject_of(data: MultimodalDataset) -> Digits | Faces:
-    """Tell what the items of a data set are."""
-    return Faces() if data.labels.dim() == 2 else Digits()
-
-
 def subject_by(words: int) -> Digits | Faces:
     """Tell what items are that a judge knows so many words for."""
     return Faces() if words == len(PHRASES) else Digits()
 
 
-def recall(opinion: Float[Tensor, "40"], asked: Bool[Tensor, "40"]) -> tuple[list[str], list[str]]:
-    """List, of the attributes asked for, those that the judge finds and those that it does not."""
-    found = opinion >= SURE
-    return _listed(asked & found), _listed(asked & ~found)
-
-
-def _listed(chosen: Bool[Tensor, "40"]) -> list[str]:
-    return [phrase for phrase, present in zip(PHRASES, chosen.tolist(), strict=True) if present]
-
-
-def counts(opinions: Float[Tensor, "n 40"], asked: Bool[Tensor, "40"]) -> list[tuple[str, int]]:
-    """List each attribute asked for, with the number of items in which the judge finds it."""
-    found = (opinions >= SURE).sum(0)
-    return [(PHRASES[k], int(found[k])) for k in asked.nonzero().flatten().tolist()]
+def phrases(chosen: Bool[Tensor, "40"]) -> list[str]:
+    """List the attributes that are chosen."""
+    return [PHRASES[k] for k in chosen.nonzero().flatten().tolist()]

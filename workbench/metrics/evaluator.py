@@ -4,7 +4,7 @@ What depends on the kind of labels, one class or many attributes, is in `workben
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,13 +23,13 @@ from workbench.inference import EVERY_SUBSET_OF, Parts, components, evaluated_su
 from workbench.metrics import encode
 from workbench.metrics.encode import Encoded
 from workbench.metrics.fast_layers import fuse_for_inference
-from workbench.metrics.generation import Conditional, Judges, judge_conditional, judge_random
+from workbench.metrics.generation import Found, Judges, judge_conditional, judge_random
 from workbench.metrics.judges import CPU, Classifier, classifiers_of
 from workbench.metrics.latent import marginal_kl, rate
-from workbench.metrics.likelihood import Likelihoods, LogEstimate, log_likelihoods, summary
+from workbench.metrics.likelihood import Likelihoods, log_likelihoods, summary
 from workbench.metrics.quality import prd_ceiling
 from workbench.metrics.representation import DRAWS, PAPER_ITEMS
-from workbench.metrics.scores import Codes, Probed, Score, score_of
+from workbench.metrics.scores import Probed, Score, score_of
 from workbench.model import MultimodalVAE, Network, channels_last
 from workbench.objectives import METHODS
 from workbench.runs.run import Run
@@ -102,13 +102,11 @@ class Evaluator:
         # probes are fitted to whole items, also where the model was trained on less: they judge all models alike
         train, test = data or (run.dataset("train", whole=True), run.dataset("test"))
         train, test = train.to(device), test.to(device)
-        model = run.model_at(weights) if weights else run.model
-        model = _to_infer(model, device)
+        model = _to_infer(run.model_at(weights) if weights else run.model, device)
         generator = torch.Generator(device).manual_seed(seed)
         tests = Items(test, test.first_repeat(limit), seed)
-        fusions = len(METHODS[run.config.objective].inference)
-        generated = tests.batches * bool({"coherence", "quality"} & set(parts))
-        total = fusions * ("probe" in parts) + fusions * ("full_probe" in parts) + generated
+        probes = len(METHODS[run.config.objective].inference) * len({"probe", "full_probe"} & set(parts))
+        total = probes + tests.batches * bool({"coherence", "quality"} & set(parts))
         config = run.config.replace(precision=run.precision)  # what was chosen where it says auto
         with tqdm(total=total, desc="evaluation", disable=not progress) as bar, autocast(device, config.precision):
             encoded = encode.encode_batches(model, tests)
@@ -173,14 +171,12 @@ class Evaluator:
         rows = torch.randint(len(self.train), (PAPER_ITEMS * DRAWS,), generator=self.generator, device=self.device)
         with self.part("probe"):
             fitted = encode.encode_rows(self.model, self.train, rows, self.generator)
-            labels = torch.cat([y for _, y in fitted])
 
-            def few(train: Codes, test: Codes) -> Probed:
-                return self.score.few(train, labels, test, self.labels, self._anew())  # the same items every time
+            def few(*codes: Any) -> Probed:
+                return self.score.few(*codes, self._anew())  # the same items every time
 
-            for fusion, probed in self._probed(few, fitted):
+            for fusion, probed in self._probed("linear_probe", few, fitted):
                 found["linear_probe"][fusion], found["linear_probe_error"][fusion] = probed.mean, probed.error
-                self._keep("linear_probe", fusion, probed.by_attribute)
         return found
 
     def full_probes(self) -> dict[str, Any]:
@@ -193,32 +189,28 @@ class Evaluator:
             styles = [encode.style_codes(self.model, part) for part in (fitted, self.tested)]
             of_styles = self.score.many(styles[0], labels, styles[1], self.labels)
             found["style_probe"] = of_styles.mean
-            self.by_attribute |= {"style_probe": of_styles.by_attribute} if of_styles.by_attribute else {}
-
-            def many(train: Codes, test: Codes) -> Probed:
-                return self.score.many(train, labels, test, self.labels)
-
-            for fusion, probed in self._probed(many, fitted):
+            if of_styles.by_attribute:
+                self.by_attribute["style_probe"] = of_styles.by_attribute
+            for fusion, probed in self._probed("linear_probe_full", self.score.many, fitted):
                 found["linear_probe_full"][fusion] = probed.mean
-                self._keep("linear_probe_full", fusion, probed.by_attribute)
         return found
 
-    def _probed(self, probe: Callable[[Codes, Codes], Probed], fitted: Encoded) -> Iterator[tuple[str, Probed]]:
+    def _probed(self, section: str, probe: Callable[..., Probed], fitted: Encoded) -> Iterator[tuple[str, Probed]]:
         """Probes of all subsets by each way to infer; a posterior that several ways share is probed once."""
         known: dict[Parts, Probed] = {}
+        labels = torch.cat([y for _, y in fitted])
         for fusion in self.fusions:
             names = {",".join(s): components(fusion, s) for s in evaluated_subsets(self.model.letters)}
             train, test = (encode.codes(self.model, x, fusion, self.config.prior_weight) for x in (fitted, self.tested))
             fresh = [name for name, parts in names.items() if parts not in known]
-            probed = probe({name: train[name] for name in fresh}, {name: test[name] for name in fresh})
+            train, test = ({name: codes[name] for name in fresh} for codes in (train, test))
+            probed = probe(train, labels, test, self.labels)
             known |= {names[name]: probed.only(name) for name in fresh}
-            yield fusion, Probed.joined({name: known[parts] for name, parts in names.items()})
+            joined = Probed.joined({name: known[parts] for name, parts in names.items()})
+            if joined.by_attribute:
+                self.by_attribute.setdefault(section, {})[fusion] = joined.by_attribute
+            yield fusion, joined
             self.bar.update()
-
-    def _keep(self, section: str, fusion: str, found: dict[str, Any]) -> None:
-        """Numbers of single attributes, where there are any."""
-        if found:
-            self.by_attribute.setdefault(section, {})[fusion] = found
 
     def generations(self, inception: Path | None, with_quality: bool) -> dict[str, Any]:
         """Coherence, conditional and random, with the classes that were confused, and quality of images."""
@@ -233,11 +225,11 @@ class Evaluator:
             )  # fmt: skip
         found = self._coherence(panel, conditional) | {"random_coherence": self.score.agreement(judged)}
         if with_quality:
-            names = {letter: images.extractor.name for letter, images in panel.real.items()}
-            measured = {"features": names, "ceiling": prd_ceiling(), "images": len(self.labels), "random": random}
-            found["quality"] = measured | {
-                "conditional": {fusion: judged.quality for fusion, judged in conditional.items()}
-            }
+            found["quality"] = {
+                "features": {letter: images.extractor.name for letter, images in panel.real.items()},
+                "ceiling": prd_ceiling(), "images": len(self.labels), "random": random,
+                "conditional": {fusion: judged.quality for fusion, judged in conditional.items()},
+            }  # fmt: skip
         return found
 
     def _judges(self) -> list[Classifier]:
@@ -249,12 +241,12 @@ class Evaluator:
             _to_infer(judge.network, self.device)
         return judges
 
-    def _coherence(self, panel: Judges, conditional: dict[str, Conditional]) -> dict[str, Any]:
+    def _coherence(self, panel: Judges, conditional: dict[str, Found]) -> dict[str, Any]:
         """The judges' own scores, those of conditional generations, and the tallies behind them."""
         tallies = {fusion: judged.tallies for fusion, judged in conditional.items()}
         found: dict[str, Any] = {
             "classifier_accuracy": {letter: judge.accuracy for letter, judge in panel.judges.items()},
-            "coherence": _each(tallies, self.score.number),
+            "coherence": _leaves(self.score.number, tallies, 3),
         }
         if self.labels.dim() == 1:
             return found | {"confusion": tallies}
@@ -280,9 +272,9 @@ class Evaluator:
         tables: dict[str, Any] = {"samples": samples, "items": len(items), "X": {}, "given": {}, "predictive": {}}
         for fusion in self.fusions:
             found = Likelihoods.joined([part[fusion] for part in parts])
-            tables["X"][fusion] = _summaries(found.joint)
-            tables["given"][fusion] = {target: _summaries(row) for target, row in found.conditional.items()}
-            tables["predictive"][fusion] = {target: _summaries(row) for target, row in found.predictive.items()}
+            tables["X"][fusion] = _leaves(summary, found.joint, 1)
+            tables["given"][fusion] = _leaves(summary, found.conditional, 2)
+            tables["predictive"][fusion] = _leaves(summary, found.predictive, 2)
         return {"log_likelihood": tables}
 
 
@@ -292,14 +284,6 @@ def _to_infer(network: Network, device: torch.device) -> Network:
     return channels_last(fuse_for_inference(network) if device.type == "cpu" else network).to(device)
 
 
-def _each(
-    tallies: dict[str, dict[str, dict[str, list]]], number: Callable[[list], float]
-) -> dict[str, dict[str, dict[str, float]]]:
-    return {
-        fusion: {target: {given: number(tally) for given, tally in row.items()} for target, row in table.items()}
-        for fusion, table in tallies.items()
-    }
-
-
-def _summaries(row: dict[str, LogEstimate]) -> dict[str, dict[str, float]]:
-    return {given: summary(estimate) for given, estimate in row.items()}
+def _leaves(function: Callable[[Any], Any], table: Mapping[str, Any], depth: int) -> dict[str, Any]:
+    """A function of everything that stands `depth` keys deep in a table."""
+    return {key: _leaves(function, x, depth - 1) if depth > 1 else function(x) for key, x in table.items()}

@@ -9,7 +9,7 @@ number in which they meet, so what is read back is what would be worked out.
 import hashlib
 import importlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from pickle import UnpicklingError
@@ -91,7 +91,8 @@ class InceptionFeatures:
     @torch.no_grad()
     def __call__(self, images: Float[Tensor, "n C H W"]) -> Float[Tensor, "n d"]:
         """Grey images are repeated to three channels; the features lie on the network's device."""
-        parts = [self._network(_coloured(part).to(self.device))[0] for part in images.split(INCEPTION_BATCH)]
+        coloured = images.expand(-1, 3, -1, -1)
+        parts = [self._network(part.to(self.device))[0] for part in coloured.split(INCEPTION_BATCH)]
         return torch.cat(parts).flatten(1)
 
 
@@ -115,10 +116,6 @@ def _inception(path: Path) -> nn.Module:
             f"{path} does not hold pytorch-fid's Inception weights ({type(error).__name__}): "
             "run `workbench data fetch inception`, or give no path to use the judge's features"
         ) from error
-
-
-def _coloured(images: Tensor) -> Tensor:
-    return images.expand(-1, 3, -1, -1)
 
 
 class Statistics:
@@ -148,37 +145,29 @@ class Statistics:
         return self._scatter / (self.count - 1)
 
 
+@dataclass(eq=False)
 class FeatureSet:
-    """What an extractor sees in a set of images: features (float32, where it sees them) and no image."""
+    """What an extractor sees in a set of images: features (float32, where it sees them) of each batch, and no image."""
 
-    def __init__(self, extractor: Features) -> None:
-        self.extractor = extractor
-        self._parts: list[Tensor] = []
+    extractor: Features
+    parts: list[Float[Tensor, "_ d"]] = field(default_factory=list)
 
     def see(self, images: Float[Tensor, "n C H W"]) -> Float[Tensor, "n d"]:
         """Features of images in [0, 1]."""
         return self.extractor(images).detach().float()
 
-    def add(self, images: Float[Tensor, "n C H W"]) -> None:
-        """Take a batch of images in [0, 1] into the set."""
-        self.add_features(self.see(images))
-
-    def add_features(self, features: Float[Tensor, "n d"]) -> None:
-        """Take a batch of images that were seen before into the set."""
-        self._parts.append(features)
-
     def __len__(self) -> int:
-        return sum(map(len, self._parts))
+        return sum(map(len, self.parts))
 
     @property
     def features(self) -> Float[Tensor, "n d"]:
-        return torch.cat(self._parts)
+        return torch.cat(self.parts)
 
     @cached_property
     def statistics(self) -> Statistics:
         """Mean and covariance of all features, once the set is whole."""
         found = Statistics(self.extractor.dimensions)
-        for part in self._parts:
+        for part in self.parts:
             found.update(part)
         return found
 
@@ -186,8 +175,7 @@ class FeatureSet:
 def reference(extractor: Features, batches: Iterable[Tensor]) -> FeatureSet:
     """Features of real images that come in batches: make it once for all generated sets of its modality."""
     made = FeatureSet(extractor)
-    for images in batches:
-        made.add(images)
+    made.parts += [made.see(images) for images in batches]
     return made
 
 
@@ -197,9 +185,7 @@ def kept_reference(extractor: Features, batches: Callable[[], Iterable[Float[Ten
     path = cache_dir() / f"features-{digest}.safetensors"
     if path.is_file():
         try:
-            kept = FeatureSet(extractor)
-            kept.add_features(safetensors.torch.load_file(path)["features"].to(device))
-            return kept
+            return FeatureSet(extractor, [safetensors.torch.load_file(path)["features"].to(device)])
         except (SafetensorError, KeyError):
             path.unlink()  # damaged: made again
     made = reference(extractor, batches())
@@ -215,8 +201,6 @@ def _digest(extractor: Features, batches: Iterable[Tensor]) -> tuple[str, torch.
         digest.update(name.encode() + weights.cpu().contiguous().numpy().tobytes())
     for images in batches:
         device = images.device
-        half = torch.is_autocast_enabled(device.type)
-        digest.update(
-            f"{device.type} {half} {list(images.shape)}".encode() + images.cpu().contiguous().numpy().tobytes()
-        )
+        digest.update(f"{device.type} {torch.is_autocast_enabled(device.type)} {list(images.shape)}".encode())
+        digest.update(images.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16], device

@@ -8,9 +8,8 @@ What is generated from a component of posteriors serves all subsets, and all way
 the mixture of two modalities shows half of what is shown given either of them.
 """
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,11 +58,11 @@ class Judges:
 
         `inception`: where its weights are, if it is to see the images, on `device`; judges are where they are.
         """
-        real = {
-            modality.letter: kept_reference(features_for(judges[m], inception, device), partial(_images, tests, m))
-            for m, modality in enumerate(model.modalities)
-            if len(modality.shape) == 3
-        }
+        real = {}
+        for m, modality in enumerate(model.modalities):
+            if len(modality.shape) == 3:
+                extractor = features_for(judges[m], inception, device)
+                real[modality.letter] = kept_reference(extractor, lambda m=m: (batch.values[m] for batch in tests))
         return cls(dict(zip(model.letters, judges, strict=True)), real)
 
     def look(self, generated: Sequence[Tensor], images_of: Container[str]) -> "Judged":
@@ -78,17 +77,20 @@ class Judges:
         return judged
 
 
-def _images(tests: Iterable[Batch], m: int) -> Iterator[Tensor]:
-    """Images of modality m, batch by batch."""
-    return (batch.values[m] for batch in tests)
-
-
 class Judged(NamedTuple):
     """What the panel sees in a batch of generations, by letter: judges' findings, features of images, texts' words."""
 
-    judged: dict[str, Tensor]
+    judged: dict[str, Tensor]  # classes `[n]`, or logits `[n, attributes]`
     features: dict[str, Tensor]
-    written: dict[str, Tensor]
+    written: dict[str, Tensor]  # which attributes `[n, 40]` the descriptions name, of modalities that are descriptions
+
+
+class Found(NamedTuple):
+    """What is made of it, by target; in conditional generation, by target and given subset."""
+
+    tallies: dict[str, Any]  # by the judge: counts of classes, or average precisions of attributes
+    quality: dict[str, Any]  # of images, by name of the measure
+    written: dict[str, Any]  # of descriptions: attributes read off their characters
 
 
 class JudgedSet:
@@ -97,8 +99,7 @@ class JudgedSet:
     def __init__(self, panel: Judges, images_of: Sequence[str] = ()) -> None:
         self.panel = panel
         self.images = {letter: FeatureSet(panel.real[letter].extractor) for letter in images_of}
-        self._judged: dict[str, list[Tensor]] = {letter: [] for letter in panel.judges}
-        self._written: dict[str, list[Tensor]] = {}
+        self._parts: list[Judged] = []
 
     def at(self, generated: Sequence[Tensor]) -> None:
         """One more batch of generations of all modalities."""
@@ -106,33 +107,33 @@ class JudgedSet:
 
     def take(self, several: Sequence[Judged], chosen: Tensor | None = None) -> None:
         """One more batch, of each item what was seen in the chosen one of several generations."""
-        for kept, kind in ((self._judged, "judged"), (self._written, "written")):
-            for letter in getattr(several[0], kind):
-                kept.setdefault(letter, []).append(_pick([getattr(one, kind)[letter] for one in several], chosen))
-        for letter, images in self.images.items():
-            images.add_features(_pick([one.features[letter] for one in several], chosen))
+
+        def pick(kind: str, letters: Iterable[str]) -> dict[str, Tensor]:
+            return {letter: _pick([getattr(one, kind)[letter] for one in several], chosen) for letter in letters}
+
+        for letter, features in pick("features", self.images).items():
+            self.images[letter].parts.append(features)
+        self._parts.append(Judged(pick("judged", several[0].judged), {}, pick("written", several[0].written)))
+
+    def _joined(self, kind: str) -> dict[str, Tensor]:
+        parts = [getattr(part, kind) for part in self._parts]
+        return {letter: torch.cat([part[letter] for part in parts]) for letter in parts[0]}
 
     @property
     def judged(self) -> dict[str, Tensor]:
-        """What each modality's judge finds in the items: classes `[n]`, or logits `[n, attributes]`."""
-        return {letter: torch.cat(parts) for letter, parts in self._judged.items()}
+        """What each modality's judge finds in the items."""
+        return self._joined("judged")
 
-    @property
-    def written(self) -> dict[str, Tensor]:
-        """Which attributes `[n, 40]` the descriptions name, of modalities that are descriptions."""
-        return {letter: torch.cat(parts) for letter, parts in self._written.items()}
+    def quality(self) -> dict[str, Scores]:
+        """Quality of the images of each modality."""
+        return {letter: asdict(quality(self.panel.real[letter], images)) for letter, images in self.images.items()}
 
-    def quality(self, letter: str) -> Scores:
-        """Quality of one modality's images, by name of the measure."""
-        return asdict(quality(self.panel.real[letter], self.images[letter]))
-
-
-class Conditional(NamedTuple):
-    """What is seen in conditional generations, each by target and given subset."""
-
-    tallies: dict[str, dict[str, list]]  # by the judge: counts of classes, or average precisions of attributes
-    quality: dict[str, dict[str, Scores]]  # of images
-    written: dict[str, dict[str, Scores]]  # of descriptions: attributes read off their characters
+    def found(self, labels: Tensor) -> Found:
+        """Everything, of items with these labels."""
+        score = score_of(labels)
+        tallies = {letter: score.tally(judged, labels) for letter, judged in self.judged.items()}
+        read = {letter: reading(present, labels) for letter, present in self._joined("written").items()}
+        return Found(tallies, self.quality(), read)
 
 
 def _pick(parts: Sequence[Tensor], chosen: Tensor | None) -> Tensor:
@@ -152,7 +153,7 @@ def judge_conditional(
     prior_weight: float | None = None,
     with_quality: bool = True,
     tick: Callable[[], None] = lambda: None,
-) -> dict[str, Conditional]:
+) -> dict[str, Found]:
     """Generate every modality given every evaluated subset, by each way to infer, and have it judged.
 
     Quality is that of the images of modalities that were not given; with more than 4 modalities only where all others
@@ -162,17 +163,14 @@ def judge_conditional(
     for subset in evaluated_subsets(model.letters):
         telling = with_quality and (len(model.letters) <= EVERY_SUBSET_OF or len(subset) == len(model.letters) - 1)
         images_of = [letter for letter in panel.real if telling and letter not in subset]
-        looks |= {
-            parts: JudgedSet(panel, images_of)
-            for fusion in fusions
-            if (parts := components(fusion, subset)) not in looks
-        }
+        for parts in (components(fusion, subset) for fusion in fusions):
+            looks.setdefault(parts, JudgedSet(panel, images_of))
     for q, _ in encoded:
         _generate(model, q, panel, looks, generator, prior_weight)
         tick()
     labels = torch.cat([y for _, y in encoded])
-    summaries = {parts: _summary(look, labels) for parts, look in looks.items()}
-    return {fusion: _by_target(model, summaries, fusion) for fusion in fusions}
+    found = {parts: look.found(labels) for parts, look in looks.items()}
+    return {fusion: _by_target(model, found, fusion) for fusion in fusions}
 
 
 def _generate(
@@ -200,35 +198,15 @@ def _generate(
         look.take([judged[part] for part in parts], component_choice(model, q, parts) if len(parts) > 1 else None)
 
 
-class Summary(NamedTuple):
-    """What a look found, by target."""
-
-    tallies: dict[str, list]
-    quality: dict[str, Scores]
-    written: dict[str, Scores]
-
-
-def _summary(look: JudgedSet, labels: Tensor) -> Summary:
-    score = score_of(labels)
-    return Summary(
-        {letter: score.tally(judged, labels) for letter, judged in look.judged.items()},
-        {letter: look.quality(letter) for letter in look.images},
-        {letter: reading(present, labels) for letter, present in look.written.items()},
-    )
-
-
-def _by_target(model: MultimodalVAE, summaries: dict[Parts, Summary], fusion: str) -> Conditional:
-    """The summaries of one way to infer, by target and given subset; written where there is something to read."""
-    names = {",".join(subset): summaries[components(fusion, subset)] for subset in evaluated_subsets(model.letters)}
-
-    def table(kind: str) -> dict[str, dict[str, Any]]:
-        targets = [letter for letter in model.letters if any(letter in getattr(s, kind) for s in names.values())]
-        return {
-            letter: {name: getattr(s, kind)[letter] for name, s in names.items() if letter in getattr(s, kind)}
-            for letter in targets
-        }
-
-    return Conditional(table("tallies"), table("quality"), table("written"))
+def _by_target(model: MultimodalVAE, found: dict[Parts, Found], fusion: str) -> Found:
+    """What one way to infer gives, by target and given subset; of a kind the targets that have any."""
+    names = {",".join(subset): found[components(fusion, subset)] for subset in evaluated_subsets(model.letters)}
+    tables = []
+    for kind in Found._fields:
+        of = {name: getattr(one, kind) for name, one in names.items()}
+        table = {j: {name: row[j] for name, row in of.items() if j in row} for j in model.letters}
+        tables.append({target: row for target, row in table.items() if row})
+    return Found(*tables)
 
 
 @torch.no_grad()
@@ -240,4 +218,4 @@ def judge_random(
     chunk = at_a_time([modality.shape for modality in model.modalities], generator.device)
     for start in range(0, items, chunk):
         look.at(model.generate(min(chunk, items - start), generator=generator))
-    return [*look.judged.values()], {letter: look.quality(letter) for letter in look.images}
+    return [*look.judged.values()], look.quality()

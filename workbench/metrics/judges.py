@@ -137,13 +137,8 @@ def _train(train: MultimodalDataset, k: int, network: nn.Module, progress: bool)
             if hasattr(module, "reset_parameters"):
                 module.reset_parameters()
         optimizer = torch.optim.Adam(network.train().parameters(), lr=1e-3, fused=labels.device.type in ("cpu", "cuda"))
-        bar = tqdm(
-            range(steps_for(train, k)),
-            desc=f"classifier of {train.sources[k]}",
-            unit="step",
-            disable=not progress,
-        )
-        for _ in bar:
+        steps, what = range(steps_for(train, k)), f"classifier of {train.sources[k]}"
+        for _ in tqdm(steps, what, unit="step", disable=not progress):
             rows = torch.randint(len(labels), (BATCH,)).to(labels.device)
             loss = _loss(network(_items(train, k, rows, torch.default_generator)), labels[rows])
             optimizer.zero_grad(set_to_none=True)
@@ -153,7 +148,6 @@ def _train(train: MultimodalDataset, k: int, network: nn.Module, progress: bool)
 
 
 def _loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of one class, or of every attribute."""
     if labels.dim() == 2:
         return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
     return F.cross_entropy(logits, labels)

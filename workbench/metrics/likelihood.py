@@ -13,7 +13,8 @@ likelihood weights.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -118,16 +119,14 @@ class Likelihoods:
     @classmethod
     def joined(cls, parts: "Sequence[Likelihoods]") -> "Likelihoods":
         """The estimates of several batches, one after the other."""
-        nested = [
-            {j: _joined([getattr(p, kind)[j] for p in parts]) for j in getattr(parts[0], kind)}
-            for kind in ("conditional", "predictive")
-        ]
-        return cls(_joined([p.joint for p in parts]), *nested)
+        return cls(*(_joined([getattr(part, kind.name) for part in parts]) for kind in fields(cls)))
 
 
-def _joined(parts: Sequence[dict[str, LogEstimate]]) -> dict[str, LogEstimate]:
-    fields = ("value", "standard_error", "effective_samples")
-    return {key: LogEstimate(*(torch.cat([getattr(p[key], f) for p in parts]) for f in fields)) for key in parts[0]}
+def _joined(parts: Sequence[Any]) -> Any:
+    """Estimates one after the other, each, or each in its place of a table."""
+    if isinstance(first := parts[0], dict):
+        return {key: _joined([part[key] for part in parts]) for key in first}
+    return LogEstimate(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(first)))
 
 
 @torch.no_grad()
@@ -153,7 +152,6 @@ def log_likelihoods(
 
 
 def _estimates(pool: "Pool", fusion: str) -> Likelihoods:
-    """All estimates of one fusion."""
     letters = pool.model.letters
     found = Likelihoods({}, {j: {} for j in letters}, {j: {} for j in letters})
     for subset in evaluated_subsets(letters):
@@ -183,9 +181,7 @@ class Pool:
         self.model, self.batch, self.q = model, batch, q or model.encode(batch)
         self.generator, self.samples = generator, samples
         # images in the layout of what decoders write: read beside another one they take twice as long
-        self.values = [
-            x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x for x in self.batch.values
-        ]
+        self.values = [x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x for x in batch.values]
         given = evaluated_subsets(model.letters)
         self.plan = {(fusion, subset): components(fusion, subset) for fusion in fusions for subset in given}
         self.posterior: dict[Component, Diagonal] = {}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from workbench.metrics.features import FeatureSet, Statistics
@@ -43,9 +43,8 @@ def quality(real: FeatureSet, generated: FeatureSet, seed: int = 0) -> Quality:
     ValueError for sets of other sizes, fewer than ten images each or another extractor.
     """
     if real.extractor.name != generated.extractor.name:
-        raise ValueError(
-            f"features of {real.extractor.name} and of {generated.extractor.name} cannot be compared: use one extractor"
-        )
+        names = f"{real.extractor.name} and of {generated.extractor.name}"
+        raise ValueError(f"features of {names} cannot be compared: use one extractor")
     _check_sizes(len(real), len(generated))
     curve = prd(real.features, generated.features, seed)
     fid = frechet_distance(real.statistics, generated.statistics)
@@ -61,8 +60,8 @@ def prd(real: Float[Tensor, "n d"], generated: Float[Tensor, "k d"], seed: int =
     _check_sizes(len(real), len(generated))
     union = torch.cat([real, generated])
     labels = clusters_of(union, CLUSTERS, RUNS, torch.Generator(union.device).manual_seed(seed)).cpu()
-    curves = [prd_curve(_histogram(run[: len(real)]), _histogram(run[len(real) :])) for run in labels]
-    precisions, recalls = zip(*curves, strict=True)
+    histograms = [[half.bincount(minlength=CLUSTERS).double() / len(half) for half in run.chunk(2)] for run in labels]
+    precisions, recalls = zip(*(prd_curve(*pair) for pair in histograms), strict=True)
     return Curve(torch.stack(precisions).mean(0), torch.stack(recalls).mean(0))
 
 
@@ -111,15 +110,9 @@ def frechet_distance(one: Statistics, other: Statistics) -> float:
     return max(apart.item(), 0.0)
 
 
-def _histogram(labels: Int[Tensor, "n"]) -> Float[Tensor, "clusters"]:
-    return labels.bincount(minlength=CLUSTERS).double() / len(labels)
-
-
 def _check_sizes(real: int, generated: int) -> None:
     if real != generated:
-        raise ValueError(
-            f"quality compares sets of equal size, not {real} real with {generated} generated images: "
-            "generate as many as there are real ones"
-        )
+        sets = f"{real} real with {generated} generated images: generate as many as there are real ones"
+        raise ValueError(f"quality compares sets of equal size, not {sets}")
     if 2 * real < CLUSTERS:
         raise ValueError(f"{CLUSTERS} clusters need at least {CLUSTERS // 2} images in each set, not {real}: give more")

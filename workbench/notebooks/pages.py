@@ -7,6 +7,7 @@ become their last state as plain HTML, and the style, which each page carries in
 import re
 import unicodedata
 from collections.abc import Mapping
+from contextlib import suppress
 from html import escape, unescape
 from pathlib import Path
 from string import Template
@@ -102,9 +103,8 @@ def mathml(tex: str, display: str) -> str:
     source = re.sub(r"\\tag\*?\{([^}]*)\}", r"\\qquad (\1)", source)
     try:
         formula = re.sub(r' mathvariant="([a-z-]+)">([^<]+)<', _letters, convert(source, display=display))
-        formula = re.sub(
-            r"(<mi>(?:log|ln|exp|max|min|sup|inf)</mi>)(?=<m(?!o))", r'\1<mspace width="0.167em" />', formula
-        )
+        functions = r"(<mi>(?:log|ln|exp|max|min|sup|inf)</mi>)(?=<m(?!o))"
+        formula = re.sub(functions, r'\1<mspace width="0.167em" />', formula)
     except BAD_TEX:
         return f'<code class="tex {display}">{escape(tex)}</code>'
     return f'<div class="formula">{formula}</div>' if display == "block" else formula
@@ -116,33 +116,35 @@ def _letters(styled: re.Match[str]) -> str:
     Browsers know no `mathvariant` but 'normal'.
     """
     variant, letters = styled.groups()
-    if variant == "normal":
-        return styled.group()
-    return f">{''.join(_letter(letter, variant) for letter in unescape(letters))}<"
+    return styled.group() if variant == "normal" else f">{''.join(_letter(x, variant) for x in unescape(letters))}<"
 
 
 def _letter(letter: str, variant: str) -> str:
     name = re.sub(r"^(?:LATIN|GREEK) | LETTER", "", unicodedata.name(letter, ""))
     alphabet = variant.replace("bold-", "bold ").replace("-italic", " italic").upper()
     for candidate in (f"MATHEMATICAL {alphabet} {name}", f"{alphabet} {name}"):
-        try:
+        with suppress(KeyError):  # this alphabet lacks the letter under this name
             return unicodedata.lookup(candidate)
-        except KeyError:  # this alphabet lacks the letter under this name
-            continue
     return letter
 
 
 def write_pages(out_dir: Path) -> Path:
     """Write a page beside each executed notebook of `out_dir` and an index of them all; returns the index's path."""
-    paths = sorted(Path(out_dir).glob("*.ipynb"))
-    notebooks = {path: nbformat.read(path, as_version=4) for path in paths}
+    notebooks = {path: nbformat.read(path, as_version=4) for path in sorted(Path(out_dir).glob("*.ipynb"))}
     summaries = [summary_of(path, notebook) for path, notebook in notebooks.items()]
-    for place, summary in enumerate(summaries):
-        around = summaries[place - 1] if place else None, summaries[place + 1] if place + 1 < len(summaries) else None
-        _write(summary.path.with_suffix(".html"), summary.title, _notebook_body(notebooks[summary.path], *around))
+    steps = zip([None, *summaries], summaries, [*summaries[1:], None], strict=False)
+    for (before, summary, after), notebook in zip(steps, notebooks.values(), strict=True):
+        links = _step(before, "← {} "), '<a href="index.html">All notebooks</a>', _step(after, " {} →")
+        bar = f"<nav>{''.join(links)}</nav>"
+        page = f"{bar}\n<main>\n{_cells(notebook)}\n</main>\n{bar}"
+        _write(summary.path.with_suffix(".html"), summary.title, page)
     index = Path(out_dir) / "index.html"
     _write(index, "Notebooks", _index_body(summaries))
     return index
+
+
+def _step(summary: Summary | None, shown: str) -> str:
+    return f'<a href="{summary.path.stem}.html">{shown.format(summary.title)}</a>' if summary else "<span></span>"
 
 
 def _write(path: Path, title: str, body: str) -> None:
@@ -158,9 +160,8 @@ def write_result(executed: Path, page: Path) -> None:
     """Write the page of one executed notebook for those who want what it shows: without its code, and alone."""
     notebook = nbformat.read(executed, as_version=4)
     notebook.cells = [cell for cell in notebook.cells if cell.cell_type != "code" or cell.outputs]
-    _write(
-        page, summary_of(executed, notebook).title, f'<main class="result">\n{_cells(notebook, code=False)}\n</main>'
-    )
+    body = f'<main class="result">\n{_cells(notebook, code=False)}\n</main>'
+    _write(page, summary_of(executed, notebook).title, body)
 
 
 def _cells(notebook: NotebookNode, code: bool = True) -> str:
@@ -168,18 +169,6 @@ def _cells(notebook: NotebookNode, code: bool = True) -> str:
     exporter = _Exporter(template_name="basic", exclude_input=not code)
     exporter.notebook_folder = str(Path(notebook.metadata.get("papermill", {}).get("input_path", "")).resolve().parent)
     return exporter.from_notebook_node(_static(notebook))[0]
-
-
-def _notebook_body(notebook: NotebookNode, before: Summary | None, after: Summary | None) -> str:
-    steps = [_step(before, "←", ""), '<a href="index.html">All notebooks</a>', _step(after, "", "→")]
-    bar = f"<nav>{''.join(steps)}</nav>"
-    return f"{bar}\n<main>\n{_cells(notebook)}\n</main>\n{bar}"
-
-
-def _step(summary: Summary | None, left: str, right: str) -> str:
-    if summary is None:
-        return "<span></span>"
-    return f'<a href="{summary.path.stem}.html">{left} {summary.title} {right}</a>'
 
 
 def _static(notebook: NotebookNode) -> NotebookNode:
@@ -237,15 +226,11 @@ def _image(saved: Mapping[str, Any]) -> str:
 
 
 def _control(state: Mapping[str, Any]) -> str:
-    """A slider, text or choice as 'description: value'."""
-    value = state.get("value")
-    if value is None and state.get("_options_labels") and state.get("index") is not None:
-        index, labels = state["index"], state["_options_labels"]
+    value, index, labels = state.get("value"), state.get("index"), state.get("_options_labels")
+    if value is None and labels and index is not None:
         value = labels[index] if isinstance(index, int) else ", ".join(labels[i] for i in index)
-    if value is None:
-        return ""
-    description = state.get("description", "")
-    return f'<span class="control">{escape(f"{description}: {value}" if description else str(value))}</span>'
+    said = f"{state['description']}: {value}" if state.get("description") else str(value)
+    return "" if value is None else f'<span class="control">{escape(said)}</span>'
 
 
 # The index
@@ -253,7 +238,8 @@ def _control(state: Mapping[str, Any]) -> str:
 
 def summary_of(path: Path, notebook: NotebookNode) -> Summary:
     """Read an executed notebook's first heading, first sentence, parameters, status, run time and first figure."""
-    written = [c.source for c in notebook.cells if c.cell_type == "markdown" and not _is_marker(c)]
+    prose = [c for c in notebook.cells if c.cell_type == "markdown"]
+    written = [cell.source for cell in prose if ERROR_MARKER not in cell.metadata.get("tags", [])]
     heading, _, prose = "\n\n".join(written).partition("\n")
     if not heading.startswith("# "):
         heading, prose = f"# {path.stem}", "\n\n".join(written)
@@ -265,17 +251,12 @@ def summary_of(path: Path, notebook: NotebookNode) -> Summary:
     )  # fmt: skip
 
 
-def _is_marker(cell: NotebookNode) -> bool:
-    return ERROR_MARKER in cell.metadata.get("tags", [])
-
-
 def _inline(source: str) -> str:
     """One line of Markdown as HTML without its paragraph and without links (it stands inside one)."""
     return re.sub(r"^<p>|</p>$|</?a\b[^>]*>", "", _render(source.strip()).strip())
 
 
 def _first_sentence(prose: str) -> str:
-    """The first sentence of the first paragraph of running text."""
     for block in re.split(r"\n\s*\n", prose.strip()):
         if block.strip() and not re.match(r"\s*([#|>!$*<-]|```|\d+\.)", block):
             return re.split(NO_END + r"(?<=[.!?])\s", " ".join(block.split()), maxsplit=1)[0]
@@ -292,19 +273,15 @@ def _status(notebook: NotebookNode) -> str:
 
 def _first_figure(notebook: NotebookNode) -> str:
     """The first PNG or JPEG among the outputs as a data URL; '' without one."""
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            for kind in ("image/png", "image/jpeg"):
-                if kind in output.get("data", {}):
-                    return f"data:{kind};base64,{''.join(output.data[kind].split())}"
-    return ""
+    outputs = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
+    figures = ((kind, data[kind]) for data in outputs for kind in ("image/png", "image/jpeg") if kind in data)
+    return next((f"data:{kind};base64,{''.join(figure.split())}" for kind, figure in figures), "")
 
 
 def _index_body(summaries: list[Summary]) -> str:
     done = sum(summary.status == "done" for summary in summaries)
-    seconds = sum((summary.seconds or 0.0 for summary in summaries), 0.0)
-    totals = f"{done} of {len(summaries)} done, {_duration(seconds)} in all"
-    cards = "\n".join(map(_card, summaries))
+    seconds = _duration(sum(summary.seconds or 0.0 for summary in summaries))
+    totals, cards = f"{done} of {len(summaries)} done, {seconds} in all", "\n".join(map(_card, summaries))
     return f'<main class="index">\n<h1>Notebooks</h1>\n<p class="told">{totals}</p>\n{cards}\n</main>'
 
 

@@ -9,7 +9,7 @@ import json
 import re
 import tokenize
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,19 +62,12 @@ def declared_in(cells: Sequence[Mapping[str, Any]], name: str) -> dict[str, Para
     if len(tagged) != 1:
         raise ValueError(f"{name} has {len(tagged)} cells tagged 'parameters': tag exactly one")
     try:
-        statements = ast.parse(tagged[0]).body
-        comments = _comments(tagged[0])
+        statements, tokens = ast.parse(tagged[0]).body, tokenize.generate_tokens(io.StringIO(tagged[0]).readline)
+        comments = {t.start[0]: t.string.lstrip("# ").rstrip() for t in tokens if t.type == tokenize.COMMENT}  # by line
         return dict(_parameter(statement, comments) for statement in statements)
     except (SyntaxError, ValueError) as error:
-        raise ValueError(
-            f"{name}: the cell tagged 'parameters' must only assign literals to names ({error})"
-        ) from error
-
-
-def _comments(source: str) -> dict[int, str]:
-    """The comment of each line that has one, by line number."""
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    return {t.start[0]: t.string.lstrip("# ").rstrip() for t in tokens if t.type == tokenize.COMMENT}
+        message = f"{name}: the cell tagged 'parameters' must only assign literals to names ({error})"
+        raise ValueError(message) from error
 
 
 def _parameter(statement: ast.stmt, comments: Mapping[int, str]) -> tuple[str, Parameter]:
@@ -97,21 +90,24 @@ def _parameter(statement: ast.stmt, comments: Mapping[int, str]) -> tuple[str, P
 
 def check_parameters(path: Path, given: Mapping[str, Any]) -> None:
     """Raise ValueError unless the notebook declares every given name, with a type that the given value has."""
-    declared = parameters_of(path)
-    for name, value in given.items():
+    for problem in misfits(parameters_of(path), given.items(), Path(path).name):
+        raise ValueError(problem)
+
+
+def misfits(declared: Mapping[str, Parameter], given: Iterable[tuple[str, Any]], notebook: str) -> Iterator[str]:
+    """List what is wrong with names and values that a notebook is given, one sentence each."""
+    for name, value in given:
         if name not in declared:
-            raise ValueError(f"{Path(path).name} has no parameter {name!r}{did_you_mean(name, declared)}")
-        if not _fits(value, kind := declared[name].type):
-            raise ValueError(f"{Path(path).name}: parameter {name!r} is of type {kind}, which {value!r} is not")
+            yield f"{notebook} has no parameter {name!r}{did_you_mean(name, declared)}"
+        elif not _fits(value, kind := declared[name].type):
+            yield f"{notebook}: parameter {name!r} is of type {kind}, which {value!r} is not"
 
 
 def _fits(value: Any, kind: str) -> bool:
     """Whether `value` is of the type written as `kind`, such as `int | None` or `list[float]` (an int is a float)."""
     options = [option.strip().split("[")[0] for option in kind.split("|")]
-    if value is None:
-        return "None" in options
-    if isinstance(value, bool):
-        return "bool" in options
+    if value is None or isinstance(value, bool):
+        return ("None" if value is None else "bool") in options
     return any(isinstance(value, TYPES.get(option, types.NoneType)) for option in options)
 
 
@@ -155,8 +151,6 @@ def config_from(namespace: Mapping[str, Any], also: Sequence[str] = ()) -> Confi
 
 def injected_names(cells: Sequence[str]) -> list[str]:
     """List the names that papermill's cells among the executed ones assign."""
-    trees = [ast.parse(cell) for cell in cells if cell.startswith(INJECTED)]
-    targets = [
-        target for tree in trees for node in tree.body if isinstance(node, ast.Assign) for target in node.targets
-    ]
+    statements = [node for cell in cells if cell.startswith(INJECTED) for node in ast.parse(cell).body]
+    targets = [target for node in statements if isinstance(node, ast.Assign) for target in node.targets]
     return [target.id for target in targets if isinstance(target, ast.Name)]

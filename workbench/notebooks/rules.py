@@ -44,8 +44,8 @@ def problems(path: Path) -> list[str]:
     if lesson:
         rules += [_cell_counts, _prose, _compared, _exercises]
     broken = [problem for rule in rules for problem in rule(notebook)]
-    if path.stat().st_size >= MAX_BYTES:
-        broken.append(f"the file has {path.stat().st_size:,} bytes: keep it under {MAX_BYTES:,} (figures at dpi <= 80)")
+    if (size := path.stat().st_size) >= MAX_BYTES:
+        broken.append(f"the file has {size:,} bytes: keep it under {MAX_BYTES:,} (figures at dpi <= 80)")
     if lesson and not (path.parent / "solutions" / path.name).is_file():
         broken.append(f"its exercises have no solutions: write solutions/{path.name}")
     return broken
@@ -53,6 +53,10 @@ def problems(path: Path) -> list[str]:
 
 def _code(notebook: NotebookNode) -> list[NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def _markdown(notebook: NotebookNode) -> str:
+    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
 
 
 def _executed(notebook: NotebookNode) -> Iterator[str]:
@@ -72,11 +76,10 @@ def _no_errors(notebook: NotebookNode) -> Iterator[str]:
 
 def _no_machine_paths(notebook: NotebookNode) -> Iterator[str]:
     for cell in _code(notebook):
-        for text in map(text_of, cell.outputs):
-            if match := MACHINE_PATH.search(text):
-                shown = text[match.start() :].split()[0]
-                yield f"the output of cell [{cell.execution_count}] holds a path of one machine: {shown}"
-                break
+        text = "\n".join(map(text_of, cell.outputs))
+        if match := MACHINE_PATH.search(text):
+            shown = text[match.start() :].split()[0]
+            yield f"the output of cell [{cell.execution_count}] holds a path of one machine: {shown}"
 
 
 def text_of(output: NotebookNode) -> str:
@@ -85,9 +88,8 @@ def text_of(output: NotebookNode) -> str:
         return output.text
     if output.output_type == "error":
         return "\n".join(output.traceback)
-    return "\n".join(
-        v for k, v in output.data.items() if isinstance(v, str) and not k.startswith(("image/p", "image/j"))
-    )
+    shown = [text for kind, text in output.data.items() if not kind.startswith(("image/p", "image/j"))]
+    return "\n".join(text for text in shown if isinstance(text, str))
 
 
 def _parameters(notebook: NotebookNode) -> Iterator[str]:
@@ -104,8 +106,7 @@ def _parameters(notebook: NotebookNode) -> Iterator[str]:
 
 
 def _cell_counts(notebook: NotebookNode) -> Iterator[str]:
-    lines = [len(cell.source.splitlines()) for cell in _code(notebook)]
-    low, high = CODE_CELLS
+    lines, (low, high) = [len(cell.source.splitlines()) for cell in _code(notebook)], CODE_CELLS
     if not low <= len(lines) <= high:
         yield f"{len(lines)} code cells: keep them between {low} and {high}"
     if lines and median(lines) > MEDIAN_LINES:
@@ -127,37 +128,31 @@ def _short_functions(notebook: NotebookNode) -> Iterator[str]:
 
 
 def _prose(notebook: NotebookNode) -> Iterator[str]:
-    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    text = re.sub(r"```.*?```|\$\$.*?\$\$|\$[^$\n]+\$|\]\([^)]*\)", " ", text, flags=re.DOTALL)
-    count = len(re.findall(r"[^\W\d_][\w'’-]*", text))
-    low, high = WORDS
+    text = re.sub(r"```.*?```|\$\$.*?\$\$|\$[^$\n]+\$|\]\([^)]*\)", " ", _markdown(notebook), flags=re.DOTALL)
+    count, (low, high) = len(re.findall(r"[^\W\d_][\w'’-]*", text)), WORDS
     if not low <= count <= high:
         yield f"{count} words of prose: keep them between {low:,} and {high:,}"
 
 
 def _compared(notebook: NotebookNode) -> Iterator[str]:
-    count = sum(_is_compared(cell) for cell in _code(notebook))
+    cells = [cell for cell in _code(notebook) if not UNCOMPARED_TAGS & {*cell.metadata.get("tags", [])}]
+    cells = [cell for cell in cells if not re.search(r"#\s*NBVAL_(IGNORE_OUTPUT|SKIP)", cell.source)]
+    count = sum(map(_is_compared, cells))
     if count < COMPARED_CELLS:
         yield f"nbval compares only {count} cells with textual output: at least {COMPARED_CELLS}"
-    for cell in _code(notebook):
-        if not _is_exempt(cell) and cell.source.rstrip().endswith(";"):  # nbval runs cells without history
+    for cell in cells:
+        if cell.source.rstrip().endswith(";"):  # nbval runs cells without history
             yield f"cell [{cell.execution_count}] ends in ';', which nbval ignores: assign to _ or call plt.show()"
 
 
 def _is_compared(cell: NotebookNode) -> bool:
-    """Whether nbval can fail on the cell: it is not exempt, and its outputs are more than pictures."""
+    """Whether nbval can fail on the cell: its outputs are more than pictures."""
     texts = [text_of(output).strip() for output in cell.outputs if output.output_type != "error"]
-    return not _is_exempt(cell) and any(text and not re.fullmatch(r"<Figure size .*>", text) for text in texts)
-
-
-def _is_exempt(cell: NotebookNode) -> bool:
-    tagged = UNCOMPARED_TAGS & set(cell.metadata.get("tags", []))
-    return bool(tagged or re.search(r"#\s*NBVAL_(IGNORE_OUTPUT|SKIP)", cell.source))
+    return any(text and not re.fullmatch(r"<Figure size .*>", text) for text in texts)
 
 
 def _exercises(notebook: NotebookNode) -> Iterator[str]:
-    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    if not re.search(r"^#+ .*exercise", prose, flags=re.IGNORECASE | re.MULTILINE):
+    if not re.search(r"^#+ .*exercise", _markdown(notebook), flags=re.IGNORECASE | re.MULTILINE):
         yield "it has no exercises: end with a heading 'Exercises' and two or three of them"
 
 
@@ -172,10 +167,10 @@ def scrub(path: Path) -> bool:
     before = path.read_text(encoding="utf-8")
     notebook = nbformat.reads(before, as_version=4)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
-    after = notebook.metadata.get("workbench", {}).get(
+    waits = notebook.metadata.get("workbench", {}).get(
         "after"
-    )  # of which notebooks it reads what they leave (series.py)
-    kept = {"workbench": {"after": after}} if after else {}
+    )  # for the notebooks that leave what it reads (series.py)
+    kept = {"workbench": {"after": waits}} if waits else {}
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNELSPEC, "language_info": LANGUAGE} | kept)
     for number, cell in enumerate(notebook.cells, start=1):
         _scrub_cell(cell, f"cell-{number:02d}")

@@ -35,7 +35,7 @@ from workbench import evaluation, objectives
 from workbench.config import PRESETS, Config, field_names
 from workbench.data.sources import parse_name
 from workbench.errors import did_you_mean
-from workbench.notebooks.parameters import check_parameters, parameters_of
+from workbench.notebooks.parameters import misfits, parameters_of
 from workbench.paths import outputs_dir, training_notebook
 from workbench.runs import run
 
@@ -93,13 +93,19 @@ def read(
     a name in a folder of that name. Raises ValueError with a line for each problem.
     """
     notebook = notebook or training_notebook()
+    declared = parameters_of(notebook)
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
-    content = _parsed(path)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not TOML: {error}") from None
     _refuse(path, _shape(content))
-    kinds = {name: parameter.type for name, parameter in parameters_of(notebook).items()}
+    kinds = {name: parameter.type for name, parameter in declared.items()}
     grids = _grids(content, preset, _level(given or {}, kinds))
-    _refuse(path, (problem for _, values, _ in grids for problem in _parameters(values, notebook)))
+    chosen = [(name, x) for _, values, _ in grids for name, options in values.items() for x in options]
+    ours = (f"{name} is not for sweeps to choose: use the option {OURS[name]}" for name, _ in chosen if name in OURS)
+    _refuse(path, (*ours, *misfits(declared, (pair for pair in chosen if pair[0] not in OURS), notebook.name)))
     parent, jobs = folder or outputs_dir() / preset / "sweeps" / path.stem, []
     for name, values, lists in grids:
         for label, parameters in _combinations(name, _floats(values, kinds), lists):
@@ -109,15 +115,7 @@ def read(
     return Sweep(content.get("title", path.stem), parent, tuple(jobs))
 
 
-def _parsed(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not TOML: {error}") from None
-
-
 def _refuse(path: Path, problems: Iterable[str]) -> None:
-    """Raise ValueError with a line for each problem, if there are any."""
     unique = list(dict.fromkeys(problems))
     if len(unique) == 1:
         raise ValueError(f"{path}: {unique[0]}")
@@ -171,16 +169,14 @@ def _names(table: Mapping[str, Any], known: Sequence[str], where: str) -> Iterat
 
 def _tables(holder: Mapping[str, Any], prefix: str) -> Iterator[str]:
     """What is wrong with the two tables of parameters at one place."""
-    tables = {name: holder.get(name, {}) for name in LEVEL}
-    for name, table in tables.items():
+    fixed, grid = (holder.get(name, {}) for name in LEVEL)
+    for name, table in zip(LEVEL, (fixed, grid), strict=True):
         if not isinstance(table, dict):
             yield f"{prefix}{name} must be a table of parameters: [{prefix}{name}]"
             return
-    yield from (
-        f"{name} is in [{prefix}fixed] and in [{prefix}grid]: choose one"
-        for name in tables["fixed"].keys() & tables["grid"]
-    )
-    for name, values in tables["grid"].items():
+    for name, values in grid.items():
+        if name in fixed:
+            yield f"{name} is in [{prefix}fixed] and in [{prefix}grid]: choose one"
         if not isinstance(values, list) or not values:
             yield f"[{prefix}grid] needs a list of values for {name}: {name} = [{values!r}]"
 
@@ -213,26 +209,12 @@ def _level(given: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, dict
 # From values to runs
 
 
-def _parameters(values: Values, notebook: Path) -> Iterator[str]:
-    """What is wrong with names and types of parameters."""
-    for name, options in values.items():
-        if name in OURS:
-            yield f"{name} is not for sweeps to choose: use the option {OURS[name]}"
-            continue
-        for value in options:
-            try:
-                check_parameters(notebook, {name: value})
-            except ValueError as error:
-                yield str(error)
-
-
 def _floats(values: Values, kinds: Mapping[str, str]) -> Values:
     """The values with whole numbers as floats where the notebook declares a float: 5 and 5.0 are one value."""
     return {name: tuple(map(float, x)) if kinds[name] == "float" else x for name, x in values.items()}
 
 
 def _combinations(name: str, values: Values, lists: set[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Label and parameters of every run of a block."""
     for combination in itertools.product(*values.values()):
         parameters = dict(zip(values, combination, strict=True))
         named = sorted(lists & parameters.keys(), key=lambda n: (n == "seed", [*parameters].index(n)))  # seeds last
@@ -260,7 +242,6 @@ def _job(label: str, parameters: Mapping[str, Any], preset: str, notebook: Path,
 
 
 def _twice(jobs: Sequence[Job]) -> Iterator[str]:
-    """Runs that compute the same."""
     first: dict[str, Job] = {}
     for job in jobs:
         if (same := first.setdefault(job.config.key(), job)) is not job:

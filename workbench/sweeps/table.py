@@ -4,7 +4,8 @@ import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 
 from rich.console import Console
 from rich.live import Live
@@ -19,7 +20,7 @@ AROUND = 5  # lines of a terminal that are not jobs: title, headings, totals
 REFRESH = 0.5  # seconds
 
 
-class Display:
+class Display(AbstractContextManager["Display"]):
     """Shows the states of a sweep's jobs: a context, so that the terminal is left in order."""
 
     def __init__(self, title: str, labels: Sequence[str], console: Console | None = None) -> None:
@@ -28,9 +29,6 @@ class Display:
         self.live = Live(console=self.console, auto_refresh=False, vertical_overflow="visible")
         self.statuses: dict[int, str] = {}
         self.shown = 0.0
-
-    def __enter__(self) -> "Display":
-        return self
 
     def __exit__(self, *error: object) -> None:
         self.live.stop()
@@ -45,8 +43,7 @@ class Display:
             if changed or time.monotonic() - self.shown > REFRESH:
                 self._draw(states, slots)
         else:
-            heading = [] if self.statuses else [self.title]
-            self._print([*heading, *(line(self.labels[i], states[i], i, len(states)) for i in changed)])
+            self._print([] if self.statuses else [self.title], states, changed)
         self.statuses = {i: state.status for i, state in enumerate(states)}
 
     def _draw(self, states: Sequence[State], slots: int | float) -> None:
@@ -57,11 +54,10 @@ class Display:
 
     def list_all(self, states: Sequence[State]) -> None:
         """Print every job and how it stands, a line each."""
-        lines = [line(label, states[i], i, len(states)) for i, label in enumerate(self.labels)]
-        self._print([self.title, *lines])
+        self._print([self.title], states, range(len(states)))
 
-    def _print(self, lines: Sequence[str]) -> None:
-        for text in lines:
+    def _print(self, heading: Sequence[str], states: Sequence[State], which: Iterable[int]) -> None:
+        for text in (*heading, *(line(self.labels[i], states[i], i, len(states)) for i in which)):
             self.console.print(Text(text), soft_wrap=True)
 
 
@@ -88,9 +84,7 @@ def table(title: str, labels: Sequence[str], states: Sequence[State], slots: int
 def totals(states: Sequence[State], slots: int | float) -> str:
     """Say how many jobs stand how, and about how long the sweep still takes."""
     counts = Counter(state.status for state in states)
-    text = ", ".join(
-        f"{counts[status]} {status}" for status in ("queued", "running", "done", "failed") if counts[status]
-    )
+    text = ", ".join(f"{counts[status]} {status}" for status in COLOURS if counts[status])
     left = time_left(states, slots)
     return text if left is None else f"{text}; about {duration(left)} left"
 
@@ -103,11 +97,9 @@ def time_left(states: Sequence[State], slots: int | float) -> float | None:
     """
     running = [state for state in states if state.status == "running"]
     queued = sum(state.status == "queued" for state in states)
-    if not running and not queued:
-        return None
     took = [s.seconds for s in states if s.fresh and s.status == "done"]
     took = took or [s.seconds / s.share for s in running if s.share > 0]
-    if not took:
+    if not took or not (running or queued):
         return None
     each = sum(took) / len(took)
     work = queued * each + sum(max(0.0, each - state.seconds) for state in running)
