@@ -17,7 +17,11 @@ settings.load_profile("repeatable")
 
 
 # Notebooks that train for long. `make test` leaves these to `make test-all`, as it does tests marked slow.
-SLOW_NOTEBOOKS: set[str] = set()
+SLOW_NOTEBOOKS = {
+    *(f"notebooks/{name}" for name in ("04_training", "05_evaluation", "11_celeba", "12_your_own_data")),
+    *(f"solutions/{name}" for name in ("05_evaluation", "06_comparison", "07_ablation_subspace_size")),
+    *(f"solutions/{name}" for name in ("09_ablation_beta", "12_your_own_data")),
+}
 OUTPUT_SECONDS = 120  # how long nbval waits for an output: its own five seconds are too few on a busy machine
 
 
