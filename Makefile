@@ -23,9 +23,10 @@ run: $(STAMP)  ## train, evaluate and look: every notebook, quick preset; ends w
 	@$(BIN)/workbench sweep notebooks/sweeps/beta.toml --preset quick
 	@$(BIN)/workbench run --preset quick
 
-test: $(STAMP)  ## ruff, the tests, and the notebooks' stored outputs against fresh ones: minutes
+test: $(STAMP)  ## ruff, the tests, and most notebooks' stored outputs against fresh ones: minutes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	@test -n "$(NOTEBOOKS)" || { echo "There are no notebooks to test in notebooks/." >&2; exit 1; }
 	@$(POOL) -m 'not slow'
 
 test-all: test  ## also what takes long: browsers, processes that are killed, whole trainings, every notebook

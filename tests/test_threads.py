@@ -22,7 +22,7 @@ linux = pytest.mark.skipif(not threads.TASKS.is_dir(), reason="only Linux tells 
 
 def test_the_share_waited_is_that_of_threads_which_live_at_both_looks_and_want_a_core():
     before = {"1": (0, 0), "2": (10**9, 0), "gone": (5, 5)}
-    after = {"1": (30_000_000, 10_000_000), "2": (10**9, 0), "new": (10**9, 10**9)}
+    after = {"1": (300_000_000, 100_000_000), "2": (10**9, 0), "new": (10**9, 10**9)}
     assert threads.share_waited(before, after) == 0.25
     assert threads.share_waited(before, before) is None, "an idle process knows nothing of the machine"
 
@@ -46,7 +46,8 @@ def test_a_further_team_comes_when_cores_are_wanted_stays_between_and_goes_when_
 
     monkeypatch.setattr(threads, "share_waited", share)
     watcher.start()
-    while len(seen) < 8:
+    end = time.monotonic() + 60
+    while len(seen) < 8 and time.monotonic() < end:
         time.sleep(0.001)
     assert seen[:8] == [False, False, True, True, True, False, False, True]
     assert 0 < watcher.waited < 0.9, "the mean of all looks"
@@ -58,6 +59,7 @@ BESIDE_OTHERS = r"""
 import os, subprocess, sys, time
 from workbench import threads
 import torch
+cores = len(os.sched_getaffinity(0))
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # after the library has counted the cores of this process
 torch.set_num_threads(2)
 x = torch.ones(2**18)
@@ -68,7 +70,7 @@ while not threads.crowded() and time.monotonic() < end:
     x.cumsum(0)
 time.sleep(2)  # until every library has a team
 after = x.cumsum(0).sum() + (x * x).sum()
-print(threads.crowded(), len(os.listdir(threads.TASKS)) >= 3 + os.cpu_count(), bool(before == after))
+print(threads.crowded(), len(os.listdir(threads.TASKS)) >= 3 + cores, bool(before == after))
 busy.kill()
 """
 
@@ -92,16 +94,16 @@ def test_a_script_watches_itself_unless_its_user_has_said_how_threads_wait():
 
 
 @linux
-def test_a_forked_process_watches_itself_and_the_one_that_forked_goes_on(monkeypatch):
+def test_a_forked_process_watches_itself_and_the_one_that_forked_goes_on():
     code = "\n".join([
         "import os, threading, workbench.threads",
-        "names = lambda: sorted(t.name for t in threading.enumerate())",
+        "names = lambda: sorted({t.name for t in threading.enumerate()} - {'workbench-team'})",
         "child = os.fork()",
         "if child: os.waitpid(child, 0)",
         "print(names(), flush=True)",
         "if not child: os._exit(0)",
     ])  # fmt: skip
-    assert _run(code).splitlines() == ["['MainThread', 'workbench-threads']"] * 2
+    assert _run(code).splitlines() == ["['MainThread', 'workbench-watcher']"] * 2
 
 
 @pytest.fixture

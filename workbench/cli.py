@@ -40,7 +40,7 @@ def run(
 
     out, chosen = out or outputs_dir() / preset, find(notebooks or ())
     parameters = {"preset": preset, **_parse(settings)}
-    with Display("Notebooks", [path.stem for path in chosen]) as display, _stopped_by_hand():
+    with Display("Notebooks", [path.stem for path in chosen]) as display, _stopped_by_hand(goes_on=not notebooks):
         results = series.run(chosen, out, parameters, display.show, workers, again=bool(notebooks))
     failed = [result for result in results if result.error]
     for result in failed:
@@ -51,12 +51,12 @@ def run(
 
 
 @contextmanager
-def _stopped_by_hand() -> Iterator[None]:
-    """Say what becomes of what Ctrl-C stops."""
+def _stopped_by_hand(goes_on: bool = True) -> Iterator[None]:
+    """Say what becomes of what Ctrl-C stops: whether the same command goes on."""
     try:
         yield
     except KeyboardInterrupt:
-        print("Stopped. The same command goes on from here.", file=sys.stderr)
+        print("Stopped." + " The same command goes on from here." * goes_on, file=sys.stderr)
         raise
 
 

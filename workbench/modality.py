@@ -125,8 +125,9 @@ def modalities_of(
     _check_given(dataset.modalities, given)
     found = [_networks_of(x, dataset.own, x.name in networks, likelihoods.get(x.name)) for x in dataset.storages]
     made = []
-    for modality in _assembled(dataset.modalities, dataset.shapes, found, width, text_weight):
-        name, storage = modality.name, dataset.storages[len(made)]
+    assembled = _assembled(dataset.modalities, dataset.shapes, found, width, text_weight)
+    for modality, storage in zip(assembled, dataset.storages, strict=True):
+        name = modality.name
         if name in networks:
             encoder, decoder = networks[name]
             modality = replace(modality, make_encoder=encoder, make_decoder=decoder, networks=OWN)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 PERIOD = 0.25  # seconds between two looks
-LITTLE = 10**7  # nanoseconds in which threads want a core, of such a period: fewer say nothing
+LITTLE = 10**8  # nanoseconds in which threads want a core, of a period: fewer say nothing of the machine
 CROWDED, FREE = 0.2, 0.08  # shares of waiting: above the first there is a further team, below the second none
 SET_BY_USER = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 TASKS = Path("/proc/self/task")
@@ -75,41 +75,39 @@ class Watcher:
 
     def start(self) -> None:
         """Begin to look."""
-        self.crowded, self._over, self._enough = False, threading.Event(), threading.Event()
+        self.crowded, self._over = False, threading.Event()
         self.waited = 0.0  # the share of the time, with a memory of a hundred looks
         self._cores = len(os.sched_getaffinity(0))  # as many as the libraries count when they are loaded
-        self._thread = _begin(self._look)
+        self._thread = _begin("workbench-watcher", self._look, self._over)
 
     def stop(self) -> None:
         """End it, and the further team with it."""
         self._over.set()
         self._thread.join()
 
-    def _look(self) -> None:
-        before = usage()
-        while not self._over.wait(PERIOD):
+    def _look(self, over: threading.Event) -> None:
+        before, enough = usage(), threading.Event()
+        while not over.wait(PERIOD):
             now = usage()
             waited, before = share_waited(before, now), now
             if waited is None:
                 continue
             self.waited += (waited - self.waited) / 100
             if waited > CROWDED and not self.crowded:
-                self._enough.clear()
-                self._keeper = _begin(keep_team, self._enough, self._cores)
+                enough.clear()
+                keeper = _begin("workbench-team", keep_team, enough, self._cores)
                 self.crowded = True
-            elif waited < FREE:
-                self._disband()
-        self._disband()
-
-    def _disband(self) -> None:
+            elif waited < FREE and self.crowded:
+                enough.set()
+                keeper.join()
+                self.crowded = False
+        enough.set()
         if self.crowded:
-            self._enough.set()
-            self._keeper.join()
-            self.crowded = False
+            keeper.join()
 
 
-def _begin(function: Callable[..., None], *arguments: Any) -> threading.Thread:
-    thread = threading.Thread(target=function, args=arguments, name="workbench-threads", daemon=True)
+def _begin(name: str, function: Callable[..., None], *arguments: Any) -> threading.Thread:
+    thread = threading.Thread(target=function, args=arguments, name=name, daemon=True)
     thread.start()
     return thread
 
@@ -119,7 +117,8 @@ def keep_team(enough: threading.Event, cores: int) -> None:
     teams: set[str] = set()
     while not enough.is_set():
         mapped = Path("/proc/self/maps").read_text().splitlines()
-        for path in {line.split()[-1] for line in mapped if "libgomp" in line} - teams:  # one may be loaded meanwhile
+        libraries = {line.split(maxsplit=5)[5] for line in mapped if "libgomp" in line}
+        for path in {path for path in libraries if Path(path).is_file()} - teams:  # one may be loaded meanwhile
             library = ctypes.CDLL(path)
             # each calls a function of the library's own that has no effect, then sleeps as long as this thread lives
             library.GOMP_parallel(library.omp_get_num_threads, None, cores + 1, 0)

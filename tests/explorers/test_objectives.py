@@ -84,11 +84,9 @@ def test_the_figure_shows_every_subset_for_every_model(models):
 
 
 def test_models_with_other_modalities_cannot_be_compared_and_those_of_one_name_are_numbered(models):
-    other, same = (
-        replace(models[1], data=replace(models[1].data, name="uci-text")),
-        "the same modalities and test items",
-    )
-    for wrong, message in (([models[0], other], f"need {same}"), ([], "no model to explore")):
+    other = replace(models[1], data=replace(models[1].data, name="uci-text"))
+    same = "need the same modalities and test items"
+    for wrong, message in (([models[0], other], same), ([], "no model to explore")):
         with pytest.raises(ValueError, match=message):
             objectives.draw_objectives(wrong, {}, 0)
         *controls, picture = objectives.explore_objectives(wrong).children

@@ -60,8 +60,8 @@ def by_grid(model, batch, b: int) -> float:
 def test_log_evidence_is_the_integral_over_the_modalities_that_are_there(count, style, items, missing):
     model, batch = wide_model(count, 1, style), tiny_batch(count, items=items, missing=missing)
     batch = batch._replace(present=batch.present | ~batch.present.any(0))
-    found = log_evidence(model, batch, 900 // count, seeded(1))
-    assert missing or (found.standard_error < 0.1).all()
+    found = log_evidence(model, batch, 3000 // count, seeded(1))
+    assert (found.standard_error < (0.2 if missing else 0.1)).all()
     for b in range(items):
         assert abs(found.value[b].item() - by_grid(model, batch, b)) < 4 * found.standard_error[b].item() + 1e-3
 

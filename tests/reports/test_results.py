@@ -133,8 +133,8 @@ def test_csv_is_the_frame(tmp_path):
 def test_flattening_needs_no_pandas(tmp_path):
     finished(tmp_path / "run")
     code = f"""import sys; sys.modules['pandas'] = sys.modules['matplotlib'] = None
-from pathlib import Path  # claims need none either
-from workbench.reports import claims, results
+from pathlib import Path
+from workbench.reports import claims, results  # claims need none either
 from workbench.runs import gather
 (run,) = gather([Path({str(tmp_path)!r})])
 print(len([*results.flatten(run.metrics)]), len(claims.findings([run])))"""

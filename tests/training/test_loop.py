@@ -333,5 +333,5 @@ def test_a_training_that_starves_says_so_once(tiny_root, monkeypatch, capsys):
     monkeypatch.setattr(loop.threads, "starving", lambda: True)
     monkeypatch.setattr(loop, "LOG_EVERY", 1)
     run = fit(Config.make("quick", data="uci-text", repeats=2, batch_size=4, steps=3, latent_dim=4), tiny_root / "run")
-    assert capsys.readouterr().out.count(loop.STARVING) == 1
+    assert capsys.readouterr().err.count(loop.STARVING) == 1
     assert run.read("config.json")["waiting"] == loop.threads.policy()

@@ -242,6 +242,18 @@ def test_a_resumed_training_goes_on_exactly_with_dropout(taught):
     assert histories[0] == histories[1]
 
 
+def test_an_error_of_the_group_says_that_the_others_cannot_be_reached_and_no_other_error_does(monkeypatch):
+    for name in processes.FROM_TORCHRUN:
+        monkeypatch.setenv(name, "2")
+    group = {"is_initialized": False, "init_process_group": None, "get_rank": 0, "get_world_size": 2}
+    for name, value in group.items():
+        monkeypatch.setattr(processes.dist, name, lambda *_, value=value, **__: value)
+    with pytest.raises(ConnectionError, match=r"cannot reach each other.*\(\[gloo\] closed by peer\)"), joined():
+        raise RuntimeError("[gloo] closed by peer\nat some line")
+    with pytest.raises(RuntimeError, match="something else"), joined():
+        raise RuntimeError("something else")
+
+
 @pytest.mark.slow
 def test_a_killed_training_is_resumed_exactly_evaluated_and_written_once(taught, data):
     ended, folder = torchrun(WORKER, "killed", str(taught.folder)), taught.folder / "killed"

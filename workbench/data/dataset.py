@@ -181,7 +181,7 @@ class Splits(NamedTuple):
     test: MultimodalDataset
 
 
-@dataclass
+@dataclass(eq=False)
 class Batches(Iterator[Batch]):
     """Endless batches of one size: a new order in each epoch, whose last partial batch is dropped.
 

@@ -160,7 +160,7 @@ def _continued(download: Download, arriving: Path, url: str, output_file: str, p
                 for chunk in response.iter_content(_CHUNK):
                     bar.update(stream.write(chunk))
             except requests.exceptions.ChunkedEncodingError as error:
-                raise DataError(f"the connection broke after {stream.tell()} of {whole} bytes") from error
+                raise DataError(f"the connection broke after {bar.n} of {whole} bytes") from error
     os.replace(arriving, output_file)
 
 

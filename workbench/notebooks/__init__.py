@@ -1,6 +1,6 @@
 """The numbered notebooks as programs: find them, execute them, keep them clean.
 
-`execution.run` executes notebooks and turns them into pages. The rules of committed notebooks are in rules.py, for a
+`series.run` executes notebooks and turns them into pages. The rules of committed notebooks are in rules.py, for a
 shell as well: `python -m workbench.notebooks scrub|check FILE...`
 
 Every notebook imports this package for its parameters. Nothing here takes long to import, and what needs notebook

@@ -113,10 +113,11 @@ def mark(executed: Path, **marks: Any) -> None:
 
 
 def read_marks(executed: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what `mark` kept with an executed notebook, and what papermill did; empty where there is none."""
-    if not executed.is_file():
+    """Return what `mark` kept with an executed notebook, and what papermill did; empty if it is not whole."""
+    try:
+        kept = json.loads(executed.read_text(encoding="utf-8"))["metadata"]
+    except (FileNotFoundError, ValueError):  # a kill in the middle of papermill's writing leaves half of one
         return {}, {}
-    kept = json.loads(executed.read_text(encoding="utf-8"))["metadata"]
     return kept.get("workbench", {}), kept.get("papermill", {})
 
 

@@ -167,10 +167,9 @@ def scrub(path: Path) -> bool:
     before = path.read_text(encoding="utf-8")
     notebook = nbformat.reads(before, as_version=4)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
-    waits = notebook.metadata.get("workbench", {}).get(
-        "after"
-    )  # for the notebooks that leave what it reads (series.py)
-    kept = {"workbench": {"after": waits}} if waits else {}
+    # which notebooks leave what this one reads (series.py)
+    own = notebook.metadata.get("workbench", {})
+    kept = {"workbench": {"after": own["after"]}} if "after" in own else {}
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNELSPEC, "language_info": LANGUAGE} | kept)
     for number, cell in enumerate(notebook.cells, start=1):
         _scrub_cell(cell, f"cell-{number:02d}")

@@ -8,12 +8,11 @@ well and whose inputs are still the same are left as they are. A notebook whose 
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import workbench
 from workbench.notebooks import kernels
@@ -23,8 +22,9 @@ from workbench.paths import project_root
 from workbench.threads import cores
 
 POLL = 0.1  # seconds between two looks
-# What notebooks read besides their parameters and the package, below the project's root.
-READ = ("outputs/reference", "data/models")
+# What notebooks read besides their parameters and the package, below the project's root; {} is the preset.
+READ = ("outputs/reference/*", "outputs/{}/sweeps/*/*/metrics.json", "data/models/**/*")
+Job = TypeVar("Job", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -55,21 +55,31 @@ def run(
     Each notebook gets those of `parameters` that it declares. `workers` of them run at a time (None: as many as there
     are cores); `show` is called again and again with the states of all. With `again` False those that are done are left
     as they are. A notebook that fails is kept as far as it came, with its traceback, and the others go on: look at
-    `Result.error`. Raises ValueError, before anything is executed or written, for a parameter that no notebook declares
-    or a value of the wrong type.
+    `Result.error`. If it is interrupted all kernels end, and no page is made. Raises ValueError, before anything is
+    executed or written, for a parameter that no notebook declares or a value of the wrong type.
     """
     paths, out_dir = [Path(path) for path in paths], Path(out_dir)
     given = distribute(paths, parameters or {})
     out_dir.mkdir(parents=True, exist_ok=True)
     targets = {path: out_dir / path.name for path in paths}
-    inputs = {path: _inputs(path, given[path]) for path in paths}
+    after = {path: _named_after(path, paths) for path in paths}
+    inputs = {path: _inputs(path, given[path], after[path]) for path in paths}
     done = {} if again else {p: r for p in paths if (r := _done(p, targets[p], inputs[p]))}
-    left = [path for path in paths if path not in done]
     states = {p: State("done", seconds=done[p].seconds, fresh=False) if p in done else State("queued") for p in paths}
-    workers = min(workers or cores(), len(left))
+    left = [path for path in paths if path not in done]
+    workers = min(workers or cores(), len(left) or 1)
 
-    def one(path: Path, tell: Callable[[str, float], None]) -> Result:
-        result = execute(path, targets[path], given[path], tell, **kernels.OPTIONS)
+    def one(path: Path) -> Result:
+        began = time.monotonic()
+
+        def tell(text: str, share: float) -> None:
+            states[path] = State("running", text, time.monotonic() - began, share)
+
+        tell("starting", 0.0)
+        try:
+            result = execute(path, targets[path], given[path], tell, **kernels.OPTIONS)
+        except Exception as failure:  # of the machinery, not of the notebook: the others go on
+            result = Result(path, targets[path], time.monotonic() - began, f"{path.name} failed: {failure!r}")
         if not result.error:
             mark(result.executed, inputs=inputs[path])
         return result
@@ -77,58 +87,77 @@ def run(
     show([*states.values()], workers)
     if left:
         with kernels.pool(workers, left[0]) as submit:
-            done |= _complete(left, states, workers, lambda *arguments: submit(one, *arguments), show)
-    if left or not all(page.is_file() for page in (target.with_suffix(".html") for target in targets.values())):
+            for _, ended in in_turns(left, workers, lambda path: submit(one, path), after):
+                for path, future in ended.items():
+                    done[path] = result = future.result()
+                    status = "failed" if result.error else "done"
+                    states[path] = State(status, "", result.seconds, error=result.error)
+                show([*states.values()], workers)
+    if left or not _pages_are_there(targets.values()):
         from workbench.notebooks.pages import write_pages  # which takes a second to import: sweeps make no pages
 
         write_pages(out_dir)
     return [done[path] for path in paths]
 
 
-def _complete(
-    left: Sequence[Path],
-    states: dict[Path, State],
-    workers: int,
-    submit: Callable[..., Future],
-    show: Show,
-) -> dict[Path, Result]:
-    """Execute notebooks, as many at a time as there are workers, and keep their states up to date."""
-    waiting, pending, done = [*left], {}, {}
+@runtime_checkable
+class Pending(Protocol):
+    """What becomes of a job that was handed over."""
+
+    def done(self) -> bool:
+        """Whether it has ended, well or not."""
+
+    def result(self) -> Any:
+        """What it returned; raises what it raised."""
+
+
+def in_turns(
+    jobs: Sequence[Job],
+    slots: int | float,
+    submit: Callable[[Job], Pending],
+    after: Mapping[Job, Sequence[Job]] | None = None,
+) -> Iterator[tuple[list[Job], dict[Job, Pending]]]:
+    """Hand jobs over, so many at a time; yields again and again those that are at work, and those that have ended.
+
+    A job begins when those have ended that `after` names for it; ValueError where they wait for each other.
+    """
+    waiting, pending, after = [*jobs], {}, after or {}
     while waiting or pending:
-        for path in [p for p in waiting if not _first(p, [*waiting, *pending])][: workers - len(pending)]:
-            waiting.remove(path)
-            began = time.monotonic()
-
-            def tell(text: str, share: float, path: Path = path, began: float = began) -> None:
-                states[path] = State("running", text, time.monotonic() - began, share)
-
-            tell("starting", 0.0)
-            pending[path] = submit(path, tell)
-        for path in [path for path in pending if pending[path].done()]:
-            done[path] = result = pending.pop(path).result()
-            states[path] = State("failed" if result.error else "done", "", result.seconds, error=result.error)
-        show([*states.values()], workers)
-        time.sleep(POLL)
-    return done
-
-
-def _first(path: Path, unfinished: Sequence[Path]) -> bool:
-    """Whether one of the unfinished notebooks must end before this one begins."""
-    after = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("workbench", {}).get("after", [])
-    return any(other.stem in after for other in unfinished if other != path)
+        unfinished = {*waiting, *pending}
+        ready = [job for job in waiting if unfinished.isdisjoint(after.get(job, ()))]
+        if not ready and not pending:
+            raise ValueError(f"they wait for each other: {', '.join(map(str, waiting))}")
+        for job in ready:
+            if len(pending) < slots:
+                waiting.remove(job)
+                pending[job] = submit(job)
+        ended = {job: pending.pop(job) for job in [job for job in pending if pending[job].done()]}
+        yield [*pending], ended
+        time.sleep(0 if ended else POLL)  # what has ended makes room at once
 
 
 # What is done
 
 
-def _inputs(path: Path, given: Mapping[str, Any]) -> str:
-    """Twelve hexadecimal digits of all that an execution depends on: notebook, parameters, package, what it reads."""
-    digest = hashlib.sha256(path.read_bytes() + repr(sorted(given.items())).encode())
+def _named_after(path: Path, paths: Sequence[Path]) -> list[Path]:
+    """Those of some notebooks that must end before one of them begins."""
+    after = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("workbench", {}).get("after", [])
+    return [other for other in paths if other.stem in after]
+
+
+def _inputs(path: Path, given: Mapping[str, Any], after: Sequence[Path] = ()) -> str:
+    """Twelve hexadecimal digits of what an execution depends on: notebooks, parameters, package, what is kept of runs.
+
+    Runs of one's own count where a sweep made them; data sets that were downloaded do not.
+    """
+    digest = hashlib.sha256(repr(sorted(given.items())).encode())
     package = Path(workbench.__file__).parent
-    for file in sorted(path for ending in ("py", "js") for path in package.rglob(f"*.{ending}")):
-        digest.update(file.relative_to(package).as_posix().encode() + file.read_bytes())
-    for file in sorted(p for place in READ for p in (project_root() / place).rglob("*") if p.is_file()):
-        digest.update(f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}".encode())
+    code = sorted(file for file in package.rglob("*.*") if file.suffix in (".py", ".js", ".css", ".txt"))
+    for file in (path, *after, *code):
+        digest.update(file.read_bytes())
+    for pattern in READ:
+        for file in sorted(project_root().glob(pattern.format(given.get("preset", "quick")))):
+            digest.update(f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}".encode() * file.is_file())
     digest.update(metadata.version("torch").encode())
     return digest.hexdigest()[:12]
 
@@ -137,3 +166,10 @@ def _done(path: Path, executed: Path, inputs: str) -> Result | None:
     """The result of an earlier execution that ended well, of the same inputs; None where there is none."""
     marks, ran = read_marks(executed)
     return Result(path, executed, ran["duration"], "") if marks.get("inputs") == inputs else None
+
+
+def _pages_are_there(executed: Iterable[Path]) -> bool:
+    """Whether every executed notebook has its page, which is not older, and all have their index."""
+    pages = {path: path.with_suffix(".html") for path in executed}
+    made = all(page.is_file() and page.stat().st_mtime_ns >= path.stat().st_mtime_ns for path, page in pages.items())
+    return made and all((path.parent / "index.html").is_file() for path in pages)

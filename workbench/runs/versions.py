@@ -40,9 +40,9 @@ def judges_version() -> str:
 
 
 def sources(places: Sequence[str]) -> list[Path]:
-    """The Python files of the package at or below these places, in order."""
-    paths = {path for place in places for path in (PACKAGE / place, *(PACKAGE / place).rglob("*.py"))}
-    return sorted(path for path in paths if path.suffix == ".py")
+    """The package's files of code, and of tables that are read as code, at or below these places, in order."""
+    paths = {path for place in places for path in (PACKAGE / place, *(PACKAGE / place).rglob("*.*"))}
+    return sorted(path for path in paths if path.suffix in (".py", ".txt"))
 
 
 def _digest(paths: Sequence[Path]) -> str:

@@ -19,27 +19,17 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from workbench.errors import did_you_mean
 from workbench.notebooks import kernels
+from workbench.notebooks.series import Pending
 from workbench.paths import data_root, project_root
 from workbench.threads import cores
 
 ENGINES = ("local", "dask", "slurm")
 DAY = 24 * 60  # minutes: what Slurm is asked for unless it is told otherwise
 GPU_GB = 4.0  # of GPU memory that a run of the paper's scale is granted: CUDA's own, data on the device, a batch of 256
-
-
-@runtime_checkable
-class Pending(Protocol):
-    """What becomes of a function that was handed over."""
-
-    def done(self) -> bool:
-        """Whether it has ended, well or not."""
-
-    def result(self) -> Any:
-        """What it returned; raises what it raised."""
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,11 @@ from workbench.data.sources import load_dataset
 from workbench.metrics.judges import classifiers_of
 from workbench.notebooks import execution as notebook_execution
 from workbench.notebooks.execution import first_line, kernel_of_this_interpreter
-from workbench.notebooks.series import POLL, Show, State
+from workbench.notebooks.series import Pending, Show, State, in_turns
 from workbench.paths import replacing
 from workbench.reports.layout import headline
 from workbench.runs.run import Run, archive_stale, is_current, sole_writer
-from workbench.sweeps.engines import Engine, Pending, open_engine
+from workbench.sweeps.engines import Engine, open_engine
 from workbench.sweeps.plan import Job, Sweep
 
 JUDGED = {"coherence", "quality"}  # parts of the evaluation that need judges
@@ -139,20 +139,14 @@ def run(
     `steps` are those of a job's whole run, by its folder.
     """
     states = [*states]
-    waiting = [i for i, state in enumerate(states) if state.status == "queued"]
-    pending: dict[int, Pending] = {}
-    before: dict[int, dict[str, Any]] = {}
-    while waiting or pending:
-        while waiting and len(pending) < engine.slots:
-            i = waiting.pop(0)
-            before[i] = execution(jobs[i])
-            pending[i] = engine.submit(execute, jobs[i], **engine.options)
-        over = [i for i in pending if pending[i].done()]
-        for i in [*pending]:
-            ended, job = i in over, jobs[i]
-            states[i] = _outcome(job, pending.pop(i)) if ended else _look(job, before[i], steps[job.folder])
+    queued = [i for i, state in enumerate(states) if state.status == "queued"]
+    before = {i: execution(jobs[i]) for i in queued}
+    for running, ended in in_turns(queued, engine.slots, lambda i: engine.submit(execute, jobs[i], **engine.options)):
+        for i in running:
+            states[i] = _look(jobs[i], before[i], steps[jobs[i].folder])
+        for i, pending in ended.items():
+            states[i] = _outcome(jobs[i], pending)
         show(states, engine.slots)
-        time.sleep(0 if over else POLL)  # what has ended makes room at once
     return states
 
 

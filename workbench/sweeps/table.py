@@ -21,7 +21,7 @@ REFRESH = 0.5  # seconds
 
 
 class Display(AbstractContextManager["Display"]):
-    """Shows the states of a sweep's jobs: a context, so that the terminal is left in order."""
+    """Shows the states of jobs, of a sweep or a series: a context, so that the terminal is left in order."""
 
     def __init__(self, title: str, labels: Sequence[str], console: Console | None = None) -> None:
         self.title, self.labels = title, labels
@@ -82,7 +82,7 @@ def table(title: str, labels: Sequence[str], states: Sequence[State], slots: int
 
 
 def totals(states: Sequence[State], slots: int | float) -> str:
-    """Say how many jobs stand how, and about how long the sweep still takes."""
+    """Say how many jobs stand how, and about how long all of them still take."""
     counts = Counter(state.status for state in states)
     text = ", ".join(f"{counts[status]} {status}" for status in COLOURS if counts[status])
     left = time_left(states, slots)

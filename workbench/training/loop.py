@@ -4,6 +4,7 @@ The loop never waits for the device: losses are collected on it and read once ev
 checked, shown and written to history.csv. Of several processes the main one alone reads and writes the run folder.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -65,16 +66,17 @@ def fit(
     chosen = None if modalities is None else modality_file.to_json(data, modalities)
     folder = Path(folder).expanduser() if folder else run_folder(config, modalities=chosen)
     alone, trainer, speed = sole_writer(folder), None, None
-    with joined() as processes, processes.main_only(alone):
+    with joined() as processes:
         if data is None and not processes.on_main(lambda: Run(folder).trained):
             data = load_dataset(config.data, "train", root=config.data_root or None, repeats=config.repeats)
         if data is not None:  # what cannot be trained is refused before anything is written
             trainer = Trainer(config, data, device, processes, modalities)
             modalities, speed = trainer.model.modalities, trainer.speed
             chosen = modality_file.to_json(data, modalities)
-        run, speed, kept = processes.on_main(lambda: begin(config, folder, command, chosen, speed))
-        if speed:
-            trainer.go_on(speed, kept, run).train(progress)
+        with processes.main_only(alone):
+            run, speed, kept = processes.on_main(lambda: begin(config, folder, command, chosen, speed))
+            if speed:
+                trainer.go_on(speed, kept, run).train(progress)
     own = {m.name: (m.make_encoder, m.make_decoder) for m in modalities or () if m.networks == OWN}
     return replace(run, networks=own)
 
@@ -86,10 +88,12 @@ def begin(
 
     Returns the run, how its steps are taken, None where none is left, and the checkpoint.
     """
+    run = start(config, folder, command, modalities, speed._asdict() if speed else None)
+    if run.trained:
+        return run, None, None
     kept = checkpoint.read(folder)
-    how, done = speed._asdict() if speed else None, kept.state["step"] if kept else 0
-    run = start(config, folder, command, modalities, how, done)
-    return run, None if run.trained else Speed(**run.read("config.json")["speed"]), kept
+    run.cut_history(kept.state["step"] if kept else 0)
+    return run, Speed(**run.read("config.json")["speed"]), kept
 
 
 def check_data(config: Config, data: MultimodalDataset | None, modalities: Sequence[Modality] | None) -> None:
@@ -175,7 +179,7 @@ class Trainer:
                     bar.update(len(pending))
                     pending = []
                     if threads.starving() and not (told or hidden):
-                        bar.write(STARVING)
+                        bar.write(STARVING, file=sys.stderr)
                         told = True
                 if kept or last:
                     self.check_weights()

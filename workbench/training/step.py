@@ -4,10 +4,11 @@ None of it changes what is computed beyond rounding: a compiled objective draws 
 are taken of those objectives alone whose items do not meet. Where a configuration says "auto", `speed_for` is the rule.
 """
 
+import functools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -52,6 +53,7 @@ def speed_for(config: Config, device: torch.device, steps: int, processes: Proce
     return Speed(precision, compiled)
 
 
+@functools.cache
 def can_compile(device: torch.device) -> bool:
     """Return whether torch.compile works on a device, which needs a C++ compiler; warns where it does not."""
     try:
@@ -73,8 +75,7 @@ class Step:
             graphs = {"triton.cudagraphs": True} if next(model.parameters()).is_cuda else {}
             options = {"fallback_random": True, **graphs}
             self.objective = torch.compile(self.objective, dynamic=False, options=options)
-        alone = lambda objective, *rest: objective(model, *rest)  # noqa: E731
-        self.evaluate = processes.averaging(model) if processes.size > 1 else alone
+        self.evaluate = processes.averaging(model) if processes.size > 1 else functools.partial(_of, model)
 
     def __call__(self, batch: Batch, config: Config, generator: torch.Generator) -> Loss:
         """The loss of a batch, after its gradient was added; nothing of it needs a gradient any more."""
@@ -94,6 +95,10 @@ class Step:
             loss = self.evaluate(self.objective, part, config, source)
         (loss.total / parts).backward()
         return loss
+
+
+def _of(model: MultimodalVAE, objective: Callable[..., Loss], *rest: Any) -> Loss:
+    return objective(model, *rest)
 
 
 @contextmanager

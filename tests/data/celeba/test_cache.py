@@ -215,6 +215,14 @@ def test_what_a_killed_build_leaves_is_no_cache_and_goes(root, decoded, when):
     assert [name[0] for name in caches()] == ["c"]
 
 
+def test_what_a_build_that_ended_early_has_left_goes_with_the_next(root):
+    left = paths.cache_dir() / ".celeba-train-64.building"
+    left.mkdir(parents=True)
+    (left / "images.npy").write_bytes(b"half")
+    assert_equal(load(root), expected(root))
+    assert [name[0] for name in caches()] == ["c"]
+
+
 def test_a_second_load_reads_neither_lists_nor_photographs(root, monkeypatch, capsys):
     images = load(root)
     capsys.readouterr()

@@ -31,7 +31,7 @@ def in_chunks(
 ) -> Tensor:
     """Draw every chunk by `draw(i, chunk)`, as many at a time as torch has threads, each on one.
 
-    With a `title` a progress bar counts the pictures.
+    With a `title` a progress bar counts the pictures, in every process that draws.
     """
     bar = tqdm(total=sum(map(len, chunks)), desc=title, unit=" pictures", disable=not title)
     with bar, one_thread_per_operation() as workers, ThreadPoolExecutor(workers) as pool:
