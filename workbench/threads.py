@@ -20,7 +20,10 @@ from typing import Any
 
 PERIOD = 0.25  # seconds between two looks
 LITTLE = 10**8  # nanoseconds in which threads want a core, of a period: fewer say nothing of the machine
-CROWDED, FREE = 0.2, 0.08  # shares of waiting: above the first there is a further team, below the second none
+CROWDED, FREE = (
+    0.2,
+    0.08,
+)  # shares of waiting: above the first at once a further team, for two seconds below the second none
 SET_BY_USER = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 TASKS = Path("/proc/self/task")
 
@@ -86,18 +89,20 @@ class Watcher:
         self._thread.join()
 
     def _look(self, over: threading.Event) -> None:
-        before, enough = usage(), threading.Event()
+        before, enough, lately = usage(), threading.Event(), 0.0
         while not over.wait(PERIOD):
             now = usage()
             waited, before = share_waited(before, now), now
             if waited is None:
                 continue
             self.waited += (waited - self.waited) / 100
+            lately += (waited - lately) / 8  # a lucky moment does not make a machine free
             if waited > CROWDED and not self.crowded:
+                lately = waited
                 enough.clear()
                 keeper = _begin("workbench-team", keep_team, enough, self._cores)
                 self.crowded = True
-            elif waited < FREE and self.crowded:
+            elif lately < FREE and self.crowded:
                 enough.set()
                 keeper.join()
                 self.crowded = False
