@@ -109,6 +109,7 @@ class Watcher:
         enough.set()
         if self.crowded:
             keeper.join()
+        self.crowded = False
 
 
 def _begin(name: str, function: Callable[..., None], *arguments: Any) -> threading.Thread:
