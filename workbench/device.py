@@ -1,6 +1,8 @@
 """Where to compute: devices, their precision and room."""
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -38,6 +40,17 @@ def room(device: torch.device | None) -> int:
         return 1
     memory = torch.cuda.get_device_properties(device).total_memory
     return int(min(MOST_ROOM, max(1, memory // ROOM_BYTES)))
+
+
+@contextmanager
+def one_thread_per_operation() -> Iterator[int]:
+    """Yield the number of threads torch had; inside, every operation keeps to one, and so to one order of sums."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)
 
 
 def processor() -> str:

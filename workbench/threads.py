@@ -5,10 +5,10 @@ lets them look for it for some milliseconds. Alone on a machine that makes small
 work it makes them 8 to 40 times as slow: a thread that only looks holds the core that another of its team needs.
 OMP_WAIT_POLICY=PASSIVE lets them sleep, but is read once, when the library is loaded, and machines change.
 
-So every process that imports this package watches itself. Linux tells how long each thread has waited for a core. While
-that is more than a fifth of the time in which they wanted one, a further team of threads is kept, asleep: where more
-threads than cores are managed, the library looks for a moment only (see GOMP_SPINCOUNT in its manual). The number of
-threads that compute stays, and with it every bit of a result. What a user has set is left alone.
+So every process that imports this package watches itself. Linux tells how long a thread has waited for a core. While
+that is more than a fifth of the time in which the main thread wanted one, a further team of threads is kept, asleep:
+where more threads than cores are managed, the library looks for a moment only (see GOMP_SPINCOUNT in its manual). The
+number of threads that compute stays, and with it every bit of a result. What a user has set is left alone.
 """
 
 import ctypes
@@ -18,12 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-PERIOD = 0.25  # seconds between two looks
-LITTLE = 10**8  # nanoseconds in which threads want a core, of a period: fewer say nothing of the machine
-CROWDED, FREE = (
-    0.2,
-    0.08,
-)  # shares of waiting: above the first at once a further team, for two seconds below the second none
+PERIOD = 0.5  # seconds between two looks
+LITTLE = 5 * 10**7  # nanoseconds in which a thread wants a core, of a period: fewer say nothing of the machine
+# Shares of waiting: above the first there is a further team at once, below the second for a while there is none.
+CROWDED, FREE = 0.2, 0.08
 SET_BY_USER = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 TASKS = Path("/proc/self/task")
 
@@ -51,35 +49,28 @@ def cores() -> int:
     return cpu_count()
 
 
-def usage() -> dict[str, tuple[int, int]]:
-    """Return for each thread of this process the nanoseconds on a core and those of waiting for one; Linux only."""
-    times = {}
-    for task in os.listdir(TASKS):
-        try:
-            computed, waited, _ = (TASKS / task / "schedstat").read_text().split()
-        except OSError:  # the thread has ended meanwhile
-            continue
-        times[task] = int(computed), int(waited)
-    return times
+def share_waited(before: tuple[int, int], after: tuple[int, int]) -> float | None:
+    """Return the share of the time in which a thread wanted a core that it waited for one, between two looks.
 
-
-def share_waited(before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]) -> float | None:
-    """Return the share of the time in which threads wanted a core that they waited for one, between two of `usage`.
-
-    None where they hardly wanted one, which says nothing of the machine.
+    A look is nanoseconds on a core and nanoseconds of waiting. None where it hardly wanted one, which says nothing.
     """
-    both = before.keys() & after.keys()
-    computed, waited = (sum(after[task][i] - before[task][i] for task in both) for i in (0, 1))
+    computed, waited = after[0] - before[0], after[1] - before[1]
     return waited / (computed + waited) if computed + waited > LITTLE else None
 
 
+def _times(schedstat: int) -> tuple[int, int]:
+    """What Linux tells of a thread, by an open file: one call, because each may have to wait for Python's lock."""
+    computed, waited, _ = os.pread(schedstat, 100, 0).split()
+    return int(computed), int(waited)
+
+
 class Watcher:
-    """A thread of this process that looks at all of them again and again, and lets them sleep as long as it should."""
+    """A thread that looks at the main one again and again, and lets all of them sleep as long as they should."""
 
     def start(self) -> None:
         """Begin to look."""
         self.crowded, self._over = False, threading.Event()
-        self.waited = 0.0  # the share of the time, with a memory of a hundred looks
+        self.waited = 0.0  # the share of the time, with a memory of fifty looks
         self._cores = len(os.sched_getaffinity(0))  # as many as the libraries count when they are loaded
         self._thread = _begin("workbench-watcher", self._look, self._over)
 
@@ -89,14 +80,17 @@ class Watcher:
         self._thread.join()
 
     def _look(self, over: threading.Event) -> None:
-        before, enough, lately = usage(), threading.Event(), 0.0
+        schedstat = os.open(
+            TASKS / str(os.getpid()) / "schedstat", os.O_RDONLY
+        )  # the main thread has the process's number
+        before, enough, lately = _times(schedstat), threading.Event(), 0.0
         while not over.wait(PERIOD):
-            now = usage()
+            now = _times(schedstat)
             waited, before = share_waited(before, now), now
             if waited is None:
                 continue
-            self.waited += (waited - self.waited) / 100
-            lately += (waited - lately) / 8  # a lucky moment does not make a machine free
+            self.waited += (waited - self.waited) / 50
+            lately += (waited - lately) / 4  # a lucky moment does not make a machine free
             if waited > CROWDED and not self.crowded:
                 lately = waited
                 enough.clear()
@@ -110,6 +104,7 @@ class Watcher:
         if self.crowded:
             keeper.join()
         self.crowded = False
+        os.close(schedstat)
 
 
 def _begin(name: str, function: Callable[..., None], *arguments: Any) -> threading.Thread:
@@ -129,7 +124,7 @@ def keep_team(enough: threading.Event, cores: int) -> None:
             # each calls a function of the library's own that has no effect, then sleeps as long as this thread lives
             library.GOMP_parallel(library.omp_get_num_threads, None, cores + 1, 0)
             teams.add(path)
-        enough.wait(1)
+        enough.wait(3)
 
 
 def watch() -> None:

@@ -6,6 +6,7 @@ thousands of items and ten classes are some ten times as fast that way round. At
 same items, which Newton's method solves side by side.
 """
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from workbench.device import double
+from workbench.device import double, one_thread_per_operation
 
 MAX_ITER = 100
+SMALL = 100_000  # entries of the inputs below which a fit keeps to one thread
 TOLERANCE = 1e-4  # of the gradient's largest entry
 ROWS = 4096  # items whose products of features are held at a time
 HALVINGS = 12  # of a step that would raise the loss
@@ -49,7 +51,8 @@ def softmax_regression(
 
     start = np.zeros(classes * across.shape[0])
     # the optimiser's own sums are short: threads of its library and of torch's, in turns, would take 30 times as long
-    with threadpool_limits(1, user_api="blas"):
+    few = one_thread_per_operation() if x.numel() < SMALL else nullcontext()  # small sums gain nothing by a second
+    with threadpool_limits(1, user_api="blas"), few:
         found = minimize(loss, start, jac=True, method="L-BFGS-B", options=OPTIONS | {"maxiter": MAX_ITER}).x
     weights = torch.from_numpy(found).to(items).view(classes, -1)
     return weights[:, :-1].T, weights[:, -1]

@@ -5,9 +5,8 @@ seeds and labels alone, never on the number of threads, and drawing does not wai
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm.auto import tqdm
+
+from workbench.device import one_thread_per_operation
 
 Number = int | float
 
@@ -40,17 +41,6 @@ def in_chunks(
             drawn.append(pictures)
             bar.update(len(pictures))
         return torch.cat(drawn)
-
-
-@contextmanager
-def one_thread_per_operation() -> Iterator[int]:
-    """Yield the number of threads torch had; inside, every operation keeps to one, and so to one order of sums."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield threads
-    finally:
-        torch.set_num_threads(threads)
 
 
 class Chance:
