@@ -225,11 +225,12 @@ def start(
     command: str | None = None,
     modalities: dict[str, Any] | None = None,
     speed: dict[str, Any] | None = None,
+    done: int | None = None,
 ) -> Run:
     """Make or open the run folder of a configuration; ValueError when it holds a different one, or other modalities.
 
     `command` is what somebody typed to have it trained, `modalities` what modalities.json is to hold. A training that
-    has no step yet takes its first with this `speed`; others go on in the way that they began.
+    is not over goes on after `done` steps, in the way that it began, or takes its first steps with this `speed`.
     """
     run = Run(folder)
     stored = {"key": config.key(), "command": command, **versions.provenance()}
@@ -246,6 +247,8 @@ def start(
     run.write("config.json", stored)
     if modalities:
         run.write(modality_file.NAME, modalities)
+    if done is not None and not run.trained:
+        run.cut_history(done)
     return run
 
 

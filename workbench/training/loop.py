@@ -88,12 +88,10 @@ def begin(
 
     Returns the run, how its steps are taken, None where none is left, and the checkpoint.
     """
-    run = start(config, folder, command, modalities, speed._asdict() if speed else None)
-    if run.trained:
-        return run, None, None
-    kept = checkpoint.read(folder)
-    run.cut_history(kept.state["step"] if kept else 0)
-    return run, Speed(**run.read("config.json")["speed"]), kept
+    kept = None if Run(folder).trained else checkpoint.read(folder)
+    how, done = speed._asdict() if speed else None, kept.state["step"] if kept else 0
+    run = start(config, folder, command, modalities, how, done)
+    return run, None if run.trained else Speed(**run.read("config.json")["speed"]), kept
 
 
 def check_data(config: Config, data: MultimodalDataset | None, modalities: Sequence[Modality] | None) -> None:
