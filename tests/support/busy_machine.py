@@ -96,13 +96,23 @@ def measure(rounds: int) -> dict[str, dict[str, float]]:
                         workers[name].stdin.write(work + "\n")
                         workers[name].stdin.flush()
                         row[name] = min(row.get(name, float("inf")), float(workers[name].stdout.readline()))
-                    print(
-                        f"{work}, beside {load} a core:", {name: round(ms, 1) for name, ms in row.items()}, flush=True
-                    )
+                    print(f"measured: {work}, beside {load} a core", file=sys.stderr)
     finally:
         for worker in workers.values():
             worker.kill()
     return table
+
+
+def markdown(table: dict[str, dict[str, float]]) -> str:
+    """Lay the table out, with the last setting's ratio to the best of the fixed ones and to spinning."""
+    *fixed, free = SETTINGS
+    rows = ["| milliseconds of | " + " | ".join(SETTINGS) + " | of the best | of spinning |"]
+    rows.append("| --- |" + " ---: |" * (len(SETTINGS) + 2))
+    for name, row in table.items():
+        ratios = row[free] / min(row[x] for x in fixed), row[free] / row["spinning"]
+        numbers = [f"{row[x]:.1f}" for x in SETTINGS] + [f"{ratio:.2f}" for ratio in ratios]
+        rows.append(f"| {name} | {' | '.join(numbers)} |")
+    return "\n".join(rows)
 
 
 def main() -> None:
@@ -115,6 +125,7 @@ def main() -> None:
     if asked.serve:
         return serve()
     table = measure(asked.rounds)
+    print(markdown(table))
     if asked.out:
         from workbench.paths import write_json
         from workbench.runs.versions import provenance
