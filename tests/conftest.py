@@ -20,7 +20,8 @@ settings.load_profile("repeatable")
 SLOW_NOTEBOOKS = {
     *(f"notebooks/{name}" for name in ("04_training", "05_evaluation", "11_celeba", "12_your_own_data")),
     *(f"solutions/{name}" for name in ("05_evaluation", "06_comparison", "07_ablation_subspace_size")),
-    *(f"solutions/{name}" for name in ("09_ablation_beta", "12_your_own_data")),
+    *(f"solutions/{name}" for name in ("08_ablation_prior_weight", "09_ablation_beta", "10_generation", "11_celeba")),
+    "solutions/12_your_own_data",
 }
 OUTPUT_SECONDS = 120  # how long nbval waits for an output: its own five seconds are too few on a busy machine
 

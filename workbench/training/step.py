@@ -53,7 +53,6 @@ def speed_for(config: Config, device: torch.device, steps: int, processes: Proce
     return Speed(precision, compiled)
 
 
-@functools.cache
 def can_compile(device: torch.device) -> bool:
     """Return whether torch.compile works on a device, which needs a C++ compiler; warns where it does not."""
     try:
