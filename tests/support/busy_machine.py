@@ -23,7 +23,7 @@ SETTINGS = {
     "nothing set": {},
 }
 LOADS = (0, 1, 2)  # busy processes a core
-SECONDS = 1.5  # of one measurement, about; the first quarter does not count: a process may have to see the load
+SECONDS = 1.2  # of one measurement, about; the first quarter does not count: a process may have to see the load
 BUSY_SECONDS = 900
 
 
