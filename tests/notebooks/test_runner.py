@@ -302,15 +302,19 @@ def test_ctrl_c_stops_the_series_at_once_and_the_same_command_goes_on(tmp_path):
     (tmp_path / "notebooks").mkdir()
     _write(tmp_path / "notebooks", "00_short", "import pathlib; pathlib.Path('short').touch(exist_ok=False)")
     _write(tmp_path / "notebooks", "01_long", LONG, prose="# Long\n\nIt waits.")
-    command = [sys.executable, "-m", "workbench", "run", "--workers", "1"]
+    listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # whoever runs the tests
+    command = [sys.executable, "-c", f"{listening}; from workbench.cli import main; main()", "run", "--workers", "1"]
     place = dict(cwd=tmp_path, env=os.environ | {"WORKBENCH_ROOT": str(tmp_path)}, text=True)
     started = subprocess.Popen(command, **place, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     end = time.monotonic() + 120
     while not (tmp_path / "pid").exists() and started.poll() is None and time.monotonic() < end:
         time.sleep(0.1)
     kernel = psutil.Process(int((tmp_path / "pid").read_text()))
-    started.send_signal(signal.SIGINT)
-    out, err = started.communicate(timeout=60)
+    try:
+        started.send_signal(signal.SIGINT)
+        out, err = started.communicate(timeout=60)
+    finally:
+        started.kill()
     assert "Stopped. The same command goes on from here." in err and started.returncode != 0, (out, err)
     assert "[1/2] done     00_short" in out and not (kernel.is_running() and kernel.status() != psutil.STATUS_ZOMBIE)
     assert not (tmp_path / "outputs" / "quick" / "index.html").exists()

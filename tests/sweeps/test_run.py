@@ -268,7 +268,7 @@ def test_a_sweep_that_was_stopped_goes_on(tiny, undisturbed, tmp_path, monkeypat
 def test_a_killed_sweep_loses_nothing(tiny, undisturbed, tmp_path):
     """Killed in the middle of trainings, then between two runs; started again at once each time."""
     out = tmp_path / "out"
-    assert kill_when(lambda: len([*out.glob("*/checkpoint.json")]) == 2, command(tiny, out))
+    assert kill_when(lambda: [*out.glob("*/checkpoint.json")], command(tiny, out))
     kept = kept_steps(out)
     assert kept and not [*out.glob("*/metrics.json")]
     assert kill_when(lambda: [*out.glob("*/metrics.json")], command(tiny, out))
