@@ -14,7 +14,8 @@ number of threads that compute stays, and with it every bit of a result. What a 
 import ctypes
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,31 +81,37 @@ class Watcher:
         self._thread.join()
 
     def _look(self, over: threading.Event) -> None:
-        schedstat = os.open(
-            TASKS / str(os.getpid()) / "schedstat", os.O_RDONLY
-        )  # the main thread has the process's number
-        before, enough, lately = _times(schedstat), threading.Event(), 0.0
-        while not over.wait(PERIOD):
-            now = _times(schedstat)
-            waited, before = share_waited(before, now), now
-            if waited is None:
-                continue
-            self.waited += (waited - self.waited) / 50
-            lately += (waited - lately) / 4  # a lucky moment does not make a machine free
-            if waited > CROWDED and not self.crowded:
-                lately = waited
-                enough.clear()
-                keeper = _begin("workbench-team", keep_team, enough, self._cores)
-                self.crowded = True
-            elif lately < FREE and self.crowded:
-                enough.set()
-                keeper.join()
-                self.crowded = False
-        enough.set()
-        if self.crowded:
-            keeper.join()
+        # the main thread has the process's number
+        schedstat = os.open(TASKS / str(os.getpid()) / "schedstat", os.O_RDONLY)
+        before, lately = _times(schedstat), 0.0
+        with open(schedstat, "rb", buffering=0), ExitStack() as team:
+            while not over.wait(PERIOD):
+                now = _times(schedstat)
+                waited, before = share_waited(before, now), now
+                if waited is None:
+                    continue
+                self.waited += (waited - self.waited) / 50
+                lately += (waited - lately) / 4  # a lucky moment does not make a machine free
+                if waited > CROWDED and not self.crowded:
+                    lately = waited
+                    team.enter_context(further_team(self._cores))
+                    self.crowded = True
+                elif lately < FREE and self.crowded:
+                    team.close()
+                    self.crowded = False
         self.crowded = False
-        os.close(schedstat)
+
+
+@contextmanager
+def further_team(cores: int) -> Iterator[None]:
+    """Have a team of more threads than cores inside."""
+    enough = threading.Event()
+    keeper = _begin("workbench-team", keep_team, enough, cores)
+    try:
+        yield
+    finally:
+        enough.set()
+        keeper.join()
 
 
 def _begin(name: str, function: Callable[..., None], *arguments: Any) -> threading.Thread:

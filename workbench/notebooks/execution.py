@@ -20,7 +20,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from workbench.paths import environment, replacing
+from workbench.paths import environment, write_json
 
 KERNEL = "python3"
 ENGINE = "workbench"  # papermill's name for how notebooks are executed here
@@ -108,8 +108,7 @@ def mark(executed: Path, **marks: Any) -> None:
     """Keep something in the metadata of an executed notebook."""
     notebook = json.loads(executed.read_text(encoding="utf-8"))
     notebook["metadata"].setdefault("workbench", {}).update(marks)
-    with replacing(executed) as temporary:
-        temporary.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(executed, notebook)
 
 
 def read_marks(executed: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -5,7 +5,6 @@ well and whose inputs are still the same are left as they are. A notebook whose 
 `"workbench": {"after": ["04_training"]}` begins when that one has ended, because it reads what that one leaves.
 """
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import workbench
+from workbench.config import digest
 from workbench.notebooks import kernels
 from workbench.notebooks.execution import Result, execute, mark, read_marks
 from workbench.notebooks.parameters import distribute
@@ -63,7 +63,8 @@ def run(
     out_dir.mkdir(parents=True, exist_ok=True)
     targets = {path: out_dir / path.name for path in paths}
     after = {path: _named_after(path, paths) for path in paths}
-    inputs = {path: _inputs(path, given[path], after[path]) for path in paths}
+    shared = _shared((parameters or {}).get("preset", "quick"))
+    inputs = {path: _inputs(path, given[path], after[path], shared) for path in paths}
     done = {} if again else {p: r for p in paths if (r := _done(p, targets[p], inputs[p]))}
     states = {p: State("done", seconds=done[p].seconds, fresh=False) if p in done else State("queued") for p in paths}
     left = [path for path in paths if path not in done]
@@ -145,21 +146,23 @@ def _named_after(path: Path, paths: Sequence[Path]) -> list[Path]:
     return [other for other in paths if other.stem in after]
 
 
-def _inputs(path: Path, given: Mapping[str, Any], after: Sequence[Path] = ()) -> str:
-    """Twelve hexadecimal digits of what an execution depends on: notebooks, parameters, package, what is kept of runs.
+def _inputs(path: Path, given: Mapping[str, Any], after: Sequence[Path], shared: str) -> str:
+    """Twelve hexadecimal digits of what an execution depends on: notebooks, parameters, and what all share."""
+    notebooks = [file.read_text(encoding="utf-8") for file in (path, *after)]
+    return digest({"given": dict(given), "notebooks": notebooks, "shared": shared})
+
+
+def _shared(preset: str) -> str:
+    """The same of the package, of torch, and of what is kept of runs.
 
     Runs of one's own count where a sweep made them; data sets that were downloaded do not.
     """
-    digest = hashlib.sha256(repr(sorted(given.items())).encode())
-    package = Path(workbench.__file__).parent
+    package, root = Path(workbench.__file__).parent, project_root()
     code = sorted(file for file in package.rglob("*.*") if file.suffix in (".py", ".js", ".css", ".txt"))
-    for file in (path, *after, *code):
-        digest.update(file.read_bytes())
-    for pattern in READ:
-        for file in sorted(project_root().glob(pattern.format(given.get("preset", "quick")))):
-            digest.update(f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}".encode() * file.is_file())
-    digest.update(metadata.version("torch").encode())
-    return digest.hexdigest()[:12]
+    kept = sorted(file for pattern in READ for file in root.glob(pattern.format(preset)) if file.is_file())
+    stamps = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in kept]
+    sources = [file.read_text(encoding="utf-8") for file in code]
+    return digest({"code": sources, "kept": stamps, "torch": metadata.version("torch")})
 
 
 def _done(path: Path, executed: Path, inputs: str) -> Result | None:
