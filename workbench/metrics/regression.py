@@ -6,7 +6,7 @@ thousands of items and ten classes are some ten times as fast that way round. At
 same items, which Newton's method solves side by side.
 """
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,11 @@ TOLERANCE = 1e-4  # of the gradient's largest entry
 ROWS = 4096  # items whose products of features are held at a time
 HALVINGS = 12  # of a step that would raise the loss
 OPTIONS: dict[str, Any] = {"maxls": 50, "gtol": TOLERANCE, "ftol": 64 * np.finfo(float).eps}
+
+
+def one_thread_where_small(x: Tensor) -> AbstractContextManager:
+    """Keep torch to one thread inside, where a second gains nothing and waits for a core beside other work."""
+    return one_thread_per_operation() if x.numel() < SMALL else nullcontext()
 
 
 def softmax_regression(
@@ -51,8 +56,7 @@ def softmax_regression(
 
     start = np.zeros(classes * across.shape[0])
     # the optimiser's own sums are short: threads of its library and of torch's, in turns, would take 30 times as long
-    few = one_thread_per_operation() if x.numel() < SMALL else nullcontext()  # small sums gain nothing by a second
-    with threadpool_limits(1, user_api="blas"), few:
+    with threadpool_limits(1, user_api="blas"):
         found = minimize(loss, start, jac=True, method="L-BFGS-B", options=OPTIONS | {"maxiter": MAX_ITER}).x
     weights = torch.from_numpy(found).to(items).view(classes, -1)
     return weights[:, :-1].T, weights[:, -1]

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from workbench.device import double
-from workbench.metrics.regression import softmax_regression
+from workbench.metrics.regression import one_thread_where_small, softmax_regression
 
 PAPER_ITEMS = 256
 DRAWS = 10
@@ -35,11 +35,12 @@ def linear_probe(
     classes, known = train_labels.unique(return_inverse=True)
     if len(classes) < 2:
         raise ValueError("a linear probe needs items of at least two classes to learn from: give it more items")
-    train, test = (double(train), double(test)) if regularised else standardised(train, test)
-    penalty = 1 / (REFERENCE_C * len(train)) if regularised else 0.0
-    weights, intercepts = softmax_regression(train, known, len(classes), penalty)
-    predicted = classes.to(test.device)[(test @ weights + intercepts).argmax(1)]
-    return (predicted == test_labels.to(test.device)).double().mean().item()
+    with one_thread_where_small(train):
+        train, test = (double(train), double(test)) if regularised else standardised(train, test)
+        penalty = 1 / (REFERENCE_C * len(train)) if regularised else 0.0
+        weights, intercepts = softmax_regression(train, known, len(classes), penalty)
+        predicted = classes.to(test.device)[(test @ weights + intercepts).argmax(1)]
+        return (predicted == test_labels.to(test.device)).double().mean().item()
 
 
 def standardised(
