@@ -19,19 +19,37 @@ RENAMED = {
 # Fields that say where and how to run, not what is computed: they do not enter the identity of a run.
 WHERE = ("preset", "data_root", "device", "compiled", "checkpoint_every")
 PRECISIONS = ("float32", "bfloat16")
-DYNAMIC_PRIORS = ("geometric", "arithmetic", "none")
+DYNAMIC_PRIORS = ("geometric", "power", "arithmetic", "wasserstein", "none")
 CHOICES = {
     "precision": (*PRECISIONS, "auto"),
     "compiled": ("auto", "on", "off"),
     "dynamic_prior": DYNAMIC_PRIORS,
     "posterior": ("gaussian", "laplace"),
+    "self_content": ("gradient", "stopped"),
+    "mixed_prior": ("pairs", "mixture"),
     "missing_policy": ("used", "dropped"),
 }
-IMPORTANCE_SAMPLED = ("mmvae_iwae", "mmvae_dreg")  # objectives that need no closed form of any divergence
+# Objectives that need no closed form of any divergence, and those with a further distribution of every style.
+IMPORTANCE_SAMPLED = ("mmvae_iwae", "mmvae_dreg", "mmvae_plus", "mmvae_plus_dreg")
+AUXILIARY = ("mmvae_plus", "mmvae_plus_dreg")
+MIXTURES = ("mmjsd", "mmvae", "mopoe", "holder", "mixture_of_wasserstein", *IMPORTANCE_SAMPLED)  # that draw from one
+# Choices that some objectives read, and what the others lack.
+READ_BY = {
+    "dynamic_prior": (("mmjsd",), "has no dynamic prior"),
+    "power": (("mmjsd",), "has no dynamic prior"),
+    "posterior": (IMPORTANCE_SAMPLED, "needs divergences of Gaussians in closed form"),
+    "self_content": (MIXTURES, "draws its content from no mixture"),
+    "mixed_prior": (("mmvm",), "has no mixture of posteriors as a prior"),
+    "prior_share": (("mmvm",), "has no mixture of posteriors as a prior"),
+    "prior_share_steps": (("mmvm",), "has no mixture of posteriors as a prior"),
+}
+# Fields that came later: at their defaults, which compute what was computed before, they are in no run's key.
+LATER = ("power", "self_content", "mixed_prior", "prior_share", "prior_share_steps")
 
 POSITIVE = ("batch_size", "repeats", "learning_rate", "checkpoint_every", "content_first_factor", "importance_samples")
 POSITIVE += ("width", "judge_width")
 NOT_NEGATIVE = ("beta", "beta_style", "steps", "epochs", "snapshot_every", "train_size", "text_weight")
+NOT_NEGATIVE += ("prior_share_steps",)
 
 # quick is the smallest training here in which no modality stays at chance, reduced what two cores do in an hour (real
 # handwriting, rendered house numbers), paper Appendix C.2.2.
@@ -66,13 +84,18 @@ class Config:
     train_size: int = 0  # items of the training split that are used, with all their pairings; 0: all
     missing_rate: float = 0.0  # share of the training items that lack modalities, at random; test items lack none
     missing_policy: str = "used"  # what becomes of training items that lack modalities: used | dropped
-    objective: str = "mmjsd"  # mmjsd | mmvae | mvae | mmvae_iwae | mmvae_dreg | mopoe | mvtcae
+    objective: str = "mmjsd"  # a row of workbench.objectives.METHODS
     latent_dim: int = 20  # dimensions of content and one style together
     style_dim: int = 0  # dimensions of each modality-specific subspace; 0: a shared space only
-    dynamic_prior: str = "geometric"  # what mmjsd relates the posteriors to: geometric | arithmetic | none
+    dynamic_prior: str = "geometric"  # the mean in mmjsd: geometric | power | arithmetic | wasserstein | none
+    power: float = 0.5  # order of that mean where it is power: towards 0 geometric, 1 arithmetic
     prior_weight: float | None = None  # weight of p(z) in the dynamic prior; None: 1 / (M + 1)
     importance_samples: int = 30  # draws from each posterior in mmvae_iwae and mmvae_dreg: the paper's I
-    posterior: str = "gaussian"  # family of posteriors and prior: gaussian | laplace (mmvae_iwae and mmvae_dreg only)
+    posterior: str = "gaussian"  # family of posteriors and prior: gaussian | laplace (importance-sampled ones only)
+    self_content: str = "gradient"  # that content gets from reconstructing where it was drawn from: gradient | stopped
+    mixed_prior: str = "pairs"  # how mmvm pulls posteriors together: pairs (closed form, an upper bound) | mixture
+    prior_share: float = 0.0  # share of p(c) in mmvm's prior; 1: separate VAEs
+    prior_share_steps: int = 0  # over which it falls from 1
     mvtcae_alpha: float = 0.9  # alpha of mvtcae: 1 relates its posterior to the experts only, 0 to p(z) only
     width: float = 1.0  # factor of the channels in the networks of faces and descriptions
     judge_width: float = 1.0  # the same for the classifiers that judge them
@@ -109,15 +132,16 @@ class Config:
             f"style_dim {self.style_dim} leaves no content of latent_dim {self.latent_dim}: choose 0 to "
             f"{self.latent_dim - 1}",
         )
+        for name, (readers, lack) in READ_BY.items():
+            value = getattr(self, name)
+            read = self.objective in readers or value == getattr(type(self), name)
+            _require(read, f"{name} {value!r} is a choice of {' and '.join(readers)}: {self.objective} {lack}")
+        chosen = self.dynamic_prior == "power" or self.power == type(self).power
+        _require(chosen, f"power {self.power} is the order of dynamic_prior 'power', not of {self.dynamic_prior!r}")
         _require(
-            self.dynamic_prior == "geometric" or self.objective == "mmjsd",
-            f"dynamic_prior {self.dynamic_prior!r} is a choice of mmjsd: {self.objective} has no dynamic prior",
+            0 < self.power <= 1, f"power {self.power} must lie in (0, 1]: towards 0 take dynamic_prior 'geometric'"
         )
-        _require(
-            self.posterior == "gaussian" or self.objective in IMPORTANCE_SAMPLED,
-            f"posterior {self.posterior!r} is a choice of {' and '.join(IMPORTANCE_SAMPLED)}: {self.objective} needs "
-            "divergences of Gaussians in closed form",
-        )
+        _require(0 <= self.prior_share <= 1, f"prior_share {self.prior_share} is a share: choose 0 to 1")
         _require(0 <= self.mvtcae_alpha <= 1, f"mvtcae_alpha {self.mvtcae_alpha} is a share: choose 0 to 1")
         weight = self.prior_weight
         _require(weight is None or 0 <= weight < 1, f"prior_weight {weight} must lie in [0, 1)")
@@ -165,10 +189,16 @@ class Config:
     def at_step(self, step: int, total: int) -> "Config":
         """The configuration in force at a step: style betas are held higher during the content-first part.
 
-        Without it a short training with modality-specific subspaces hides the class in the styles.
+        Without it a short training with modality-specific subspaces hides the class in the styles. The share of the
+        prior that falls does so in ten stairs: a compiled objective is made anew for each configuration.
         """
-        first = self.style_dim > 0 and step < self.content_first * total
-        return self.replace(beta_style=self.beta_style * self.content_first_factor) if first else self
+        changes: dict[str, float] = {}
+        if self.style_dim > 0 and step < self.content_first * total:
+            changes["beta_style"] = self.beta_style * self.content_first_factor
+        if step < self.prior_share_steps:
+            left = 1 - (10 * step // self.prior_share_steps) / 10
+            changes["prior_share"] = self.prior_share + (1 - self.prior_share) * left
+        return self.replace(**changes) if changes else self
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Config":
@@ -182,7 +212,9 @@ class Config:
     def key(self) -> str:
         """Twelve hexadecimal digits of everything but where to run: configurations that share it compute the same."""
         first = {now: name for name, now in RENAMED.items()}  # the names that older runs were digested under
-        return digest({first.get(name, name): x for name, x in self.to_json().items() if name not in WHERE})
+        told = {name: x for name, x in self.to_json().items() if name not in WHERE}
+        told = {name: x for name, x in told.items() if name not in LATER or x != getattr(type(self), name)}
+        return digest({first.get(name, name): x for name, x in told.items()})
 
 
 def digest(values: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 LOG_2PI = math.log(2 * math.pi)
+GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it, modulo one, fill the interval evenly
 
 
 @dataclass(frozen=True)
@@ -133,10 +134,15 @@ def weighted_product(experts: Gaussian, weights: Float[Tensor, "M *batch"]) -> G
 
 @dataclass(frozen=True)
 class Mixture:
-    """sum_m w_m q_m(z): a stack of Gaussians and weights that sum to one over the first dimension."""
+    """sum_m w_m q_m(z): a stack of Gaussians and weights that sum to one over the first dimension.
+
+    Items are split among the components by weight. `alike` is False where each item has weights of its own: then every
+    item's place in the split is drawn by itself.
+    """
 
     components: Diagonal  # [M, *batch, latent]
     weights: Float[Tensor, "M *batch"]
+    alike: bool = True
 
     @classmethod
     def of(cls, components: Gaussian, weights: Tensor | None = None, present: Tensor | None = None) -> "Mixture":
@@ -156,28 +162,45 @@ class Mixture:
         """Mean of the mixture: the weighted mean of the components' means."""
         return (self.weights.unsqueeze(-1) * self.components.mean).sum(0)
 
+    def moments(self) -> Gaussian:
+        """The Gaussian of the mixture's mean and variances, sum_k w_k (var_k + (mean_k - mean)^2) in each dimension.
+
+        Of all diagonal Gaussians it is the nearest in KL(mixture || Gaussian).
+        """
+        mean, weights = self.mean(), self.weights.unsqueeze(-1)
+        variance = (weights * (self.components.logvar.exp() + (self.components.mean - mean) ** 2)).sum(0)
+        return Gaussian(mean, torch.log(variance))
+
     def select(self) -> Diagonal:
         """One component per item, the items split among their components by weight: a stratified draw.
 
         Deterministic: item number r of those with the same weights takes the component in which (r + 1/2) / n of the
-        cumulated weight falls, n items in all.
+        cumulated weight falls, n items in all. Items with weights of their own take places that fill (0, 1) evenly.
         """
-        return _gather(self.components, stratified_choice(self.weights))
+        places = 0.5 if self.alike else (0.5 + GOLDEN * torch.arange(self.weights[0].numel())) % 1
+        return _gather(self.components, stratified_choice(self.weights, places))
 
     def rsample(self, generator: torch.Generator | None = None) -> Float[Tensor, "*batch latent"]:
-        """One reparametrised sample per item from its selected component; see `select`.
+        """One reparametrised sample per item from its selected component; see `select` and `rsample_from`."""
+        return self.rsample_from(generator)[0]
+
+    def rsample_from(
+        self, generator: torch.Generator | None = None
+    ) -> tuple[Float[Tensor, "*batch latent"], Int[Tensor, "*batch"]]:
+        """One reparametrised sample per item, and the component that it comes from: no gradient reaches the weights.
 
         Where components outnumber items, the split begins at a random place, so that over many batches each component
         has its share: from a fixed place, batches of 64 would meet the same 64 of 255 components every time.
         """
         choice = stratified_choice(self.weights, self._start(generator))
-        return _gather(self.components, choice).rsample(generator)
+        return _gather(self.components, choice).rsample(generator), choice
 
-    def _start(self, generator: torch.Generator | None) -> float | Float[Tensor, ""]:
-        """Where between 0 and 1 a sample's split begins."""
-        if self.weights[0].numel() >= len(self.weights):
+    def _start(self, generator: torch.Generator | None) -> float | Float[Tensor, "*items"]:
+        """Where between 0 and 1 a sample's split begins, for all items or each."""
+        places = self.weights[0].numel()
+        if self.alike and places >= len(self.weights):
             return 0.5
-        return torch.rand((), generator=generator, device=self.weights.device)
+        return torch.rand([] if self.alike else [places], generator=generator, device=self.weights.device)
 
     def strata(
         self, samples: int, generator: torch.Generator | None = None
@@ -255,11 +278,12 @@ def _which(wrong: Bool[Tensor, "*batch"]) -> str:
 
 
 def stratified_choice(
-    weights: Float[Tensor, "M *batch"], start: float | Float[Tensor, ""] = 0.5
+    weights: Float[Tensor, "M *batch"], start: float | Float[Tensor, "*items"] = 0.5
 ) -> Int[Tensor, "*batch"]:
     """A component for each item such that items with equal weights are split among them evenly, in batch order.
 
-    Of n such items, number r takes the component in which (r + start) / n of the cumulated weight falls.
+    Of n such items, number r takes the component in which (r + start) / n of the cumulated weight falls; `start` is one
+    number for all items, or one for each.
     """
     flat = weights.flatten(1) if weights.dim() > 1 else weights.unsqueeze(1)
     same: Bool[Tensor, "items items"] = (flat.unsqueeze(2) == flat.unsqueeze(1)).all(0)

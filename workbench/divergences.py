@@ -8,7 +8,9 @@ All results are in nats. With h the normalised mean of the experts,
 
 The geometric mean of Gaussians is a Gaussian, and both are closed forms. The arithmetic mean is a mixture: Monte Carlo,
 stratified over the components, and closed-form bounds. The harmonic mean 1 / sum_k (w_k / q_k) of Gaussians lies below
-their geometric mean, so it can always be normalised, but it has no closed form either.
+their geometric mean, so it can always be normalised, but it has no closed form either. The mean of order a between 0
+and 1, (sum_k w_k q_k^a)^(1/a), leads from the geometric to the arithmetic one; halfway it is a mixture, too
+(`hellinger_mean`). The Wasserstein barycenter averages means and standard deviations: no density is averaged there.
 
 Every function of experts and weights also takes the keywords of `over_experts`, and raises its errors.
 """
@@ -20,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from workbench.distributions import Gaussian, Mixture, checked, kl, weighted_product
@@ -47,6 +49,40 @@ def geometric_mean(experts: Gaussian, weights: Float[Tensor, "K *batch"]) -> Gau
     return weighted_product(experts, weights)
 
 
+def wasserstein_mean(experts: Gaussian, weights: Float[Tensor, "K *batch"]) -> Gaussian:
+    """The barycenter of Gaussians in the distance W_2: N(sum_k w_k mean_k, (sum_k w_k std_k)^2), in each dimension.
+
+    It minimises sum_k w_k W_2(q, q_k)^2 over all q (Agueh and Carlier 2011), as products and mixtures minimise KLs.
+    """
+    mean = (weights.unsqueeze(-1) * experts.mean).sum(0)
+    return Gaussian(mean, 2 * torch.logsumexp(torch.log(weights).unsqueeze(-1) + experts.logvar / 2, dim=0))
+
+
+def hellinger_mean(experts: Gaussian, weights: Float[Tensor, "K *batch"]) -> tuple[Mixture, Float[Tensor, "*batch"]]:
+    """The mean of order 1/2, (sum_k w_k q_k^(1/2))^2 normalised, and ln of what it integrates to before.
+
+    Squared out it is a mixture of K (K + 1) / 2 Gaussians: every q_k, and of every pair the normalised geometric mean,
+    weighted by w_i w_j times the pair's Bhattacharyya coefficient. The components stand in the order of `pairs_of`.
+    The formula is ours; the tests compare it with a grid.
+    """
+    i, j = pairs_of(len(weights), weights.device)
+    one, other = experts[i], experts[j]
+    together = torch.logaddexp(one.logvar, other.logvar)
+    mean = torch.sigmoid(other.logvar - one.logvar) * one.mean + torch.sigmoid(one.logvar - other.logvar) * other.mean
+    pairs = Gaussian(mean, math.log(2) + one.logvar + other.logvar - together)
+    spread = (one.logvar + other.logvar) / 2 + math.log(2) - together
+    log_overlap = 0.5 * (spread - 0.5 * (one.mean - other.mean) ** 2 * torch.exp(-together)).sum(-1)
+    twice = math.log(2) * (i != j).to(weights.dtype).view(-1, *[1] * (weights.dim() - 1))
+    log_weights = torch.log(weights[i]) + torch.log(weights[j]) + twice + log_overlap
+    return Mixture(pairs, torch.softmax(log_weights, dim=0), alike=False), torch.logsumexp(log_weights, dim=0)
+
+
+def pairs_of(count: int, device: torch.device | None = None) -> tuple[Int[Tensor, "pairs"], Int[Tensor, "pairs"]]:
+    """All pairs i <= j of so many experts, each with itself, too: (0, 0), (0, 1), .., (1, 1), .."""
+    i, j = torch.triu_indices(count, count, device=device)
+    return i, j
+
+
 def over_experts(function: Callable[..., Any]) -> Callable[..., Any]:
     """Let a function of checked experts and weights take any, with two more keywords: see `distributions.checked`.
 
@@ -59,7 +95,7 @@ def over_experts(function: Callable[..., Any]) -> Callable[..., Any]:
     def checking(
         experts: Gaussian,
         weights: Float[Tensor, "..."],
-        *others: Gaussian,
+        *others: Gaussian | float,
         present: Bool[Tensor, "..."] | None = None,
         validate: bool = True,
         **options: Any,
@@ -102,6 +138,43 @@ def jensen_shannon_arithmetic(
         pairs = weights.unsqueeze(1) * weights * kl(experts.unsqueeze(1), experts)
         return Estimate(pairs.sum((0, 1)) - found.value, found.standard_error)
     return found
+
+
+@over_experts
+def jensen_shannon_power(
+    experts: Gaussian,
+    weights: Float[Tensor, "K *batch"],
+    power: float,
+    samples: int = SAMPLES,
+    generator: torch.Generator | None = None,
+) -> Estimate:
+    """sum_k w_k KL(q_k || h), h the mean of order `power` = a in [0, 1]: the dial from geometric to arithmetic.
+
+    For a = 0 it is exact; else by `samples` draws of every component, with h's integral exact for a of 1/2 and 1. For
+    other a it comes from the same draws: h nowhere exceeds the arithmetic mean, which they are drawn from.
+    """
+    if power == 0:
+        exact = jensen_shannon_geometric(experts, weights, validate=False)
+        return Estimate(exact, torch.zeros_like(exact))
+    log_q = _log_densities(experts, Mixture(experts, weights).strata(samples, generator))
+    log_mean = torch.logsumexp(torch.log(weights) + power * log_q, dim=2) / power
+    values = _own(log_q) - log_mean
+    if power == 1:
+        return stratified_mean(values, weights)
+    if power == 0.5:
+        found = stratified_mean(values, weights)
+        return Estimate(found.value + hellinger_mean(experts, weights)[1], found.standard_error)
+    log_share = log_mean - torch.logsumexp(torch.log(weights) + log_q, dim=2)
+    log_mass = torch.logsumexp(torch.log(weights) + log_share, dim=(0, 1)) - math.log(samples)
+    # to first order ln of the mean share moves with the shares over their mean
+    error = stratified_mean(values + torch.exp(log_share - log_mass), weights).standard_error
+    return Estimate(stratified_mean(values, weights).value + log_mass, error)
+
+
+@over_experts
+def jensen_shannon_wasserstein(experts: Gaussian, weights: Float[Tensor, "K *batch"]) -> Float[Tensor, "*batch"]:
+    """sum_k w_k KL(q_k || h) with h the Wasserstein barycenter, in closed form."""
+    return weighted_kl(experts, weights, wasserstein_mean(experts, weights))
 
 
 @over_experts

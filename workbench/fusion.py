@@ -1,11 +1,12 @@
-"""The joint posterior of any subset of modalities: product, mixture, dynamic prior, mixture of products.
+"""The joint posterior of any subset of modalities: product, mixture, and the means between them and beside them.
 
 `experts` holds the unimodal posteriors q(z | x_m) as one stack; `present` says for each item which of them there are.
 A subset is a mask, never a loop: what is absent gets weight zero and the other weights are renormalised. Items with
 no modality at all get the prior from the product and the dynamic prior; a mixture of nothing does not exist.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -14,10 +15,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from workbench.distributions import Diagonal, Gaussian, Mixture, weighted_product
-from workbench.divergences import geometric_mean
+from workbench.divergences import geometric_mean, hellinger_mean, wasserstein_mean
+
+Fusion = Callable[[Gaussian, Tensor], Gaussian]
 
 # Beyond so many modalities the products of all their subsets are too many to be worked out in a training step.
 MOST_IN_PRODUCTS = 10
+OVER_SUBSETS = {"mixture_of_products": " (mopoe)", "mixture_of_wasserstein": ""}  # and the objective that has it
 
 
 def with_prior(experts: Gaussian) -> Gaussian:
@@ -26,7 +30,9 @@ def with_prior(experts: Gaussian) -> Gaussian:
     return Gaussian(torch.cat([experts.mean, prior.mean]), torch.cat([experts.logvar, prior.logvar]))
 
 
-def mixture_weights(present: Bool[Tensor, "K batch"], dtype: torch.dtype = torch.float32) -> Float[Tensor, "K batch"]:
+def mixture_weights(
+    present: Bool[Tensor, "K *batch"], dtype: torch.dtype = torch.float32
+) -> Float[Tensor, "K *batch"]:
     """Equal weights of the present modalities, or other components, summing to one."""
     return present.to(dtype) / present.sum(0).clamp(min=1)
 
@@ -73,24 +79,69 @@ def mixture_of_products(experts: Gaussian, present: Bool[Tensor, "M batch"]) -> 
     is no expert; in its authors' code it is one of the largest product, so that an absent modality is not the same as
     a model without it. ValueError for more than 10 modalities.
     """
-    check_count("mixture_of_products", len(present))
+    return _mixture_over_subsets("mixture_of_products", product_alone, experts, present)
+
+
+def _mixture_over_subsets(name: str, inner: Fusion, experts: Gaussian, present: Bool[Tensor, "M batch"]) -> Mixture:
+    check_count(name, len(present))
     members = all_subsets(present.shape[0], present.device).unsqueeze(2)  # [S, M, 1]
     there = (present | ~members).all(1)
     masks = members.transpose(0, 1).expand(-1, -1, present.shape[1])
-    return Mixture(product_alone(experts.unsqueeze(1), masks), mixture_weights(there, experts.mean.dtype))
+    return Mixture(inner(experts.unsqueeze(1), masks), mixture_weights(there, experts.mean.dtype))
+
+
+def wasserstein(experts: Gaussian, present: Bool[Tensor, "M *batch"]) -> Gaussian:
+    """The Wasserstein barycenter of the present posteriors, equally weighted (after Qiu et al. 2025), without p(z).
+
+    Standard deviations are averaged: with more modalities that disagree it gets neither narrower, as a product does,
+    nor wider, as the moments of a mixture do.
+    """
+    prior_alone = torch.cat([present, ~present.any(0, keepdim=True)])
+    return wasserstein_mean(with_prior(experts), mixture_weights(prior_alone, experts.mean.dtype))
+
+
+def mixture_of_wasserstein(experts: Gaussian, present: Bool[Tensor, "M batch"]) -> Mixture:
+    """The mixture of the barycenters of all non-empty subsets of what is present (MWB, after Qiu et al. 2025).
+
+    MoPoE's mixture with another inner fusion: see `mixture_of_products`. ValueError for more than 10 modalities.
+    """
+    return _mixture_over_subsets("mixture_of_wasserstein", wasserstein, experts, present)
+
+
+def holder(experts: Gaussian, present: Bool[Tensor, "M batch"]) -> Mixture:
+    """(sum_m w_m q(z | x_m)^(1/2))^2 of the present posteriors, equally weighted: a mixture (after Vo and Valera 2026).
+
+    M (M + 1) / 2 components, in the order of `divergences.pairs_of`; the paper could not be read, the formula is ours.
+    """
+    found = _hellinger_mixture(experts, present)
+    return replace(found, weights=found.weights * present.any(0))
+
+
+def hellinger(experts: Gaussian, present: Bool[Tensor, "M batch"]) -> Gaussian:
+    """The Gaussian with mean and variances of `holder`'s mixture (HELVAE, after Vo and Valera 2026).
+
+    Moments are matched over all dimensions together: where experts disagree in many, it is that of their mixture.
+    """
+    some, found = present.any(0).unsqueeze(-1), _hellinger_mixture(experts, present).moments()
+    return Gaussian(found.mean.where(some, 0.0), found.logvar.where(some, 0.0))
+
+
+def _hellinger_mixture(experts: Gaussian, present: Bool[Tensor, "M batch"]) -> Mixture:
+    """Of items with nothing that of all, so that it exists."""
+    return hellinger_mean(experts, mixture_weights(present | ~present.any(0), experts.mean.dtype))[0]
 
 
 def takes(fusion: str, modalities: int) -> bool:
     """Whether a fusion can take so many modalities."""
-    return fusion != "mixture_of_products" or modalities <= MOST_IN_PRODUCTS
+    return fusion not in OVER_SUBSETS or modalities <= MOST_IN_PRODUCTS
 
 
 def check_count(fusion: str, modalities: int) -> None:
     """Raise ValueError when a fusion cannot take so many modalities."""
     if not takes(fusion, modalities):
         raise ValueError(
-            f"a mixture of the products of all subsets (mopoe) would have 2^{modalities} - 1 = {2**modalities - 1:,} "
-            f"components: take at most {MOST_IN_PRODUCTS} modalities, or another objective"
+            f"a {fusion.replace('_', ' ')} of all subsets{OVER_SUBSETS[fusion]} would have 2^{modalities} - 1 = "
+            f"{2**modalities - 1:,} components: take at most {MOST_IN_PRODUCTS} modalities, or another objective"
         )
 
 
@@ -133,4 +184,8 @@ FUSIONS = {
     "mixture": mixture_of_experts,
     "mixture_of_products": mixture_of_products,
     "dynamic_prior": dynamic_prior,
+    "hellinger": hellinger,
+    "holder": holder,
+    "wasserstein": wasserstein,
+    "mixture_of_wasserstein": mixture_of_wasserstein,
 }

@@ -1,4 +1,4 @@
-"""Importance-weighted objectives of the mixture of experts: IWAE and DReG (Shi et al. 2019, the paper's "I = 30").
+"""Importance-weighted objectives of the mixture of experts: IWAE and DReG (Shi et al. 2019), and MMVAE+ with either.
 
 K draws from each of the M posteriors are decoded into all M modalities, M^2 K decodings an item. With the mixture q of
 the posteriors as density of every draw, the bound is that of Shi et al.'s equation 3,
@@ -10,6 +10,10 @@ which with experts that differ lies below ln p(X), however large K is.
 
 As in the other objectives likelihoods carry their weights and beta scales ln p(z) - ln q(z); styles, where there are
 any, are drawn from their own posteriors and enter with beta_style. With all weights one it bounds ln p(X).
+
+MMVAE+ (Palumbo et al. 2023) draws the style of a modality n from its posterior on n's own path alone. On the path of
+another, m, it comes from a distribution r_n of mean zero and learnt scale, so that nothing of x_n but what is shared
+can help to reconstruct x_n; the weights hold the style of path m alone.
 """
 
 import math
@@ -17,7 +21,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
@@ -37,9 +41,29 @@ MEETING = (_BatchNorm, _DropoutNd)  # layers in whose training a draw's output d
 def mmvae_iwae(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.Generator | None = None) -> Loss:
     """The importance-weighted bound, with the gradient that reparametrisation gives it (Burda et al. 2016)."""
     q = model.encode(batch)
-    content, style = draw_codes(q, config.importance_samples, generator)
+    content, style = draw_codes(model, q, config.importance_samples, generator)
     log_weights, terms = weigh(model, batch, config, q, content, style)
     return _loss(log_weights, q, terms)
+
+
+def mmvae_plus(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.Generator | None = None) -> Loss:
+    """MMVAE+ (Palumbo et al. 2023): styles of other modalities from learnt auxiliary distributions; as `mmvae_iwae`."""
+    check_auxiliary(model)
+    return mmvae_iwae(model, batch, config, generator)
+
+
+def mmvae_plus_dreg(
+    model: MultimodalVAE, batch: Batch, config: Config, generator: torch.Generator | None = None
+) -> Loss:
+    """MMVAE+ with the gradient of `mmvae_dreg`; auxiliary distributions have that of the bound, as decoders have."""
+    check_auxiliary(model)
+    return mmvae_dreg(model, batch, config, generator)
+
+
+def check_auxiliary(model: MultimodalVAE) -> None:
+    """Raise ValueError where a model has no auxiliary distributions of its styles."""
+    if not model.auxiliary:
+        raise ValueError("MMVAE+ draws styles from auxiliary distributions: make MultimodalVAE(..., auxiliary=True)")
 
 
 def mmvae_dreg(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.Generator | None = None) -> Loss:
@@ -51,27 +75,34 @@ def mmvae_dreg(model: MultimodalVAE, batch: Batch, config: Config, generator: to
     the mixture's, the encoders' gradient is not that of the bound.
     """
     q = model.encode(batch)
-    content, style = draw_codes(q, config.importance_samples, generator)
+    content, style = draw_codes(model, q, config.importance_samples, generator)
     fixed = Posteriors(q.content.detach(), q.style.detach(), q.present)
     log_weights, terms = weigh(model, batch, config, fixed, content, style)
-    share = torch.softmax(log_weights.detach(), dim=0)
-    for z in (content, style):
-        if z.requires_grad:
-            # [K, M, batch] beside [K, M, batch, latent] and [K, M, N, batch, latent]
-            z.register_hook(
-                lambda gradient: gradient * share.view(*share.shape[:2], *[1] * (gradient.dim() - 4), -1, 1)
-            )
+    share = torch.softmax(log_weights.detach(), dim=0).unsqueeze(-1)  # [K, M, batch, 1]
+    if content.requires_grad:
+        content.register_hook(lambda gradient: gradient * share)
+    if style.requires_grad:  # [K, M, N, batch, style], of which not all may come from a posterior
+        inferred = inferred_styles(model, q.present)
+        style.register_hook(lambda gradient: gradient * torch.where(inferred, share.unsqueeze(2), 1.0))
     return _loss(log_weights, q, terms)
 
 
 def draw_codes(
-    q: Posteriors, samples: int, generator: torch.Generator | None = None
+    model: MultimodalVAE, q: Posteriors, samples: int, generator: torch.Generator | None = None
 ) -> tuple[Float[Tensor, "K M batch content"], Float[Tensor, "K M N batch style"]]:
     """K draws from every content posterior, and for each of them a style of every modality."""
     content = q.content.draws(samples, generator)
-    modalities = len(q.present)
-    styles = type(q.style)(*(x.expand(modalities, *x.shape) for x in (q.style.mean, q.style.logvar)))
-    return content, styles.draws(samples, generator)
+    mean, logvar = (x.expand(len(q.present), *x.shape) for x in (q.style.mean, q.style.logvar))
+    if model.auxiliary:
+        inferred, other = inferred_styles(model, q.present), model.auxiliary_logvar.unsqueeze(1).to(logvar.dtype)
+        mean, logvar = torch.where(inferred, mean, 0.0), torch.where(inferred, logvar, other)
+    return content, type(q.style)(mean, logvar).draws(samples, generator)
+
+
+def inferred_styles(model: MultimodalVAE, present: Bool[Tensor, "N batch"]) -> Bool[Tensor, "M N 1 1"]:
+    """Whether the style of modality n on the path of m comes from n's posterior: in MMVAE+ on its own path alone."""
+    own = torch.eye(len(present), dtype=torch.bool, device=present.device).view(*[len(present)] * 2, 1, 1)
+    return own if model.auxiliary else torch.ones_like(own)
 
 
 def weigh(
@@ -86,7 +117,7 @@ def weigh(
     # an item with nothing counts nothing in the end; until then let its density be that of a mixture of all
     mixture = mixture_of_experts(q.content, q.present | ~q.present.any(0))
     divergence = mixture.log_prob(content) - model.prior(content).log_prob(content)
-    there = q.present.view(1, 1, *q.present.shape)
+    there = q.present & inferred_styles(model, q.present).squeeze(-1)
     style_divergence = q.style.log_prob(style) - model.prior(style).log_prob(style)
     style_divergence = torch.where(there, style_divergence, torch.zeros_like(style_divergence))
 
@@ -97,7 +128,7 @@ def weigh(
             found = found - config.beta * config.beta_style * modality.style_weight * style_divergence[:, :, n]
         return found
 
-    nll = decode_all(model, batch, content, style, log_weights)
+    nll = decode_all(model, batch, content, style, log_weights, config.self_content == "stopped")
     terms = {f"nll_{modality.name}": nll[n] for n, modality in enumerate(model.modalities)}
     terms["divergence"] = divergence
     if model.style_dim:
@@ -111,19 +142,23 @@ def decode_all(
     content: Float[Tensor, "K M batch content"],
     style: Float[Tensor, "K M N batch style"],
     log_weights: Callable[[Float[Tensor, "N K M batch"]], Float[Tensor, "K M batch"]],
+    stopped: bool = False,
 ) -> Float[Tensor, "N K M batch"]:
     """-ln p(x_n | s_n, c) of every draw, unweighted, zero where absent; its gradient is that of the draws that count.
 
     Likelihoods of images differ by tens of nats between draws, so that nearly always one draw in K has all the weight
     and the others no gradient. All are decoded, without keeping what a gradient would need; those whose share of the
-    weights is above rounding are decoded again, with it.
+    weights is above rounding are decoded again, with it. `stopped`: no gradient reaches content from the modality whose
+    posterior it was drawn from.
     """
-    rows = torch.arange(batch.size, device=content.device).expand(content.shape[:3]).flatten()
-    draws = content.flatten(0, 2), style.movedim(2, 0).flatten(1, 3), rows
+    places = torch.arange(batch.size * len(batch.values), device=content.device).view(len(batch.values), -1)
+    draws = content.flatten(0, 2), style.movedim(2, 0).flatten(1, 3), places.expand(content.shape[:3]).flatten()
 
-    def decode(content: Tensor, style: Tensor, rows: Tensor) -> Tensor:
+    def decode(content: Tensor, style: Tensor, places: Tensor) -> Tensor:
+        rows, path = places % batch.size, places // batch.size
         values = tuple(x[rows] for x in batch.values)
-        return reconstruction(model, Batch(values, batch.present[:, rows], batch.labels[rows]), content, style)
+        own = torch.arange(len(values), device=path.device).unsqueeze(1) == path if stopped else None
+        return reconstruction(model, Batch(values, batch.present[:, rows], batch.labels[rows]), content, style, own)
 
     if len(content) == 1 or not _may_choose(model):
         return _in_chunks(decode, *draws).view(-1, *content.shape[:3])
@@ -148,7 +183,9 @@ def _may_choose(model: MultimodalVAE) -> bool:
     )
 
 
-def _in_chunks(decode: Callable[..., Tensor], content: Tensor, style: Tensor, rows: Tensor) -> Float[Tensor, "N draws"]:
+def _in_chunks(
+    decode: Callable[..., Tensor], content: Tensor, style: Tensor, places: Tensor
+) -> Float[Tensor, "N draws"]:
     """`decode` of some draws, as many at a time as `chunk_on` allows.
 
     Where that makes several chunks, what the decoders computed on the way is thrown away and computed again for the
@@ -156,10 +193,10 @@ def _in_chunks(decode: Callable[..., Tensor], content: Tensor, style: Tensor, ro
     """
     size = chunk_on(content.device)
     if len(content) <= size:
-        return decode(content, style, rows)
+        return decode(content, style, places)
     if torch.is_grad_enabled():
         decode = partial(checkpoint, decode, use_reentrant=False, preserve_rng_state=False)
-    chunks = zip(content.split(size), style.split(size, dim=1), rows.split(size), strict=True)
+    chunks = zip(content.split(size), style.split(size, dim=1), places.split(size), strict=True)
     return torch.cat([decode(*chunk) for chunk in chunks], dim=1)
 
 

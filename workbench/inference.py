@@ -13,13 +13,15 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from workbench.distributions import Diagonal, stratified_choice
+from workbench.distributions import Diagonal, Mixture, stratified_choice
 from workbench.fusion import mixture_weights, subsets
 from workbench.model import MultimodalVAE, Posteriors
 
 EVERY_SUBSET_OF = 4  # modalities: of so many, every subset is evaluated; of more, a selection
 ORDERS = 3  # random orders of the modalities, along which the selection grows
 ALONE = "product_alone"  # of a single modality: its posterior
+INNER = {"mixture_of_products": ALONE, "mixture_of_wasserstein": "wasserstein"}  # mixtures over all subsets of these
+OWN_OF_ONE = ("dynamic_prior", "hellinger", "holder", "wasserstein")  # of a single modality: its own posterior
 Component = tuple[str, tuple[Any, ...]]  # a fusion that gives no mixture, and the modalities whose posteriors it fuses
 Parts = tuple[Component, ...]  # of a posterior; subsets, and ways to infer, of the same parts have the same posterior
 
@@ -48,9 +50,9 @@ def components(fusion: str, subset: Sequence[Any]) -> Parts:
     """
     if fusion == "mixture":
         return tuple((ALONE, (m,)) for m in subset)
-    if fusion == "mixture_of_products":
-        return tuple((ALONE, members) for members in subsets(subset))
-    return ((ALONE if fusion == "dynamic_prior" and len(subset) == 1 else fusion, tuple(subset)),)
+    if fusion in INNER:
+        return tuple((INNER[fusion], members) for members in subsets(subset))
+    return ((ALONE if fusion in OWN_OF_ONE and len(subset) == 1 else fusion, tuple(subset)),)
 
 
 def relating(fusion: str, given: Collection[Any]) -> str:
@@ -63,11 +65,12 @@ def component_posterior(
 ) -> Diagonal:
     """The distribution of a component, for each item."""
     fusion, members = part
-    if fusion == ALONE and len(members) == 1:
+    if fusion in (ALONE, "wasserstein") and len(members) == 1:
         m = model.letters.index(members[0])  # whatever its family; who lacks it has the prior
         present = q.present[m].unsqueeze(-1)
         return model.family(q.content.mean[m].where(present, 0.0), q.content.logvar[m].where(present, 0.0))
-    return model.infer(q, members, fusion, prior_weight)
+    found = model.infer(q, members, fusion, prior_weight)
+    return found.select() if isinstance(found, Mixture) else found  # holder's, whose weights differ from item to item
 
 
 def component_choice(model: MultimodalVAE, q: Posteriors, parts: Sequence[Component]) -> Int[Tensor, "n"]:

@@ -28,12 +28,20 @@ class Loss:
 def reconstruction(
     model: MultimodalVAE,
     batch: Batch,
-    content: Float[Tensor, "batch content"],
+    content: Float[Tensor, "*M batch content"],
     style: Float[Tensor, "M batch style"],
+    stopped: Bool[Tensor, "M batch"] | None = None,
 ) -> Float[Tensor, "M batch"]:
-    """-ln p(x_m | s_m, c) of every present modality, unweighted; zero where absent."""
-    outputs = model.decode(content, style)
-    return torch.stack([negative_log_likelihood(model, batch, m, output) for m, output in enumerate(outputs)])
+    """-ln p(x_m | s_m, c) of every present modality, unweighted; zero where absent.
+
+    `content` is one code for all modalities, or a stack with one for each. Where `stopped`, no gradient reaches it.
+    """
+    found = []
+    for m, own in enumerate(style):
+        code = content[m] if content.dim() == style.dim() else content
+        code = code if stopped is None else torch.where(stopped[m].unsqueeze(-1), code.detach(), code)
+        found.append(negative_log_likelihood(model, batch, m, model.decode_one(m, code, own)))
+    return torch.stack(found)
 
 
 def masked(values: Float[Tensor, "M batch"], present: Bool[Tensor, "M batch"]) -> Float[Tensor, "M batch"]:
@@ -56,14 +64,14 @@ def make_loss(
     q: Posteriors,
     nll: Float[Tensor, "M batch"],
     divergence: Float[Tensor, "batch"],
-    elbos: int = 1,
+    elbos: float | Float[Tensor, "batch"] = 1.0,
     nll_weight: float | Float[Tensor, "batch"] = 1.0,
 ) -> Loss:
-    """Weighted sum of the terms; `elbos` is how many of the method's ELBOs each style takes part in.
+    """Weighted sum of the terms; `elbos` is how many of the method's ELBOs each style takes part in, or their weight.
 
     `nll_weight` is a further weight of all reconstructions; the terms hold them without it.
     """
-    style = elbos * masked(kl(q.style, Gaussian.standard_like(q.style)), q.present).mean(1)
+    style = (elbos * masked(kl(q.style, Gaussian.standard_like(q.style)), q.present)).mean(1)
     weighted, nll = (nll * nll_weight).mean(1), nll.mean(1)
     content = divergence.mean()
     total = config.beta * content

@@ -49,11 +49,17 @@ class Heads(nn.Module):
 class MultimodalVAE(nn.Module):
     """Encoders, heads and decoders of M modalities; every objective drives the same networks.
 
-    `family` is that of posteriors and prior; the prior has mean zero and variance one in either.
+    `family` is that of posteriors and prior; the prior has mean zero and variance one in either. `auxiliary` gives each
+    modality a further distribution of its style, r_m of mean zero, whose log-variances are learnt (MMVAE+).
     """
 
     def __init__(
-        self, modalities: Sequence[Modality], content_dim: int, style_dim: int = 0, family: type[Diagonal] = Gaussian
+        self,
+        modalities: Sequence[Modality],
+        content_dim: int,
+        style_dim: int = 0,
+        family: type[Diagonal] = Gaussian,
+        auxiliary: bool = False,
     ) -> None:
         super().__init__()
         self.family = family
@@ -62,6 +68,9 @@ class MultimodalVAE(nn.Module):
         self.encoders = nn.ModuleList(m.make_encoder() for m in self.modalities)
         self.heads = nn.ModuleList(Heads(encoder.features, content_dim, style_dim, family) for encoder in self.encoders)
         self.decoders = nn.ModuleList(m.make_decoder(style_dim + content_dim) for m in self.modalities)
+        self.auxiliary = auxiliary
+        if auxiliary:
+            self.auxiliary_logvar = nn.Parameter(torch.zeros(len(self.modalities), style_dim))
 
     @property
     def letters(self) -> tuple[str, ...]:

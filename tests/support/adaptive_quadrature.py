@@ -30,8 +30,10 @@ def log_sum(values: list[float]) -> float:
     return top + math.log(sum(math.exp(v - top) for v in values))
 
 
-def log_mean(kind: str, logs: list[float], weights) -> float:
-    """ln of the mean of densities, not normalised, written out."""
+def log_mean(kind: str | float, logs: list[float], weights) -> float:
+    """ln of the mean of densities, by its name or its order, not normalised, written out."""
+    if isinstance(kind, float):
+        return log_sum([math.log(w) + kind * v for w, v in zip(weights, logs, strict=True)]) / kind
     if kind == "arithmetic":
         return log_sum([math.log(w) + v for w, v in zip(weights, logs, strict=True)])
     if kind == "harmonic":
@@ -48,7 +50,7 @@ def kl_to(log_q, row) -> float:
     return integral(lambda z: math.exp(log_normal(z, *row)) * (log_normal(z, *row) - log_q(z)))
 
 
-def log_density(kind: str, rows, weights):
+def log_density(kind: str | float, rows, weights):
     """ln of the normalised mean of densities, and of the mass that it was divided by."""
 
     def mean(z: float) -> float:
@@ -58,7 +60,7 @@ def log_density(kind: str, rows, weights):
     return lambda z: mean(z) - log_mass, log_mass
 
 
-def exact(kind: str, rows, weights, dual: bool = False) -> float:
+def exact(kind: str | float, rows, weights, dual: bool = False) -> float:
     """The divergence by scipy's adaptive quadrature, from nothing but densities."""
     mean, _ = log_density(kind, rows, weights)
 

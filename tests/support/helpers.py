@@ -17,7 +17,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from torch import nn
 
-from workbench.config import Config
+from workbench.config import AUXILIARY, Config
 from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.data.images import Images, cached
 from workbench.data.sources import load_dataset
@@ -87,11 +87,14 @@ def tiny_modalities(count: int) -> tuple[Modality, ...]:
     return tuple(made)
 
 
-def tiny_model(count: int = 3, content_dim: int = 2, style_dim: int = 0, seed: int = 0) -> MultimodalVAE:
-    """A float64 model whose posteriors are far from the prior and from each other."""
+def tiny_model(
+    count: int = 3, content_dim: int = 2, style_dim: int = 0, seed: int = 0, objective: str = "mmjsd"
+) -> MultimodalVAE:
+    """A float64 model whose posteriors are far from the prior and from each other, as an objective needs it."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = MultimodalVAE(tiny_modalities(count), content_dim, style_dim).double()
+        auxiliary = objective in AUXILIARY
+        model = MultimodalVAE(tiny_modalities(count), content_dim, style_dim, auxiliary=auxiliary).double()
         for parameter in model.parameters():
             nn.init.normal_(parameter, std=0.7)
     return model
@@ -138,7 +141,10 @@ def rows_of(batch: Batch, rows) -> Batch:
 
 def fewer_modalities(model: MultimodalVAE, keep: list[int]) -> MultimodalVAE:
     """A physically smaller model: the same networks for some of the modalities only."""
-    small = MultimodalVAE([model.modalities[m] for m in keep], model.content_dim, model.style_dim).double()
+    kept = [model.modalities[m] for m in keep]
+    small = MultimodalVAE(kept, model.content_dim, model.style_dim, auxiliary=model.auxiliary).double()
+    if model.auxiliary:
+        small.auxiliary_logvar.data = model.auxiliary_logvar.data[keep]
     for name in ("encoders", "heads", "decoders"):
         for new, old in zip(getattr(small, name), (getattr(model, name)[m] for m in keep), strict=True):
             new.load_state_dict(old.state_dict())

@@ -29,7 +29,7 @@ import torch
 from torch import nn
 
 from workbench import paths
-from workbench.config import Config, digest
+from workbench.config import AUXILIARY, Config, digest
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.missing import as_configured
 from workbench.data.sources import load_dataset
@@ -193,7 +193,8 @@ def model_of(config: Config, modalities: Sequence[Modality]) -> MultimodalVAE:
     """The untrained model of a configuration and modalities, initialised from its seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return MultimodalVAE(modalities, config.content_dim, config.style_dim, FAMILIES[config.posterior])
+        family, auxiliary = FAMILIES[config.posterior], config.objective in AUXILIARY
+        return MultimodalVAE(modalities, config.content_dim, config.style_dim, family, auxiliary)
 
 
 def run_folder(config: Config, parent: Path | None = None, modalities: dict[str, Any] | None = None) -> Path:
