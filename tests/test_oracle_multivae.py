@@ -12,7 +12,7 @@ import pytest
 import torch
 from helpers import LETTERS, is_text, rows_of, seeded, tiny_batch, tiny_model
 
-from workbench.config import Config
+from workbench.config import AUXILIARY, IMPORTANCE_SAMPLED, Config
 from workbench.data.dataset import Batch
 from workbench.distributions import Diagonal, Gaussian, Laplace, stratified_choice
 from workbench.fusion import all_subsets
@@ -26,6 +26,7 @@ adapters = pytest.importorskip("workbench.studies.speed_multivae")  # what is te
 MoPoE, as_multivae = adapters.MoPoE, adapters.as_multivae
 
 STYLE_WEIGHT = 2.5
+DREG_OF = {"mmvae_dreg": "mmvae_iwae", "mmvae_plus_dreg": "mmvae_plus"}  # the bounds that they are gradients of
 CONFIG = Config(beta=2.5, beta_style=1.7, mvtcae_alpha=0.7)
 RTOL = 1e-9
 # multivae adds 1e-8 to the variances in MVTCAE's product, and MoPoE's weights of incomplete items are float32 there
@@ -47,14 +48,19 @@ class Case:
 
     @property
     def config(self) -> Config:
-        """CONFIG; where there are importance samples with beta 1, for multivae's bound has no beta."""
+        """CONFIG; where there are importance samples with beta 1, for multivae's bound has no beta.
+
+        That of MMVAE+ has one, for styles, too.
+        """
+        if self.name in AUXILIARY:
+            return CONFIG.replace(beta_style=1 / STYLE_WEIGHT, importance_samples=self.samples)
         return CONFIG.replace(beta=1.0, importance_samples=self.samples) if self.samples else CONFIG
 
     def model(self, count: int) -> MultimodalVAE:
         """A tiny model whose style weights are equal: multivae has one beta for all styles."""
-        gaussian = tiny_model(count, 2, self.style)
+        gaussian = tiny_model(count, 2, self.style, objective=self.name)
         modalities = [replace(m, style_weight=STYLE_WEIGHT) for m in gaussian.modalities]
-        model = MultimodalVAE(modalities, 2, self.style, self.family).double()
+        model = MultimodalVAE(modalities, 2, self.style, self.family, gaussian.auxiliary).double()
         model.load_state_dict(gaussian.state_dict())
         return model
 
@@ -62,6 +68,8 @@ class Case:
 CLOSED = [Case("mvae"), Case("mvtcae"), *(Case(name, style) for name in ("mmvae", "mopoe") for style in (0, 1))]
 FAMILIES = [(1, Gaussian), (4, Gaussian), (4, Laplace)]
 SAMPLED = [Case(name, 0, k, family) for name in ("mmvae_iwae", "mmvae_dreg") for k, family in FAMILIES]
+CLOSED += [Case("crmvae"), Case("dmvae"), Case("dmvae", 1)]
+SAMPLED += [Case(name, 1, k, family) for name in AUXILIARY for k, family in FAMILIES]
 CASES = CLOSED + SAMPLED
 
 
@@ -83,10 +91,11 @@ class SharedNoise:
     """Noise that belongs to what is drawn from, whatever the order of the draws.
 
     A distribution is known by its parameters. Its r-th draw within one call is the same on both sides. Once `closed`,
-    a draw from anything that was not drawn from before is a KeyError.
+    a draw from anything that was not drawn from before is a KeyError. Auxiliary distributions, those with a mean of
+    zero, which the two draw from in other calls, give their means.
     """
 
-    DRAWS = 100  # of one distribution in a call: items that lack a modality share its posterior
+    DRAWS = 1000  # of one distribution in a call: items that lack a modality share its posterior
 
     def __init__(self) -> None:
         self.generator, self.closed = seeded(11), False
@@ -102,7 +111,7 @@ class SharedNoise:
         self.add(rows, width)
         which = self.same(rows, self.known[width]).int().argmax(1)
         turn = (which.unsqueeze(1) == which).tril().sum(1) - 1
-        return self.noise[width][which, turn].view(mean.shape)
+        return self.noise[width][which, turn].view(mean.shape) * (mean != 0)
 
     def add(self, rows: torch.Tensor, width: int) -> None:
         """Make acquaintance of distributions not seen before."""
@@ -176,20 +185,31 @@ def mvae_loss(theirs, batch: Batch) -> torch.Tensor:
     return sum(elbos[subset] * there.sum() / batch.size for subset, there in having.items() if there.any())
 
 
-def mvtcae_loss(theirs, batch: Batch) -> torch.Tensor:
+def by_count(batch: Batch) -> dict[int, Batch]:
+    """The items that have one, two, .. modalities."""
+    counts = batch.present.sum(0)
+    return {count: rows_of(batch, counts == count) for count in counts.unique().tolist()}
+
+
+def of_counts(theirs, batch: Batch, loss=mean_loss) -> torch.Tensor:
     """M in their weights is the model's, in ours the item's, which makes an absent modality as good as none.
 
     So theirs gets the items of the same number of modalities together, and that number.
     """
-    total, counts = torch.zeros(()), batch.present.sum(0)
-    for count in counts.unique().tolist():
-        part = rows_of(batch, counts == count)
+    total = torch.zeros(())
+    for count, part in by_count(batch).items():
         theirs.n_modalities = count
-        total = total + mean_loss(theirs, part) * part.size / batch.size
+        total = total + loss(theirs, part) * part.size / batch.size
     return total
 
 
-LOSSES = {"mvae": mvae_loss, "mvtcae": mvtcae_loss, "mmvae_iwae": summed_loss, "mmvae_dreg": summed_loss}
+def crmvae_loss(theirs, batch: Batch) -> torch.Tensor:
+    """The same, and theirs adds up over the batch."""
+    return of_counts(theirs, batch, summed_loss)
+
+
+LOSSES = {"mvae": mvae_loss, "mvtcae": of_counts, "crmvae": crmvae_loss}
+LOSSES |= dict.fromkeys(IMPORTANCE_SAMPLED, summed_loss)
 
 
 @contextlib.contextmanager
@@ -211,19 +231,25 @@ def theirs(name: str, model: MultimodalVAE, batch: Batch, config: Config) -> lis
     with float64_by_default():
         loss = LOSSES.get(name, mean_loss)(as_multivae(name, model, config), batch)
         gradients = torch.autograd.grad(loss, list(model.parameters()), materialize_grads=True)
-        bound = theirs("mmvae_iwae", model, batch, config)[0] if name == "mmvae_dreg" else loss.detach()
+        dreg = name.endswith("dreg")
+        bound = theirs(DREG_OF[name], model, batch, config)[0] if dreg else loss.detach()
     return [bound, *gradients]
 
 
 def ours(name: str, model: MultimodalVAE, batch: Batch, config: Config) -> list[torch.Tensor]:
-    """Our loss and its gradients."""
-    loss = method(name).objective(model, batch, config).total
+    """Our loss and its gradients.
+
+    That of CRMVAE is evaluated on the parts that theirs gets, since which draw of equal posteriors is which depends on
+    the items beside it.
+    """
+    parts = by_count(batch).values() if name == "crmvae" else [batch]
+    loss = sum(method(name).objective(model, x, config).total * x.size / batch.size for x in parts)
     return [loss.detach(), *torch.autograd.grad(loss, list(model.parameters()), materialize_grads=True)]
 
 
 def tolerance(name: str, kind: str) -> float:
     """Relative tolerance: see LOOSE."""
-    loose = name == "mvtcae" or (name in ("mopoe", "mmvae") and kind != "complete")
+    loose = name in ("mvtcae", "crmvae") or (name in ("mopoe", "mmvae") and kind != "complete")
     return LOOSE if loose else RTOL
 
 
@@ -271,7 +297,7 @@ OTHERS = {
 CHANGES = [
     *((case, what) for what in ("beta", "likelihood_weight", "network") for case in CASES if case.samples != 1),
     *((case, "a_draw_less") for case in SAMPLED if case.samples != 1),
-    *((case, "beta_style") for case in CLOSED if case.style),
+    *((case, "beta_style") for case in [*CLOSED, *SAMPLED] if case.style and case.samples != 1),
     (Case("mvtcae"), "mvtcae_alpha"),
 ]
 

@@ -30,9 +30,7 @@ def with_prior(experts: Gaussian) -> Gaussian:
     return Gaussian(torch.cat([experts.mean, prior.mean]), torch.cat([experts.logvar, prior.logvar]))
 
 
-def mixture_weights(
-    present: Bool[Tensor, "K *batch"], dtype: torch.dtype = torch.float32
-) -> Float[Tensor, "K *batch"]:
+def mixture_weights(present: Bool[Tensor, "K *batch"], dtype: torch.dtype = torch.float32) -> Float[Tensor, "K *batch"]:
     """Equal weights of the present modalities, or other components, summing to one."""
     return present.to(dtype) / present.sum(0).clamp(min=1)
 

@@ -15,7 +15,7 @@ from multivae.models.base.base_utils import poe
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from workbench.config import Config
+from workbench.config import AUXILIARY, Config
 from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.distributions import Laplace, stratified_choice
 from workbench.likelihoods import Categorical
@@ -90,14 +90,36 @@ class LaplaceMMVAE(models.MMVAE):
         return self.prior_mean, torch.full_like(self.prior_mean, math.sqrt(0.5))
 
 
+class MMVAEPlus(models.MMVAEPlus):
+    """Theirs with our Laplace distributions, as in `LaplaceMMVAE`."""
+
+    def _log_var_to_std(self, log_var: Tensor) -> Tensor:
+        return torch.exp(0.5 * log_var) / (math.sqrt(2) if self.post_dist is torch.distributions.Laplace else 1)
+
+
 def settings_of(name: str, model: MultimodalVAE, config: Config) -> Settings:
     """Return the class of their model that computes an objective of ours, that of its settings, and these.
 
     mvae: the joint ELBO and the unimodal ones, none of the further random subsets (k), and no warm-up of beta. mmvae,
     mopoe: styles of the same size and weight everywhere; MMVAE with a closed form of the divergence is a MoPoE whose
-    subsets are single modalities. mmvae_iwae, mmvae_dreg: a fixed prior; the loose bound is the one that averages the
-    draws of every expert by themselves, as ours.
+    subsets are single modalities. mmvae_iwae, mmvae_dreg, mmvae_plus: a fixed prior; the loose bound is the one that
+    averages the draws of every expert by themselves, as ours; styles in MMVAE+ are weighted by beta alone.
     """
+    if name == "crmvae":
+        return models.CRMVAE, models.CRMVAEConfig, {"beta": config.beta}
+    if name == "dmvae":
+        weights = {m.name: config.beta * config.beta_style * m.style_weight for m in model.modalities}
+        styles = {m.name: model.style_dim for m in model.modalities}
+        values = {"beta": config.beta, "modalities_specific_dim": styles, "modalities_specific_betas": weights}
+        return models.DMVAE, models.DMVAEConfig, values
+    if name in AUXILIARY:
+        family = "laplace_with_softmax" if model.family is Laplace else "normal"
+        values = {"K": config.importance_samples, "prior_and_posterior_dist": family, "beta": config.beta}
+        values |= {
+            "modalities_specific_dim": model.style_dim,
+            "loss": "dreg_looser" if "dreg" in name else "iwae_looser",
+        }
+        return MMVAEPlus, models.MMVAEPlusConfig, values
     if name == "mvae":
         return models.MVAE, models.MVAEConfig, {"use_subsampling": True, "k": 0, "warmup": 0, "beta": config.beta}
     if name == "mvtcae":
@@ -128,11 +150,16 @@ def as_multivae(name: str, model: MultimodalVAE, config: Config) -> base.BaseMul
         "decoders_dist": {n: "categorical" if is_text(model, m) else "laplace" for m, n in enumerate(names)},
         "decoder_dist_params": scales,
     }
-    return theirs(
+    made = theirs(
         settings(n_modalities=len(names), latent_dim=model.content_dim, **likelihoods, **values),
         encoders={n: Encoder(model, m) for m, n in enumerate(names)},
         decoders={n: Decoder(model, m) for m, n in enumerate(names)},
     )
+    if model.auxiliary:  # theirs are parameters of their own: ours take their place
+        shared = made.logvars_priors["shared"]
+        del made.logvars_priors
+        made.logvars_priors = {n: model.auxiliary_logvar[m : m + 1] for m, n in enumerate(names)} | {"shared": shared}
+    return made
 
 
 def as_inputs(model: MultimodalVAE, batch: Batch) -> DatasetOutput:
