@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.config import PRESETS, RENAMED, WHERE, Config, field_names
+from workbench.config import PRESETS, READ_BY, RENAMED, WHERE, Config, field_names
 
 
 def test_quick_preset():
@@ -65,6 +65,10 @@ def test_changes():
             {"objective": "mvae", "dynamic_prior": "arithmetic"},
             "dynamic_prior 'arithmetic' is a choice of mmjsd: mvae has no dynamic prior",
         ),
+        ({"power": 0.3}, "power 0.3 is the order of dynamic_prior 'power', not of 'geometric'"),
+        ({"dynamic_prior": "power", "power": 0.0}, "power 0.0 must lie in (0, 1]"),
+        ({"objective": "mmvm", "prior_share": 1.5}, "prior_share 1.5 is a share: choose 0 to 1"),
+        ({"prior_share": 0.5}, "prior_share 0.5 is a choice of mmvm: mmjsd has no mixture of posteriors as a prior"),
         ({"prior_weight": 1.0}, "prior_weight 1.0 must lie in"),
         ({"prior_weight": -0.1}, "prior_weight -0.1"),
         ({"content_first": 1.5}, "content_first 1.5 is a fraction"),
@@ -106,14 +110,21 @@ def test_content_first_holds_the_style_betas_higher_at_first():
     assert config.at_step(0, 8) == config.replace(beta_style=24.0)
 
 
+def test_the_share_of_the_prior_falls_in_ten_stairs():
+    config = Config(objective="mmvm", prior_share=0.2, prior_share_steps=100)
+    shares = [config.at_step(step, 1000).prior_share for step in range(120)]
+    assert shares[0] == 1 and shares[99] == pytest.approx(0.28) and shares[100:] == [0.2] * 20
+    assert len({*shares}) == 11 and shares == sorted(shares, reverse=True)
+
+
 # ------------------------------------------------------------------------------------------------------ its identity
 
 ELSEWHERE = {"preset": "paper", "data_root": "/elsewhere", "device": "cpu", "compiled": "off", "checkpoint_every": 5}
 WORDS = {"data": "mnist-svhn-text", "objective": "mvae", "dynamic_prior": "arithmetic", "posterior": "laplace"}
-WORDS |= {"missing_policy": "dropped", "precision": "bfloat16"}
+WORDS |= {"missing_policy": "dropped", "precision": "bfloat16", "self_content": "stopped", "mixed_prior": "mixture"}
 # Of every other field a value that is not its default; one that fits no rule here has to be given.
 OTHER_VALUES = {
-    field.name: WORDS[field.name] if field.type is str else field.default + 1 if field.type is int else 0.5
+    field.name: WORDS[field.name] if field.type is str else field.default + 1 if field.type is int else 0.25
     for field in dataclasses.fields(Config)
     if field.name not in ELSEWHERE
 }
@@ -126,7 +137,8 @@ def test_every_field_is_either_what_or_where():
 
 @pytest.mark.parametrize("name", OTHER_VALUES)
 def test_the_key_changes_with_what_is_computed(name):
-    base = Config(objective="mmvae_dreg") if name == "posterior" else Config()  # no other objective has a choice
+    base = Config(objective=READ_BY[name][0][-1]) if name in READ_BY else Config()  # no other objective has a choice
+    base = base.replace(dynamic_prior="power") if name == "power" else base
     assert base.replace(**{name: OTHER_VALUES[name]}).key() != base.key()
 
 

@@ -81,7 +81,7 @@ def test_dreg_is_the_squared_weights_by_hand(style, missing):
     found = torch.autograd.grad(mmvae_dreg(model, batch, CONFIG, seeded()).total, encoders)
 
     q = model.encode(batch)
-    codes = draw_codes(q, CONFIG.importance_samples, seeded())
+    codes = draw_codes(model, q, CONFIG.importance_samples, seeded())
     free = [z.detach().requires_grad_() for z in codes]
     fixed = type(q)(q.content.detach(), q.style.detach(), q.present)
     log_weights, _ = weigh(model, batch, CONFIG, fixed, *free)
@@ -193,7 +193,7 @@ def test_what_decoders_compute_is_not_kept():
     with torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x):
         q = model.encode(batch)
         sizes.clear()
-        decode_all(model, batch, *draw_codes(q, 1000), lambda nll: -nll.sum(0))
+        decode_all(model, batch, *draw_codes(model, q, 1000), lambda nll: -nll.sum(0))
     codes = 1000 * 2 * 4 * (model.content_dim + 2 * model.style_dim)
     assert max(sizes) <= codes, "an image's worth of numbers for every draw would be twice that"
 

@@ -12,7 +12,7 @@ from helpers import seeded
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from workbench.config import Config
+from workbench.config import AUXILIARY, Config
 from workbench.data.dataset import Batch
 from workbench.likelihoods import Bernoulli, Categorical, Laplace, NegativeBinomial, Normal
 from workbench.modality import Modality
@@ -204,7 +204,7 @@ def test_networks_and_likelihoods_are_one_graph_of_static_shapes(kinds):
     assert done.stdout.split() == kinds
 
 
-def all_kinds() -> tuple[MultimodalVAE, Batch]:
+def all_kinds(auxiliary: bool = False) -> tuple[MultimodalVAE, Batch]:
     """A model of a modality of each kind, and items that lack modalities, entries of vectors and tokens."""
     modalities, values = [], []
     for kind, letter in zip(KINDS, "ISVNTC", strict=True):
@@ -217,14 +217,14 @@ def all_kinds() -> tuple[MultimodalVAE, Batch]:
     present[[0, 4, 5, 2], [0, 0, 1, 2]] = False
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = MultimodalVAE(modalities, CODE - 2, 2)
+        model = MultimodalVAE(modalities, CODE - 2, 2, auxiliary=auxiliary)
     return model, Batch(tuple(values), present, torch.zeros(ITEMS, dtype=torch.long))
 
 
 @pytest.mark.parametrize("objective", METHODS)
 def test_every_objective_takes_every_kind_with_entries_missing(objective):
     """The loss is finite, and its gradient, which reaches every weight."""
-    model, batch = all_kinds()
+    model, batch = all_kinds(objective in AUXILIARY)
     loss = METHODS[objective].objective(model, batch, Config(objective=objective, importance_samples=2), seeded())
     loss.total.backward()
     for name, parameter in model.named_parameters():

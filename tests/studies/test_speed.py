@@ -12,7 +12,7 @@ import torch
 from torch.utils.benchmark.utils import timer
 
 from workbench.cli import main
-from workbench.config import Config
+from workbench.config import IMPORTANCE_SAMPLED, Config
 from workbench.distributions import Gaussian
 from workbench.objectives import METHODS
 from workbench.studies import speed, speed_against, speed_plots, speed_results
@@ -100,7 +100,7 @@ def test_slow_steps_have_one_round(together, quick, clock):
 def test_rows_are_complete_and_consistent(tiny_root):
     configs = variants(BASE, [])
     assert len(configs) == len({config.key() for config in configs}) == len(METHODS) * 2 * 2
-    before, configs = sorted(tiny_root.rglob("*")), configs[::9]  # one of every kind, with four objectives
+    before, configs = sorted(tiny_root.rglob("*")), configs[::9][:4]  # one of every kind, with four objectives
     assert {(c.style_dim, c.precision) for c in configs} == {*product(speed.STYLES, speed.PRECISIONS)}
     rows = speeds(configs, ONCE)
     assert sorted(tiny_root.rglob("*")) == before, "nothing is left behind"
@@ -144,13 +144,13 @@ def test_nonsense_is_not_timed_and_fixed_settings_are_not_varied(tiny_root):
 def test_sweeps_end_at_their_limits_and_at_what_methods_can_take():
     found = sweeps(BASE, [], {"batch_size": 200, "modalities": 16, "samples": 5})
     assert [*found] == ["batch_size", "modalities", "samples"]
-    plain = [name for name in METHODS if "_" not in name]
+    plain = [name for name in METHODS if name not in IMPORTANCE_SAMPLED]
     batches = {(c.objective, c.batch_size) for c in found["batch_size"]}
     assert batches == {(name, batch) for name in plain for batch in (64, 128)}
     for name, counts in (("mopoe", (2, 3, 4, 8)), ("mvae", (2, 3, 4, 8, 16))):
         assert {c.data for c in found["modalities"] if c.objective == name} == {f"polydigits-{m}" for m in counts}
     samples = {(c.objective, c.importance_samples) for c in found["samples"]}
-    assert samples == {(name, k) for name in ("mmvae_iwae", "mmvae_dreg") for k in (1, 2, 5)}
+    assert samples == {(name, k) for name in IMPORTANCE_SAMPLED for k in (1, 2, 5)}
     assert [*sweeps(BASE, ["mmjsd"], {"batch_size": 64, "modalities": 1})] == ["batch_size"], "empty ones are left out"
 
 

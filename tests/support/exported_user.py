@@ -57,17 +57,45 @@ def fused(fusion, mean, logvar, present, prior_weight):
         precision = prior[:, None] + (weights[..., None] * precisions).sum(0)
         return (weights[..., None] * precisions * mean).sum(0) / precision, 1 / precision
 
+    def averaged(weights):
+        weights = weights[..., None] / np.maximum(weights.sum(0), 1)[:, None]
+        return (weights * mean).sum(0), (weights * np.exp(logvar / 2)).sum(0) ** 2
+
+    def squared():
+        found = []
+        for i in range(count):
+            for j in range(i, count):
+                both = np.array([mean[i], mean[j]]), np.exp([logvar[i], logvar[j]])
+                wide = both[1].mean(0)  # of the variances, in the pair's Bhattacharyya coefficient
+                exponent = (both[0][0] - both[0][1]) ** 2 / (8 * wide) + np.log(wide / np.sqrt(both[1].prod(0))) / 2
+                weight = (1 + (i != j)) * there[i] * there[j] * np.exp(-exponent.sum(-1))
+                halves = np.zeros_like(there)
+                halves[i] += 0.5
+                halves[j] += 0.5
+                found.append((weight, *product(halves, np.zeros(present.shape[1]))))
+        total = sum(weight for weight, *_ in found)
+        return [(weight / total, *rest) for weight, *rest in found]
+
     there, one = present.astype(float), np.ones(present.shape[1])
     if fusion == "mixture":
         return [(there[m] / there.sum(0), mean[m], np.exp(logvar[m])) for m in range(count)]
-    if fusion == "mixture_of_products":
+    if fusion in ("mixture_of_products", "mixture_of_wasserstein"):
         found = []
         for size in range(1, count + 1):
             for subset in combinations(range(count), size):
                 inside = np.isin(np.arange(count), subset)[:, None]
                 whole = (present | ~inside).all(0).astype(float)
-                found.append((whole / (2 ** there.sum(0) - 1), *product(there * inside, 1 - whole)))
+                inner = product(there * inside, 1 - whole) if "products" in fusion else averaged(there * inside)
+                found.append((whole / (2 ** there.sum(0) - 1), *inner))
         return found
+    if fusion == "wasserstein":
+        return [(one, *averaged(there))]
+    if fusion in ("holder", "hellinger"):
+        parts = squared()
+        if fusion == "holder":
+            return parts
+        centre = sum(weight[:, None] * mu for weight, mu, _ in parts)
+        return [(one, centre, sum(w[:, None] * (v + (mu - centre) ** 2) for w, mu, v in parts))]
     if fusion == "dynamic_prior":
         weights = there * (1 - prior_weight) / count
         total = weights.sum(0) + prior_weight

@@ -44,7 +44,7 @@ def test_it_gives_the_default_generator_back_after_an_error():
 @pytest.mark.parametrize("objective", METHODS)
 @pytest.mark.parametrize("style", [0, 2])
 def test_a_step_is_the_objective_and_its_gradient(objective, style):
-    model, batch = tiny_model(3, 2, style), tiny_batch(3, 6)
+    model, batch = tiny_model(3, 2, style, objective=objective), tiny_batch(3, 6)
     config = Config(objective=objective, importance_samples=3)
     loss = Step(model, objective, Speed())(batch, config, torch.Generator().manual_seed(1))
     found = gradients(model)

@@ -53,6 +53,10 @@ WEIGHTS = {
     "dynamic_prior": "w_0 = prior_weight, w_m = (1 - prior_weight) / M, divided by their sum",
     "mixture": "of what is given each alone, equally weighted",
     "mixture_of_products": "product_alone of every non-empty subset of what is given, equally weighted",
+    "wasserstein": "mean and standard deviation averaged over what is given",
+    "mixture_of_wasserstein": "wasserstein of every non-empty subset of what is given, equally weighted",
+    "holder": "(sum_m q_m^(1/2) / M)^2 of what is given, normalised: each q_m, and 2 (q_i q_j)^(1/2) of every pair",
+    "hellinger": "the Gaussian with mean and variances of holder",
 }
 OUTPUTS = ["mean", "logvar", "style_mean", "style_logvar"]
 

@@ -29,6 +29,7 @@ from workbench.networks import faces
 from workbench.networks.general import VectorDecoder, VectorEncoder
 from workbench.objectives import METHODS
 from workbench.runs import modalities as modality_file
+from workbench.runs.run import model_of
 
 
 def data_set(**options):
@@ -158,8 +159,7 @@ def test_no_nan_reaches_a_gradient(objective):
     """Single entries are missing in every kind of table, and whole modalities, too."""
     train, _ = data_set()
     config = config_of(train, objective=objective, style_dim=1)
-    torch.manual_seed(0)
-    model = MultimodalVAE(modalities_of(train), config.content_dim, config.style_dim)
+    model = model_of(config, modalities_of(train))
     batch = train.batch(torch.arange(len(train)), seeded())
     assert sum(bool(x.isnan().any()) for x in batch.values) == 3 and (batch.values[4] < 0).any()
     assert not batch.present.all() and not batch.present[:, batch.present.any(0)].all()
