@@ -3,8 +3,10 @@
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 from workbench.errors import did_you_mean
@@ -46,10 +48,13 @@ READ_BY = {
 # Fields that came later: at their defaults, which compute what was computed before, they are in no run's key.
 LATER = ("power", "self_content", "mixed_prior", "prior_share", "prior_share_steps")
 
-POSITIVE = ("batch_size", "repeats", "learning_rate", "checkpoint_every", "content_first_factor", "importance_samples")
+POSITIVE = ("latent_dim", "batch_size", "repeats", "learning_rate", "checkpoint_every", "content_first_factor", "importance_samples")
 POSITIVE += ("width", "judge_width")
 NOT_NEGATIVE = ("beta", "beta_style", "steps", "epochs", "snapshot_every", "train_size", "text_weight")
 NOT_NEGATIVE += ("prior_share_steps",)
+# What no memory holds, or no training reaches; all other whole numbers fit 64 bits.
+MOST = {"latent_dim": 10**5, "importance_samples": 10**5, "repeats": 10**5, "width": 100, "judge_width": 100}
+MOST |= {"epochs": 10**9, "steps": 10**12}
 
 # quick is the smallest training here in which no modality stays at chance, reduced what two cores do in an hour (real
 # handwriting, rendered house numbers), paper Appendix C.2.2.
@@ -117,16 +122,15 @@ class Config:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value, kind = getattr(self, field.name), field.type
-            accepted = kind if kind in (str, int) else kind | int
-            fits = isinstance(value, accepted) and not isinstance(value, bool)
-            _require(fits, f"{field.name} {value!r} is not of type {getattr(kind, '__name__', kind)}")
-            if accepted is not kind and value is not None:
-                object.__setattr__(self, field.name, float(value))  # 5 and 5.0 are one configuration
+            object.__setattr__(self, field.name, _typed(field.name, getattr(self, field.name), field.type))
         _require(self.preset in PRESETS, f"unknown preset {self.preset!r}: choose one of {', '.join(PRESETS)}")
         for name, known in CHOICES.items():
             value = getattr(self, name)
             _require(value in known, f"unknown {name} {value!r}: choose one of {known}")
+        for name in POSITIVE:
+            _require(getattr(self, name) > 0, f"{name} {getattr(self, name)} must be positive")
+        for name, most in MOST.items():
+            _require(getattr(self, name) <= most, f"{name} {getattr(self, name)} is too much: choose at most {most:,}")
         _require(
             0 <= self.style_dim < self.latent_dim,
             f"style_dim {self.style_dim} leaves no content of latent_dim {self.latent_dim}: choose 0 to "
@@ -146,8 +150,6 @@ class Config:
         weight = self.prior_weight
         _require(weight is None or 0 <= weight < 1, f"prior_weight {weight} must lie in [0, 1)")
         _require(0 <= self.content_first <= 1, f"content_first {self.content_first} is a fraction: choose 0 to 1")
-        for name in POSITIVE:
-            _require(getattr(self, name) > 0, f"{name} {getattr(self, name)} must be positive")
         _require(
             0 <= self.missing_rate < 1,
             f"missing_rate {self.missing_rate} is a share that leaves complete items: choose [0, 1)",
@@ -235,6 +237,26 @@ def _check_names(changes: dict[str, Any]) -> None:
             fields = field_names()
             hint = did_you_mean(name, fields, f": the fields are {', '.join(fields)}")
             raise ValueError(f"unknown configuration field {name!r}{hint}")
+
+
+def _typed(name: str, value: Any, kind: Any) -> Any:
+    """A field's value in the type that the field has, numpy's scalars among those that are taken; ValueError else."""
+    if value is None and kind not in (str, int, float):
+        return None
+    accepted = {str: str, int: Integral}.get(kind, Real)
+    fits = isinstance(value, accepted) and not isinstance(value, bool)
+    _require(fits, f"{name} {value!r} is not of type {getattr(kind, '__name__', kind)}")
+    if accepted is str:
+        return str(value)
+    if accepted is Integral:
+        _require(-(2**63) <= value < 2 ** (64 if name == "seed" else 63), f"{name} {value} does not fit 64 bits")
+        return int(value)
+    try:
+        number = float(value)  # 5 and 5.0 are one configuration
+    except OverflowError:
+        number = math.inf
+    _require(math.isfinite(number), f"{name} {number} is not finite: choose a number that is")
+    return number
 
 
 def _require(condition: bool, message: str) -> None:

@@ -2,14 +2,17 @@
 
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from workbench.errors import WorkbenchError
+
 CPUINFO = Path("/proc/cpuinfo")
 BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}  # flags of processors that multiply in it: Intel's and AMD's, ARM's
+TOO_MUCH = ("can't allocate memory", "not enough memory", "calculation overflowed")  # in torch's plain RuntimeErrors
 ROOM_BYTES, MOST_ROOM = 2**30, 10  # of a GPU's memory for every chunk of items, which takes some tenth of it
 
 
@@ -43,14 +46,50 @@ def room(device: torch.device | None) -> int:
 
 
 @contextmanager
-def one_thread_per_operation() -> Iterator[int]:
-    """Yield the number of threads torch had; inside, every operation keeps to one, and so to one order of sums."""
+def torch_threads(number: int) -> Iterator[int]:
+    """Yield the number of threads torch had; inside, it has this number, on which the order of sums depends."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(number)
     try:
         yield threads
     finally:
         torch.set_num_threads(threads)
+
+
+def one_thread_per_operation() -> AbstractContextManager[int]:
+    """Yield the number of threads torch had; inside, every operation keeps to one, and so to one order of sums."""
+    return torch_threads(1)
+
+
+@contextmanager
+def usual_torch() -> Iterator[None]:
+    """Have torch as it is at first, whatever the caller has set: float32 on the CPU, gradients, no autocast.
+
+    Networks are made and trained alike within `no_grad`, `inference_mode` or under another default type or device.
+    Also a decorator.
+    """
+    dtype, elsewhere = torch.get_default_dtype(), torch.get_default_device().type != "cpu"
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu") if elsewhere else nullcontext():
+            with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+                yield
+    finally:
+        torch.set_default_dtype(dtype)
+
+
+@contextmanager
+def memory_told() -> Iterator[None]:
+    """Say in a sentence that there is not enough memory, as a WorkbenchError. Also a decorator."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        told = isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in reason for sign in TOO_MUCH)
+        if not told:
+            raise
+        smaller = "batch_size, latent_dim, width, repeats or importance_samples"
+        raise WorkbenchError(f"there is not enough memory ({reason or 'MemoryError'}): choose a smaller {smaller}") from error
 
 
 def processor() -> str:

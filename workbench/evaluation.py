@@ -11,6 +11,8 @@ from typing import Any
 
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
+from workbench.data.images import SPLITS
+from workbench.device import memory_told, usual_torch
 from workbench.metrics.evaluator import Evaluator
 from workbench.runs import versions
 from workbench.runs.run import Run, run_folder, unless_current
@@ -70,6 +72,8 @@ def parts_of(
         return check_parts(PARTS if parts is None else parts)
     if others := [split.name for split in data if split.name != run.config.data]:
         raise ValueError(f"the run in {run.folder} was trained on {run.config.data!r}, but {others[0]!r} is given")
+    if (parts_given := [split.split for split in data]) != [*SPLITS]:
+        raise ValueError(f"data is ({', '.join(parts_given)}) of {run.config.data}: give its parts as (train, test)")
     if not len(data[1]):
         raise ValueError(f"the test part of {run.config.data} has no items: give one that has some")
     missing = {part: "labels" for part in NEEDS_LABELS if not data[0].labelled}
@@ -107,6 +111,8 @@ def evaluate_into(
     return metrics
 
 
+@usual_torch()
+@memory_told()
 def evaluate(
     run: Run,
     weights: Path | None = None,

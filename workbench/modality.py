@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from numbers import Real
 from typing import Any
 
 import torch
@@ -151,8 +152,12 @@ def _check_given(names: Sequence[str], given: Mapping[str, Mapping[str, Any]]) -
             raise ValueError(f"{what} names {unknown[0]!r}, which is no modality here: they are {', '.join(names)}")
         if what == "networks" and (odd := [n for n, pair in by_name.items() if not _is_pair(pair)]):
             raise ValueError(f"networks of {odd[0]!r} must be a pair (Encoder, Decoder) of classes or functions")
-        if what.endswith("weights") and (odd := [n for n, x in by_name.items() if not x >= 0]):
-            raise ValueError(f"{what} of {odd[0]!r} is {by_name[odd[0]]}: a weight is not negative")
+        if what.endswith("weights") and (odd := [n for n, x in by_name.items() if not _is_weight(x)]):
+            raise ValueError(f"{what} of {odd[0]!r} is {by_name[odd[0]]!r}: a weight is not negative, and a finite number")
+
+
+def _is_weight(x: Any) -> bool:
+    return isinstance(x, Real) and not isinstance(x, bool) and 0 <= x < math.inf
 
 
 def _is_pair(pair: Any) -> bool:

@@ -1,6 +1,10 @@
 """Where items come from: sources by name, what each is in one honest line, and the data set of several of them."""
 
+import functools
+import gzip
+import hashlib
 import re
+import zlib
 from collections import ChainMap
 from collections.abc import Callable
 from importlib import import_module
@@ -10,11 +14,13 @@ from typing import NamedTuple
 import torch
 
 from workbench.data.celeba.attributes import DescriptionStorage
-from workbench.data.celeba.load import load_celeba
+from workbench.data.celeba.load import load_celeba, stored_name
 from workbench.data.dataset import MultimodalDataset, Storage
-from workbench.data.images import Images, check_split
+from workbench.data.images import SPLITS, DataError, Images, check_split
+from workbench.data.mnist import files as mnist_files
 from workbench.data.mnist import load_mnist
 from workbench.data.pairing import pair_table
+from workbench.data.svhn import files as svhn_files
 from workbench.data.svhn import load_svhn
 from workbench.data.synthetic import polydigits
 from workbench.data.synthetic.faces import load_faces
@@ -25,13 +31,36 @@ from workbench.paths import data_root
 class Source(NamedTuple):
     """Where one modality's items come from: `load(split, root, seed)`, and what it is in one honest line.
 
-    `root` is that of `load_dataset`: only what has been downloaded asks `data_root` where that is.
+    `root` is that of `load_dataset`: only what has been downloaded asks `data_root` where that is. `digests(root)` says
+    by digests, by name, which files these are, None where there are none; DataError or OSError where they are missing.
     """
 
     modality: str
     load: Callable[[str, str | Path | None, int], Images | StringTable]
     provenance: str
     rendered: bool = False
+    digests: Callable[[Path], dict[str, str]] | None = None
+
+
+def _of_files(files: Callable[[str, Path], tuple[Path, ...]]) -> Callable[[Path], dict[str, str]]:
+    """Digests of both splits of a source that is a few files, as far as they are there."""
+
+    def digests(root: Path) -> dict[str, str]:
+        paths = {split: files(split, root) for split in SPLITS}
+        there = {split: found for split, found in paths.items() if all(path.is_file() for path in found)}
+        return {
+            split: "-".join(_digest(path, path.stat().st_size, path.stat().st_mtime_ns) for path in found)
+            for split, found in there.items()
+        }
+
+    return digests
+
+
+@functools.cache
+def _digest(path: Path, size: int, changed: int) -> str:
+    """Eight hexadecimal digits of what a file holds, packed or not; it is read once, until it changes."""
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:8]
 
 
 def _drawn(module: str, loader: str, *of: str) -> Callable[[str, str | Path | None, int], Images]:
@@ -46,6 +75,7 @@ SOURCES = {
         "handwriting",
         lambda split, root, seed: load_mnist(split, data_root(root)),
         "real handwriting, 28x28 digits of MNIST",
+        digests=_of_files(mnist_files),
     ),
     "uci": Source(
         "handwriting",
@@ -56,6 +86,7 @@ SOURCES = {
         "street",
         lambda split, root, seed: load_svhn(split, data_root(root)),
         "real house numbers, 32x32 colour crops of SVHN",
+        digests=_of_files(svhn_files),
     ),
     "rendered": Source(
         "street",
@@ -85,6 +116,7 @@ FACES = {
         "image",
         lambda split, root, seed: load_celeba(split, data_root(root)),
         "real faces, CelebA's photographs cut to 64x64",
+        digests=lambda root: {"photographs": stored_name(root).removeprefix("celeba-")},
     ),
     "faces": Source(
         "image",
@@ -160,6 +192,21 @@ def is_rendered(name: str) -> bool:
     return any(_EVERY[part].rendered for part in parse_name(name) if part in _EVERY)
 
 
+def files_of(name: str, root: str | Path | None = None) -> dict[str, str]:
+    """Digests of the files that a data set's sources are read from, as {"mnist train": ...}, of those that are there.
+
+    Where two places have the same keys and other digests, they hold other items. Own data are in their names.
+    """
+    found: dict[str, str] = {}
+    for source in parse_name(name) if is_known(name) else ():
+        if source in _EVERY and (digests := _EVERY[source].digests):
+            try:
+                found |= {f"{source} {part}": digest for part, digest in digests(data_root(root)).items()}
+            except (DataError, OSError, EOFError, zlib.error):  # whoever loads them says what is missing or damaged
+                continue
+    return found
+
+
 def load_dataset(
     name: str, split: str, root: str | Path | None = None, repeats: int = 20, seed: int = 0
 ) -> MultimodalDataset:
@@ -179,7 +226,7 @@ def load_dataset(
     column = dict(zip((storage.name for storage in matched), table.unbind(dim=1), strict=True))
     column["text"] = labels.to(table.dtype)
     pairs = torch.stack([column[storage.name] for storage in storages], dim=1)
-    return MultimodalDataset(name, split, storages, pairs, labels, repeats=repeats)
+    return MultimodalDataset(name, split, storages, pairs, labels, repeats=repeats, files=files_of(name, root))
 
 
 def _load_faces(name: str, split: str, root: str | Path | None, seed: int) -> MultimodalDataset:
@@ -187,7 +234,7 @@ def _load_faces(name: str, split: str, root: str | Path | None, seed: int) -> Mu
     images = _storage(source, split, root, seed)
     rows = torch.arange(len(images.labels), dtype=torch.int32).unsqueeze(1).repeat(1, 2)
     storages = images, DescriptionStorage.of(images.labels, anywhere)
-    return MultimodalDataset(name, split, storages, rows, images.labels)
+    return MultimodalDataset(name, split, storages, rows, images.labels, files=files_of(name, root))
 
 
 def _storage(source: str, split: str, root: str | Path | None, seed: int) -> Storage:

@@ -152,6 +152,11 @@ class ConditionalExplorer(widgets.VBox):
             for one in self.inputs:
                 one.explored = self.explored
             return
+        self._new_inputs()
+
+    def _new_inputs(self) -> None:
+        for one in self.inputs:
+            one.close()
         self.inputs = inputs_of(self.explored)
         for one in self.inputs:
             one.on_change(self.redraw)
@@ -159,7 +164,8 @@ class ConditionalExplorer(widgets.VBox):
     @in_turn
     def _start_again(self, *_: Any) -> None:
         with self._at_once():
-            self.inputs, self.temperature.value, self.resample.clicks = [], 1.0, 0
+            self._new_inputs()
+            self.temperature.value, self.resample.clicks = 1.0, 0
             self.enter()
 
     @in_turn
@@ -190,13 +196,15 @@ class ConditionalExplorer(widgets.VBox):
         note = pictures.page(pictures.note(self.explored.note))
         many = [self.mode] if self.explored.model.style_dim > MANY else []
         buttons = [*many, self.restyle, *([] if self.at_random else [self.plain])]
-        self.children = [
+        rows = [
             controls.row(self.choice, self.begin, widgets.HTML(note)),
             controls.row(*(one.widget for one in self.inputs), align="flex-start"),
             controls.row(self.fusion, self.temperature, self.resample),
             *([controls.row(*buttons), controls.row(*columns)] if columns or many else []),
             self.output,
         ]
+        own = [value for value in vars(self).values() if isinstance(value, widgets.Widget)]
+        controls.show(self, rows, own)
         named(self)
 
     def _randomise(self, *_: Any) -> None:

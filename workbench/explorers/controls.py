@@ -129,6 +129,32 @@ def lay_out(*rows: Iterable[widgets.Widget], below: Iterable[widgets.Widget]) ->
     return named(widgets.VBox([*(row(*controls) for controls in rows), *below]))
 
 
+def close(*closed: widgets.Widget, but: Iterable[widgets.Widget] = ()) -> None:
+    """Close widgets with all that is in them, but for some and what is in those, and with their layouts and styles.
+
+    Open ones stay in memory, here and in the browser.
+    """
+    stays = _within(but)
+    for widget in (widget for widget in _within(closed) if widget not in stays):
+        for part in (widget, *(getattr(widget, name, None) for name in ("layout", "style"))):
+            if isinstance(part, widgets.Widget):
+                part.close()
+
+
+def show(box: widgets.Box, children: Iterable[widgets.Widget], kept: Iterable[widgets.Widget] = ()) -> None:
+    """Give a box other children, and close what it showed and shows no more, but for what is `kept` for later."""
+    before, box.children = box.children, tuple(children)
+    close(*before, but=[*box.children, *kept])
+
+
+def _within(some: Iterable[widgets.Widget]) -> dict[widgets.Widget, None]:
+    """Widgets and all that they hold, each once."""
+    found: dict[widgets.Widget, None] = {}
+    for widget in some:
+        found |= {widget: None} | _within(getattr(widget, "children", ()))
+    return found
+
+
 class Names(anywidget.AnyWidget):
     """Shows nothing; names the sliders and rows of buttons of the explorer that it stands in."""
 

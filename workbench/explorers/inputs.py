@@ -10,6 +10,7 @@ import ipywidgets as widgets
 from torch import Tensor
 
 from workbench.data.text import WORDS, encode
+from workbench.explorers.controls import close
 from workbench.explorers.generation import test_item
 from workbench.explorers.models import ExploredModel
 from workbench.explorers.pad import Pad
@@ -56,6 +57,10 @@ class Input:
     def _show(self) -> None:
         self.widget.children = [self.given, *(self.controls() if self.given.value else [])]
 
+    def close(self) -> None:
+        """Close all its widgets, those that are not shown among them."""
+        close(*(value for value in vars(self).values() if isinstance(value, widgets.Widget)))
+
     def _changed(self, *_: Any) -> None:
         self._show()
         for call in self._listeners:
@@ -68,6 +73,7 @@ class ImageInput(Input):
     def __init__(self, explored: ExploredModel, letter: str, given: bool = True, digit: int = 3) -> None:
         self.digit = widgets.Dropdown(options=list(range(10)), value=digit, description="class", layout=narrow())
         self.number = widgets.BoundedIntText(0, min=0, max=9999, description="example", layout=narrow())
+        self.item = widgets.VBox([self.digit, self.number])
         self.pad = Pad()
         self.source = widgets.ToggleButtons(options=["test item", "drawing"], style={"button_width": "auto"})
         self.drawable = explored.data.shapes[explored.index(letter)] == DRAWABLE
@@ -77,10 +83,9 @@ class ImageInput(Input):
 
     def controls(self) -> list[widgets.Widget]:
         """A choice between test items and drawing, and what belongs to it."""
-        chooser = [widgets.VBox([self.digit, self.number])]
         if not self.drawable:
-            return chooser
-        return [self.source, *([self.pad] if self.source.value == "drawing" else chooser)]
+            return [self.item]
+        return [self.source, self.pad if self.source.value == "drawing" else self.item]
 
     def read(self) -> Tensor | None:
         """The chosen test item, or the drawing; None, with a remark, while nothing is drawn."""

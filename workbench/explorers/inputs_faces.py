@@ -57,10 +57,11 @@ class DescriptionInput(Input):
         self.choice = widgets.Accordion([grid], titles=("tick attributes",), layout=narrow("99%"))
         self.nothing = Counter("no words", "take all attributes away")
         self.copy = Counter("words of the face", "take the words that the chosen test face has")
+        self.buttons = widgets.HBox([self.nothing])
         self.face: FaceInput | None = None
         self._last, self._following = parse(words), False
         super().__init__(explored, letter, given)
-        self.widget.layout = widgets.Layout(width="820px", max_width="100%")  # a description in one line
+        self.widget.layout.width, self.widget.layout.max_width = "820px", "100%"  # a description in one line
         self._tick()
         self._watch(self.text)
         for box in self.ticks:
@@ -70,13 +71,11 @@ class DescriptionInput(Input):
 
     def controls(self) -> list[widgets.Widget]:
         """The field to type in, and the attributes to tick."""
-        buttons = widgets.HBox([self.nothing, *([self.copy] if self.face else [])])
-        return [self.text, buttons, self.choice]
+        return [self.text, self.buttons, self.choice]
 
     def beside(self, face: FaceInput) -> None:
         """Offer the words of a face, too."""
-        self.face = face
-        self._show()
+        self.face, self.buttons.children = face, (self.nothing, self.copy)
 
     def words(self) -> Bool[Tensor, "40"]:
         """The attributes that are in use: the last that could be read."""

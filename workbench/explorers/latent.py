@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.explorers import latent_drawing as drawing
-from workbench.explorers.controls import explorer, in_turn, named, tick
+from workbench.explorers.controls import explorer, in_turn, named, show, tick
 from workbench.explorers.latent_drawing import NONE, Map
 from workbench.explorers.latent_map import (
     ITEMS,
@@ -106,7 +106,7 @@ class _Explorer:
         chart = self.chart
         _offer(self.joint, joint_choices(chart.explored).items(), chart.fusion, self._new_joint)
         if before is None or before.groups != chart.groups:
-            self.groups.children = [tick(name, name != JOINT, margin="2px 12px 2px 0") for name in chart.groups]
+            show(self.groups, [tick(name, name != JOINT, margin="2px 12px 2px 0") for name in chart.groups])
             for box in self.groups.children:
                 box.observe(self._regroup, names="value")
         if before is None or before.groups != chart.groups or before.items != chart.items:

@@ -1,16 +1,19 @@
 """Whether networks fit the shape and the likelihood of their data: found out with one item, before training starts."""
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from inspect import signature
 from typing import Any, NamedTuple
 
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import is_lazy
 
 from workbench.likelihoods import Likelihood
+from workbench.networks.shared import again, once
 
 # What layers take, by their class, in the words of an error message.
 TAKES: list[tuple[type | tuple[type, ...], Callable[[Any], str]]] = [
@@ -78,9 +81,33 @@ def check_networks(
                     f"{name} gives features that are not finite for an item that lacks an entry (NaN), as some do "
                     "here: let it read such entries as a number, by torch.nan_to_num(x)"
                 )
+        _check_kept(name, encoder)
         name = f"decoder of {item.name!r}"
-        output = _output(name, _made(name, make_decoder, code_dim), torch.zeros(1, code_dim))
+        decoder = _made(name, make_decoder, code_dim)
+        output = _output(name, decoder, torch.zeros(1, code_dim))
+        _check_kept(name, decoder)
         _check_parameters(f"{name} returns {_shown(output)}", output, item)
+
+
+def check_alone(model: nn.Module) -> None:
+    """ValueError where a batch of one item leaves batch normalisation a single number of a channel to train on.
+
+    `model` is a MultimodalVAE, which stays as it is.
+    """
+    if not any(isinstance(layer, _NormBase) for layer in model.modules()):
+        return
+    trial = copy.deepcopy(model).train()
+    code = torch.zeros(1, model.style_dim + model.content_dim)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        for modality, encoder, decoder in zip(model.modalities, trial.encoders, trial.decoders, strict=True):
+            for kind, network, x in (("encoder", encoder, modality.item.zeros), ("decoder", decoder, code)):
+                try:
+                    network(x)
+                except ValueError as error:
+                    raise ValueError(
+                        f"one item at a time leaves the batch normalisation in the {kind} of {modality.name!r} nothing "
+                        f"to take statistics of ({_first_line(error)}): choose a batch_size of 2 or more a process"
+                    ) from error
 
 
 def _made(name: str, factory: Callable[..., nn.Module], *sizes: int) -> nn.Module:
@@ -190,6 +217,18 @@ def _check_parameters(returns: str, output: Tensor, item: Item) -> None:
         raise ValueError(f"{returns}, of which {takes} makes {_shown(log_p)} for one item: its log_prob must give [1]")
     if not log_p.isfinite():
         raise ValueError(f"{returns}, by which {takes} gives an item of zeros the log-probability {log_p.item()}")
+
+
+def _check_kept(name: str, network: nn.Module) -> None:
+    """ValueError unless a network's state can be written to a file, and be read from it into another one like it."""
+    state = network.state_dict()
+    if odd := [key for key, value in state.items() if not isinstance(value, Tensor)]:
+        raise ValueError(f"{name} keeps {odd[0]!r}, {_shown(state[odd[0]])}, which no file of tensors can hold")
+    try:
+        kept = safetensors.torch.load(safetensors.torch.save(once(state)))
+        network.load_state_dict(again(kept, state))
+    except Exception as error:  # whatever safetensors or hooks of somebody's own network may raise
+        raise ValueError(f"{name} cannot be kept in a file and read back: {_first_line(error)}") from error
 
 
 def _shown(what: Any) -> str:

@@ -3,6 +3,9 @@
 import json
 import os
 import re
+import signal
+import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -15,7 +18,7 @@ import nbformat
 import papermill
 from ipykernel.kernelspec import write_kernel_spec
 from jupyter_core.utils import ensure_event_loop
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbclient.exceptions import CellTimeoutError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
@@ -26,6 +29,7 @@ KERNEL = "python3"
 ENGINE = "workbench"  # papermill's name for how notebooks are executed here
 BAR = "FloatProgressModel"  # the widget that tqdm draws a bar with
 START_TIMEOUT = 600  # seconds that a kernel may take to start on a busy machine; papermill's own 60 are too few
+LONGEST = 70  # bytes of a folder below which temporary folders have sockets: Linux allows their paths 107
 
 
 class Result(NamedTuple):
@@ -45,22 +49,23 @@ def execute(
 ) -> Result:
     """Execute one notebook into `target`, inside `kernel_of_this_interpreter`.
 
-    One that fails is kept as far as it came, with its traceback. `tell` is called with what is being done, such as the
-    state of a progress bar, and the share of the cells that are done. `options` go to papermill and nbclient.
+    One that fails is kept as far as it came, with its traceback, also where its kernel died. `tell` is called with what
+    is being done, such as the state of a progress bar, and the share of the cells that are done. `options` go to
+    papermill and nbclient.
     """
     error = ""
     try:
         with _event_loop():
             papermill.execute_notebook(
                 path, target, dict(parameters), kernel_name=KERNEL, language="python", progress_bar=False,
-                engine_name=ENGINE, start_timeout=START_TIMEOUT, tell=tell, **options,
+                engine_name=ENGINE, start_timeout=START_TIMEOUT, tell=tell, keep=str(target), **options,
             )  # fmt: skip
     except PapermillExecutionError as failure:
         error = f"{path.name} failed in cell [{failure.exec_count}]: {failure.ename}: {first_line(failure.evalue)}"
-    except (DeadKernelError, CellTimeoutError) as failure:
-        error = f"{path.name} failed: {first_line(str(failure))}"
+    except (RuntimeError, CellTimeoutError) as failure:  # DeadKernelError among them
+        error = f"{path.name} failed: {'; '.join([first_line(str(failure)), *getattr(failure, '__notes__', ())])}"
         _mark_failed(target, error)
-    return Result(path, target, read_marks(target)[1]["duration"], error)
+    return Result(path, target, read_marks(target)[1].get("duration") or 0.0, error)
 
 
 class _Client(PapermillNotebookClient):
@@ -68,7 +73,13 @@ class _Client(PapermillNotebookClient):
 
     def __init__(self, *arguments: Any, tell: Tell, **options: Any) -> None:
         super().__init__(*arguments, on_cell_execute=self._begin, **options)
+        self.manager: Any = None
         self._tell, self._cells = tell, [i for i, cell in enumerate(self.nb.cells) if cell.cell_type == "code"]
+
+    def create_kernel_manager(self) -> Any:
+        """Make the kernel's manager, and keep it: when the kernel has ended, so has what the client knows of it."""
+        self.manager = super().create_kernel_manager()
+        return self.manager
 
     def _begin(self, cell: nbformat.NotebookNode, cell_index: int) -> None:
         self._say(cell_index)
@@ -89,16 +100,21 @@ class _Client(PapermillNotebookClient):
 
 
 class _Engine(NBClientEngine):
-    """papermill's engine with this client where somebody wants to be told."""
+    """papermill's engine with this client, which keeps what was executed however that ends."""
 
     @classmethod
-    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, tell: Tell | None = None, **options: Any) -> Any:
-        """Execute the notebook."""
-        if tell is None:
-            return super().execute_managed_notebook(nb_man, kernel_name, **options)
-        wait = options["start_timeout"]
+    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
+        """Execute the notebook; where that fails it is saved as `keep`, and the error has a note of the kernel's end."""
+        wait, tell = options["start_timeout"], options["tell"] or (lambda text, share: None)
         known = {name: value for name, value in options.items() if name in _Client.class_trait_names()}
-        return _Client(nb_man, kernel_name=kernel_name, startup_timeout=wait, tell=tell, **known).execute()
+        client = _Client(nb_man, kernel_name=kernel_name, startup_timeout=wait, tell=tell, **known)
+        try:
+            return client.execute()
+        except BaseException as error:
+            nb_man.output_path = options["keep"]  # papermill saves it there when it leaves
+            if end := _end_of(getattr(client.manager, "child", None)):
+                error.add_note(end)
+            raise
 
 
 papermill_engines.register(ENGINE, _Engine)
@@ -136,13 +152,24 @@ def first_line(text: str) -> str:
     return text.strip().split("\n")[0]
 
 
+def _end_of(process: Any) -> str:
+    """How a kernel's process ended, in words; "" where it runs, or is not known."""
+    code = process.poll() if process else None
+    if code is None:
+        return ""
+    if code >= 0:
+        return f"exit status {code}"
+    killed = "killed by SIGKILL, as the system does where memory is short"
+    return killed if -code == signal.SIGKILL else f"killed by {signal.Signals(-code).name}"
+
+
 def _mark_failed(target: Path, error: str) -> None:
     """Record a failure that left no traceback, such as a kernel killed for want of memory."""
     notebook = nbformat.read(target, as_version=4)
     notebook.metadata.papermill["exception"] = True
-    unfinished = [c for c in notebook.cells if c.cell_type == "code" and c.metadata.papermill.duration is not None]
-    if unfinished:
-        unfinished[-1].outputs.append(
+    started = [c for c in notebook.cells if c.cell_type == "code" and c.metadata.papermill.duration is not None]
+    if started:
+        started[-1].outputs.append(
             nbformat.v4.new_output("error", ename="KernelDied", evalue=error, traceback=[error])
         )
     nbformat.write(notebook, target)
@@ -174,9 +201,23 @@ def kernel_of_this_interpreter() -> Iterator[None]:
                 _settings.close()
 
 
+def folder_for_sockets() -> str:
+    """Return the folder for temporary folders with sockets: TMPDIR, or another one where its path is too long for them.
+
+    Raises ValueError where there is none.
+    """
+    usual = tempfile.gettempdir()
+    for folder in (usual, "/tmp", "/var/tmp", "/dev/shm"):
+        fits = len(os.fsencode(folder)) <= LONGEST or sys.platform != "linux"
+        if fits and os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    raise ValueError(f"the path of the temporary folder {usual} is too long for sockets: set TMPDIR to a shorter one")
+
+
 @contextmanager
 def _isolated() -> Iterator[None]:
-    with TemporaryDirectory(prefix="workbench-", ignore_cleanup_errors=True) as folder:
+    options = {"prefix": "workbench-", "dir": folder_for_sockets(), "ignore_cleanup_errors": True}
+    with TemporaryDirectory(**options) as folder:
         quiet = ["--log-level=CRITICAL"]  # the kernel's own messages would cut through the progress bars
         write_kernel_spec(os.path.join(folder, "kernels", KERNEL), extra_arguments=quiet)
         search = os.pathsep.join(filter(None, [folder, os.environ.get("JUPYTER_PATH")]))

@@ -17,20 +17,24 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from multiprocessing import connection, forkserver
+from contextlib import contextmanager, suppress
+from multiprocessing import connection, forkserver, util
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+import traitlets
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
+from jupyter_core.paths import jupyter_runtime_dir
 
-from workbench.notebooks.execution import kernel_of_this_interpreter
+from workbench.notebooks.execution import folder_for_sockets, kernel_of_this_interpreter
 from workbench.notebooks.parameters import code_cells, source_of, without_magics
 from workbench.paths import environment
 from workbench.threads import cores
@@ -46,7 +50,7 @@ PRELOADED = (
     "workbench.runs.versions",  # kernels run the code as the fork server has read it, and so its version is read there
 )
 
-_live: list[Any] = []  # processes of the kernels that this process has started
+_live: list[Any] = []  # processes of the kernels that this process has started and that may still run
 
 
 def kill_all() -> None:
@@ -56,17 +60,31 @@ def kill_all() -> None:
 
 
 class TrackedKernels(AsyncKernelManager):
-    """The manager of an ordinary kernel that `kill_all` knows."""
+    """The manager of an ordinary kernel that `kill_all` knows; `child` is its process, also when it has ended."""
+
+    child: Any = None
 
     async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
         await super()._async_launch_kernel(kernel_cmd, **options)
-        _live.append(self.provisioner.process)
+        self.child = self.provisioner.process
+        _live.append(self.child)
+        for ended in [process for process in tuple(_live) if process.poll() is not None]:
+            with suppress(ValueError):  # another thread was there before
+                _live.remove(ended)
 
 
 class ForkedKernels(TrackedKernels):
-    """The manager of a kernel that is forked."""
+    """The manager of a kernel that is forked, and spoken to through files of its own rather than numbered ports.
+
+    A port is chosen before the kernel takes it, so that on a busy machine somebody else may have it by then.
+    """
+
+    @traitlets.default("transport")
+    def _own_files(self) -> str:
+        return "ipc"
 
     async def _async_pre_start_kernel(self, **options: Any) -> tuple[list[str], dict[str, Any]]:
+        self.connection_file = os.path.join(jupyter_runtime_dir(), f"{uuid.uuid4().hex[:8]}.json")
         self.provisioner = ForkedProvisioner(kernel_spec=self.kernel_spec, parent=self)
         return await super()._async_pre_start_kernel(**options)
 
@@ -98,19 +116,26 @@ class _Forked:
         )
         self._process.start()
         self.pid = self._process.pid
+        self._code: int | None = None
+        self._turn = threading.Lock()
 
     def poll(self) -> int | None:
-        """Return the exit code, negative for a signal; None while it runs."""
-        return self._process.exitcode
+        """Return the exit code, negative for a signal; None while it runs. Whoever learns of its end closes its pipes."""
+        with self._turn:
+            if self._code is None and (code := self._process.exitcode) is not None:
+                self._process.close()
+                self._code = code
+            return self._code
 
-    def wait(self) -> int | None:
+    def wait(self) -> int:
         """Wait for its end; returns the exit code."""
-        self._process.join()
-        return self._process.exitcode
+        while (code := self.poll()) is None:
+            time.sleep(0.02)
+        return code
 
     def send_signal(self, number: int) -> None:
         """Send a signal unless it has ended."""
-        if self._process.is_alive():
+        if self.poll() is None:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
@@ -133,6 +158,11 @@ def warm_up(notebook: Path) -> None:
     if FORKING:
         # __main__ first: a child imports it anyway, and here it is imported once
         forkserver.set_forkserver_preload(["__main__", __name__, *PRELOADED, *imports_of(notebook)])
+        before, tempfile.tempdir = tempfile.tempdir, folder_for_sockets()
+        try:
+            util.get_temp_dir()  # multiprocessing makes its folder once, for the server's socket
+        finally:
+            tempfile.tempdir = before
         forkserver.ensure_running()
 
 

@@ -6,6 +6,7 @@ Every notebook imports this module while it runs: nothing here takes long to imp
 import ast
 import io
 import json
+import math
 import re
 import tokenize
 import types
@@ -101,6 +102,8 @@ def misfits(declared: Mapping[str, Parameter], given: Iterable[tuple[str, Any]],
             yield f"{notebook} has no parameter {name!r}{did_you_mean(name, declared)}"
         elif not _fits(value, kind := declared[name].type):
             yield f"{notebook}: parameter {name!r} is of type {kind}, which {value!r} is not"
+        elif isinstance(value, float) and not math.isfinite(value):
+            yield f"{notebook}: parameter {name!r} is {value}: give a finite number"
 
 
 def _fits(value: Any, kind: str) -> bool:

@@ -68,7 +68,7 @@ def run(
     done = {} if again else {p: r for p in paths if (r := _done(p, targets[p], inputs[p]))}
     states = {p: State("done", seconds=done[p].seconds, fresh=False) if p in done else State("queued") for p in paths}
     left = [path for path in paths if path not in done]
-    workers = min(workers or cores(), len(left) or 1)
+    workers = min(workers or cores(), len(paths) or 1)  # of all, so that those that are left have no more threads each
 
     def one(path: Path) -> Result:
         began = time.monotonic()

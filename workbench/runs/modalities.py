@@ -5,13 +5,19 @@
                      "likelihood": {"name": "normal"}, "weight": 1.0, "style_weight": 1.0, "networks": "by kind"}]}
 
 `networks` of one's own are their import paths, ["package.module:Encoder", "package.module:Decoder"], or null where they
-cannot be imported again: then whoever loads the run must give them.
+cannot be imported again: then whoever loads the run must give them. A folder may be somebody else's, and importing runs
+code: what is no network of this package is imported at the user's word alone, and must be a class of networks, or a
+function.
 """
 
+import functools
+import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pkgutil import resolve_name
 from typing import Any
+
+from torch import nn
 
 from workbench import likelihoods
 from workbench.data.dataset import MultimodalDataset
@@ -20,6 +26,7 @@ from workbench.modality import BY_KIND, BY_SHAPE, OWN, Modality, Pair, by_shape
 from workbench.networks.by_kind import networks_by_kind
 
 NAME = "modalities.json"
+OURS = "workbench.networks."  # where networks are imported from without being asked
 MOVED = {"workbench.networks.portraits": "workbench.networks.faces"}  # modules by the names that older runs have
 
 
@@ -60,12 +67,12 @@ def import_path(make: Callable) -> str | None:
 
 
 def read(
-    content: dict[str, Any], width: float = 1.0, networks: Mapping[str, Pair] | None = None
+    content: dict[str, Any], width: float = 1.0, networks: Mapping[str, Pair] | None = None, trust: bool = False
 ) -> tuple[Modality, ...]:
     """The modalities that `to_json` kept; `networks` by name take the place of what was kept.
 
-    `width` is that of the configuration. Raises ValueError on networks that must be given and are not, or cannot be
-    imported.
+    `width` is that of the configuration; `trust` is the word to import networks from outside the package. Raises
+    ValueError on networks that must be given and are not, or cannot or must not be imported.
     """
     networks = networks or {}
     names = [kept["name"] for kept in content["modalities"]]
@@ -73,10 +80,10 @@ def read(
         raise ValueError(
             f"networks names {unknown[0]!r}, which is no modality of this run: they are {', '.join(names)}"
         )
-    return tuple(_modality_from_json(kept, width, networks.get(kept["name"])) for kept in content["modalities"])
+    return tuple(_modality_from_json(kept, width, networks.get(kept["name"]), trust) for kept in content["modalities"])
 
 
-def _modality_from_json(kept: dict[str, Any], width: float, given: Pair | None) -> Modality:
+def _modality_from_json(kept: dict[str, Any], width: float, given: Pair | None, trust: bool) -> Modality:
     encoding, likelihood = from_json(kept["encoding"]), likelihoods.from_json(kept["likelihood"])
     name, shape, source = kept["name"], tuple(kept["shape"]), kept["networks"]
     if given is not None:
@@ -87,20 +94,48 @@ def _modality_from_json(kept: dict[str, Any], width: float, given: Pair | None) 
     elif source == BY_SHAPE:
         encoder, decoder = by_shape(name, shape).sized(width)
     else:
-        (encoder, decoder), source = _imported(name, source), OWN
+        (encoder, decoder), source = _imported(name, source, trust), OWN
     weights = kept["weight"], kept["style_weight"]
     return Modality(name, kept["letter"], shape, encoder, decoder, likelihood, *weights, encoding, source)
 
 
-def _imported(name: str, paths: list[str] | None) -> Pair:
+def _imported(name: str, paths: list[str] | None, trust: bool) -> Pair:
     cure = f"give them: Run.load(folder, networks={{{name!r}: (Encoder, Decoder)}})"
     if paths is None:
         raise ValueError(f"the networks of {name!r} were defined where they cannot be imported from: {cure}")
-    found = []
-    for path in paths:
-        module, _, qualified = path.partition(":")
-        try:
-            found.append(resolve_name(f"{MOVED.get(module, module)}:{qualified}"))
-        except (ImportError, AttributeError):
-            raise ValueError(f"{path}, a network of {name!r}, cannot be imported here: {cure}") from None
-    return tuple(found)
+    return tuple(_network(name, str(path), trust, cure) for path in paths)
+
+
+def _network(name: str, path: str, trust: bool, cure: str) -> Callable[..., nn.Module]:
+    """What a path names: with trust a class of networks or a function, without it a class of the package's own."""
+    module, _, qualified = path.partition(":")
+    module = MOVED.get(module, module)
+    ours = module.startswith(OURS)
+    if not (ours or trust):
+        raise ValueError(
+            f"{path}, a network of {name!r}, is not of this package, and importing it runs its code: if you trust it, "
+            f"say so by Run.load(folder, trust=True), or --trust in a shell, or {cure}"
+        )
+    try:
+        found = resolve_name(f"{module}:{qualified}")
+    except (ImportError, AttributeError, ValueError):
+        raise ValueError(f"{path}, a network of {name!r}, cannot be imported here: {cure}") from None
+    own = getattr(found, "__module__", "").startswith(OURS)
+    if inspect.isclass(found) and issubclass(found, nn.Module) and (own or trust):
+        return found
+    if not (inspect.isfunction(found) and trust):
+        raise ValueError(f"{path}, a network of {name!r}, is no class of torch.nn.Module: {cure}")
+    return _making_networks(found, path)
+
+
+def _making_networks(make: Callable[..., Any], path: str) -> Callable[..., nn.Module]:
+    """The function, with ValueError where it makes anything but a network."""
+
+    @functools.wraps(make)
+    def checked(*sizes: int) -> nn.Module:
+        network = make(*sizes)
+        if not isinstance(network, nn.Module):
+            raise ValueError(f"{path} made a {type(network).__name__}, which is no torch.nn.Module")
+        return network
+
+    return checked

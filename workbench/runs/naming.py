@@ -49,8 +49,10 @@ def differing(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 def apart(runs: Sequence[Run]) -> list[str]:
     """Say what sets runs of one label apart, such as ", beta 2.5", "" where nothing does: only those are averaged."""
     settings = [{name: x for name, x in run.config.to_json().items() if name not in FREE} for run in runs]
+    for run, own in zip(runs, settings, strict=True):
+        own |= run.read("config.json").get("files") or {}  # of data that can be other data elsewhere
     telling = differing(settings)
-    return ["".join(f", {name} {own[name]}" for name in telling) for own in settings]
+    return ["".join(f", {name} {own[name]}" for name in telling if name in own) for own in settings]
 
 
 def by_method(runs: Sequence[Run]) -> dict[str, list[Run]]:

@@ -33,31 +33,39 @@ from workbench.config import AUXILIARY, Config, digest
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.missing import as_configured
 from workbench.data.sources import load_dataset
+from workbench.device import usual_torch
 from workbench.distributions import FAMILIES
 from workbench.modality import Modality, Pair, modalities_of
 from workbench.model import MultimodalVAE
+from workbench.networks.shared import again, once
 from workbench.runs import modalities as modality_file
 from workbench.runs import versions
+from workbench.runs.identity import check_files, files_now, other_files
 
 
 @dataclass(frozen=True)
 class Run:
     """One run folder.
 
-    `networks` holds pairs (encoder, decoder) by the name of a modality, where its own cannot be imported again.
+    `networks` holds pairs (encoder, decoder) by the name of a modality, where its own cannot be imported again; `trust`
+    is the word to import, and so to run, those that are not of this package.
     """
 
     folder: Path
     networks: Mapping[str, Pair] | None = field(default=None, compare=False, repr=False, kw_only=True)
+    trust: bool = field(default=False, compare=False, repr=False, kw_only=True)
 
     @classmethod
-    def load(cls, folder: str | Path, networks: Mapping[str, modality_file.Pair] | None = None) -> "Run":
+    def load(
+        cls, folder: str | Path, networks: Mapping[str, modality_file.Pair] | None = None, trust: bool = False
+    ) -> "Run":
         """The run in a folder whose training has reached its end: `Run.load(folder).model` needs no data.
 
-        `networks` holds pairs (encoder, decoder) by the name of a modality, where they were a user's own and cannot be
-        imported again. Raises FileNotFoundError where there is no trained run, ValueError on networks that are missing.
+        A user's own networks are imported from where they were with `trust`, which runs the code that the folder names;
+        else `networks` gives them as pairs (encoder, decoder) by the name of a modality. Raises FileNotFoundError where
+        there is no trained run, ValueError on networks that are missing.
         """
-        run = cls(Path(folder).expanduser(), networks=networks)
+        run = cls(Path(folder).expanduser(), networks=networks, trust=trust)
         if not run.has("config.json"):
             raise FileNotFoundError(f"{run.folder} is no run folder: it holds no config.json")
         run.check_trained(run.folder / "model.safetensors")
@@ -130,7 +138,7 @@ class Run:
         """
         config = self.config
         if self.has(modality_file.NAME):
-            return modality_file.read(self.read(modality_file.NAME), config.width, self.networks)
+            return modality_file.read(self.read(modality_file.NAME), config.width, self.networks, self.trust)
         return modalities_of(self.dataset(), config.width, config.text_weight)
 
     def dataset(self, split: str = "test", whole: bool = False) -> MultimodalDataset:
@@ -144,6 +152,7 @@ class Run:
                 f"the run in {self.folder} was trained on arrays ({config.data}), which it does not keep: give them, "
                 "as in evaluate(run, data=MultimodalDataset.from_arrays(...))"
             )
+        check_files(self.folder, self.read("config.json"), config)
         data = load_dataset(config.data, split, root=config.data_root or None, repeats=config.repeats)
         return as_configured(data, config) if split == "train" and not whole else data
 
@@ -160,7 +169,7 @@ class Run:
         self.check_trained(weights)
         model = model_of(self.config, self.modalities)
         try:
-            model.load_state_dict(safetensors.torch.load_file(weights))
+            model.load_state_dict(again(safetensors.torch.load_file(weights), model.state_dict()))
         except RuntimeError as error:
             message = str(error).strip().splitlines()[-1].strip()
             raise ValueError(f"{weights} holds the weights of other networks than these: {message}") from None
@@ -189,6 +198,7 @@ def build_model(config: Config, dataset: MultimodalDataset) -> MultimodalVAE:
     return model_of(config, modalities_of(dataset, config.width, config.text_weight))
 
 
+@usual_torch()
 def model_of(config: Config, modalities: Sequence[Modality]) -> MultimodalVAE:
     """The untrained model of a configuration and modalities, initialised from its seed."""
     with torch.random.fork_rng(devices=[]):
@@ -200,12 +210,15 @@ def model_of(config: Config, modalities: Sequence[Modality]) -> MultimodalVAE:
 def run_folder(config: Config, parent: Path | None = None, modalities: dict[str, Any] | None = None) -> Path:
     """The folder of a configuration: outputs/PRESET/runs/OBJECTIVE-DATA-KEY, or below another parent.
 
-    `modalities`, as modalities.json holds them, are a part of the name where they were chosen by hand.
+    `modalities`, as modalities.json holds them, are a part of the name where they were chosen by hand, and digests of
+    the data's files where the folder without them holds a run on other files: another data root, or more photographs.
     """
     style = "-ms" if config.style_dim else ""
     name = f"{config.objective}{style}-{config.data}-{config.key()}"
     name += f"-{digest(modalities)}" if modalities else ""
-    return (parent or paths.outputs_dir() / config.preset / "runs") / name
+    folder = (parent or paths.outputs_dir() / config.preset / "runs") / name
+    taken = Run(folder).has("config.json") and other_files(Run(folder).read("config.json"), config)
+    return folder.with_name(f"{name}-{digest(files_now(config))}") if taken else folder
 
 
 @contextmanager
@@ -227,17 +240,22 @@ def start(
     modalities: dict[str, Any] | None = None,
     speed: dict[str, Any] | None = None,
     done: int | None = None,
+    files: dict[str, str] | None = None,
 ) -> Run:
-    """Make or open the run folder of a configuration; ValueError when it holds a different one, or other modalities.
+    """Make or open the run folder of a configuration; ValueError when it holds another one, or other data or modalities.
 
     `command` is what somebody typed to have it trained, `modalities` what modalities.json is to hold. A training that
-    is not over goes on after `done` steps, in the way that it began, or takes its first steps with this `speed`.
+    is not over goes on after `done` steps, in the way that it began, or takes its first steps with this `speed`. `files`
+    are digests of the data's (None: of those that the configuration means).
     """
     run = Run(folder)
     stored = {"key": config.key(), "command": command, **versions.provenance()}
+    if files := files_now(config) if files is None else files:
+        stored["files"] = files
     if run.has("config.json"):
         if run.config.key() != config.key():
             raise ValueError(f"{folder} holds a run with another configuration: choose another folder or remove it")
+        check_files(folder, run.read("config.json"), config, files)
         kept = run.has(modality_file.NAME) and run.read(modality_file.NAME)
         if kept and modalities and kept != json.loads(json.dumps(modalities)):
             raise ValueError(f"{folder} holds a run with other modalities: choose another folder or remove it")
@@ -278,7 +296,8 @@ def is_trained(run: Run, config: Config) -> bool:
     if not run.trained:
         return False
     stored = run.read("config.json")
-    return stored["key"] == config.key() and stored["code"] == versions.code_version()
+    current = stored["key"] == config.key() and stored["code"] == versions.code_version()
+    return current and not other_files(stored, config)
 
 
 def archive_stale(run: Run, config: Config) -> None:
@@ -319,5 +338,4 @@ def unless_current(
 def save_weights(model: nn.Module, path: Path) -> None:
     """Write a model's weights as safetensors, whole or not at all."""
     with paths.replacing(path) as temporary:
-        weights = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-        safetensors.torch.save_file(weights, temporary)
+        safetensors.torch.save_file(once(model.state_dict()), temporary)

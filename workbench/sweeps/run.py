@@ -48,19 +48,33 @@ def execute(job: Job, **options: Any) -> str:
         origin = {"label": job.label, "started": datetime.now(UTC).isoformat(timespec="milliseconds")}
         origin |= {"machine": platform.node(), "process": os.getpid()}
         run.write("execution.json", {**origin, "seconds": None, "error": None})
-    # executed elsewhere, because the kernel may have to wait for the folder
-    with TemporaryDirectory(prefix="workbench-", ignore_cleanup_errors=True) as elsewhere, kernel_of_this_interpreter():
-        executed = Path(elsewhere) / "run.ipynb"
-        options |= {"request_save_on_cell_execute": False}  # nobody looks at it before its end
-        error = notebook_execution.execute(job.notebook, executed, job.parameters, **options).error
-        with sole_writer(job.folder):
-            with replacing(job.folder / "run.ipynb") as temporary:
-                shutil.copyfile(executed, temporary)
-            run.write("execution.json", {**origin, "seconds": round(time.monotonic() - start, 1), "error": error})
-            if (job.folder / "config.json").is_file():
-                stored = run.read("config.json")
-                run.write("config.json", {**stored, "command": stored["command"] or job.command})
+    error = _executed(job, options)
+    with sole_writer(job.folder):
+        run.write("execution.json", {**origin, "seconds": round(time.monotonic() - start, 1), "error": error})
+        if (job.folder / "config.json").is_file():
+            stored = run.read("config.json")
+            run.write("config.json", {**stored, "command": stored["command"] or job.command})
     return error
+
+
+def _executed(job: Job, options: dict[str, Any]) -> str:
+    """Execute a job's notebook and keep it as run.ipynb; returns "" or one sentence, however it ended."""
+    folder = ""
+    try:
+        # executed elsewhere, because the kernel may have to wait for the folder
+        with (
+            TemporaryDirectory(prefix="workbench-", ignore_cleanup_errors=True) as folder,
+            kernel_of_this_interpreter(),
+        ):
+            executed = Path(folder) / "run.ipynb"
+            options |= {"request_save_on_cell_execute": False}  # nobody looks at it before its end
+            error = notebook_execution.execute(job.notebook, executed, job.parameters, **options).error
+            with sole_writer(job.folder), replacing(job.folder / "run.ipynb") as temporary:
+                shutil.copyfile(executed, temporary)
+            return error
+    except Exception as failure:  # of what executes it: a full disk, no process to be had
+        error = f"{type(failure).__name__}: {first_line(str(failure))}"
+        return error.replace(folder, str(job.folder)) if folder else error
 
 
 def is_done(job: Job) -> bool:
@@ -100,7 +114,8 @@ def complete(plan: Sweep, show: Show, engine: str = "local", **options: Any) -> 
     states = states_of(plan.jobs)
     left = [job for job, state in zip(plan.jobs, states, strict=True) if state.status != "done"]
     if left:
-        with open_engine(engine, plan.jobs[0].notebook, len(left), plan.folder, **options) as opened:
+        # sized for all jobs: those that are left take as many threads as they would have taken among the others
+        with open_engine(engine, plan.jobs[0].notebook, len(plan.jobs), plan.folder, **options) as opened:
             return run(plan.jobs, states, opened, prepare(left, judges=opened.here), show)
     show(states, 1)
     return states

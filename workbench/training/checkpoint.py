@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from workbench.networks.shared import again, once
 from workbench.paths import replacing
 
 
@@ -30,7 +31,7 @@ def save(
     tensors |= generators  # under names without a dot
     path = folder / f"checkpoint-{step:07d}.safetensors"
     with replacing(path) as temporary:
-        safetensors.torch.save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary)
+        safetensors.torch.save_file(once(tensors), temporary)
     with replacing(folder / "checkpoint.json") as temporary:
         temporary.write_text(json.dumps({"step": step, "tensors": path.name, **state}, indent=1) + "\n")
     for old in folder.glob("checkpoint-*.safetensors"):
@@ -47,7 +48,7 @@ class Checkpoint(NamedTuple):
 
     def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
         """Put model and optimiser where they were; returns the states of the generators."""
-        model.load_state_dict(_below(self.tensors, "model."))
+        model.load_state_dict(again(_below(self.tensors, "model."), model.state_dict()))
         slots: dict[int, dict[str, Tensor]] = {}
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         for name, tensor in _below(self.tensors, "optimizer.").items():

@@ -19,11 +19,11 @@ from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.missing import as_configured
 from workbench.data.sources import load_dataset
-from workbench.device import pick_device
+from workbench.device import memory_told, pick_device, torch_threads, usual_torch
 from workbench.errors import WorkbenchError
 from workbench.modality import BY_SHAPE, OWN, Modality, modalities_of
 from workbench.model import channels_last
-from workbench.networks.check import check_networks
+from workbench.networks.check import check_alone, check_networks
 from workbench.objectives import METHODS, Loss, method
 from workbench.runs import modalities as modality_file
 from workbench.runs.run import Run, model_of, run_folder, save_weights, sole_writer, start
@@ -43,6 +43,8 @@ class TrainingDiverged(WorkbenchError):
     """A loss became NaN or infinite; the message names the step, the term and the last good checkpoint."""
 
 
+@usual_torch()
+@memory_told()
 def fit(
     config: Config,
     folder: str | Path | None = None,
@@ -74,7 +76,8 @@ def fit(
             modalities, speed = trainer.model.modalities, trainer.speed
             chosen = modality_file.to_json(data, modalities)
         with processes.main_only(alone):
-            run, speed, kept = processes.on_main(lambda: begin(config, folder, command, chosen, speed))
+            files = None if data is None else data.files
+            run, speed, kept = processes.on_main(lambda: begin(config, folder, command, chosen, speed, files))
             if speed:
                 trainer.go_on(speed, kept, run).train(progress)
     own = {m.name: (m.make_encoder, m.make_decoder) for m in modalities or () if m.networks == OWN}
@@ -82,7 +85,12 @@ def fit(
 
 
 def begin(
-    config: Config, folder: Path, command: str | None, modalities: dict[str, Any] | None, speed: Speed | None
+    config: Config,
+    folder: Path,
+    command: str | None,
+    modalities: dict[str, Any] | None,
+    speed: Speed | None,
+    files: dict[str, str] | None,
 ) -> tuple[Run, Speed | None, Checkpoint | None]:
     """Make or open a run folder as `start` does; a training goes on from its checkpoint, in the way that it began.
 
@@ -90,7 +98,7 @@ def begin(
     """
     kept = None if Run(folder).trained else checkpoint.read(folder)
     how, done = speed._asdict() if speed else None, kept.state["step"] if kept else 0
-    run = start(config, folder, command, modalities, how, done)
+    run = start(config, folder, command, modalities, how, done, files)
     return run, None if run.trained else Speed(**run.read("config.json")["speed"]), kept
 
 
@@ -102,6 +110,11 @@ def check_data(config: Config, data: MultimodalDataset | None, modalities: Seque
         )
     if data is None:
         return
+    if data.split != "train":
+        raise ValueError(
+            f"the {data.split} part of {data.name} is given to train on: give the part for training, as `train` of "
+            "`train, test = MultimodalDataset.from_arrays(...)`"
+        )
     if config.data != data.name:
         raise ValueError(
             f"the configuration is for the data {config.data!r}, but {data.name!r} is given: make it by "
@@ -143,17 +156,19 @@ class Trainer:
         model = model_of(config, modalities)
         # convolutions are faster so, as measured on a CPU; nothing else changes
         model = channels_last(model).train()
+        if config.batch_size // processes.size == 1:
+            check_alone(model)
         self.device = processes.place(device, model, config.batch_size)
         self.model = model.to(self.device)
         self.generators = Generators(config.seed, self.device, processes)
         self.generator, share = self.generators.noise, (processes.rank, processes.size)
         self.batches = data.batches(config.batch_size, self.device, self.generator, self.generators.order, share)
         self.total = config.total_steps(self.batches.steps_per_epoch)
-        self.speed = speed_for(config, self.device, self.total, processes)
+        self.speed = speed_for(config, self.device, self.total, processes)._replace(threads=torch.get_num_threads())
 
     def go_on(self, speed: Speed, kept: Checkpoint | None = None, run: Run | None = None) -> "Trainer":
         """Get ready to take steps in this way, from a checkpoint where there is one; a run says where to write."""
-        self.run, rate = run, self.config.learning_rate
+        self.run, self.speed, rate = run, speed, self.config.learning_rate
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=rate, fused=self.device.type in ("cpu", "cuda"))
         if kept:
             self.done = kept.state["step"]
@@ -168,7 +183,8 @@ class Trainer:
         snapshots = self.config.snapshot_every or self.total + 1
         pending: list[Loss] = []
         hidden, told = not (progress and self.processes.is_main), False
-        with tqdm(total=self.total, initial=self.done, desc=label, unit="step", disable=hidden) as bar:
+        bar = tqdm(total=self.total, initial=self.done, desc=label, unit="step", disable=hidden)
+        with bar, torch_threads(self.speed.threads or torch.get_num_threads()):
             while self.done < self.total:
                 pending.append(self.step())
                 kept, last = self.done % checkpoints == 0, self.done == self.total
@@ -181,10 +197,10 @@ class Trainer:
                         told = True
                 if kept or last:
                     self.check_weights()
+                if self.done % snapshots == 0 and self.processes.is_main:  # before the checkpoint that goes on after it
+                    save_weights(self.model, self.run.folder / "snapshots" / f"{self.done:07d}.safetensors")
                 if kept:
                     self.save_checkpoint()
-                if self.done % snapshots == 0 and self.processes.is_main:
-                    save_weights(self.model, self.run.folder / "snapshots" / f"{self.done:07d}.safetensors")
         self.processes.on_main(lambda: save_weights(self.model, self.run.folder / "model.safetensors"))
         self.processes.on_main(lambda: checkpoint.remove(self.run.folder))
 

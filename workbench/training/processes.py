@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from workbench.device import torch_threads
 from workbench.losses import Loss
 from workbench.threads import cores
 
@@ -136,15 +137,10 @@ class Processes:
 SINGLE = Processes()
 
 
-@contextmanager
-def threads_of_all() -> Iterator[None]:
+def threads_of_all() -> AbstractContextManager[int]:
     """Let this process use the threads of all that torchrun started on its machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(before, min(cores(), before * int(os.environ["LOCAL_WORLD_SIZE"]))))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    own = torch.get_num_threads()
+    return torch_threads(max(own, min(cores(), own * int(os.environ["LOCAL_WORLD_SIZE"]))))
 
 
 class _Evaluated(nn.Module):

@@ -31,6 +31,7 @@ class Speed(NamedTuple):
 
     precision: str = "float32"  # float32 | bfloat16 (autocast)
     compiled: bool = False
+    threads: int | None = None  # of torch, on which the order of its sums depends; None: as many as there are
 
     @property
     def label(self) -> str:

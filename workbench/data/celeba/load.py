@@ -50,6 +50,12 @@ def survey(root: Path) -> tuple[Counts, bool]:
     return _choice(folder, sizes).counts, False
 
 
+def stored_name(root: Path) -> str:
+    """Return the name of the cache of what is there, which tells these images and lists from others. DataError as above."""
+    folder = Path(root) / "celeba"
+    return _name(folder, photo_sizes(folder))
+
+
 def photo_folder(folder: Path) -> Path:
     """Return the folder of the photographs, which some archives hold twice nested."""
     photos = folder / PHOTOS
