@@ -49,6 +49,9 @@ def test_changes():
         changed.seed = 4
 
 
+FLOATS = [field.name for field in dataclasses.fields(Config) if field.type not in (str, int)]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -78,7 +81,14 @@ def test_changes():
         ({"train_size": -1}, "train_size -1 must not be negative"),
         ({"batch_size": 0}, "batch_size 0 must be positive"),
         ({"learning_rate": 0.0}, "learning_rate 0.0 must be positive"),
-        ({"learning_rate": math.nan}, "learning_rate nan"),
+        ({"learning_rate": math.nan}, "learning_rate nan is not finite"),
+        *(({name: math.inf}, f"{name} inf is not finite") for name in FLOATS),
+        ({"beta": -math.inf}, "beta -inf is not finite"),
+        ({"latent_dim": 0}, "latent_dim 0 must be positive"),
+        ({"latent_dim": 10**9}, "latent_dim 1000000000 is too much: choose at most 100,000"),
+        ({"repeats": 10**30}, "repeats 1000000000000000000000000000000 does not fit 64 bits"),
+        ({"seed": 2**64}, "seed 18446744073709551616 does not fit 64 bits"),
+        ({"batch_size": 2**63}, "does not fit 64 bits"),
         ({"checkpoint_every": 0}, "checkpoint_every 0 must be positive"),
         ({"beta": -1.0}, "beta -1.0 must not be negative"),
         ({"snapshot_every": -1}, "snapshot_every -1 must not be negative"),
@@ -218,6 +228,25 @@ def test_types_and_keys_in_a_plain_interpreter():
     assert floats == integers == Config.make(beta=4.0, learning_rate=1.0).key()
     assert styled == Config(style_dim=4, prior_weight=0.3).key()
     assert len(styled) == 12 and int(styled, 16) >= 0
+
+
+SCALARS = """
+import numpy as np
+from workbench.config import Config
+one = Config.make(seed=np.int64(3), steps=np.uint8(20), beta=np.float32(2.0), learning_rate=np.float64(0.5))
+print(one.key() == Config.make(seed=3, steps=20, beta=2.0, learning_rate=0.5).key(), {type(x) for x in vars(one).values()})
+print(Config(seed=2**64 - 1).seed)
+try:
+    Config.make(beta=10**400)
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_scalars_of_numpy_are_the_numbers_that_they_hold():
+    done = subprocess.run([sys.executable, "-c", SCALARS], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[0].startswith("True") and "numpy" not in done.stdout
+    assert done.stdout.splitlines()[1:] == [str(2**64 - 1), "beta inf is not finite: choose a number that is"]
 
 
 @settings(deadline=None, max_examples=30, derandomize=True)

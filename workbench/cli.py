@@ -1,10 +1,12 @@
 """`workbench run | sweep | train | evaluate | export | latents | report | document | bench | ship | data` in a shell"""
 
 import ast
+import io
 import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +21,7 @@ app.add_typer(data_app, name="data")
 Settings = Annotated[
     list[str] | None, typer.Option("--set", "-p", help="NAME=VALUE, a parameter; may be given several times.")
 ]
+Trust = Annotated[bool, typer.Option("--trust", help="Import networks that runs name and this package has not.")]
 Root = Annotated[Path | None, typer.Option(help="Folder of the data (else WORKBENCH_DATA, else data/).")]
 
 
@@ -95,7 +98,7 @@ def sweep(
     failed = [(job, state.error) for job, state in zip(plan.jobs, states, strict=True) if state.status == "failed"]
     for job, error in failed:
         print(f"Failed: {job.label}: {error} (in {job.folder})")
-    print(f"Compare them: workbench report {plan.folder}")
+    print(f"Compare them: workbench report {shlex.quote(str(plan.folder))}")
     if failed:
         raise SystemExit(f"{len(failed)} of {len(plan.jobs)} runs failed; the same command tries them again")
 
@@ -131,6 +134,7 @@ def evaluate(
     limit: Annotated[int, typer.Option(help="Test items at most.")] = 10_000,
     inception: Annotated[Path | None, typer.Option(help="Weights of Inception (else features of the judges).")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps (else each run's own).")] = None,
+    trust: Trust = False,
 ) -> None:
     """Evaluate trained runs with the metrics of this version, again if need be; their weights stay as they are."""
     from workbench.evaluation import evaluate_into
@@ -139,7 +143,7 @@ def evaluate(
     runs = [run for folder in folders for run in find_runs(folder, evaluated=False)]
     if not runs:
         raise ValueError(f"no trained run below {', '.join(map(str, folders))}: train one with `workbench train`")
-    for run in runs:
+    for run in (replace(run, trust=trust) for run in runs):
         with sole_writer(run.folder):
             evaluate_into(run, samples=samples, limit=limit, inception=inception, device=device)
         print(f"Evaluated: {run.folder}")
@@ -149,12 +153,13 @@ def evaluate(
 def export(
     folder: Annotated[Path, typer.Argument(help="Run folder of a trained run.")],
     out: Annotated[Path, typer.Option(help="Folder of the exported model.")],
+    trust: Trust = False,
 ) -> None:
     """Write a run's encoders and decoders as programs of torch.export, which run without this package."""
     from workbench.interop.export import export as write
     from workbench.runs.run import Run
 
-    print(f"Written: {write(Run.load(folder), out)}")
+    print(f"Written: {write(Run.load(folder, trust=trust), out)}")
 
 
 @app.command()
@@ -164,12 +169,13 @@ def latents(
     split: Annotated[str, typer.Option(help="train or test")] = "test",
     given: Annotated[list[str] | None, typer.Option(help="A modality, by letter or name; several. None: all.")] = None,
     fusion: Annotated[str | None, typer.Option("--fusion", "--how", help="How to fuse (else as the method).")] = None,
+    trust: Trust = False,
 ) -> None:
     """Write what a run makes of every item to a table: content, styles, labels, and what was there."""
     from workbench.interop import latents as tables
     from workbench.runs.run import Run
 
-    run = Run.load(folder)
+    run = Run.load(folder, trust=trust)
     print(f"Written: {tables.write(tables.latents(run, run.dataset(split), given, fusion), out)}")
 
 
@@ -273,11 +279,13 @@ def ship(folders: Annotated[list[Path], typer.Argument(help="Trained runs, one o
     from workbench.runs.run import find_runs
     from workbench.runs.shipped import ship as pack
 
-    for folder in folders:
-        for run in find_runs(folder, evaluated=False):
-            judges = classifiers_of(run.dataset("train"), run.dataset("test"), width=run.config.judge_width)
-            noted = {judge.source: (judge.network, note_of(judge)) for judge in judges}
-            print(f"Written: {pack(run, noted, evaluate)}")
+    runs = [run for folder in folders for run in find_runs(folder, evaluated=False)]
+    if not runs:
+        raise ValueError(f"no trained run below {', '.join(map(str, folders))}: train one with `workbench train`")
+    for run in runs:
+        judges = classifiers_of(run.dataset("train"), run.dataset("test"), width=run.config.judge_width)
+        noted = {judge.source: (judge.network, note_of(judge)) for judge in judges}
+        print(f"Written: {pack(run, noted, evaluate)}")
 
 
 @data_app.command("fetch")
@@ -318,7 +326,13 @@ def _parse(settings: list[str] | None) -> dict[str, object]:
 
 
 def main() -> None:
-    """The console script: an expected error is one line and exit status 1, not a traceback."""
+    """The console script: an expected error is one line and exit status 1, not a traceback.
+
+    What a terminal's encoding lacks is shown as a question mark.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app(prog_name="workbench")
     except (ValueError, OSError, WorkbenchError) as error:

@@ -69,13 +69,17 @@ def usual_torch() -> Iterator[None]:
     Also a decorator.
     """
     dtype, elsewhere = torch.get_default_dtype(), torch.get_default_device().type != "cpu"
+    cast = [kind for kind in ("cpu", "cuda", "mps") if torch.is_autocast_enabled(kind)]
     torch.set_default_dtype(torch.float32)
+    for kind in cast:  # not by a context of autocast, whose memory of weights lives as long as the outermost
+        torch.set_autocast_enabled(kind, False)
     try:
         with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu") if elsewhere else nullcontext():
-            with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
-                yield
+            yield
     finally:
         torch.set_default_dtype(dtype)
+        for kind in cast:
+            torch.set_autocast_enabled(kind, True)
 
 
 @contextmanager

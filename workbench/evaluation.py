@@ -136,6 +136,9 @@ def evaluate(
     the data does not allow, or a device that is not there.
     """
     parts = parts_of(run, parts, data)
+    for name, count in (("limit", limit), ("samples", samples)):
+        if count is not None and count < 1:
+            raise ValueError(f"{name} {count} leaves nothing to evaluate: choose 1 or more")
     with Evaluator.of(run, weights, limit, seed, progress, parts, data, device) as evaluator:
         metrics: dict[str, Any] = {"data": evaluator.config.data, "test_items": len(evaluator.labels)}
         if "latent" in parts:

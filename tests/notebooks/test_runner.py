@@ -227,7 +227,7 @@ def test_find_selects_by_number_name_and_path(tmp_path):
 def test_a_kernel_that_dies_is_a_failure_like_others(tmp_path):
     path = _write(tmp_path, "00_dying", "import os\nos._exit(1)")
     (result,) = run([path], tmp_path / "out")
-    assert "00_dying.ipynb failed: Kernel died" in result.error
+    assert result.error == "00_dying.ipynb failed: Kernel died; exit status 1"
     assert '<b class="failed">' in (tmp_path / "out" / "index.html").read_text()
 
 

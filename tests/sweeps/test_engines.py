@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,7 +15,8 @@ import torch
 from nbformat.v4 import new_code_cell, new_notebook
 
 from workbench.notebooks import kernels
-from workbench.notebooks.execution import execute, kernel_of_this_interpreter
+from workbench.notebooks.execution import LONGEST, execute, folder_for_sockets, kernel_of_this_interpreter
+from workbench.notebooks.kernels import FORKING
 from workbench.sweeps import engines
 from workbench.sweeps.engines import open_engine
 
@@ -116,20 +118,34 @@ def test_imports_are_found_whatever_else_is_in_cells(tmp_path):
     assert kernels.imports_of(path) == ["os.path", "sys", "a.b", "a.b.c", "a.b.d"]
 
 
+def test_sockets_are_where_their_paths_fit(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert folder_for_sockets() == str(tmp_path) or len(str(tmp_path)) > LONGEST
+    monkeypatch.setattr(tempfile, "tempdir", f"/tmp/{'x' * 110}")
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert len(folder_for_sockets()) <= LONGEST
+    monkeypatch.setattr(os, "access", lambda folder, mode: False)
+    with pytest.raises(ValueError, match=r"the temporary folder /tmp/x+ is too long for sockets: set TMPDIR"):
+        folder_for_sockets()
+
+
 @pytest.mark.slow
 def test_a_forked_kernel_is_like_an_ordinary_one(tmp_path, monkeypatch):
     path = notebook(tmp_path, LOOK, FIGURE, "1 + 1", "raise KeyError('lost')")
     monkeypatch.setenv("COLOUR", "green")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    shown = []
+    shown, opened = [], []
     with kernel_of_this_interpreter():
         kernels.warm_up(path)
-        for manager in (kernels.ForkedKernels, kernels.TrackedKernels):
+        for manager in (kernels.ForkedKernels, kernels.ForkedKernels, kernels.TrackedKernels):
             target = tmp_path / f"{manager.__name__}.ipynb"
             result = execute(path, target, {"mark": "here"}, kernel_manager_class=manager)
             assert result.error == "00_small.ipynb failed in cell [6]: KeyError: 'lost'"
             shown.append([cell.outputs for cell in nbformat.read(target, as_version=4).cells if "outputs" in cell])
-    forked, ordinary = shown
+            opened.append(len(os.listdir("/proc/self/fd")) if FORKING else 0)
+    assert opened[0] == opened[1], "a kernel's pipes are closed at its end"
+    assert kernels.ForkedKernels().transport == "ipc", "no port that another program may take meanwhile"
+    _, forked, ordinary = shown
     text = f"{sys.executable} {os.getcwd()} here green 1\nipykernel.kernelbase __main__ "
     assert [o[0].text for o in (forked[2], ordinary[2])] == [f"{text}True\n", f"{text}False\n"]
     assert forked[3:5] == ordinary[3:5] and "image/png" in forked[3][-1].data
@@ -153,7 +169,9 @@ if __name__ == "__main__":
 def test_a_kernel_dies_with_the_process_that_asked_for_it(tmp_path):
     (tmp_path / "parent.py").write_text(PARENT)
     path, mark = notebook(tmp_path, SLEEPER), tmp_path / "mark"
-    parent = subprocess.Popen([sys.executable, tmp_path / "parent.py", path, tmp_path / "out.ipynb", mark])
+    (long := tmp_path / ("long" * 30)).mkdir()  # too long for the paths of sockets
+    command = [sys.executable, tmp_path / "parent.py", path, tmp_path / "out.ipynb", mark]
+    parent = subprocess.Popen(command, env=os.environ | {"TMPDIR": str(long)})
     wait_for(lambda: parent.poll() is not None or (mark.is_file() and mark.read_text()))
     kernel = int(mark.read_text())
     assert runs(kernel)

@@ -148,6 +148,11 @@ def test_a_job_can_be_typed_as_a_papermill_command(tmp_path):
         ("[[runs]]\nseed = 1", "[[runs]] has no place for 'seed'"),
         ("grid = { seed = 1 }", "[grid] needs a list of values for seed: seed = [1]"),
         ("grid = { seed = [] }", "[grid] needs a list of values for seed"),
+        ("runs = []", "asks for no run: a list of values, or of [[runs]], is empty"),
+        ("fixed = { parts = [] }", "the only run: parts is an empty list: leave it out for all parts"),
+        ("fixed = { beta = inf }", "04_training.ipynb: parameter 'beta' is inf: give a finite number"),
+        ("grid = { learning_rate = [1e-3, nan] }", "parameter 'learning_rate' is nan: give a finite number"),
+        ("fixed = { latent_dim = 1000000000 }", "the only run: latent_dim 1000000000 is too much"),
         ("fixed = { seed = 1 }\ngrid = { seed = [2] }", "seed is in [fixed] and in [grid]: choose one"),
         ("quick.fixed = { seed = 1 }\nquick.grid.seed = [2]", "seed is in [quick.fixed] and in [quick.grid]"),
         ("fixed = 3", "fixed must be a table of parameters: [fixed]"),
@@ -177,5 +182,7 @@ def test_each_of_several_problems_has_its_line_and_unknown_presets_and_missing_f
         sweep("grid = { style_dim = [0, 20, 25] }", tmp_path)
     with pytest.raises(ValueError, match="unknown preset 'big': choose one of quick, reduced, paper"):
         sweep("", tmp_path, "big")
+    with pytest.raises(ValueError, match="asks for no run"):
+        sweep("", tmp_path, beta=[])
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "none.toml", notebook=NOTEBOOK)

@@ -32,12 +32,22 @@ from small_sweeps import (
 
 from workbench.data.images import DataError
 from workbench.evaluation import evaluate_into
+from workbench.notebooks import kernels
 from workbench.runs.run import Run, sole_writer, start
 from workbench.sweeps import engines
 from workbench.sweeps import run as sweep
 from workbench.sweeps.plan import Sweep, read
 from workbench.training import checkpoint
 from workbench.training.loop import fit
+
+
+SUBMITIT = """Job (task=0) failed during processing with trace:
+----------------------
+Traceback (most recent call last):
+ValueError: no such thing
+
+----------------------
+You can check full logs with 'job.stderr(0)'"""
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +89,8 @@ def undisturbed(request, tiny, tmp_path_factory) -> tuple[Path, str]:
         assert done.exit_code == 0, done.output
     else:
         done = subprocess.run(command(tiny, out), capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, done.stderr
+        kept = [path.read_text() for path in out.glob("*/execution.json")]
+        assert done.returncode == 0, "\n".join([done.stdout, done.stderr, *kept])
     return out, done.stdout
 
 
@@ -193,12 +204,57 @@ def test_missing_data_is_an_error_before_anything_starts_and_what_an_engine_rais
     with pytest.raises(DataError, match="workbench data fetch mnist"):
         complete(small(tiny, tmp_path, data="mnist-text", data_root=str(tmp_path / "none")))
     assert not [*tmp_path.iterdir()]
-    broken = Future()
-    broken.set_exception(ConnectionError("the scheduler\nis gone"))
     (job,) = small(tiny, tmp_path).jobs
-    engine = engines.Engine("broken", 1, lambda *arguments, **options: broken, True)
-    (state,) = sweep.run([job], [sweep.State("queued")], engine, {job.folder: 6}, lambda states, slots: None)
-    assert (state.status, state.error) == ("failed", "ConnectionError: the scheduler")
+    for message, told in (("the scheduler\nis gone", "the scheduler"), (SUBMITIT, "ValueError: no such thing")):
+        broken = Future()
+        broken.set_exception(ConnectionError(message))
+        engine = engines.Engine("broken", 1, lambda *arguments, future=broken, **options: future, True)
+        (state,) = sweep.run([job], [sweep.State("queued")], engine, {job.folder: 6}, lambda states, slots: None)
+        assert (state.status, state.error) == ("failed", f"ConnectionError: {told}")
+
+
+def test_what_keeps_a_notebook_from_running_is_kept_with_the_run_which_it_names(tiny, tmp_path, monkeypatch):
+    def full(path, target, parameters, **options):
+        raise OSError(28, "No space left on device", str(target))
+
+    monkeypatch.setattr(sweep.notebook_execution, "execute", full)
+    (job,) = small(tiny, tmp_path).jobs
+    error = sweep.execute(job)
+    assert error.endswith(f"No space left on device: '{job.folder}/run.ipynb'") and error.startswith("OSError: ")
+    assert sweep.execution(job)["error"] == error and not (job.folder / "run.ipynb").exists()
+
+
+def test_what_is_left_of_a_sweep_takes_the_threads_that_it_would_have_taken_among_all(tiny, undisturbed, monkeypatch):
+    asked = []
+
+    def engine(name, notebook, jobs, folder, **options):
+        asked.append(jobs)
+        raise ConnectionError("not today")
+
+    plan = read(tiny, "quick", GIVEN, undisturbed[0])
+    monkeypatch.setattr(sweep, "open_engine", engine)
+    monkeypatch.setattr(sweep, "states_of", lambda jobs: [sweep.State("done")] * 3 + [sweep.State("queued")])
+    monkeypatch.setattr(sweep, "prepare", lambda jobs, judges: {})
+    with pytest.raises(ConnectionError):
+        complete(plan)
+    assert asked == [4]
+
+
+@pytest.mark.slow
+def test_a_kernel_that_dies_leaves_what_it_did_and_how_it_ended(tiny, tmp_path):
+    path = tmp_path / "root" / "notebooks" / TRAINING.name
+    path.parent.mkdir(parents=True)
+    notebook = nbformat.read(tiny.parent / "notebooks" / TRAINING.name, 4)
+    dying = "import os, signal\nprint('last words', flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
+    notebook.cells[1:1] = [nbformat.v4.new_code_cell(source) for source in ("print('first')", dying)]
+    nbformat.write(notebook, path)
+    plan = read(tiny, "quick", {**GIVEN, "steps": 6, "seed": [0, 1], "style_dim": 0}, tmp_path / "out", path)
+    assert [state.status for state in complete(plan)] == ["failed"] * 2
+    for job in plan.jobs:
+        error = sweep.execution(job)["error"]
+        assert "Kernel died; killed by SIGKILL" in error and sweep.execution(job)["seconds"] > 0
+        assert printed(job.folder) == f"first\nlast words\n{error}" and not sweep.is_done(job)
+    assert not any(process.poll() is None for process in kernels._live)
 
 
 # -------------------------------------------------------------------------------------- who else is in a run folder

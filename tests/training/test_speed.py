@@ -86,7 +86,11 @@ def test_a_run_goes_on_as_it_began_and_says_so(tiny_root, here):
     folder = interrupted(3, config, tiny_root / "run", data)
     here(OLD, True)
     run = fit(config, folder, data, progress=False)
-    assert run.read("config.json")["speed"] == {"precision": "bfloat16", "compiled": False}
+    assert run.read("config.json")["speed"] == {
+        "precision": "bfloat16",
+        "compiled": False,
+        "threads": torch.get_num_threads(),
+    }
     assert run.config.precision == "auto" and run.precision == "bfloat16"
     pinned = fit(config.replace(precision="bfloat16"), tiny_root / "pinned", data, progress=False)
     assert run.history() == pinned.history()

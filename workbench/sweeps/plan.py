@@ -112,6 +112,8 @@ def read(
             jobs.append(_job(label, parameters, preset, notebook, parent / _slug(name)))
     _refuse(path, (job for job in jobs if isinstance(job, str)))
     _refuse(path, _twice(jobs))
+    if not jobs:
+        raise ValueError(f"{path} with what is given asks for no run: a list of values, or of [[runs]], is empty")
     return Sweep(content.get("title", path.stem), parent, tuple(jobs))
 
 
@@ -233,6 +235,8 @@ def _job(label: str, parameters: Mapping[str, Any], preset: str, notebook: Path,
         config = Config.make(preset, **fields)
         objectives.method(config.objective, len(parse_name(config.data)))
         evaluation.check_parts(parameters.get("parts") or evaluation.PARTS)
+        if parameters.get("parts") == []:
+            raise ValueError("parts is an empty list: leave it out for all parts")
         if parameters.get("limit", 1) < 1:
             raise ValueError(f"limit {parameters['limit']} leaves no test items: choose 1 or more")
     except ValueError as error:

@@ -170,11 +170,18 @@ def _outcome(job: Job, ended: Pending) -> State:
     try:
         error = ended.result()
     except Exception as failure:
-        error = f"{type(failure).__name__}: {first_line(str(failure))}"
+        error = f"{type(failure).__name__}: {_telling(str(failure))}"
     seconds = execution(job).get("seconds") or 0.0
     if error:
         return State("failed", error=error, seconds=seconds)
     return State("done", headline(Run(job.folder)), seconds)
+
+
+def _telling(message: str) -> str:
+    """The line of an error that says what was wrong: its first, or of a trace that submitit brings the trace's last."""
+    before, trace, after = message.partition("trace:\n")
+    lines = [line for line in after.split("\nYou can check")[0].splitlines() if line.strip(" -")]
+    return lines[-1].strip() if trace and lines else first_line(message)
 
 
 def _look(job: Job, before: dict[str, Any], steps: int) -> State:

@@ -90,6 +90,7 @@ class Step:
 
     def _part(self, part: Batch, config: Config, generator: torch.Generator, parts: int) -> Loss:
         half = self.speed.precision == "bfloat16"
+        torch.clear_autocast_cache()  # within an autocast of the caller's, it would keep the weights of the first step
         autocast = torch.autocast(part.labels.device.type, torch.bfloat16, enabled=half)
         with as_default(generator) as source, autocast:
             loss = self.evaluate(self.objective, part, config, source)

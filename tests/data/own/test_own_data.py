@@ -98,7 +98,7 @@ ELSEWHERE = """
 import json, sys
 import numpy as np, pandas as pd, torch
 from workbench import Run
-model = Run(__import__("pathlib").Path(sys.argv[1])).model
+model = Run(__import__("pathlib").Path(sys.argv[1]), trust=True).model
 frame = pd.read_csv(sys.argv[2])
 q = model.infer({"labs": frame[["ca", "na", "k"]], "report": ["case 1"] * len(frame)}, fusion="product")
 out = model.original(model.generate(q.mean, style=torch.zeros(len(model.names), len(frame), model.style_dim)))
@@ -136,7 +136,9 @@ def test_from_arrays_to_a_folder_to_another_process_and_back(tmp_path, monkeypat
     frame = arrays()["labs"].iloc[5:9]
     frame.to_csv(tmp_path / "new.csv", index=False)
     model = run.model
-    assert type(Run.load(run.folder).model.encoders[1]) is hearts.Encoder, "imported again"
+    with pytest.raises(ValueError, match="hearts:Encoder, a network of 'labs', is not of this package"):
+        Run.load(run.folder)
+    assert type(Run.load(run.folder, trust=True).model.encoders[1]) is hearts.Encoder, "imported again"
     q = model.infer({"labs": frame, "report": ["case 1"] * 4}, fusion="product")
     here = model.original(model.generate(q.mean, style=torch.zeros(6, 4, 1)))
     there = json.loads(python([run.folder, tmp_path / "new.csv"], tmp_path))
