@@ -32,7 +32,8 @@ def check_files(
 ) -> None:
     """ValueError where the run in a folder was trained on other files than these, `here` as above."""
     if other := other_files(stored, config, here):
+        where = f"in {paths.data_root(config.data_root or None)}" if here is None else "of the data that is given"
         raise ValueError(
-            f"{folder} holds a run on other data: {other} in {paths.data_root(config.data_root or None)} is not what it "
-            "was trained on; choose another folder, or the data_root that it had"
+            f"{folder} holds a run on other data: {other} {where} is not what it was trained on; choose another folder, "
+            "or the data that it had"
         )

@@ -250,8 +250,8 @@ def start(
     """
     run = Run(folder)
     stored = {"key": config.key(), "command": command, **versions.provenance()}
-    if files := files_now(config) if files is None else files:
-        stored["files"] = files
+    if found := files_now(config) if files is None else files:
+        stored["files"] = found
     if run.has("config.json"):
         if run.config.key() != config.key():
             raise ValueError(f"{folder} holds a run with another configuration: choose another folder or remove it")
