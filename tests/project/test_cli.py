@@ -1,11 +1,16 @@
 """The shell commands as a user types them: what they leave behind and how they fail."""
 
+import io
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 
 import pytest
+from small_sweeps import TRAINING as NOTEBOOK
+from small_sweeps import by_command, make_root, without_kernels
 
 from workbench.cli import main
 from workbench.runs.run import find_runs
@@ -72,11 +77,20 @@ def test_data_check_says_what_is_there(tmp_path):
         (("train", "-p", "data=uci-speech"), "unknown source 'speech'"),
         (("train", "-p", "data=mnist-text"), "workbench data fetch mnist"),
         (("train", "-p", "data=text", "--out", "{root}/pyproject.toml"), "pyproject.toml"),
+        (("train", "-p", "beta=1e400"), "beta inf is not finite"),
+        (("train", "-p", "seed=18446744073709551616"), "does not fit 64 bits"),
+        (("train", "-p", "latent_dim=1000000000"), "latent_dim 1000000000 is too much"),
+        (("sweep", "{root}/empty.toml", "-p", "beta=[]"), "asks for no run"),
+        (("ship", "{root}"), "no trained run below"),
     ],
     ids=lambda x: "-".join(x[2:]).replace("/", "") if isinstance(x, tuple) else "",
 )
 def test_errors_are_one_line(arguments, message, tmp_path, monkeypatch):
     (tmp_path / "pyproject.toml").write_text("")
+    (tmp_path / "empty.toml").write_text("")
+    (tmp_path / "notebooks").mkdir()
+    shutil.copy(NOTEBOOK, tmp_path / "notebooks")
+    monkeypatch.setattr("workbench.notebooks.kernels.warm_up", lambda notebook: None)
     monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path))
     monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path / "none"))
     monkeypatch.setattr(sys, "argv", ["workbench", *(argument.format(root=tmp_path) for argument in arguments)])
@@ -86,6 +100,26 @@ def test_errors_are_one_line(arguments, message, tmp_path, monkeypatch):
     assert isinstance(stop.value.code, str) and stop.value.code.startswith("workbench: ")
     assert message in stop.value.code and "\n" not in stop.value.code
     assert not [*tmp_path.rglob("model.safetensors")]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_a_terminal_without_the_characters_shows_question_marks(encoding, tmp_path, monkeypatch):
+    """Also of a folder's name in an error, and of the rows of a table."""
+    written = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", written)
+    monkeypatch.setattr(sys, "argv", ["workbench", "data", "check", "--root", str(tmp_path / "Gesichter – 顔")])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    written.flush()
+    assert stop.value.code in (0, None) and b"Gesichter ? ?" in written.buffer.getvalue()
+
+
+def test_a_suggested_command_can_be_typed_as_it_stands(tmp_path, monkeypatch):
+    path = make_root(tmp_path / "root")
+    monkeypatch.setenv("WORKBENCH_ROOT", str(path.parent))
+    with without_kernels():
+        done = by_command(path, out := tmp_path / "my sweeps", "-p", "steps=2", "-p", "seed=0", "-p", "style_dim=0")
+    assert shlex.split(done.stdout.splitlines()[-1].partition(": ")[2]) == ["workbench", "report", str(out)]
 
 
 def test_an_error_has_exit_status_1_and_no_traceback(tmp_path):
