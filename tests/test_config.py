@@ -234,7 +234,8 @@ SCALARS = """
 import numpy as np
 from workbench.config import Config
 one = Config.make(seed=np.int64(3), steps=np.uint8(20), beta=np.float32(2.0), learning_rate=np.float64(0.5))
-print(one.key() == Config.make(seed=3, steps=20, beta=2.0, learning_rate=0.5).key(), {type(x) for x in vars(one).values()})
+same = Config.make(seed=3, steps=20, beta=2.0, learning_rate=0.5)
+print(one.key() == same.key(), {type(x) for x in vars(one).values()})
 print(Config(seed=2**64 - 1).seed)
 try:
     Config.make(beta=10**400)

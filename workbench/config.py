@@ -48,7 +48,15 @@ READ_BY = {
 # Fields that came later: at their defaults, which compute what was computed before, they are in no run's key.
 LATER = ("power", "self_content", "mixed_prior", "prior_share", "prior_share_steps")
 
-POSITIVE = ("latent_dim", "batch_size", "repeats", "learning_rate", "checkpoint_every", "content_first_factor", "importance_samples")
+POSITIVE = (
+    "latent_dim",
+    "batch_size",
+    "repeats",
+    "learning_rate",
+    "checkpoint_every",
+    "content_first_factor",
+    "importance_samples",
+)
 POSITIVE += ("width", "judge_width")
 NOT_NEGATIVE = ("beta", "beta_style", "steps", "epochs", "snapshot_every", "train_size", "text_weight")
 NOT_NEGATIVE += ("prior_share_steps",)

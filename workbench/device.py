@@ -93,7 +93,9 @@ def memory_told() -> Iterator[None]:
         if not told:
             raise
         smaller = "batch_size, latent_dim, width, repeats or importance_samples"
-        raise WorkbenchError(f"there is not enough memory ({reason or 'MemoryError'}): choose a smaller {smaller}") from error
+        raise WorkbenchError(
+            f"there is not enough memory ({reason or 'MemoryError'}): choose a smaller {smaller}"
+        ) from error
 
 
 def processor() -> str:

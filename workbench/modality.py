@@ -153,7 +153,9 @@ def _check_given(names: Sequence[str], given: Mapping[str, Mapping[str, Any]]) -
         if what == "networks" and (odd := [n for n, pair in by_name.items() if not _is_pair(pair)]):
             raise ValueError(f"networks of {odd[0]!r} must be a pair (Encoder, Decoder) of classes or functions")
         if what.endswith("weights") and (odd := [n for n, x in by_name.items() if not _is_weight(x)]):
-            raise ValueError(f"{what} of {odd[0]!r} is {by_name[odd[0]]!r}: a weight is not negative, and a finite number")
+            raise ValueError(
+                f"{what} of {odd[0]!r} is {by_name[odd[0]]!r}: a weight is not negative, and a finite number"
+            )
 
 
 def _is_weight(x: Any) -> bool:

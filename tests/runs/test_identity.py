@@ -1,4 +1,4 @@
-"""A run belongs to the data that it was trained on: the same command on other files makes another run, or is refused."""
+"""A run belongs to the data that it was trained on: the same command on other files makes another one."""
 
 import gzip
 import json

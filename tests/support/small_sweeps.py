@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -100,9 +100,11 @@ def without_kernels() -> Iterator[None]:
         yield
 
 
-def command(path: Path, out: Path, *more: str) -> list[str]:
+def command(path: Path, out: Path, *more: str, workers: int | None = 2) -> list[str]:
+    """What is typed for a sweep; `workers` None: as many as it takes by itself."""
     given = [part for name, value in GIVEN.items() for part in ("-p", f"{name}={value}")]
-    return [sys.executable, "-m", "workbench", "sweep", str(path), "--out", str(out), "--workers", "2", *given, *more]
+    given += ["--workers", str(workers)] if workers else []
+    return [sys.executable, "-m", "workbench", "sweep", str(path), "--out", str(out), *given, *more]
 
 
 def by_command(path: Path, out: Path, *more: str):
@@ -121,9 +123,9 @@ def results(folder: Path) -> dict[str, tuple]:
     return kept
 
 
-def kill_when(condition: Callable[[], Any], arguments: list[str]) -> bool:
+def kill_when(condition: Callable[[], Any], arguments: list[str], place: Mapping[str, str] | None = None) -> bool:
     """Start a command and kill it when a condition holds; False where it ended before."""
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=place)
     while process.poll() is None and not condition():
         time.sleep(0.005)
     process.kill()

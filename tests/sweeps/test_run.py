@@ -23,8 +23,6 @@ from small_sweeps import (
     TRAINING,
     by_command,
     command,
-    kept_steps,
-    kill_when,
     make_root,
     results,
     without_kernels,
@@ -39,7 +37,6 @@ from workbench.sweeps import run as sweep
 from workbench.sweeps.plan import Sweep, read
 from workbench.training import checkpoint
 from workbench.training.loop import fit
-
 
 SUBMITIT = """Job (task=0) failed during processing with trace:
 ----------------------
@@ -299,7 +296,7 @@ def test_a_run_evaluated_by_hand_gets_its_notebook_without_new_numbers(tiny, tmp
 
 
 def test_a_sweep_that_was_stopped_goes_on(tiny, undisturbed, tmp_path, monkeypatch):
-    """The small case of the next test: stopped by the user at the second checkpoint of its first run."""
+    """The small case of tests/faults/test_kills.py: stopped by the user at the second checkpoint of its first run."""
     out, save, saved = tmp_path / "out", checkpoint.save, []
 
     def stop(*arguments):
@@ -317,21 +314,6 @@ def test_a_sweep_that_was_stopped_goes_on(tiny, undisturbed, tmp_path, monkeypat
         assert [state.status for state in complete(plan)] == ["done"] * 2
     whole = results(undisturbed[0])
     assert len(results(out)) == 2 and all(whole[name] == kept for name, kept in results(out).items())
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is a POSIX signal")
-def test_a_killed_sweep_loses_nothing(tiny, undisturbed, tmp_path):
-    """Killed in the middle of trainings, then between two runs; started again at once each time."""
-    out = tmp_path / "out"
-    assert kill_when(lambda: [*out.glob("*/checkpoint.json")], command(tiny, out))
-    kept = kept_steps(out)
-    assert kept and not [*out.glob("*/metrics.json")]
-    assert kill_when(lambda: [*out.glob("*/metrics.json")], command(tiny, out))
-    assert all(kept_steps(out).get(name, 0) >= step for name, step in kept.items())
-    assert [state.status for state in complete(read(tiny, "quick", GIVEN, out))] == ["done"] * 4
-    assert results(out) == results(undisturbed[0])
-    assert not [*out.glob("*/.*.part")] and not [*out.glob("*/checkpoint*")]
 
 
 # ------------------------------------------------------------------------------------------------- dask and Slurm

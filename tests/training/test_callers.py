@@ -94,7 +94,9 @@ def test_the_test_part_is_not_trained_on_nor_evaluated_in_the_place_of_the_other
         run = whole if train.own else fit(config, tmp_path / "named", train, progress=False)
         for swapped in ((test, train), (train, train), (test, test)):
             parts = ", ".join(part.split for part in swapped)
-            with pytest.raises(ValueError, match=rf"data is \({parts}\) of {train.name}: give its parts as \(train, te"):
+            with pytest.raises(
+                ValueError, match=rf"data is \({parts}\) of {train.name}: give its parts as \(train, te"
+            ):
                 evaluate(run, data=swapped, parts=["latent"], progress=False)
     assert not (tmp_path / "run").exists()
 
@@ -118,7 +120,9 @@ class Normed(nn.Sequential):
 def test_a_batch_of_one_item_is_refused_where_batch_normalisation_takes_its_statistics(splits, tmp_path):
     made = modalities_of(splits.train, networks={"x": (Normed, lambda code: nn.Linear(code, 3))}, likelihoods=LAPLACE)
     one = config_of(splits, batch_size=1, precision="float32")
-    with pytest.raises(ValueError, match=r"the batch normalisation in the encoder of 'x' nothing .*choose a batch_size"):
+    with pytest.raises(
+        ValueError, match=r"the batch normalisation in the encoder of 'x' nothing .*choose a batch_size"
+    ):
         fit(one, tmp_path / "run", splits.train, progress=False, modalities=made)
     assert not (tmp_path / "run").exists()
     fit(one.replace(batch_size=2), tmp_path / "two", splits.train, progress=False, modalities=made)

@@ -170,9 +170,7 @@ def _mark_failed(target: Path, error: str) -> None:
     started = [c for c in notebook.cells if c.cell_type == "code" and c.metadata.papermill.duration is not None]
     if started:
         started[-1].metadata.papermill.update(status="failed", exception=True)
-        started[-1].outputs.append(
-            nbformat.v4.new_output("error", ename="KernelDied", evalue=error, traceback=[error])
-        )
+        started[-1].outputs.append(nbformat.v4.new_output("error", ename="KernelDied", evalue=error, traceback=[error]))
     nbformat.write(notebook, target)
 
 

@@ -27,9 +27,7 @@ def other_files(stored: Mapping[str, Any], config: Config, here: Mapping[str, st
     return next((name for name, digest in (here or {}).items() if kept.get(name, digest) != digest), "")
 
 
-def check_files(
-    folder: Path, stored: Mapping[str, Any], config: Config, here: Mapping[str, str] | None = None
-) -> None:
+def check_files(folder: Path, stored: Mapping[str, Any], config: Config, here: Mapping[str, str] | None = None) -> None:
     """ValueError where the run in a folder was trained on other files than these, `here` as above."""
     if other := other_files(stored, config, here):
         where = f"in {paths.data_root(config.data_root or None)}" if here is None else "of the data that is given"
