@@ -137,12 +137,12 @@ def test_too_little_memory_is_a_sentence(monkeypatch, splits, tmp_path):
         torch.empty(2**62)
 
     monkeypatch.setattr(loop, "model_of", allocate)
-    with pytest.raises(WorkbenchError, match="there is not enough memory .*: choose a smaller batch_size, latent_dim"):
+    with pytest.raises(WorkbenchError, match=r"there is not enough memory .*: choose a smaller batch_size, latent_dim"):
         fit(config_of(splits), tmp_path / "run", splits.train, progress=False)
     for error in (MemoryError(), torch.OutOfMemoryError("CUDA out of memory")):
         with pytest.raises(WorkbenchError, match="there is not enough memory"), memory_told():
             raise error
-    with pytest.raises(RuntimeError, match="^another$"), memory_told():
+    with pytest.raises(RuntimeError, match=r"^another$"), memory_told():
         raise RuntimeError("another")
 
 

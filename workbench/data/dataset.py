@@ -95,9 +95,7 @@ class MultimodalDataset:
     labelled: bool = True  # without labels they are zeros, to be ignored
     classes: tuple[str | int, ...] | None = None  # what a user calls the classes or attributes of the labels
     own: bool = False  # made of a user's arrays: its name alone does not find it again
-    files: dict[str, str] | None = (
-        None  # digests of the files that it was read from, by name; none where there are none
-    )
+    files: dict[str, str] | None = None  # digests of the files that it was read from, by their names
 
     def __len__(self) -> int:
         return len(self.labels)

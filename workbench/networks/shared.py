@@ -1,8 +1,8 @@
 """State dicts as files hold them, and back: tensors that a network has under several names are kept once.
 
-A network may use a layer twice, tie the weights of two layers, or keep a view of a weight as a buffer. safetensors has no
-place for memory that two names share. So of names that are one tensor the first is kept, and given to the others again
-by the network that the file is read into, which shares them, too; what shares a part of its memory is copied.
+A network may use a layer twice, tie the weights of two layers, or keep a view of a weight as a buffer. safetensors has
+no place for memory that two names share. So of names that are one tensor the first is kept, and given to the others
+again by the network that the file is read into, which shares them, too; what shares a part of its memory is copied.
 """
 
 from collections.abc import Mapping

@@ -104,7 +104,7 @@ class _Engine(NBClientEngine):
 
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
-        """Execute the notebook; where that fails it is saved as `keep`, and the error has a note of the kernel's end."""
+        """Execute the notebook; where that fails it is saved as `keep`, and the error notes how the kernel ended."""
         wait, tell = options["start_timeout"], options["tell"] or (lambda text, share: None)
         known = {name: value for name, value in options.items() if name in _Client.class_trait_names()}
         client = _Client(nb_man, kernel_name=kernel_name, startup_timeout=wait, tell=tell, **known)

@@ -120,7 +120,7 @@ class _Forked:
         self._turn = threading.Lock()
 
     def poll(self) -> int | None:
-        """Return the exit code, negative for a signal; None while it runs. Whoever learns of its end closes its pipes."""
+        """Return the exit code, negative for a signal; None while it runs. Who learns of its end closes its pipes."""
         with self._turn:
             if self._code is None and (code := self._process.exitcode) is not None:
                 self._process.close()

@@ -32,6 +32,6 @@ def check_files(folder: Path, stored: Mapping[str, Any], config: Config, here: M
     if other := other_files(stored, config, here):
         where = f"in {paths.data_root(config.data_root or None)}" if here is None else "of the data that is given"
         raise ValueError(
-            f"{folder} holds a run on other data: {other} {where} is not what it was trained on; choose another folder, "
-            "or the data that it had"
+            f"{folder} holds a run on other data: {other} {where} is not what it was trained on; choose another "
+            "folder, or the data that it had"
         )

@@ -242,11 +242,11 @@ def start(
     done: int | None = None,
     files: dict[str, str] | None = None,
 ) -> Run:
-    """Make or open the run folder of a configuration; ValueError when it holds another one, or other data or modalities.
+    """Make or open the run folder of a configuration; ValueError when it holds another, or other data or modalities.
 
     `command` is what somebody typed to have it trained, `modalities` what modalities.json is to hold. A training that
-    is not over goes on after `done` steps, in the way that it began, or takes its first steps with this `speed`. `files`
-    are digests of the data's (None: of those that the configuration means).
+    is not over goes on after `done` steps, in the way that it began, or takes its first steps with this `speed`.
+    `files` are digests of the data's (None: of those that the configuration means).
     """
     run = Run(folder)
     stored = {"key": config.key(), "command": command, **versions.provenance()}

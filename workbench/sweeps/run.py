@@ -179,7 +179,7 @@ def _outcome(job: Job, ended: Pending) -> State:
 
 def _telling(message: str) -> str:
     """The line of an error that says what was wrong: its first, or of a trace that submitit brings the trace's last."""
-    before, trace, after = message.partition("trace:\n")
+    _, trace, after = message.partition("trace:\n")
     lines = [line for line in after.split("\nYou can check")[0].splitlines() if line.strip(" -")]
     return lines[-1].strip() if trace and lines else first_line(message)
 

@@ -51,7 +51,7 @@ def survey(root: Path) -> tuple[Counts, bool]:
 
 
 def stored_name(root: Path) -> str:
-    """Return the name of the cache of what is there, which tells these images and lists from others. DataError as above."""
+    """Return the name of the cache of what is there, which no other images and lists have. DataError as above."""
     folder = Path(root) / "celeba"
     return _name(folder, photo_sizes(folder))
 
