@@ -43,11 +43,12 @@ def judge(root: Path, out: Path) -> None:
 
 def draw(root: Path, out: Path) -> None:
     """Make a cache of images, and read it."""
-    images = cached(f"{out.name}-train-seed0-1", _noise)
+    images = cached(f"{out.name}-train-seed0-1", noise)
     np.savez(out / "read.npz", values=images.values.numpy())
 
 
-def _noise() -> Images:
+def noise() -> Images:
+    """Images that take a moment to write: 12 MB."""
     values = torch.randint(256, (4000, 3, 32, 32), generator=torch.Generator().manual_seed(0)).byte()
     return Images(values, torch.arange(4000) % 10)
 
