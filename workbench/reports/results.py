@@ -118,7 +118,12 @@ def _log_likelihood(found: Any) -> Iterator[Number]:
 
 
 def _base_rate(found: Any) -> Iterator[Number]:
-    return (Number(f"base_rate.{name}", value=x) for name, x in zip(ATTRIBUTES, found, strict=bool(found)))
+    return (Number(f"base_rate.{name}", value=x) for name, x in _named(found or ()))
+
+
+def _named(values: Sequence[float | None]) -> Iterator[tuple[str | int, float | None]]:
+    """Numbers of attributes by name; those of a user's own data, of which metrics have no names, by place."""
+    return zip(ATTRIBUTES if len(values) == len(ATTRIBUTES) else range(len(values)), values, strict=True)
 
 
 def _by_attribute(found: Any) -> Iterator[Number]:
@@ -126,7 +131,7 @@ def _by_attribute(found: Any) -> Iterator[Number]:
     for name, rows in found.items():
         section = {"judges": "classifier_accuracy"}.get(name, name)  # where the numbers of all together stand
         for number in _walk(Number(section), rows, LEVELS[section]):
-            for attribute, x in zip(ATTRIBUTES, number.value, strict=True):
+            for attribute, x in _named(number.value):
                 yield number._replace(metric=f"{section}.{attribute}", value=x)
 
 
