@@ -153,7 +153,7 @@ def test_from_arrays_to_a_folder_to_another_process_and_back(tmp_path, monkeypat
     sys.modules.pop("hearts")
     (tmp_path / "hearts.py").unlink()
     with pytest.raises(ValueError, match="hearts:Encoder, a network of 'labs', cannot be imported here: give them"):
-        _ = Run(run.folder).model
+        _ = Run(run.folder, trust=True).model
 
 
 @pytest.mark.parametrize("objective", METHODS)
