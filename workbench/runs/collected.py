@@ -1,13 +1,12 @@
 """The numbers of many finished runs as one JSON file, there and back: `write`, `read`, and `gather` for both kinds."""
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from workbench.config import Config
-from workbench.paths import write_json
+from workbench.files.reading import write_json
 from workbench.runs.naming import label
 from workbench.runs.run import Run, find_runs
 
@@ -51,7 +50,7 @@ def write(runs: Sequence[Run], path: Path) -> None:
         }
         for run in runs
     ]
-    write_json(path, {"runs": collected})
+    write_json(path, {"runs": collected}, checked=True)
 
 
 def read(path: Path) -> list[Run]:
