@@ -73,7 +73,7 @@ def test_weights_are_whole_or_not_there(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full_disk)
-    with pytest.raises(OSError, match=r"No space left on device: '.*/model\.safetensors'$"):
+    with pytest.raises(OSError, match=r"No space left on device: .*model\.safetensors'$"):
         save_weights(torch.nn.Linear(2, 3), tmp_path / "model.safetensors")
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
     assert torch.equal(safetensors.torch.load_file(tmp_path / "model.safetensors")["weight"], model.weight)

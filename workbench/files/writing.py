@@ -12,7 +12,8 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -60,6 +61,17 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     remove_left(folder.parent)
 
 
+def slugs(names: Iterable[str]) -> dict[str, str]:
+    """Names that somebody else chose as parts of paths: letters, digits, `_`, `.` and `-`; different ones stay so."""
+    found: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        slug = re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).lstrip(".-")[:80]
+        taken = {other.lower() for other in found.values()}
+        short = f"{slug}-{zlib.crc32(name.encode(errors='replace')):08x}".lstrip("-")
+        found[name] = slug if slug == name and slug.lower() not in taken else short
+    return found
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     with replacing(path) as temporary:
@@ -85,7 +97,7 @@ def named(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno is not None and not _about_another(error, path):
-            error.filename, error.filename2 = str(path), None
+            error.filename = str(path)
         raise
 
 

@@ -14,6 +14,8 @@ from workbench.errors import DamagedFile, LaterFile
 from workbench.files import reading, writing
 from workbench.objectives import method
 
+END = b"\r\n"  # of the lines that csv writes
+
 
 def check_config(path: Path, stored: dict[str, Any]) -> None:
     """Raise what is wrong with the content of a config.json, LaterFile where another version knows more."""
@@ -26,8 +28,9 @@ def check_config(path: Path, stored: dict[str, Any]) -> None:
         reason = f"{infinite[0]} is null, as a number that is not finite was written"
         raise DamagedFile(path, reason, "train the run again with a finite one")
     method(Config.from_json(values).objective)
-    if not isinstance(stored.get("speed", {}), dict) or not isinstance(stored.get("key", ""), str):
-        raise ValueError("its key or speed is of another type")
+    for name, kind in {"key": str, "code": str, "speed": dict, "command": str | None}.items():
+        if name in stored and not isinstance(stored[name], kind):
+            raise ValueError(f"{name} is {str(stored[name])[:40]!r}")
 
 
 def evaluated_with(path: Path) -> dict[str, Any]:
@@ -49,7 +52,7 @@ def read_history(path: Path) -> dict[str, list[float]]:
     with reading.damage(path):
         head, *lines = path.read_bytes().splitlines(keepends=True) or [b""]
         reading.refuse_pointer(head)
-        names, rows = head.decode().strip().split(","), [_row(line) for line in lines]
+        names, rows = head.decode().strip().split(","), [_row(line, head) for line in lines]
         whole = [row for row in rows if len(row) == len(names)]
         if len(whole) < len(rows[:-1]):
             writing.say_once(f"{path} has rows that are not whole: they are left out")
@@ -61,7 +64,7 @@ def read_history(path: Path) -> dict[str, list[float]]:
 def add_row(path: Path, step: int, means: Mapping[str, float]) -> None:
     """Add a row to a history.csv, and the header before the first."""
     with writing.named(path), open(path, "a", newline="") as file:
-        writer = csv.writer(file)
+        writer = csv.writer(file, lineterminator=END.decode())
         if file.tell() == 0:
             writer.writerow(["step", *means])
         writer.writerow([step, *(f"{value:.6g}" if math.isfinite(value) else "nan" for value in means.values())])
@@ -71,14 +74,14 @@ def cut_history(path: Path, step: int) -> None:
     """Drop the rows of a history.csv after a step, and all from one on that is not whole: a full disk may cut it."""
     head, *lines = path.read_bytes().splitlines(keepends=True) or [b""]
     columns = head.count(b",") + 1
-    kept = itertools.takewhile(lambda line: len(row := _row(line)) == columns and row[0] <= step, lines)
+    kept = itertools.takewhile(lambda line: len(row := _row(line, head)) == columns and row[0] <= step, lines)
     os.truncate(path, len(head) + sum(map(len, kept)) if head.endswith(b"\n") else 0)
 
 
-def _row(line: bytes) -> list[float]:
-    """The numbers in a row; none where it was cut, or is no row."""
+def _row(line: bytes, head: bytes) -> list[float]:
+    """The numbers in a row; none where it was cut, or is no row. `add_row` ends all lines alike, others may not."""
     try:
         step, *values = line.decode().rstrip("\r\n").split(",")
-        return [float(int(step)), *map(float, values)] if line.endswith(b"\n") else []
+        return [] if head.endswith(END) and not line.endswith(END) else [float(int(step)), *map(float, values)]
     except (ValueError, OverflowError):
         return []
