@@ -26,9 +26,9 @@ from workbench.data.dataset import MultimodalDataset
 from workbench.data.images import Images, cached
 from workbench.evaluation import evaluate, evaluate_into
 from workbench.files import writing
+from workbench.files.tensors import write_tensors
 from workbench.metrics.features import kept_reference
 from workbench.metrics.judges import Classifier, note_of, read_judge
-from workbench.files.tensors import write_tensors
 from workbench.reports import results, tables
 from workbench.runs.collected import gather
 from workbench.runs.run import Run
@@ -76,7 +76,7 @@ def edited(content: bytes, draw: random.Random, checked: bool) -> bytes:
 
 
 class World:
-    """A finished run with a good neighbour, one that was stopped, files of a cache, and what comes of them undamaged."""
+    """A finished run with a good neighbour, one that was stopped, files of a cache, and what comes of all undamaged."""
 
     def __init__(self, folder: Path) -> None:
         values = np.random.default_rng(0).normal(size=(40, 3))
@@ -122,7 +122,9 @@ class World:
     def judged(self) -> Any:
         run = Run(self.folder / "runs" / "run")
         found = evaluate(run, data=self.data, parts=["latent"], progress=False)
-        snapshots = [evaluate(run, x, data=self.data, parts=["latent"], progress=False) for x in run.snapshots().values()]
+        snapshots = [
+            evaluate(run, x, data=self.data, parts=["latent"], progress=False) for x in run.snapshots().values()
+        ]
         return [m["rate"] for m in (found, *snapshots)]
 
     def resume(self) -> Any:
@@ -195,7 +197,7 @@ def outcome(world: World, path: Path, operation: str, capsys: Any) -> str:
         said = capsys.readouterr().err
         return SENTENCE if said.startswith("passed over: ") and str(path) in said else f"says {said!r}"
     except (ValueError, OSError) as error:
-        named = str(path) in str(error) or (path.name.startswith("checkpoint") and "checkpoint" in str(error))
+        named = str(path if path.parent.name != "stopped" else path.parent) in str(error)
         return SENTENCE if named and "\n" not in str(error) else f"{type(error).__name__}: {error}"
     except Exception as error:
         return f"{type(error).__name__}: {error}"
@@ -209,7 +211,11 @@ def mutations(path: Path, draw: random.Random, copies: int) -> list[tuple[str, b
     made = [*FIXED.items()]
     made += [(name, change(content, draw)) for name, change in DRAWN.items() for _ in range(copies)]
     if path.suffix == ".json":
-        made += [(f"edit{' of an older file' * old}", edited(content, draw, not old)) for old in (0, 1) for _ in range(copies)]
+        made += [
+            (f"edit{' of an older file' * old}", edited(content, draw, not old))
+            for old in (0, 1)
+            for _ in range(copies)
+        ]
     return made
 
 
@@ -223,7 +229,9 @@ def tried(folder: Path, seed: int, copies: int, capsys: Any, files: tuple[str, .
             for operation in FILES[name]:
                 path.write_bytes(content)
                 what = outcome(world, path, operation, capsys)
-                if what == "another result" and (kind.endswith("older file") or path.name == "history.csv"):
+                if what == "another result" and (
+                    kind in ("object", "edit of an older file") or path.name == "history.csv"
+                ):
                     what = EDITED  # nothing says that it was not written so
                 found[name, kind, what if content != kept else SAME] += 1
             path.write_bytes(kept)

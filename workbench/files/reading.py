@@ -57,6 +57,8 @@ def if_sound(read: Callable[[], T], path: Path) -> T | None:
     """What is read of a file that can be made again; None where there is none, or none that can be read: said once."""
     try:
         return read() if path.is_file() else None
+    except FileNotFoundError:  # another process may have set it aside
+        return None
     except (DamagedFile, OSError) as error:
         what = error.what if isinstance(error, DamagedFile) else f"{path} cannot be read ({error.strerror or error})"
         say_once(f"{what}: it is made again")

@@ -68,7 +68,7 @@ def slugs(names: Iterable[str]) -> dict[str, str]:
         slug = re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).lstrip(".-")[:80]
         taken = {other.lower() for other in found.values()}
         short = f"{slug}-{zlib.crc32(name.encode(errors='replace')):08x}".lstrip("-")
-        found[name] = slug if slug == name and slug.lower() not in taken else short
+        found[name] = slug if slug and slug == name and slug.lower() not in taken else short
     return found
 
 

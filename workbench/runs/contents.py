@@ -56,7 +56,7 @@ def read_history(path: Path) -> dict[str, list[float]]:
         whole = [row for row in rows if len(row) == len(names)]
         if len(whole) < len(rows[:-1]):
             writing.say_once(f"{path} has rows that are not whole: they are left out")
-        if whole and (names[0] != "step" or len({*names}) < len(names)):
+        if any(names) and (names[0] != "step" or len({*names}) < len(names)):
             raise ValueError(f"its first line is {','.join(names)[:80]!r} and not step and the terms")
         return {name: [row[i] for row in whole] for i, name in enumerate(names)} if whole else {}
 
