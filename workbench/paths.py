@@ -1,19 +1,30 @@
 """Where things are: one resolver for the project, its data, caches and outputs.
 
 nbval runs a notebook in the notebook's folder and papermill in the caller's, so nothing may depend on the
-working directory being the project's root.
+working directory being the project's root. How files are written, read and locked stands in `workbench.files`.
 """
 
-import json
 import os
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
-from filelock import FileLock, Timeout
+from workbench.files.locks import locked
+from workbench.files.reading import write_json
+from workbench.files.writing import replacing, replacing_folder
+
+__all__ = [
+    "cache_dir",
+    "data_root",
+    "environment",
+    "locked",
+    "outputs_dir",
+    "project_root",
+    "replacing",
+    "replacing_folder",
+    "training_notebook",
+    "write_json",
+]
 
 
 def project_root() -> Path:
@@ -53,63 +64,6 @@ def outputs_dir() -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that replaces it when the block ends well, and vanishes when it does not.
-
-    Whoever reads `path` sees the old file or the whole new one, never a half.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of `folder` when the block ends well, and vanishes when it does not.
-
-    It lies in a hidden one beside it, `.NAME.*.building`, which a process that is killed leaves.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{folder.name}.", suffix=".building", dir=folder.parent) as scratch:
-        made = Path(scratch, "made")
-        made.mkdir()
-        yield made
-        if folder.exists():
-            os.replace(folder, Path(scratch, "before"))
-        os.replace(made, folder)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON values, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
-
-
-@contextmanager
-def locked(path: Path, busy: str) -> Iterator[None]:
-    """Hold the lock of `path`, the file `.NAME.lock` beside it, which one thread at a time can have.
-
-    It also keeps out other machines that share the file system. The system takes it from a process that ends, however
-    it ends, so there is nothing to clean up. A thread that has it may take it again. `busy` is printed to stderr when
-    somebody else has it, before waiting.
-    """
-    lock = FileLock(path.with_name(f".{path.name}.lock"), is_singleton=True)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(busy, file=sys.stderr)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextmanager
 def environment(**values: str) -> Iterator[None]:
     """Set environment variables of the process for a while, then put back what was there."""
     before = {name: os.environ.get(name) for name in values}
@@ -124,5 +78,6 @@ def environment(**values: str) -> Iterator[None]:
 
 
 def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):  # who reads can do without it, and whoever writes is told by the writing
+        folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -29,7 +29,7 @@ FLOORS = (
     ("networks",),
     ("data",),
     ("divergences", "likelihoods", "distributions"),
-    ("__init__", "config", "device", "paths", "errors", "threads", "_torchvision"),
+    ("__init__", "config", "device", "files", "paths", "errors", "threads", "_torchvision"),
 )
 FLOOR = {name: height for height, names in enumerate(reversed(FLOORS)) for name in names}
 

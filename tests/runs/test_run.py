@@ -1,6 +1,7 @@
 """Run folders: nothing half-written, found only when complete, and never mixed up."""
 
 import ast
+import errno
 import json
 import math
 import signal
@@ -66,12 +67,13 @@ def test_weights_are_whole_or_not_there(tmp_path, monkeypatch):
     read = safetensors.torch.load_file(tmp_path / "model.safetensors")
     assert torch.equal(read["weight"], model.weight)
 
-    def full_disk(tensors, path):
-        path.write_bytes(b"half")
-        raise OSError("No space left on device")
+    def full_disk(path, content):
+        with open(path, "wb") as file:
+            file.write(content[:100])
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(safetensors.torch, "save_file", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    with pytest.raises(OSError, match=r"No space left on device: .*model\.safetensors'$"):
         save_weights(torch.nn.Linear(2, 3), tmp_path / "model.safetensors")
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
     assert torch.equal(safetensors.torch.load_file(tmp_path / "model.safetensors")["weight"], model.weight)

@@ -24,7 +24,9 @@ from workbench.data import mnist, svhn
 from workbench.data.celeba import load
 from workbench.data.celeba.lists import ATTRIBUTE_LIST, COUNT, PARTITION_LIST, read_attributes, read_partition
 from workbench.data.images import SPLITS, DataError
-from workbench.paths import data_root, replacing
+from workbench.files.locks import locked
+from workbench.files.writing import replacing
+from workbench.paths import data_root
 
 _READERS = {"mnist": mnist, "svhn": svhn}
 NAMES = (*_READERS, "celeba", "inception")
@@ -70,15 +72,21 @@ def fetch(name: str, root: str | Path | None = None) -> list[Path]:
             f"unknown data set {name!r}: choose one of {', '.join(NAMES)} (all other sources are built in)"
         )
     root = data_root(root)
-    wanted = {row.file.name.removesuffix(".gz") for row in _states(name, root) if not row.sound}
-    for download in downloads(name, root) if wanted else []:
-        if download.goal.name in wanted:
-            _transfer(name, download)
+    for download in downloads(name, root) if _wanted(name, root) else []:
+        if download.goal.name in _wanted(name, root):
+            with locked(download.goal, f"waiting: another process is downloading {download.goal}", leave=False):
+                if download.goal.name in _wanted(name, root):  # not brought by the one that was waited for
+                    _transfer(name, download)
     states = _states(name, root)
     for row in states:
         if row.sound and row.cure:
             print(f"{row.file} stays as it is ({row.state}): {row.cure}", file=sys.stderr)
     return [row.file for row in states]
+
+
+def _wanted(name: str, root: Path) -> set[str]:
+    """Names of the files that are missing or damaged."""
+    return {row.file.name.removesuffix(".gz") for row in _states(name, root) if not row.sound}
 
 
 def downloads(name: str, root: Path) -> list[Download]:
@@ -114,7 +122,7 @@ def _transfer(name: str, download: Download) -> None:
             pooch.retrieve(
                 url, download.checksum, arriving.name, arriving.parent, downloader=partial(bring, download, arriving)
             )
-            _unpack(url, arriving, download.goal)
+            _unpack(url, arriving, download)
             return
         # Whatever goes wrong, from a missing gdown to a broken connection: gdown, requests, pooch and zipfile have no
         # common error, and the way out is the same.
@@ -174,8 +182,9 @@ def _from_drive(download: Download, arriving: Path, url: str, output_file: str, 
         os.replace(Path(folder, arriving.name), output_file)
 
 
-def _unpack(url: str, arriving: Path, goal: Path) -> None:
+def _unpack(url: str, arriving: Path, download: Download) -> None:
     """Move what has arrived to its goal, unpacked where it is packed: all of it, or nothing."""
+    goal, (kind, checksum) = download.goal, download.checksum.split(":")
     if url.endswith(".gz"):
         with replacing(goal) as temporary, gzip.open(arriving) as packed, temporary.open("wb") as plain:
             shutil.copyfileobj(packed, plain)
@@ -186,6 +195,11 @@ def _unpack(url: str, arriving: Path, goal: Path) -> None:
             os.replace(Path(folder, goal.name), goal)
     else:
         os.replace(arriving, goal)
+        with goal.open("rb") as stream:
+            arrived = hashlib.file_digest(stream, kind).hexdigest()
+        if arrived != checksum:  # where there can be no locks, another process may have written into it
+            goal.unlink()
+            raise DataError(f"known hash {checksum} is not {arrived}")
     arriving.unlink(missing_ok=True)
 
 

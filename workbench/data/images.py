@@ -1,16 +1,18 @@
 """Images with labels, the form in which every image source hands over its split, and their cache."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import safetensors.torch
 from jaxtyping import Bool, Int, UInt8
-from safetensors import SafetensorError
 from torch import Tensor
 
 from workbench.errors import WorkbenchError
-from workbench.paths import cache_dir, locked, replacing
+from workbench.files.locks import locked
+from workbench.files.reading import damage, if_sound
+from workbench.files.tensors import keep_tensors, read_tensors
+from workbench.paths import cache_dir
 
 SPLITS = ("train", "test")
 Labels = Int[Tensor, "N"] | Bool[Tensor, "N attributes"]  # one class of several, or which of several attributes
@@ -40,25 +42,22 @@ def cached(name: str, make: Callable[[], Images]) -> Images:
     What other versions left is removed. Processes that need the same images at once have one of them make them.
     """
     path = cache_dir() / f"{name}.safetensors"
-    if images := _read(path):
+    if images := if_sound(lambda: _read(path), path):
         return images
     with locked(path, f"waiting: another process is making {path.name}"):
-        return _read(path) or _make(path, make)
+        return if_sound(lambda: _read(path), path) or _make(path, make)
 
 
-def _read(path: Path) -> Images | None:
-    """The images in a cache file, None where there is none or it is damaged."""
-    try:
-        return Images(**safetensors.torch.load_file(path)) if path.is_file() else None
-    except (SafetensorError, TypeError):
-        return None
+def _read(path: Path) -> Images:
+    with damage(path):
+        return Images(**read_tensors(path).tensors)
 
 
 def _make(path: Path, make: Callable[[], Images]) -> Images:
     images = make()
-    with replacing(path) as temporary:
-        safetensors.torch.save_file(images._asdict(), temporary)
+    keep_tensors(path, images._asdict())
     for old in path.parent.glob(f"{path.stem.rpartition('-')[0]}-*.safetensors"):
         if old != path:
-            old.unlink()
+            with suppress(OSError):  # it may be another user's
+                old.unlink()
     return images

@@ -26,6 +26,7 @@ WEIGHTS has them, `mean` and `logvar` [M, batch, content] become
 """
 
 import copy
+import io
 import platform
 import re
 from pathlib import Path
@@ -40,10 +41,11 @@ from workbench import likelihoods
 from workbench.data.alphabet import ALPHABET
 from workbench.data.own.encodings import Text
 from workbench.data.own.tables import Table, Vector
+from workbench.files.reading import write_json
+from workbench.files.writing import replacing_folder, write_bytes
 from workbench.modality import Modality
 from workbench.model import MultimodalVAE
 from workbench.objectives import METHODS
-from workbench.paths import replacing_folder, write_json
 from workbench.runs.run import Run
 
 NAME, FORMAT = "model.json", "workbench model, exported"
@@ -143,7 +145,9 @@ def _save(network: nn.Module, example: Tensor, path: Path, name: str) -> None:
     except Exception as error:  # whatever the tracing of somebody's own network may raise
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(f"the {name} cannot be exported, torch.export says: {reason}") from error
-    torch.export.save(program, path)
+    stream = io.BytesIO()  # a full disk would end the interpreter in the middle of torch's own writing
+    torch.export.save(program, stream)
+    write_bytes(path, stream.getvalue())
 
 
 def _described(model: MultimodalVAE, run: Run | None) -> dict[str, Any]:

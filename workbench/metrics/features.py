@@ -16,16 +16,16 @@ from pickle import UnpicklingError
 from typing import Protocol, runtime_checkable
 from unittest.mock import patch
 
-import safetensors.torch
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from workbench.data.images import DataError
 from workbench.device import double
+from workbench.files.reading import damage, if_sound
+from workbench.files.tensors import keep_tensors, read_tensors
 from workbench.metrics.judges import Classifier
-from workbench.paths import cache_dir, replacing
+from workbench.paths import cache_dir
 
 INCEPTION_BATCH = 50  # images at a time, pytorch-fid's own choice: activations take megabytes for each
 
@@ -183,15 +183,19 @@ def kept_reference(extractor: Features, batches: Callable[[], Iterable[Float[Ten
     """Features of real images, `batches()` of them, from the cache where they are there, else `reference`."""
     digest, device = _digest(extractor, batches())
     path = cache_dir() / f"features-{digest}.safetensors"
-    if path.is_file():
-        try:
-            return FeatureSet(extractor, [safetensors.torch.load_file(path)["features"].to(device)])
-        except (SafetensorError, KeyError):
-            path.unlink()  # damaged: made again
+    if kept := if_sound(lambda: _kept(path, extractor), path):
+        return FeatureSet(extractor, [features.to(device) for features in kept])
     made = reference(extractor, batches())
-    with replacing(path) as temporary:
-        safetensors.torch.save_file({"features": made.features.cpu()}, temporary)
+    keep_tensors(path, {"features": made.features})
     return made
+
+
+def _kept(path: Path, extractor: Features) -> list[Float[Tensor, "n d"]]:
+    with damage(path):
+        features = read_tensors(path).tensors["features"]
+        if features.shape[1:] != (extractor.dimensions,):
+            raise ValueError(f"features of {extractor.dimensions} dimensions are not of shape {list(features.shape)}")
+        return [features]
 
 
 def _digest(extractor: Features, batches: Iterable[Tensor]) -> tuple[str, torch.device]:

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -18,9 +16,12 @@ from workbench.data.celeba.attributes import DescriptionStorage
 from workbench.data.dataset import MultimodalDataset
 from workbench.device import double
 from workbench.distributions import full_precision
+from workbench.files.locks import locked
+from workbench.files.reading import CURE, damage, if_sound
+from workbench.files.tensors import keep_tensors, read_tensors
 from workbench.metrics.attributes import average_precision, mean_precision
 from workbench.networks.classifiers import CLASSIFIERS, SCALABLE, make_classifier
-from workbench.paths import cache_dir, locked, replacing
+from workbench.paths import cache_dir
 
 BATCH = 128
 STEPS = 600  # enough where digits are clean; text has 40 strings only, house numbers take longest
@@ -96,13 +97,13 @@ def _classifier(
 ) -> Classifier:
     source, network = train.sources[k], make_classifier(tuple(train.storages[k].shape), width).to(device)
     path = cache_dir() / f"classifier-{source}-{_recipe(train, test, k, width)}.safetensors"
+    if judge := if_sound(lambda: read_judge(path, network, source), path):
+        return judge
     with locked(path, f"waiting: another process is training the judge of {source}"):
-        if path.is_file():
-            return read_judge(path, network, source)
+        if judge := if_sound(lambda: read_judge(path, network, source), path):
+            return judge
         judge = _tested(test.to(device), k, _train(train.to(device), k, network, progress))
-        with replacing(path) as temporary:
-            weights = {name: t.cpu() for name, t in judge.network.state_dict().items()}
-            safetensors.torch.save_file(weights, temporary, metadata=note_of(judge))
+        keep_tensors(path, judge.network.state_dict(), note_of(judge))
     return judge
 
 
@@ -121,11 +122,11 @@ def with_note(network: nn.Module, note: dict[str, str], source: str) -> Classifi
 
 
 def read_judge(path: Path, network: nn.Module, source: str) -> Classifier:
-    """A judge from its file, into an untrained network of its kind."""
-    with safetensors.safe_open(path, "pt") as file:
-        note = file.metadata()
-    network.load_state_dict(safetensors.torch.load_file(path))
-    return with_note(network, note, source)
+    """A judge from its file, into an untrained network of its kind; DamagedFile where it holds something else."""
+    tensors, note = read_tensors(path)
+    with damage(path, CURE, RuntimeError):
+        network.load_state_dict(tensors)
+        return with_note(network, note, source)
 
 
 def _train(train: MultimodalDataset, k: int, network: nn.Module, progress: bool) -> nn.Module:

@@ -80,6 +80,11 @@ class _Renderer(IPythonRenderer):
     def block_html(self, html: str) -> str:
         return super().block_html(html) if "<img" in html else html
 
+    def _src_to_base64(self, src: str) -> str | None:
+        """Embed a picture that lies below the folder of the notebook; what leads elsewhere stays a link."""
+        folder = Path(self.path)
+        return super()._src_to_base64(src) if _within(folder / src, folder) else None
+
     def link(self, text: str, url: str, title: str | None = None) -> str:
         return super().link(text, re.sub(r"^(?:\./)?(\w+)\.ipynb(?=#|$)", r"\1.html", url), title)
 
@@ -95,6 +100,11 @@ def _render(source: str, folder: str = "") -> str:
     """Markdown to HTML; images are looked up in `folder` and embedded."""
     renderer = _Renderer(escape=False, embed_images=bool(folder), path=folder, exclude_anchor_links=True)
     return MarkdownWithMath(renderer=renderer).render(source)
+
+
+def _within(path: Path, folder: Path) -> bool:
+    """Whether a file that somebody names, maybe through links, lies in a folder."""
+    return path.resolve().is_relative_to(folder.resolve())
 
 
 def mathml(tex: str, display: str) -> str:
@@ -130,7 +140,8 @@ def _letter(letter: str, variant: str) -> str:
 
 def write_pages(out_dir: Path) -> Path:
     """Write a page beside each executed notebook of `out_dir` and an index of them all; returns the index's path."""
-    notebooks = {path: nbformat.read(path, as_version=4) for path in sorted(Path(out_dir).glob("*.ipynb"))}
+    here = [path for path in sorted(Path(out_dir).glob("*.ipynb")) if _within(path, Path(out_dir))]
+    notebooks = {path: nbformat.read(path, as_version=4) for path in here}
     summaries = [summary_of(path, notebook) for path, notebook in notebooks.items()]
     steps = zip([None, *summaries], summaries, [*summaries[1:], None], strict=False)
     for (before, summary, after), notebook in zip(steps, notebooks.values(), strict=True):

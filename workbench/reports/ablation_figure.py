@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from workbench.paths import outputs_dir
 from workbench.plotting.base import dress, panels
 from workbench.reports.ablations import Ablation, Panel, curves, series
+from workbench.runs.collected import sound
 from workbench.runs.run import find_runs
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ NEAR_CHANCE = 0.3  # a line of chance far below all others would only flatten th
 def own_sweep(ablation: Ablation, preset: str) -> list[Figure | Markdown]:
     """The curves of one's own sweep, each after its name; where there is none at this preset, the command for it."""
     shown: list[Figure | Markdown] = []
-    runs = [*find_runs(outputs_dir() / preset / "sweeps" / ablation.name)]
+    runs = [*sound(find_runs(outputs_dir() / preset / "sweeps" / ablation.name))]
     for name, group in series(runs, ablation).items():
         heading = Markdown(f"**{name or 'one curve'}**: {len(group)} runs")
         shown += [heading, ablation_figure(curves(group, ablation), ablation)]

@@ -106,7 +106,7 @@ def load(ablation: Ablation, place: str | Path | None = None) -> list[Run]:
     ValueError where there is none; it names the command that makes them.
     """
     path = Path(place) if place else ablation.reference
-    runs = collected.read(path) if path.is_file() else [*find_runs(path)]
+    runs = collected.read(path) if path.is_file() else [*collected.sound(find_runs(path))]
     if not runs:
         shown = path.relative_to(project_root()) if path.is_relative_to(project_root()) else path
         what = f"no finished run of the ablation {ablation.name} in {shown.as_posix()}"

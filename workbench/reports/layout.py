@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.paths import replacing
+from workbench.files.writing import replacing, slugs
 from workbench.reports.results import at_papers, numbers
 from workbench.reports.specs import Spec, crossed
 from workbench.runs.naming import label, steps_taken
@@ -201,7 +201,7 @@ class Table:
             "\\begin{table}",
             "\\centering\\small\\setlength{\\tabcolsep}{3pt}",
             f"\\caption{{{_tex(self.spec.heading)}. {_tex(self.caption)}}}",
-            f"\\label{{tab:{self.data}-{self.spec.name.replace('_', '-')}}}",
+            f"\\label{{tab:{slugs([self.data])[self.data]}-{self.spec.name.replace('_', '-')}}}",
             f"\\begin{{tabular}}{{ll{'r' * (len(names) - 2)}}}",
             "\\toprule",
             " & ".join(map(_tex, names)) + " \\\\",

@@ -26,7 +26,14 @@ def sheet(rows: Rows, caption: str = "") -> HTML:
 
 
 def show(picture: Any, alt: str, caption: str) -> None:
-    """Show a Figure or an Image with a caption and, for those who cannot see it, a text with what it shows."""
+    """Show a Figure or an Image with a caption and, for those who cannot see it, a text with what it shows.
+
+    An Image of a file that leads out of its folder by a link is left out: a page embeds nothing else of a disk.
+    """
+    file = Path(getattr(picture, "filename", None) or ".")
+    if not file.resolve().is_relative_to(file.parent.resolve()):
+        display(HTML(f"<p><i>left out: {escape(str(file))} is a link that leads elsewhere</i></p>"))
+        return
     display(picture, metadata={"image/png": {"alt": alt}})
     display(HTML(f"<p><i>{escape(caption)}</i></p>"))
 

@@ -28,11 +28,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workbench.config import WHERE
 from workbench.data.celeba.attributes import ATTRIBUTES
-from workbench.paths import replacing
+from workbench.files.writing import replacing
 from workbench.reports.published import RANDOM
 from workbench.runs.collected import Recorded
 from workbench.runs.naming import differing, label, steps_taken
 from workbench.runs.run import Run
+from workbench.runs.sections import LEVELS, LIKELIHOODS, QUALITY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,12 +105,12 @@ def _walk(number: Number, found: Any, levels: Sequence[str], errors: Any = None)
 
 
 def _quality(found: Any) -> Iterator[Number]:
-    yield from _walk(Number("quality"), found.get("conditional"), (*PATH, "metric"))
-    yield from _walk(Number("quality", given=RANDOM), found.get("random"), ("target", "metric"))
+    yield from _walk(Number("quality"), found.get("conditional"), QUALITY["conditional"])
+    yield from _walk(Number("quality", given=RANDOM), found.get("random"), QUALITY["random"])
 
 
 def _log_likelihood(found: Any) -> Iterator[Number]:
-    for kind, levels in {"X": SUBSET, "given": PATH, "predictive": PATH}.items():
+    for kind, levels in LIKELIHOODS.items():
         for number in _walk(Number(f"log_likelihood.{kind}"), found.get(kind), levels):
             if x := number.value:  # an estimate that could not be made is null as a whole
                 yield number._replace(value=x.get("nats"), error=x.get("standard_error"))
@@ -136,10 +137,6 @@ def _by_attribute(found: Any) -> Iterator[Number]:
 
 
 # Sections of metrics.json that hold numbers of the model. The others say how it was judged, and how long that took.
-SUBSET, PATH = ("posterior", "given"), ("posterior", "target", "given")
-LEVELS = dict.fromkeys(("rate", "marginal_kl", "linear_probe", "linear_probe_full"), SUBSET)
-LEVELS |= dict.fromkeys(("style_probe", "classifier_accuracy"), ("target",)) | {"coherence": PATH}
-LEVELS |= {"random_coherence": ("target",), "written": (*PATH, "metric")}
 OTHERS = {
     "base_rate": _base_rate,
     "by_attribute": _by_attribute,

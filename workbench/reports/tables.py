@@ -14,6 +14,7 @@ from statistics import fmean
 import pandas as pd
 
 from workbench.data.sources import describe, is_known, is_rendered
+from workbench.files.writing import slugs
 from workbench.inference import EVERY_SUBSET_OF
 from workbench.reports import published
 from workbench.reports.layout import KEYS, Key, Table
@@ -61,9 +62,10 @@ def markdown(runs: Sequence[Run]) -> str:
 
 def write(runs: Sequence[Run], folder: Path) -> list[Path]:
     """Write all tables as FOLDER/DATA/NAME.csv and .tex; returns the files."""
-    files = []
-    for shown in all_tables(runs):
-        files += [folder / shown.data / f"{shown.spec.name}{suffix}" for suffix in (".csv", ".tex")]
+    files, made = [], all_tables(runs)
+    names = slugs(shown.data for shown in made)
+    for shown in made:
+        files += [folder / names[shown.data] / f"{shown.spec.name}{suffix}" for suffix in (".csv", ".tex")]
         shown.to_csv(files[-2])
         shown.to_latex(files[-1])
     return files

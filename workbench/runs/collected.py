@@ -1,17 +1,19 @@
 """The numbers of many finished runs as one JSON file, there and back: `write`, `read`, and `gather` for both kinds."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from workbench.config import Config
-from workbench.paths import write_json
+from workbench.errors import DamagedFile
+from workbench.files.reading import damage, passed_over, read_json, write_json
 from workbench.runs.naming import label
 from workbench.runs.run import Run, find_runs
+from workbench.runs.sections import check_metrics
 
 ADDED = ("method", "metrics", "history")  # what an entry of a collected file has beside config.json
+WROTE = "give a file that `workbench report --out` wrote"
 BULKY = ("confusion",)  # metrics that are pictures rather than numbers: left out of collected files
 
 
@@ -51,21 +53,34 @@ def write(runs: Sequence[Run], path: Path) -> None:
         }
         for run in runs
     ]
-    write_json(path, {"runs": collected})
+    write_json(path, {"runs": collected}, checked=True)
 
 
 def read(path: Path) -> list[Run]:
     """Read the runs in a JSON file that `write` made, for tables and claims; ValueError when `path` is none."""
     try:
-        entries = json.loads(path.read_text())["runs"]
-        return [Recorded(path, entry) for entry in entries]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} holds no runs: give a file that `workbench report --out` wrote") from error
+        entries = read_json(path).get("runs")
+    except DamagedFile as error:
+        raise ValueError(f"{path} holds no runs: {WROTE} ({error.reason})") from error
+    if not isinstance(entries, list):
+        raise ValueError(f"{path} holds no runs: {WROTE}")
+    return [*sound(Recorded(path, entry) for entry in entries)]
+
+
+def sound(runs: Iterable[Run]) -> Iterator[Run]:
+    """Give those of some runs that a report can read; the others are passed over, which is said."""
+    for run in runs:
+        with passed_over():
+            with damage(run.folder):
+                label(run), run.history()
+            with damage(run.folder if isinstance(run, Recorded) else run.folder / "metrics.json"):
+                check_metrics(run.metrics)
+            yield run
 
 
 def gather(paths: Sequence[Path]) -> list[Run]:
     """Find the complete runs below some folders and in files that `write` made; ValueError when there is none."""
-    runs = [run for path in paths for run in (read(path) if path.is_file() else find_runs(path))]
+    runs = [run for path in paths for run in (read(path) if path.is_file() else sound(find_runs(path)))]
     if not runs:
         raise ValueError(f"no complete run below {', '.join(map(str, paths))}: train one with `workbench train`")
     return runs

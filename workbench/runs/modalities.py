@@ -36,6 +36,20 @@ def to_json(dataset: MultimodalDataset, modalities: Sequence[Modality]) -> dict[
     return about | {"modalities": [_modality_to_json(modality) for modality in modalities]}
 
 
+def check(content: dict[str, Any]) -> None:
+    """Raise what is wrong with the content of a file: the types of all that is read of it."""
+    types: dict[str, Any] = {"name": str, "letter": str, "shape": list, "encoding": dict, "likelihood": dict}
+    types |= {"weight": int | float, "style_weight": int | float, "networks": str | list | None}
+    for kept in content["modalities"]:
+        for name, kind in types.items():
+            if not isinstance(kept[name], kind):
+                raise ValueError(f"{name} of a modality is {kept[name]!r}")
+        if not all(type(size) is int and size > 0 for size in kept["shape"]):
+            raise ValueError(f"the shape of {kept['name']} is {kept['shape']}")
+    if not (isinstance(content["own"], bool) and content["modalities"]):
+        raise ValueError("it does not say whose the data are, or names no modality")
+
+
 def _modality_to_json(modality: Modality) -> dict[str, Any]:
     if modality.encoding is None:
         raise ValueError(f"modality {modality.name!r} has no encoding: make it by workbench.modality.modalities_of")

@@ -13,18 +13,15 @@ Every file is written beside itself and renamed, so a reader never sees half of 
 holds the folder's lock (`sole_writer`, a hidden file beside the folder), so that no two ever write into one folder.
 """
 
-import csv
 import json
-import math
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import nn
 
@@ -35,11 +32,13 @@ from workbench.data.missing import as_configured
 from workbench.data.sources import load_dataset
 from workbench.device import usual_torch
 from workbench.distributions import FAMILIES
+from workbench.errors import DamagedFile
+from workbench.files import locks, reading, tensors, writing
 from workbench.modality import Modality, Pair, modalities_of
 from workbench.model import MultimodalVAE
 from workbench.networks.shared import again, once
+from workbench.runs import contents, versions
 from workbench.runs import modalities as modality_file
-from workbench.runs import versions
 from workbench.runs.identity import check_files, files_now, other_files
 
 
@@ -99,31 +98,22 @@ class Run:
         return self.read("metrics.json")
 
     def history(self) -> dict[str, list[float]]:
-        """Columns of history.csv: step, total and the terms; none where it was not kept."""
-        if not self.has("history.csv"):
-            return {}
-        with open(self.folder / "history.csv", newline="") as file:
-            rows = list(csv.DictReader(file))
-        return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {}
+        """Columns of history.csv: step, total and the terms, of rows that are whole; none where it was not kept."""
+        return contents.read_history(self.folder / "history.csv") if self.has("history.csv") else {}
 
     def add_to_history(self, step: int, means: Mapping[str, float]) -> None:
         """Add a row to history.csv, the mean loss and terms of a stretch of steps, and the header before the first."""
-        with open(self.folder / "history.csv", "a", newline="") as file:
-            writer = csv.writer(file)
-            if file.tell() == 0:
-                writer.writerow(["step", *means])
-            writer.writerow([step, *(f"{value:.6g}" if math.isfinite(value) else "nan" for value in means.values())])
+        contents.add_row(self.folder / "history.csv", step, means)
 
     def cut_history(self, step: int) -> None:
         """Drop the rows of history.csv after a step: what a resumed training will write again."""
         if self.has("history.csv"):
-            path = self.folder / "history.csv"
-            head, *rows = path.read_bytes().splitlines(keepends=True) or [b""]
-            os.truncate(path, len(head) + sum(len(row) for row in rows if int(row.partition(b",")[0]) <= step))
+            contents.cut_history(self.folder / "history.csv", step)
 
     def snapshots(self) -> dict[int, Path]:
         """Weights kept on the way, by step, in order."""
-        return {int(path.stem): path for path in sorted((self.folder / "snapshots").glob("*.safetensors"))}
+        found = sorted((self.folder / "snapshots").glob("*.safetensors"))
+        return {int(path.stem): path for path in found if path.stem.isdecimal()}
 
     @property
     def own_data(self) -> bool:
@@ -137,9 +127,15 @@ class Run:
         Raises ValueError on networks of a user's that must be given and are not.
         """
         config = self.config
-        if self.has(modality_file.NAME):
-            return modality_file.read(self.read(modality_file.NAME), config.width, self.networks, self.trust)
-        return modalities_of(self.dataset(), config.width, config.text_weight)
+        if not self.has(modality_file.NAME):
+            return modalities_of(self.dataset(), config.width, config.text_weight)
+        content, path = self.read(modality_file.NAME), self.folder / modality_file.NAME
+        try:
+            return modality_file.read(content, config.width, self.networks, self.trust)
+        except (LookupError, TypeError, AttributeError) as error:
+            raise DamagedFile(path, reading.reason_of(error), reading.CURE) from error
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
 
     def dataset(self, split: str = "test", whole: bool = False) -> MultimodalDataset:
         """A split of its data: of the training split what it was trained on, or all, also what it was to go without.
@@ -167,11 +163,11 @@ class Run:
         Raises FileNotFoundError where there are none, ValueError on weights of other networks.
         """
         self.check_trained(weights)
-        model = model_of(self.config, self.modalities)
+        model, kept = model_of(self.config, self.modalities), tensors.read_tensors(weights).tensors
         try:
-            model.load_state_dict(again(safetensors.torch.load_file(weights), model.state_dict()))
+            model.load_state_dict(again(kept, model.state_dict()))
         except RuntimeError as error:
-            message = str(error).strip().splitlines()[-1].strip()
+            message = reading.reason_of(RuntimeError(str(error).strip().splitlines()[-1]))
             raise ValueError(f"{weights} holds the weights of other networks than these: {message}") from None
         return model.eval()
 
@@ -185,12 +181,15 @@ class Run:
         return (self.folder / name).is_file()
 
     def read(self, name: str) -> dict[str, Any]:
-        """A JSON file of the folder."""
-        return json.loads((self.folder / name).read_text())
+        """A JSON file of the folder; DamagedFile where it does not hold what was written, or what is needed of it."""
+        path = self.folder / name
+        checks = {"config.json": partial(contents.check_config, path), modality_file.NAME: modality_file.check}
+        return reading.read_json(path, check=checks.get(name, bool))
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Write a JSON file of the folder, whole or not at all. Numbers that are not finite become null."""
-        paths.write_json(self.folder / name, json.loads(json.dumps(content), parse_constant=lambda name: None))
+        finite = json.loads(json.dumps(content), parse_constant=lambda name: None)
+        reading.write_json(self.folder / name, finite, checked=True)
 
 
 def build_model(config: Config, dataset: MultimodalDataset) -> MultimodalVAE:
@@ -227,9 +226,9 @@ def sole_writer(folder: Path) -> Iterator[None]:
 
     Temporary files that are there when nobody else writes were left by killed processes: they go.
     """
-    with paths.locked(folder, f"waiting: another process is at work in {folder}"):
-        for left in folder.rglob(".*.part"):
-            left.unlink()
+    with locks.locked(folder, f"waiting: another process is at work in {folder}") as alone:
+        for place in (folder, folder / "snapshots"):  # below them others may be at work
+            writing.remove_left(place, alone)
         yield
 
 
@@ -272,11 +271,16 @@ def start(
 
 
 def find_runs(parent: Path, evaluated: bool = True) -> Iterator[Run]:
-    """Complete runs anywhere below a folder, in order of their names; `evaluated` False: all trained ones."""
+    """Complete runs anywhere below a folder, in order of their names; `evaluated` False: all trained ones.
+
+    Those that say nothing of what they are, because a file is damaged, are passed over, which is said.
+    """
     for path in sorted(parent.rglob("metrics.json" if evaluated else "model.safetensors")):
         hidden = any(part.startswith(".") for part in path.relative_to(parent).parts)
         if (path.parent / "config.json").is_file() and not hidden:
-            yield Run(path.parent)
+            with reading.passed_over():
+                _ = Run(path.parent).config
+                yield Run(path.parent)
 
 
 def is_current(run: Run, config: Config, parts: Sequence[str] = (), limit: int | None = 0) -> bool:
@@ -286,7 +290,7 @@ def is_current(run: Run, config: Config, parts: Sequence[str] = (), limit: int |
     """
     if not (run.complete and is_trained(run, config)):
         return False
-    how = run.metrics["evaluated_with"]
+    how = contents.evaluated_with(run.folder / "metrics.json")
     on_enough = how["limit"] is None or (limit is not None and limit <= how["limit"])
     return on_enough and set(parts) <= {*how["parts"]} and how["judges"] == versions.judges_version()
 
@@ -295,8 +299,8 @@ def is_trained(run: Run, config: Config) -> bool:
     """Whether a run's training reached the end with this configuration and this version of the code."""
     if not run.trained:
         return False
-    stored = run.read("config.json")
-    current = stored["key"] == config.key() and stored["code"] == versions.code_version()
+    stored = reading.if_sound(lambda: run.read("config.json"), run.folder / "config.json") or {}
+    current = stored.get("key") == config.key() and stored.get("code") == versions.code_version()
     return current and not other_files(stored, config)
 
 
@@ -307,8 +311,8 @@ def archive_stale(run: Run, config: Config) -> None:
     configuration and code makes room.
     """
     stored = run.read("config.json") if run.has("config.json") else {}
-    if stored.get("key") == config.key() and stored["code"] != versions.code_version():
-        kept = run.folder.with_name(f".{run.folder.name}-{stored['code']}")
+    if stored.get("key") == config.key() and stored.get("code") != versions.code_version():
+        kept = run.folder.with_name(f".{run.folder.name}-{stored.get('code')}")
         shutil.rmtree(kept, ignore_errors=True)
         run.folder.rename(kept)
 
@@ -330,12 +334,12 @@ def unless_current(
             yield None
             return
         archive_stale(run, config)
-        if run.complete and (before := run.metrics["evaluated_with"])["judges"] == versions.judges_version():
+        before = contents.evaluated_with(run.folder / "metrics.json")
+        if before["judges"] == versions.judges_version():
             parts, limit = [*parts, *before["parts"]], before["limit"] and max(limit, before["limit"])
         yield parts, limit
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
     """Write a model's weights as safetensors, whole or not at all."""
-    with paths.replacing(path) as temporary:
-        safetensors.torch.save_file(once(model.state_dict()), temporary)
+    tensors.write_tensors(path, once(model.state_dict()))

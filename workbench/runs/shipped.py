@@ -10,14 +10,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import safetensors
-import safetensors.torch
 from torch import Tensor, int8, nn
 
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.sources import FACE_SETS, load_dataset
+from workbench.files.reading import CURE, damage
+from workbench.files.tensors import read_tensors, write_tensors
 from workbench.model import MultimodalVAE
-from workbench.paths import project_root, replacing
+from workbench.paths import project_root
 from workbench.runs.run import Run, build_model
 
 TEST_ITEMS = 2000  # behind the coherences that are kept with a model
@@ -75,13 +75,13 @@ def ship(
     `workbench.evaluation`. metrics.json holds the coherences of the packed weights on TEST_ITEMS test items.
     """
     shipped = Run(models_dir(kind_of(run.config.data)) / run.config.objective)
-    _save(pack(run.model.state_dict()), shipped.folder / WEIGHTS)
+    write_tensors(shipped.folder / WEIGHTS, pack(run.model.state_dict()))
     for source, (network, note) in judges.items():
-        _save(pack(network.state_dict()), _judge_file(shipped.folder.parent, source), note)
+        write_tensors(_judge_file(shipped.folder.parent, source), pack(network.state_dict()), note)
     shipped.write("config.json", run.read("config.json"))
     with TemporaryDirectory() as scratch:
         unpacked = Path(scratch) / WEIGHTS
-        safetensors.torch.save_file(unpack(safetensors.torch.load_file(shipped.folder / WEIGHTS)), unpacked)
+        write_tensors(unpacked, unpack(read_tensors(shipped.folder / WEIGHTS).tensors))
         shipped.write("metrics.json", evaluate(shipped, unpacked, TEST_ITEMS, parts=["coherence"]))
     return shipped.folder
 
@@ -93,7 +93,7 @@ def shipped_runs(kind: str = DIGITS) -> list[Run]:
 
 def shipped_model(run: Run, data: MultimodalDataset) -> MultimodalVAE:
     """The model of such a folder, in evaluation mode; `data` says its modalities: what `embedded` gives."""
-    return _unpacked(build_model(run.config, data), run.folder / WEIGHTS)
+    return _unpacked(build_model(run.config, data), run.folder / WEIGHTS)[0]
 
 
 def shipped_judge(name: str, source: str, network: nn.Module) -> tuple[nn.Module, dict[str, str]]:
@@ -102,8 +102,7 @@ def shipped_judge(name: str, source: str, network: nn.Module) -> tuple[nn.Module
     FileNotFoundError when it does not come with the project.
     """
     path = _judge_file(models_dir(kind_of(name)), source)
-    with safetensors.safe_open(path, "pt") as file:
-        return _unpacked(network, path), file.metadata()
+    return _unpacked(network, path)
 
 
 def embedded(name: str, split: str = "test") -> MultimodalDataset:
@@ -115,13 +114,9 @@ def _judge_file(parent: Path, source: str) -> Path:
     return parent / "judges" / f"{source}.safetensors"
 
 
-def _save(tensors: Mapping[str, Tensor], path: Path, note: dict[str, str] | None = None) -> None:
-    """Write a file whole or not at all."""
-    with replacing(path) as temporary:
-        safetensors.torch.save_file(dict(tensors), temporary, metadata=note)
-
-
-def _unpacked(network: nn.Module, path: Path) -> Any:
-    """An untrained network with the weights of a packed file, in evaluation mode."""
-    network.load_state_dict(unpack(safetensors.torch.load_file(path)))
-    return network.eval()
+def _unpacked(network: nn.Module, path: Path) -> tuple[Any, dict[str, str]]:
+    """An untrained network with the weights of a packed file, in evaluation mode, and the file's note."""
+    tensors, note = read_tensors(path)
+    with damage(path, CURE, RuntimeError):
+        network.load_state_dict(unpack(tensors))
+    return network.eval(), note

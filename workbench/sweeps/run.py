@@ -11,7 +11,6 @@ until it has ended; then "error" is "" or one sentence. Runs of one sweep may be
 need is a file system that they share.
 """
 
-import json
 import os
 import platform
 import shutil
@@ -25,11 +24,12 @@ from typing import Any
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.missing import as_configured
 from workbench.data.sources import load_dataset
+from workbench.files.reading import if_sound, read_json
+from workbench.files.writing import replacing
 from workbench.metrics.judges import classifiers_of
 from workbench.notebooks import execution as notebook_execution
 from workbench.notebooks.execution import first_line, kernel_of_this_interpreter
 from workbench.notebooks.series import Pending, Show, State, in_turns
-from workbench.paths import replacing
 from workbench.reports.layout import headline
 from workbench.runs.run import Run, archive_stale, is_current, sole_writer
 from workbench.sweeps.engines import Engine, open_engine
@@ -85,12 +85,14 @@ def is_done(job: Job) -> bool:
 
 def execution(job: Job) -> dict[str, Any]:
     """Read what execution.json says of a job; empty where it was never started."""
-    return json.loads(_end_of(job.folder / "execution.json") or "{}")
+    path = job.folder / "execution.json"
+    return if_sound(lambda: read_json(path), path) or {}
 
 
 def steps_done(job: Job) -> int:
     """Count the optimiser steps that a run's history or checkpoint tells of: at most 50 too few."""
-    saved = json.loads(_end_of(job.folder / "checkpoint.json") or "{}").get("step", 0)
+    path = job.folder / "checkpoint.json"
+    saved = (if_sound(lambda: read_json(path), path) or {}).get("step", 0)
     step = _end_of(job.folder / "history.csv", 4096).rstrip("\n").rpartition("\n")[2].partition(",")[0]
     return max(saved, int(step) if step.isdecimal() else 0)
 

@@ -4,16 +4,21 @@
 the new one whole. A resumed training takes bit-identical steps to an uninterrupted one.
 """
 
-import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from workbench.files.reading import damage, read_json, write_json
+from workbench.files.tensors import read_tensors, write_tensors
 from workbench.networks.shared import again, once
-from workbench.paths import replacing
+
+NAME = "checkpoint.json"
+NAMES = re.compile(r"checkpoint-\d{7,}\.safetensors")
 
 
 def save(
@@ -30,21 +35,28 @@ def save(
         tensors |= {f"optimizer.{index}.{name}": t for name, t in slots.items()}
     tensors |= generators  # under names without a dot
     path = folder / f"checkpoint-{step:07d}.safetensors"
-    with replacing(path) as temporary:
-        safetensors.torch.save_file(once(tensors), temporary)
-    with replacing(folder / "checkpoint.json") as temporary:
-        temporary.write_text(json.dumps({"step": step, "tensors": path.name, **state}, indent=1) + "\n")
+    write_tensors(path, once(tensors))
+    write_json(folder / NAME, {"step": step, "tensors": path.name, **state}, checked=True)
     for old in folder.glob("checkpoint-*.safetensors"):
         if old != path:
             old.unlink()
-    return folder / "checkpoint.json"
+    return folder / NAME
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint as it was read: its JSON state, with the steps done, and its tensors by name."""
+    """A checkpoint as it was read from a folder: its JSON state, with the steps done, and its tensors by name."""
 
+    folder: Path
     state: dict[str, Any]
     tensors: dict[str, Tensor]
+
+    @contextmanager
+    def going_on(self, total: int) -> Iterator[int]:
+        """Yield the steps done, of `total`; DamagedFile where there are more, or where nothing can go on from them."""
+        with damage(self.folder / NAME, _cure(self.folder), RuntimeError):
+            if self.state["step"] > total:
+                raise ValueError(f"step {self.state['step']} is beyond the last one, {total}")
+            yield self.state["step"]
 
     def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
         """Put model and optimiser where they were; returns the states of the generators."""
@@ -62,16 +74,30 @@ class Checkpoint(NamedTuple):
 
 
 def read(folder: Path) -> Checkpoint | None:
-    """The last checkpoint, None where there is none."""
-    if not (folder / "checkpoint.json").is_file():
+    """The last checkpoint, None where there is none; DamagedFile where none can be gone on from."""
+    if not (folder / NAME).is_file():
         return None
-    state = json.loads((folder / "checkpoint.json").read_text())
-    return Checkpoint(state, safetensors.torch.load_file(folder / state["tensors"]))
+    state = read_json(folder / NAME, _cure(folder), _check)
+    with damage(folder / NAME, _cure(folder), FileNotFoundError):
+        return Checkpoint(folder, state, read_tensors(folder / state["tensors"], _cure(folder)).tensors)
+
+
+def _check(state: dict[str, Any]) -> None:
+    """Raise what is wrong with the content of a checkpoint.json."""
+    step, name = state["step"], state["tensors"]
+    if type(step) is not int or step < 0:
+        raise ValueError(f"step {step!r} is no number of steps")
+    if not isinstance(name, str) or not NAMES.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a checkpoint")
+
+
+def _cure(folder: Path) -> str:
+    return f"remove {folder / NAME}, and the same command trains from the beginning"
 
 
 def remove(folder: Path) -> None:
     """Drop the checkpoint of a training that has ended."""
-    (folder / "checkpoint.json").unlink(missing_ok=True)
+    (folder / NAME).unlink(missing_ok=True)
     for path in folder.glob("checkpoint-*.safetensors"):
         path.unlink()
 

@@ -21,6 +21,7 @@ from workbench.data.missing import as_configured
 from workbench.data.sources import load_dataset
 from workbench.device import memory_told, pick_device, torch_threads, usual_torch
 from workbench.errors import WorkbenchError
+from workbench.files.reading import damage
 from workbench.modality import BY_SHAPE, OWN, Modality, modalities_of
 from workbench.model import channels_last
 from workbench.networks.check import check_alone, check_networks
@@ -99,7 +100,8 @@ def begin(
     kept = None if Run(folder).trained else checkpoint.read(folder)
     how, done = speed._asdict() if speed else None, kept.state["step"] if kept else 0
     run = start(config, folder, command, modalities, how, done, files)
-    return run, None if run.trained else Speed(**run.read("config.json")["speed"]), kept
+    with damage(folder / "config.json"):
+        return run, None if run.trained else Speed(**run.read("config.json")["speed"]), kept
 
 
 def check_data(config: Config, data: MultimodalDataset | None, modalities: Sequence[Modality] | None) -> None:
@@ -171,9 +173,9 @@ class Trainer:
         self.run, self.speed, rate = run, speed, self.config.learning_rate
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=rate, fused=self.device.type in ("cpu", "cuda"))
         if kept:
-            self.done = kept.state["step"]
-            self.generators.restore(kept.restore(self.model, self.optimizer))
-            self.batches.restore(kept.state["batches"])
+            with kept.going_on(self.total) as self.done:
+                self.generators.restore(kept.restore(self.model, self.optimizer))
+                self.batches.restore(kept.state["batches"])
         self.evaluate = Step(self.model, self.config.objective, speed, self.processes)
         return self
 

@@ -5,7 +5,6 @@ taken for a cache, and the next build begins anew.
 """
 
 import io
-import json
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,9 @@ from tqdm.auto import tqdm
 from workbench.data.celeba.lists import Choice, Counts, describe_skipped
 from workbench.data.celeba.photos import SIDE, Unusable, read_photo, require_pillow, strictly
 from workbench.data.images import DataError
-from workbench.paths import cache_dir, replacing_folder
+from workbench.files.reading import damage, if_sound, read_json, write_json
+from workbench.files.writing import replacing_folder
+from workbench.paths import cache_dir
 from workbench.threads import cores
 
 VERSION = 1  # of the recipe: which images, which split, their order, pixels, files
@@ -43,15 +44,18 @@ class Stored(NamedTuple):
 def read(name: str) -> Stored | None:
     """Read the cache of that name; None where there is none or a part of it is missing or damaged."""
     folder = cache_dir() / name
-    try:
-        counts = Counts(**json.loads((folder / _INDEX).read_text())["counts"])
+    return if_sound(lambda: _read(folder), folder / _INDEX)
+
+
+def _read(folder: Path) -> Stored:
+    with damage(folder, "remove it", EOFError, FileNotFoundError):
+        counts = Counts(**read_json(folder / _INDEX)["counts"])
         values = np.load(folder / _ARRAY, mmap_mode="c", allow_pickle=False)
         labels = np.load(folder / _LABELS, allow_pickle=False)
-    except (FileNotFoundError, ValueError, EOFError, LookupError, TypeError):
-        return None
-    shapes, n = (values.shape, labels.shape), counts.train + counts.test
-    whole = shapes == ((n, *SHAPE), (n, 40)) and (values.dtype, labels.dtype) == (np.uint8, np.bool_)
-    return Stored(values, labels, counts) if whole else None
+        shapes, n = (values.shape, labels.shape), counts.train + counts.test
+        if shapes != ((n, *SHAPE), (n, 40)) or (values.dtype, labels.dtype) != (np.uint8, np.bool_):
+            raise ValueError(f"its arrays of shapes {shapes} are not those of {n} images")
+        return Stored(values, labels, counts)
 
 
 def build(name: str, photos: Path, choice: Choice) -> Stored:
@@ -77,7 +81,7 @@ def build(name: str, photos: Path, choice: Choice) -> Stored:
         counts.refuse_empty()
         np.save(folder / _LABELS, choice.labels[kept])
         index = {"folder": str(photos), "counts": asdict(counts), "names": [choice.names[n] for n in kept]}
-        (folder / _INDEX).write_text(json.dumps(index))
+        write_json(folder / _INDEX, index, checked=True)
         for file in folder.iterdir():  # to the disk before its name says that it is whole
             with file.open("rb") as stream:
                 os.fsync(stream.fileno())
@@ -139,7 +143,7 @@ def _remove_others(keep: Path, photos: Path) -> None:
     """Remove what other versions of the same folder of photographs left, or of a folder that is no longer there."""
     for folder in cache_dir().glob("celeba-*"):
         try:
-            source = Path(json.loads((folder / _INDEX).read_text())["folder"])
+            source = Path(read_json(folder / _INDEX)["folder"])
         except (OSError, ValueError, LookupError, TypeError):  # another version's, or damaged
             continue
         if folder != keep and (source == photos or not source.exists()):
