@@ -170,7 +170,7 @@ def write_json(path: Path, content: Any, checked: bool = False) -> None:
         content = {name: value for name, value in content.items() if name != CHECKSUM}
         content[CHECKSUM] = _digest(json.loads(json.dumps(content)))
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(content, indent=1) + "\n" * (not checked), encoding="utf-8")
 
 
 def read_json(path: Path, cure: str = CURE, check: Callable[[dict[str, Any]], Any] = bool) -> dict[str, Any]:
