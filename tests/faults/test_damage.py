@@ -21,12 +21,12 @@ sys.path += [str(Path(__file__).resolve().parents[1] / "support")]
 
 from helpers import interrupted
 
+from workbench import files
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.images import Images, cached
+from workbench.data.tensors import write_tensors
 from workbench.evaluation import evaluate, evaluate_into
-from workbench.files import writing
-from workbench.files.tensors import write_tensors
 from workbench.metrics.features import kept_reference
 from workbench.metrics.judges import Classifier, note_of, read_judge
 from workbench.reports import results, tables
@@ -189,7 +189,7 @@ FILES = {
 
 def outcome(world: World, path: Path, operation: str, capsys: Any) -> str:
     """What an operation comes to with a damaged file."""
-    writing._said.clear()
+    files._said.clear()
     capsys.readouterr()
     try:
         found = getattr(world, operation)()

@@ -11,11 +11,11 @@ import torch
 from filelock import FileLock
 from made_runs import finished
 
+from workbench import files, paths
 from workbench.data.images import Images, cached
+from workbench.data.tensors import read_tensors, write_tensors
 from workbench.errors import DamagedFile, LaterFile
-from workbench.files import locks, writing
-from workbench.files.reading import read_json, write_json
-from workbench.files.tensors import read_tensors, write_tensors
+from workbench.files import read_json, write_json
 from workbench.interop import export as exporting
 from workbench.reports import layout, tables
 from workbench.reports.page import show
@@ -25,7 +25,7 @@ from workbench.training import checkpoint
 DEAD = """
 import os, sys
 from pathlib import Path
-from workbench.files.writing import replacing
+from workbench.files import replacing
 with replacing(Path(sys.argv[1])) as temporary:
     temporary.write_text("half")
     os._exit(1)
@@ -35,7 +35,7 @@ with replacing(Path(sys.argv[1])) as temporary:
 @pytest.fixture(autouse=True)
 def unsaid(monkeypatch):
     """What is said once is said once in each test."""
-    monkeypatch.setattr(writing, "_said", set())
+    monkeypatch.setattr(files, "_said", set())
 
 
 def test_files_have_the_mode_that_the_umask_says(tmp_path):
@@ -43,7 +43,7 @@ def test_files_have_the_mode_that_the_umask_says(tmp_path):
     try:
         write_tensors(tmp_path / "a.safetensors", {"x": torch.ones(2)})
         write_json(tmp_path / "a.json", {})
-        with writing.replacing_folder(tmp_path / "folder"):
+        with files.replacing_folder(tmp_path / "folder"):
             pass
     finally:
         os.umask(before)
@@ -54,12 +54,12 @@ def test_files_have_the_mode_that_the_umask_says(tmp_path):
 def test_what_a_dead_writer_left_goes_with_the_next_and_what_a_living_one_writes_stays(tmp_path):
     subprocess.run([sys.executable, "-c", DEAD, tmp_path / "file"], check=False)
     (left,) = tmp_path.iterdir()
-    assert left.name.startswith(f".file.{writing.HOST}-") and left.read_text() == "half"
+    assert left.name.startswith(f".file.{files.HOST}-") and left.read_text() == "half"
     old, fresh = tmp_path / ".tmpAb3xYz", tmp_path / ".tmpFresh1"
     for path in (old, fresh, tmp_path / ".gitignore"):
         path.touch()
     os.utime(old, (0, 0))
-    with writing.replacing(tmp_path / "other") as mine:
+    with files.replacing(tmp_path / "other") as mine:
         mine.touch()
         write_json(tmp_path / "file", {})
         assert mine.exists() and not left.exists() and not old.exists()
@@ -75,14 +75,14 @@ def test_a_parent_folder_leaves_the_files_of_runs_within_it_alone(tmp_path):
         assert not own.exists() and other.exists()
 
 
-@pytest.mark.parametrize("number", sorted(locks.NO_LOCKS))
+@pytest.mark.parametrize("number", sorted(paths.NO_LOCKS))
 def test_where_there_can_be_no_locks_all_goes_on_without(number, tmp_path, monkeypatch, capsys):
     def refuse(self, *rest, **more):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(FileLock, "acquire", refuse)
     for _ in range(2):
-        with locks.locked(tmp_path / "run", "busy") as held:
+        with paths.locked(tmp_path / "run", "busy") as held:
             assert not held
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and str(tmp_path) in said and "cannot be locked" in said
@@ -96,7 +96,7 @@ def test_a_lock_file_that_anybody_left_is_not_waited_for_where_flock_is_missing(
 
     (tmp_path / ".run.lock").touch()
     monkeypatch.setattr(fcntl, "flock", missing)
-    with locks.locked(tmp_path / "run", "busy") as held:
+    with paths.locked(tmp_path / "run", "busy") as held:
         assert not held
     assert "Function not implemented" in capsys.readouterr().err
 
@@ -110,7 +110,7 @@ def test_a_cache_that_cannot_be_written_is_gone_without(number, tmp_path, monkey
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patch:
-        patch.setattr(writing, "write_bytes", refuse)
+        patch.setattr(files, "write_bytes", refuse)
         for _ in range(2):
             assert torch.equal(cached("name-1", lambda: images).labels, images.labels)
     said = capsys.readouterr().err
@@ -173,10 +173,10 @@ def test_names_from_files_never_lead_out_of_a_folder_nor_into_latex(data, tmp_pa
 
 def test_slugs_keep_names_that_are_some_and_tell_others_apart():
     names = ["uci-plain-text", "hospital-3fa9c1d2", "A", "a", "ä", "ö", "..", "a b", "a/b"]
-    found = writing.slugs(names)
+    found = files.slugs(names)
     assert found["uci-plain-text"] == "uci-plain-text" and found["A"] == "A"
     assert len({slug.lower() for slug in found.values()}) == len(names)
-    assert layout.slugs is writing.slugs
+    assert layout.slugs is files.slugs
 
 
 def test_a_picture_behind_a_link_is_not_shown(tmp_path, monkeypatch):

@@ -24,9 +24,8 @@ from workbench.data import mnist, svhn
 from workbench.data.celeba import load
 from workbench.data.celeba.lists import ATTRIBUTE_LIST, COUNT, PARTITION_LIST, read_attributes, read_partition
 from workbench.data.images import SPLITS, DataError
-from workbench.files.locks import locked
-from workbench.files.writing import replacing
-from workbench.paths import data_root
+from workbench.files import replacing
+from workbench.paths import data_root, locked
 
 _READERS = {"mnist": mnist, "svhn": svhn}
 NAMES = (*_READERS, "celeba", "inception")

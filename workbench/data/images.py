@@ -8,11 +8,10 @@ from typing import NamedTuple
 from jaxtyping import Bool, Int, UInt8
 from torch import Tensor
 
+from workbench.data.tensors import keep_tensors, read_tensors
 from workbench.errors import WorkbenchError
-from workbench.files.locks import locked
-from workbench.files.reading import damage, if_sound
-from workbench.files.tensors import keep_tensors, read_tensors
-from workbench.paths import cache_dir
+from workbench.files import damage, if_sound
+from workbench.paths import cache_dir, locked
 
 SPLITS = ("train", "test")
 Labels = Int[Tensor, "N"] | Bool[Tensor, "N attributes"]  # one class of several, or which of several attributes

@@ -41,8 +41,7 @@ from workbench import likelihoods
 from workbench.data.alphabet import ALPHABET
 from workbench.data.own.encodings import Text
 from workbench.data.own.tables import Table, Vector
-from workbench.files.reading import write_json
-from workbench.files.writing import replacing_folder, write_bytes
+from workbench.files import replacing_folder, write_bytes, write_json
 from workbench.modality import Modality
 from workbench.model import MultimodalVAE
 from workbench.objectives import METHODS

@@ -21,9 +21,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from workbench.data.images import DataError
+from workbench.data.tensors import keep_tensors, read_tensors
 from workbench.device import double
-from workbench.files.reading import damage, if_sound
-from workbench.files.tensors import keep_tensors, read_tensors
+from workbench.files import damage, if_sound
 from workbench.metrics.judges import Classifier
 from workbench.paths import cache_dir
 

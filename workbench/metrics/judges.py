@@ -14,14 +14,13 @@ from tqdm.auto import tqdm
 
 from workbench.data.celeba.attributes import DescriptionStorage
 from workbench.data.dataset import MultimodalDataset
+from workbench.data.tensors import keep_tensors, read_tensors
 from workbench.device import double
 from workbench.distributions import full_precision
-from workbench.files.locks import locked
-from workbench.files.reading import CURE, damage, if_sound
-from workbench.files.tensors import keep_tensors, read_tensors
+from workbench.files import CURE, damage, if_sound
 from workbench.metrics.attributes import average_precision, mean_precision
 from workbench.networks.classifiers import CLASSIFIERS, SCALABLE, make_classifier
-from workbench.paths import cache_dir
+from workbench.paths import cache_dir, locked
 
 BATCH = 128
 STEPS = 600  # enough where digits are clean; text has 40 strings only, house numbers take longest

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from workbench.config import field_names
-from workbench.files.writing import replacing
+from workbench.files import replacing
 from workbench.reports import ablations, ablations_claims, claims
 from workbench.reports.layout import markdown, origins
 from workbench.reports.published import RANDOM

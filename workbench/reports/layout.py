@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.files.writing import replacing, slugs
+from workbench.files import replacing, slugs
 from workbench.reports.results import at_papers, numbers
 from workbench.reports.specs import Spec, crossed
 from workbench.runs.naming import label, steps_taken

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workbench.config import WHERE
 from workbench.data.celeba.attributes import ATTRIBUTES
-from workbench.files.writing import replacing
+from workbench.files import replacing
 from workbench.reports.published import RANDOM
 from workbench.runs.collected import Recorded
 from workbench.runs.naming import differing, label, steps_taken

@@ -14,7 +14,7 @@ from statistics import fmean
 import pandas as pd
 
 from workbench.data.sources import describe, is_known, is_rendered
-from workbench.files.writing import slugs
+from workbench.files import slugs
 from workbench.inference import EVERY_SUBSET_OF
 from workbench.reports import published
 from workbench.reports.layout import KEYS, Key, Table

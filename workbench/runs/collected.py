@@ -7,7 +7,7 @@ from typing import Any
 
 from workbench.config import Config
 from workbench.errors import DamagedFile
-from workbench.files.reading import damage, passed_over, read_json, write_json
+from workbench.files import damage, passed_over, read_json, write_json
 from workbench.runs.naming import label
 from workbench.runs.run import Run, find_runs
 from workbench.runs.sections import check_metrics

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from workbench import files
 from workbench.config import RENAMED, Config, field_names
 from workbench.errors import DamagedFile, LaterFile
-from workbench.files import reading, writing
 from workbench.objectives import method
 
 END = b"\r\n"  # of the lines that csv writes
@@ -37,11 +37,11 @@ def evaluated_with(path: Path) -> dict[str, Any]:
     """What a metrics.json says of how it was made; of no judges where it is damaged, which is said."""
 
     def read() -> dict[str, Any]:
-        with reading.damage(path):
-            how = reading.read_json(path)["evaluated_with"]
+        with files.damage(path):
+            how = files.read_json(path)["evaluated_with"]
             return {"limit": how["limit"], "parts": [*how["parts"]], "judges": how["judges"]}
 
-    return reading.if_sound(read, path) or {"limit": 0, "parts": [], "judges": None}
+    return files.if_sound(read, path) or {"limit": 0, "parts": [], "judges": None}
 
 
 def read_history(path: Path) -> dict[str, list[float]]:
@@ -49,13 +49,13 @@ def read_history(path: Path) -> dict[str, list[float]]:
 
     Rows that are not whole are left out, which is said but of the last one, which may be about to be written.
     """
-    with reading.damage(path):
+    with files.damage(path):
         head, *lines = path.read_bytes().splitlines(keepends=True) or [b""]
-        reading.refuse_pointer(head)
+        files.refuse_pointer(head)
         names, rows = head.decode().strip().split(","), [_row(line, head) for line in lines]
         whole = [row for row in rows if len(row) == len(names)]
         if len(whole) < len(rows[:-1]):
-            writing.say_once(f"{path} has rows that are not whole: they are left out")
+            files.say_once(f"{path} has rows that are not whole: they are left out")
         if any(names) and (names[0] != "step" or len({*names}) < len(names)):
             raise ValueError(f"its first line is {','.join(names)[:80]!r} and not step and the terms")
         return {name: [row[i] for row in whole] for i, name in enumerate(names)} if whole else {}
@@ -63,7 +63,7 @@ def read_history(path: Path) -> dict[str, list[float]]:
 
 def add_row(path: Path, step: int, means: Mapping[str, float]) -> None:
     """Add a row to a history.csv, and the header before the first."""
-    with writing.named(path), open(path, "a", newline="") as file:
+    with files.named(path), open(path, "a", newline="") as file:
         writer = csv.writer(file, lineterminator=END.decode())
         if file.tell() == 0:
             writer.writerow(["step", *means])

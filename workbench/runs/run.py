@@ -25,15 +25,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from workbench import paths
+from workbench import files, paths
 from workbench.config import AUXILIARY, Config, digest
+from workbench.data import tensors
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.missing import as_configured
 from workbench.data.sources import load_dataset
 from workbench.device import usual_torch
 from workbench.distributions import FAMILIES
 from workbench.errors import DamagedFile
-from workbench.files import locks, reading, tensors, writing
 from workbench.modality import Modality, Pair, modalities_of
 from workbench.model import MultimodalVAE
 from workbench.networks.shared import again, once
@@ -133,7 +133,7 @@ class Run:
         try:
             return modality_file.read(content, config.width, self.networks, self.trust)
         except (LookupError, TypeError, AttributeError) as error:
-            raise DamagedFile(path, reading.reason_of(error), reading.CURE) from error
+            raise DamagedFile(path, files.reason_of(error), files.CURE) from error
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
@@ -167,7 +167,7 @@ class Run:
         try:
             model.load_state_dict(again(kept, model.state_dict()))
         except RuntimeError as error:
-            message = reading.reason_of(RuntimeError(str(error).strip().splitlines()[-1]))
+            message = files.reason_of(RuntimeError(str(error).strip().splitlines()[-1]))
             raise ValueError(f"{weights} holds the weights of other networks than these: {message}") from None
         return model.eval()
 
@@ -184,12 +184,12 @@ class Run:
         """A JSON file of the folder; DamagedFile where it does not hold what was written, or what is needed of it."""
         path = self.folder / name
         checks = {"config.json": partial(contents.check_config, path), modality_file.NAME: modality_file.check}
-        return reading.read_json(path, check=checks.get(name, bool))
+        return files.read_json(path, check=checks.get(name, bool))
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Write a JSON file of the folder, whole or not at all. Numbers that are not finite become null."""
         finite = json.loads(json.dumps(content), parse_constant=lambda name: None)
-        reading.write_json(self.folder / name, finite, checked=True)
+        files.write_json(self.folder / name, finite, checked=True)
 
 
 def build_model(config: Config, dataset: MultimodalDataset) -> MultimodalVAE:
@@ -226,9 +226,9 @@ def sole_writer(folder: Path) -> Iterator[None]:
 
     Temporary files that are there when nobody else writes were left by killed processes: they go.
     """
-    with locks.locked(folder, f"waiting: another process is at work in {folder}") as alone:
+    with paths.locked(folder, f"waiting: another process is at work in {folder}") as alone:
         for place in (folder, folder / "snapshots"):  # below them others may be at work
-            writing.remove_left(place, alone)
+            files.remove_left(place, alone)
         yield
 
 
@@ -278,7 +278,7 @@ def find_runs(parent: Path, evaluated: bool = True) -> Iterator[Run]:
     for path in sorted(parent.rglob("metrics.json" if evaluated else "model.safetensors")):
         hidden = any(part.startswith(".") for part in path.relative_to(parent).parts)
         if (path.parent / "config.json").is_file() and not hidden:
-            with reading.passed_over():
+            with files.passed_over():
                 _ = Run(path.parent).config
                 yield Run(path.parent)
 
@@ -299,7 +299,7 @@ def is_trained(run: Run, config: Config) -> bool:
     """Whether a run's training reached the end with this configuration and this version of the code."""
     if not run.trained:
         return False
-    stored = reading.if_sound(lambda: run.read("config.json"), run.folder / "config.json") or {}
+    stored = files.if_sound(lambda: run.read("config.json"), run.folder / "config.json") or {}
     current = stored.get("key") == config.key() and stored.get("code") == versions.code_version()
     return current and not other_files(stored, config)
 

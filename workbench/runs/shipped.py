@@ -14,8 +14,8 @@ from torch import Tensor, int8, nn
 
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.sources import FACE_SETS, load_dataset
-from workbench.files.reading import CURE, damage
-from workbench.files.tensors import read_tensors, write_tensors
+from workbench.data.tensors import read_tensors, write_tensors
+from workbench.files import CURE, damage
 from workbench.model import MultimodalVAE
 from workbench.paths import project_root
 from workbench.runs.run import Run, build_model

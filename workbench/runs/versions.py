@@ -19,8 +19,8 @@ from workbench.device import processor
 PACKAGE = Path(__file__).resolve().parent.parent
 # What a training depends on, as files and folders of the package: when it changes, runs are trained anew.
 METHOD = ("distributions", "divergences", "fusion", "importance", "likelihoods", "losses", "model")
-GROUND = ("_torchvision", "config", "device", "errors", "modality", "paths", "threads")
-FOLDERS = ("data", "files", "networks", "objectives", "training", "runs/contents.py", "runs/identity.py")
+GROUND = ("_torchvision", "config", "device", "errors", "files", "modality", "paths", "threads")
+FOLDERS = ("data", "networks", "objectives", "training", "runs/contents.py", "runs/identity.py")
 FOLDERS += ("runs/modalities.py", "runs/run.py", "runs/versions.py")
 TRAINING = (*(f"{name}.py" for name in METHOD + GROUND), *FOLDERS)
 # What judges a trained run: when it changes, runs are evaluated anew, not trained anew.

@@ -24,8 +24,7 @@ from typing import Any
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.missing import as_configured
 from workbench.data.sources import load_dataset
-from workbench.files.reading import if_sound, read_json
-from workbench.files.writing import replacing
+from workbench.files import if_sound, read_json, replacing
 from workbench.metrics.judges import classifiers_of
 from workbench.notebooks import execution as notebook_execution
 from workbench.notebooks.execution import first_line, kernel_of_this_interpreter

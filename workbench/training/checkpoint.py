@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from workbench.files.reading import damage, read_json, write_json
-from workbench.files.tensors import read_tensors, write_tensors
+from workbench.data.tensors import read_tensors, write_tensors
+from workbench.files import damage, read_json, write_json
 from workbench.networks.shared import again, once
 
 NAME = "checkpoint.json"

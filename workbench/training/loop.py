@@ -21,7 +21,7 @@ from workbench.data.missing import as_configured
 from workbench.data.sources import load_dataset
 from workbench.device import memory_told, pick_device, torch_threads, usual_torch
 from workbench.errors import WorkbenchError
-from workbench.files.reading import damage
+from workbench.files import damage
 from workbench.modality import BY_SHAPE, OWN, Modality, modalities_of
 from workbench.model import channels_last
 from workbench.networks.check import check_alone, check_networks

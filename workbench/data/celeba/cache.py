@@ -18,8 +18,7 @@ from tqdm.auto import tqdm
 from workbench.data.celeba.lists import Choice, Counts, describe_skipped
 from workbench.data.celeba.photos import SIDE, Unusable, read_photo, require_pillow, strictly
 from workbench.data.images import DataError
-from workbench.files.reading import damage, if_sound, read_json, write_json
-from workbench.files.writing import replacing_folder
+from workbench.files import damage, if_sound, read_json, replacing_folder, write_json
 from workbench.paths import cache_dir
 from workbench.threads import cores
 

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from workbench.errors import DamagedFile
-from workbench.files.reading import CHECKSUM, CURE, POINTER, damage, if_sound, refuse_pointer
-from workbench.files.writing import keep, write_bytes
+from workbench.files import CHECKSUM, CURE, POINTER, damage, if_sound, keep, refuse_pointer, write_bytes
 
 
 class Tensors(NamedTuple):
