@@ -89,7 +89,11 @@ def component_choice(model: MultimodalVAE, q: Posteriors, parts: Sequence[Compon
 
 
 def subset_posterior(
-    model: MultimodalVAE, q: Posteriors, subset: str | Sequence[str | int], fusion: str, prior_weight: float | None = None
+    model: MultimodalVAE,
+    q: Posteriors,
+    subset: str | Sequence[str | int],
+    fusion: str,
+    prior_weight: float | None = None,
 ) -> Diagonal:
     """The distribution that an item's content is drawn from given a subset.
 

@@ -17,7 +17,7 @@ from torch import nn
 from workbench.data.dataset import Batch, MultimodalDataset, Storage
 from workbench.data.letters import Names, letters_of
 from workbench.data.own.encodings import Encoding
-from workbench.data.own.raw import about, items_in, some
+from workbench.data.own.raw import about, items_in, plain_arrays, some, warn
 from workbench.likelihoods import Categorical, Laplace, Likelihood, likelihood_of
 from workbench.networks import digits, faces, polydigits
 from workbench.networks.by_kind import networks_by_kind
@@ -192,6 +192,7 @@ def batch_of(modalities: Sequence[Modality], arrays: Mapping[str, Any]) -> Batch
 
     Labels are zeros. Raises ValueError, in one sentence, on what cannot be read and on items that have nothing.
     """
+    arrays = plain_arrays(arrays)
     count, read, called = items_in(arrays), {}, names_of(modalities)
     for name, raw in arrays.items():
         m = called.place(name)
@@ -199,6 +200,7 @@ def batch_of(modalities: Sequence[Modality], arrays: Mapping[str, Any]) -> Batch
             raise ValueError(f"{modalities[m].name!r} is given twice, by name and by letter: leave one out")
         with about(name):
             read[m] = modalities[m].encoding.values(raw)
+        warn(name, modalities[m].encoding.remark(read[m][0]))
     for m, modality in enumerate(modalities):
         if m not in read:
             kind = torch.long if modality.encoding.alphabet else torch.float32

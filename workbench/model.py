@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from workbench.data.dataset import Batch
 from workbench.data.letters import Names
-from workbench.data.own.raw import as_array
+from workbench.data.own.foreign import as_array
 from workbench.distributions import Diagonal, Gaussian, Mixture, full_precision
 from workbench.fusion import fuse
 from workbench.modality import Modality, batch_of, names_of
@@ -139,16 +139,17 @@ class MultimodalVAE(nn.Module):
         present = posteriors.present & self.mask(given, posteriors.present)
         return fuse(fusion, posteriors.content, present, prior_weight)
 
-    def mask(
-        self, given: str | Iterable[str | int] | None, present: Bool[Tensor, "M batch"]
-    ) -> Bool[Tensor, "M 1"]:
+    def mask(self, given: str | Iterable[str | int] | None, present: Bool[Tensor, "M batch"]) -> Bool[Tensor, "M 1"]:
         """Which modalities `given` names, as a column that broadcasts over a batch."""
         places = self.called.places(given)
         chosen = [m in places for m in range(len(self.modalities))]
         return torch.tensor(chosen, device=present.device).unsqueeze(1)
 
     def decode_one(
-        self, m: int, content: Float[Tensor, "batch content"] | np.ndarray, style: Float[Tensor, "batch style"] | np.ndarray
+        self,
+        m: int,
+        content: Float[Tensor, "batch content"] | np.ndarray,
+        style: Float[Tensor, "batch style"] | np.ndarray,
     ) -> Tensor:
         """Parameters of p(x_m | s_m, c) from one modality's decoder."""
         codes = torch.cat([self._in_its_type(style), self._in_its_type(content)], dim=-1)
@@ -196,7 +197,9 @@ class MultimodalVAE(nn.Module):
             content = content.rsample(generator)
         content = self._in_its_type(content)
         if content.shape[-1:] != (self.content_dim,):
-            raise ValueError(f"codes of shape {tuple(content.shape)}: give [items, {self.content_dim}], as the content is")
+            raise ValueError(
+                f"codes of shape {tuple(content.shape)}: give [items, {self.content_dim}], as the content is"
+            )
         style = self.draw_style(content, generator) if style is None else style
         outputs = self.decode(content, style)
         return tuple(m.likelihood.mean(output) for m, output in zip(self.modalities, outputs, strict=True))

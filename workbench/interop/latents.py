@@ -21,7 +21,7 @@ from torch import Tensor
 from workbench import paths
 from workbench.data.celeba.attributes import ATTRIBUTES
 from workbench.data.dataset import Batch, MultimodalDataset
-from workbench.data.own.raw import is_pandas
+from workbench.data.own.foreign import is_pandas
 from workbench.distributions import Diagonal, Mixture
 from workbench.inference import relating
 from workbench.metrics.encode import at_a_time

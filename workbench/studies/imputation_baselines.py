@@ -22,7 +22,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold
 from sklearn.preprocessing import StandardScaler
 
-from workbench.data.own.raw import is_frame
+from workbench.data.own.foreign import is_frame
 
 FOLDS = 5  # of the cross-validation
 ROUNDS = 10  # of the iterative imputation: scikit-learn's default
