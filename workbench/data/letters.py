@@ -50,7 +50,7 @@ class Names(NamedTuple):
         if given is None:
             return [*range(len(self.names))]
         if isinstance(given, str):
-            together = given and given not in self.names and all(one in self.letters for one in given)
+            together = given and given not in (*self.names, *self.letters) and all(one in self.letters for one in given)
             given = [*given] if together else [part.strip() for part in given.split(",")]
         return [*dict.fromkeys(self.place(who) for who in given)]
 

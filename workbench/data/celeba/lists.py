@@ -1,8 +1,8 @@
 """CelebA's two lists, the attributes of every image and the official partition, and which images are used for what.
 
 Windows line ends, blank lines and extra blanks are tolerated; anything else that is not as announced is refused with
-its line number, because a shifted list would give faces the attributes of others without anybody noticing. Kaggle's tables,
-of the same names with the ending .csv, are read where the lists are not there.
+its line number, because a shifted list would give faces the attributes of others without anybody noticing. Kaggle's
+tables, of the same names with the ending .csv, are read where the lists are not there.
 """
 
 import hashlib

@@ -78,6 +78,7 @@ class Encoding(ABC):
 
     def check(self, stored: Tensor) -> None:
         """Raise ValueError on stored values of a whole data set that look like those of another kind."""
+        return
 
     def remark(self, stored: Tensor) -> str | None:
         """Say what is odd about stored values that can be read; None, as for most kinds: nothing."""

@@ -167,7 +167,7 @@ def _kind(column: Any, what: str) -> str:
     if str(column.dtype) == "category" or any(isinstance(value, str) for value in np.ravel(column).tolist()):
         return "categories"
     # True and False stay so beside None, which makes a column of objects of them
-    present = [value for value in column.tolist() if not is_missing(value)]
+    present = [value for value in np.ravel(column).tolist() if not is_missing(value)]
     return "binary" if present and all(isinstance(value, bool | np.bool_) for value in present) else "vector"
 
 
