@@ -300,7 +300,7 @@ def test_impossible_baselines_are_refused():
 
 def test_a_masked_truth_is_not_known():
     truth, holes = np.arange(12.0).reshape(6, 2), np.arange(12).reshape(6, 2) % 3 == 0
-    draws = truth + np.random.default_rng(0).normal(size=(20, 6, 2))
+    draws = truth + np.random.default_rng(0).normal(size=(40, 6, 2))
     for kind in (float, int):
         masked = np.ma.masked_array(np.where(holes, -9999, truth).astype(kind), holes)
         expected = imputation.quality(draws, np.where(holes, np.nan, truth), np.ones(2))
