@@ -1,5 +1,8 @@
 """The networks of the paper's tables as they run, and the model around them."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from helpers import fewer_modalities, rows_of, seeded, spoiled, tiny_batch, tiny_model
@@ -7,6 +10,8 @@ from torch import nn
 
 from workbench.data.dataset import Batch
 from workbench.distributions import Gaussian, Mixture
+from workbench.metrics.encode import subset_posteriors
+from workbench.metrics.likelihood import log_likelihoods
 from workbench.modality import make_modalities, modalities_of
 from workbench.model import MultimodalVAE
 from workbench.networks import classifiers, digits
@@ -205,6 +210,52 @@ def test_infer_takes_letters_names_and_posteriors():
     assert not torch.equal(everything.mean, by_letter.mean)
     nothing = model.infer(batch, [], "product")
     assert (nothing.mean == 0).all() and (nothing.logvar == 0).all()
+
+
+def test_letters_of_older_runs_that_equal_a_name():
+    """V1 and V10 had the letters V and V1: everything counts by places, whatever they are called."""
+    model, batch = tiny_model(2), tiny_batch(2)
+    plain = infer_everything(model, batch)
+    called = (("V1", "V"), ("V10", "V1"))
+    model.modalities = tuple(
+        replace(m, name=name, letter=letter) for m, (name, letter) in zip(model.modalities, called, strict=True)
+    )
+    for before, after in zip(plain, infer_everything(model, batch), strict=True):
+        assert torch.equal(before, after)
+    assert model.mask(None, batch.present).flatten().tolist() == [True, True]
+    assert model.mask("V1", batch.present).flatten().tolist() == [True, False]
+
+
+def infer_everything(model, batch):
+    """Posteriors of all subsets, generations from them and likelihoods, in one order."""
+    q = model.encode(batch)
+    codes = subset_posteriors(model, [(q, batch.labels)], "dynamic_prior")
+    found = log_likelihoods(model, batch, ["mixture"], 4, seeded(0))["mixture"]
+    return [
+        *(x.mean for x in codes.values()), *(x.value for x in found.joint.values()),
+        *(x.value for row in found.conditional.values() for x in row.values()),
+    ]  # fmt: skip
+
+
+def test_numbers_of_any_type_are_codes():
+    model = tiny_model(2, 2, 1).float()
+    codes, styles = np.arange(6.0).reshape(3, 2), np.zeros((2, 3, 1))
+    expected = model.generate(torch.tensor(codes).float(), torch.zeros(2, 3, 1))
+    for kind in (np.asarray, torch.tensor, np.ndarray.tolist, lambda x: x.astype(int)):
+        shown = model.generate(kind(codes), styles)
+        assert all(torch.equal(a, b) for a, b in zip(shown, expected, strict=True))
+    assert [len(x) for x in model.generate(np.int64(4))] == [4, 4]
+    assert model.decode(codes, styles)[0].dtype == model.decode_one(0, codes, styles[0]).dtype == torch.float32
+    with pytest.raises(ValueError, match=r"codes of shape \(3, 1\): give \[items, 2\]"):
+        model.generate(codes[:, :1])
+
+
+def test_a_model_in_double_precision_takes_batches_in_single_precision():
+    model, batch = tiny_model(2).float(), tiny_batch(2)
+    single = Batch(tuple(x.float() for x in batch.values), batch.present, batch.labels)
+    exact = model.double().infer(single, fusion="product").mean
+    single = model.float().infer(single, fusion="product").mean.double()
+    torch.testing.assert_close(single, exact, rtol=1e-5, atol=1e-5)
 
 
 def test_infer_with_missing_modalities_is_item_by_item():

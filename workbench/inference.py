@@ -43,6 +43,11 @@ def evaluated_subsets(members: Sequence[Any]) -> list[tuple[Any, ...]]:
     return [tuple(members[m] for m in places) for places in sorted(chosen, key=lambda places: (len(places), places))]
 
 
+def evaluated_places(model: MultimodalVAE) -> list[tuple[int, ...]]:
+    """The same of a model, by the modalities' places; `model.called.title` has the name of each in results."""
+    return evaluated_subsets(range(len(model.modalities)))
+
+
 def components(fusion: str, subset: Sequence[Any]) -> Parts:
     """What the posterior of a subset is a mixture of, with equal weights: one component where it is no mixture.
 
@@ -66,7 +71,7 @@ def component_posterior(
     """The distribution of a component, for each item."""
     fusion, members = part
     if fusion in (ALONE, "wasserstein") and len(members) == 1:
-        m = model.letters.index(members[0])  # whatever its family; who lacks it has the prior
+        m = model.place(members[0])  # whatever its family; who lacks it has the prior
         present = q.present[m].unsqueeze(-1)
         return model.family(q.content.mean[m].where(present, 0.0), q.content.logvar[m].where(present, 0.0))
     found = model.infer(q, members, fusion, prior_weight)
@@ -84,13 +89,17 @@ def component_choice(model: MultimodalVAE, q: Posteriors, parts: Sequence[Compon
 
 
 def subset_posterior(
-    model: MultimodalVAE, q: Posteriors, subset: Sequence[str], fusion: str, prior_weight: float | None = None
+    model: MultimodalVAE,
+    q: Posteriors,
+    subset: str | Sequence[str | int],
+    fusion: str,
+    prior_weight: float | None = None,
 ) -> Diagonal:
     """The distribution that an item's content is drawn from given a subset.
 
     A mixture means one of its components, the batch split evenly.
     """
-    return parts_posterior(model, q, components(fusion, subset), prior_weight)
+    return parts_posterior(model, q, components(fusion, model.called.places(subset)), prior_weight)
 
 
 def parts_posterior(

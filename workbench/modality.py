@@ -16,9 +16,9 @@ import torch
 from torch import nn
 
 from workbench.data.dataset import Batch, MultimodalDataset, Storage
-from workbench.data.letters import letters_of
+from workbench.data.letters import Names, letters_of
 from workbench.data.own.encodings import Encoding
-from workbench.data.own.raw import about, items_in, some
+from workbench.data.own.raw import about, items_in, plain_arrays, some, warn
 from workbench.likelihoods import Categorical, Laplace, Likelihood, likelihood_of
 from workbench.networks import digits, faces, polydigits
 from workbench.networks.by_kind import networks_by_kind
@@ -188,12 +188,10 @@ def _assembled(
     return tuple(modalities)
 
 
-def place_of(modalities: Sequence[Modality], name: str) -> int:
-    """Where a modality stands, by its name or letter; ValueError on an unknown one."""
-    for m, modality in enumerate(modalities):
-        if name in (modality.letter, modality.name):
-            return m
-    raise ValueError(f"unknown modality {name!r}: this model has {', '.join(m.letter for m in modalities)}")
+def names_of(modalities: Sequence[Modality]) -> Names:
+    """What some modalities are called."""
+    letters = tuple(m.letter for m in modalities)
+    return Names(tuple(m.name for m in modalities), letters, f"this model has {', '.join(letters)}")
 
 
 def batch_of(modalities: Sequence[Modality], arrays: Mapping[str, Any]) -> Batch:
@@ -201,13 +199,15 @@ def batch_of(modalities: Sequence[Modality], arrays: Mapping[str, Any]) -> Batch
 
     Labels are zeros. Raises ValueError, in one sentence, on what cannot be read and on items that have nothing.
     """
-    count, read = items_in(arrays), {}
+    arrays = plain_arrays(arrays)
+    count, read, called = items_in(arrays), {}, names_of(modalities)
     for name, raw in arrays.items():
-        m = place_of(modalities, name)
+        m = called.place(name)
         if m in read:
             raise ValueError(f"{modalities[m].name!r} is given twice, by name and by letter: leave one out")
         with about(name):
             read[m] = modalities[m].encoding.values(raw)
+        warn(name, modalities[m].encoding.remark(read[m][0]))
     for m, modality in enumerate(modalities):
         if m not in read:
             kind = torch.long if modality.encoding.alphabet else torch.float32

@@ -4,18 +4,22 @@ Latents are z = (content c, styles s_1 .. s_M) (Section 3.5). A style of zero di
 that a shared space only is the same code.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from workbench.data.dataset import Batch
+from workbench.data.letters import Names
+from workbench.data.own.foreign import as_array
 from workbench.distributions import Diagonal, Gaussian, Mixture, full_precision
 from workbench.fusion import fuse
-from workbench.modality import Modality, batch_of, place_of
+from workbench.modality import Modality, batch_of, names_of
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -73,9 +77,14 @@ class MultimodalVAE(nn.Module):
             self.auxiliary_logvar = nn.Parameter(torch.zeros(len(self.modalities), style_dim))
 
     @property
+    def called(self) -> Names:
+        """What the modalities are called, and so where each stands."""
+        return names_of(self.modalities)
+
+    @property
     def letters(self) -> tuple[str, ...]:
         """The modalities' letters, in order."""
-        return tuple(m.letter for m in self.modalities)
+        return self.called.letters
 
     def batch_of(self, arrays: Mapping[str, Any]) -> Batch:
         """Raw arrays by the name or letter of their modality as a batch; what is not named, NaN or None is absent.
@@ -92,11 +101,11 @@ class MultimodalVAE(nn.Module):
     @property
     def names(self) -> tuple[str, ...]:
         """The modalities' names, in order."""
-        return tuple(m.name for m in self.modalities)
+        return self.called.names
 
-    def place(self, name: str) -> int:
-        """Where a modality stands, by its name or letter; ValueError on an unknown one."""
-        return place_of(self.modalities, name)
+    def place(self, name: str | int) -> int:
+        """Where a modality stands, by its name, letter or place; ValueError on an unknown one."""
+        return self.called.place(name)
 
     def encode(self, batch: Batch | Mapping[str, Any]) -> Posteriors:
         """Unimodal posteriors of every modality; what is absent is read as zeros and marked absent.
@@ -106,6 +115,7 @@ class MultimodalVAE(nn.Module):
         batch = batch if isinstance(batch, Batch) else self.batch_of(batch)
         content, style = [], []
         for m, x in enumerate(batch.values):
+            x = self._in_its_type(x) if x.is_floating_point() else x
             there = batch.present[m].view(-1, *[1] * (x.dim() - 1))
             c, s = self.heads[m](self.encoders[m](torch.where(there, x, torch.zeros_like(x))))
             content.append(c)
@@ -115,38 +125,47 @@ class MultimodalVAE(nn.Module):
     def infer(
         self,
         batch: Batch | Posteriors | Mapping[str, Any],
-        given: Sequence[str] | None = None,
+        given: str | Iterable[str | int] | None = None,
         fusion: str = "mixture",
         prior_weight: float | None = None,
     ) -> Diagonal | Mixture:
         """The content posterior given a subset of the modalities, for any pattern of missing ones.
 
-        `batch` may be raw arrays by name (`batch_of`). `given` holds letters or names (None: all); `fusion` is one of
-        `fusion.FUSIONS`. Modalities that an item lacks are left out of its posterior. Raises ValueError on an unknown
-        modality or fusion.
+        `batch` may be raw arrays by name (`batch_of`). `given` holds names, letters or places (None: all; a string
+        is one name, or several joined by commas); `fusion` is one of `fusion.FUSIONS`. Modalities that an item lacks
+        are left out of its posterior. Raises ValueError on an unknown modality or fusion.
         """
         posteriors = batch if isinstance(batch, Posteriors) else self.encode(batch)
         present = posteriors.present & self.mask(given, posteriors.present)
         return fuse(fusion, posteriors.content, present, prior_weight)
 
-    def mask(self, given: Sequence[str] | None, present: Bool[Tensor, "M batch"]) -> Bool[Tensor, "M 1"]:
+    def mask(self, given: str | Iterable[str | int] | None, present: Bool[Tensor, "M batch"]) -> Bool[Tensor, "M 1"]:
         """Which modalities `given` names, as a column that broadcasts over a batch."""
-        wanted = self.letters if given is None else tuple(given)
-        places = {self.place(name) for name in wanted}
+        places = self.called.places(given)
         chosen = [m in places for m in range(len(self.modalities))]
         return torch.tensor(chosen, device=present.device).unsqueeze(1)
 
     def decode_one(
-        self, m: int, content: Float[Tensor, "batch content"], style: Float[Tensor, "batch style"]
+        self,
+        m: int,
+        content: Float[Tensor, "batch content"] | np.ndarray,
+        style: Float[Tensor, "batch style"] | np.ndarray,
     ) -> Tensor:
         """Parameters of p(x_m | s_m, c) from one modality's decoder."""
-        return full_precision(self.decoders[m](torch.cat([style, content], dim=-1)))
+        codes = torch.cat([self._in_its_type(style), self._in_its_type(content)], dim=-1)
+        return full_precision(self.decoders[m](codes))
 
     def decode(
-        self, content: Float[Tensor, "batch content"], style: Float[Tensor, "M batch style"]
+        self, content: Float[Tensor, "batch content"] | np.ndarray, style: Float[Tensor, "M batch style"] | np.ndarray
     ) -> tuple[Tensor, ...]:
         """Parameters of p(x_m | s_m, c) for every modality."""
+        content, style = self._in_its_type(content), self._in_its_type(style)
         return tuple(self.decode_one(m, content, style[m]) for m in range(len(self.modalities)))
+
+    def _in_its_type(self, values: Any) -> Tensor:
+        """Numbers, tensor or not, in the type and place of the weights; those that are so stay as they are."""
+        values = values if isinstance(values, Tensor) else torch.from_numpy(np.array(as_array(values)))
+        return values.to(self.heads[0].layers[0].weight)
 
     def draw_style(
         self, like: Float[Tensor, "batch content"], generator: torch.Generator | None = None
@@ -161,20 +180,26 @@ class MultimodalVAE(nn.Module):
     @torch.no_grad()
     def generate(
         self,
-        content: Float[Tensor, "batch content"] | Diagonal | Mixture | int,
-        style: Float[Tensor, "M batch style"] | None = None,
+        content: Any,
+        style: Any = None,
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, ...]:
         """Means of p(x_m | s_m, c) for every modality: pixels for images, character probabilities for text.
 
-        `content` is a code, a posterior from `infer` (conditional generation: one sample per item is drawn) or a
-        number of items (random generation: content from p(c)). `style` None draws from the prior.
+        `content` are codes `[batch, content]`, numbers of any type, a posterior from `infer` (conditional generation:
+        one sample per item is drawn) or a number of items (random generation: content from p(c)). `style` are codes
+        `[M, batch, style]`; None draws from the prior. Raises ValueError on codes of another size.
         """
-        if isinstance(content, int):
+        if isinstance(content, Integral):
             weight = self.heads[0].layers[0].weight
-            content = self.prior(weight.new_empty((content, self.content_dim))).rsample(generator)
+            content = self.prior(weight.new_empty((int(content), self.content_dim))).rsample(generator)
         elif isinstance(content, Diagonal | Mixture):
             content = content.rsample(generator)
+        content = self._in_its_type(content)
+        if content.shape[-1:] != (self.content_dim,):
+            raise ValueError(
+                f"codes of shape {tuple(content.shape)}: give [items, {self.content_dim}], as the content is"
+            )
         style = self.draw_style(content, generator) if style is None else style
         outputs = self.decode(content, style)
         return tuple(m.likelihood.mean(output) for m, output in zip(self.modalities, outputs, strict=True))

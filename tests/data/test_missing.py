@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset, Storage
 from workbench.data.images import Images
-from workbench.data.letters import letters_of
+from workbench.data.letters import Names, letters_of
 from workbench.data.missing import as_configured, at_random, by_block, by_pattern, complete_only, first_items
 from workbench.data.pairing import pair_table
 from workbench.data.sources import load_dataset
@@ -261,3 +261,41 @@ def test_items_with_nothing_are_not_trained_on():
 def test_letters():
     assert letters_of(("handwriting", "street", "text")) == ("M", "S", "T")
     assert letters_of(NAMES) == LETTERS and letters_of(("ct", "cough", "mri")) == ("C", "Co", "M")
+    assert letters_of(("T1", "T1ce", "T2", "FLAIR")) == ("T", "T1c", "T2", "F")
+    assert letters_of(("V1", "V10", "V")[:2]) == ("V", "V10") and letters_of(("V", "V1")) == ("V", "V1")
+
+
+@given(st.lists(st.text("aAbBM1", min_size=1, max_size=4), unique=True, min_size=1, max_size=6))
+def test_no_letter_is_another_letter_or_another_one_s_name(names):
+    try:
+        letters = letters_of(names)
+    except ValueError as error:
+        assert "cannot be told apart" in str(error)
+        return
+    assert len({*letters}) == len(names)
+    assert not [x for m, x in enumerate(letters) if x in names[:m] + names[m + 1 :]]
+    called = Names(tuple(names), letters, "")
+    for m, both in enumerate(zip(names, letters, strict=True)):
+        assert called.places([*both, m]) == [m] and [called.places(name) for name in both] == [[m], [m]]
+
+
+def test_a_string_is_one_name_and_a_name_wins():
+    called = Names(("a", "b", "ab", "labs"), ("A", "B", "Ab", "a"), "there are some")
+    for who, places in (
+        ("ab", [2]),
+        ("labs", [3]),
+        ("b, a", [1, 0]),
+        ("AB", [0, 1]),
+        ("a", [0]),
+        (None, [0, 1, 2, 3]),
+    ):
+        assert called.places(who) == places
+    for unknown in ("lab", "ba", "", "a,", ["c"], [4], [-1], [True]):
+        with pytest.raises(ValueError, match=r"unknown modality .*: there are some"):
+            called.places(unknown)
+    assert called.title([1, 2]) == "B,Ab"
+
+
+def test_patterns_and_blocks_take_a_string_for_a_name():
+    assert by_pattern(hospital(4), {"report": 1.0}).present.tolist() == [[False, False, True]] * 4
+    assert by_block(hospital(2), "AB", {"A": "report"}).present.tolist() == [[True, True, False], [True] * 3]

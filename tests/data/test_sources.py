@@ -187,6 +187,19 @@ def test_other_content_is_no_svhn(tmp_path, content):
     assert one_line(error, "train_32x32.mat", "workbench data fetch svhn")
 
 
+@pytest.mark.parametrize("version", ["4", "7.3"])
+def test_svhn_of_another_version_of_matlab_is_not_called_damaged(tmp_path, version):
+    path = tmp_path / "svhn" / "train_32x32.mat"
+    path.parent.mkdir()
+    savemat(path, {"X": np.zeros((32, 96), np.uint8), "y": np.ones((4, 1))}, format="4")
+    if version == "7.3":
+        path.write_bytes(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(512) + b"\x89HDF\r\n\x1a\n" + bytes(512))
+    for read in (lambda: load_svhn("train", tmp_path), lambda: count_crops(path)):
+        with pytest.raises(DataError, match=f"MATLAB file of version {version}.*: save it as version 5, by") as error:
+            read()
+        assert one_line(error, path, "workbench data fetch svhn")
+
+
 @pytest.mark.parametrize("load", [load_mnist, load_svhn])
 def test_unknown_split(tmp_path, load):
     with pytest.raises(ValueError, match="unknown split 'valid'"):

@@ -74,6 +74,7 @@ def test_given_some(fitted):
     assert not [name for name in table if name.startswith("report_style")]
     asked = latents(run, {"labs": labs.drop(4)}, ["L"], fusion="dynamic_prior")
     assert np.allclose(content(asked), model.infer({"labs": labs.drop(4)}, fusion="dynamic_prior").mean, atol=1e-6)
+    assert_frame_equal(latents(run, {"labs": labs.drop(4)}, "labs", fusion="dynamic_prior"), asked)
     with pytest.raises(ValueError, match="unknown modality 'mri'"):
         latents(run, {"labs": labs}, ["mri"])
     with pytest.raises(ValueError, match="nothing is given: name some of ct, labs"):
@@ -128,6 +129,15 @@ def test_a_written_table_can_be_read_back(fitted, tmp_path):
         write(table, tmp_path / "latents.xlsx")
     if find_spec("pyarrow"):
         assert_frame_equal(pandas.read_parquet(write(table, tmp_path / "latents.parquet")), table)
+
+
+@pytest.mark.parametrize("names", [("RID", "VISCODE"), (None, "visit"), (None, None), (0, "visit")])
+def test_every_level_of_an_index_is_a_column(names, tmp_path):
+    index = pandas.MultiIndex.from_product([range(3), ["bl", "m12"]], names=names)
+    table = pandas.DataFrame({"content_mean_0": np.arange(6.0)}, index=index)
+    back = pandas.read_csv(write(table, tmp_path / "latents.csv"))
+    expected = [f"item_{k}" if name is None else str(name) for k, name in enumerate(names)]
+    assert [*back] == [*expected, "content_mean_0"] and back[expected[1]].tolist() == ["bl", "m12"] * 3
 
 
 def test_what_is_missing_is_named(fitted, tmp_path, monkeypatch):

@@ -144,6 +144,8 @@ REFUSED = [
     (table(), {"a": [0, 1, 2], "b": np.arange(6) > 2}, "the column np.False_, which X does not have: its columns are"),
     (table(), {"a": [0, 1, 2, 3, 4.0]}, "the column 4.0, which X does not have"),
     (table(), {"a": 0, "b": [1, 2, 3, 4, 5]}, "groups must be lists of columns by name, as in {'blood': "),
+    (NAMED, {"a": "uvw", "b": ["x", "y", "z"]}, "groups must be lists of columns by name"),
+    (NAMED, {"a": {*"uvw"}, "b": ["x", "y", "z"]}, "groups must be lists of columns by name"),
     (table(), [[0, 1, 2], [3, 4, 5]], "groups must be lists of columns by name"),
     (table(), {"a": [0, 1, 2, 3, 4, 5], "b": []}, "the group 'b' has no columns: leave it out"),
     (NAMED.assign(v=np.nan), None, "column 'v' holds no entry, only NaN: leave it out"),
@@ -155,6 +157,20 @@ REFUSED = [
 def test_bad_input_is_refused_in_one_line(X, groups, message):
     with pytest.raises(ValueError, match=message):
         brief(groups=groups).fit(X)
+
+
+def test_what_is_masked_is_missing():
+    holes = np.random.default_rng(1).random(table().shape) < 0.2
+    X = np.where(holes, -9999, table())
+    masked, missing = np.ma.masked_array(X, holes), np.where(holes, np.nan, X)
+    codes = [brief(groups=GROUPS).fit(x).transform(x) for x in (masked, missing)]
+    assert np.array_equal(*codes)
+
+
+def test_values_far_from_those_of_fit_are_named():
+    made = brief(groups=GROUPS).fit(table())
+    with pytest.warns(UserWarning, match="standard deviations from the mean of the training part"):
+        made.transform(table() * 1e5)
 
 
 SETTINGS = {

@@ -296,3 +296,12 @@ def test_impossible_baselines_are_refused():
     few = {name: table[18:22] for name, table in train.items()}
     with pytest.raises(ValueError, match="2 training items are complete"):
         baselines(few, test, ["c"], names=["mean"])
+
+
+def test_a_masked_truth_is_not_known():
+    truth, holes = np.arange(12.0).reshape(6, 2), np.arange(12).reshape(6, 2) % 3 == 0
+    draws = truth + np.random.default_rng(0).normal(size=(40, 6, 2))
+    for kind in (float, int):
+        masked = np.ma.masked_array(np.where(holes, -9999, truth).astype(kind), holes)
+        expected = imputation.quality(draws, np.where(holes, np.nan, truth), np.ones(2))
+        assert imputation.quality(draws, masked, np.ones(2)) == expected

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
-from workbench.data.letters import letters_of
+from workbench.data.letters import Names, letters_of
 
 NAMED = 10  # items of a refusal that are named
 
@@ -71,7 +71,7 @@ def by_pattern(dataset: MultimodalDataset, patterns: Mapping[str, float], seed: 
 
 
 def by_block(
-    dataset: MultimodalDataset, sites: Iterable[Any], lacking: Mapping[Any, Sequence[str]]
+    dataset: MultimodalDataset, sites: Iterable[Any], lacking: Mapping[Any, str | Sequence[str]]
 ) -> MultimodalDataset:
     """Take whole blocks away: `lacking={"A": ["ct"]}` takes ct from all rows of site A.
 
@@ -188,17 +188,18 @@ def _patterns(
     if total > 1 + 1e-9:
         raise ValueError(f"the shares of the patterns add up to {total:g}: choose 1 or less in all")
     everything = torch.ones(len(dataset.storages), dtype=torch.bool)
-    masks = [_mask(dataset, [part.strip() for part in pattern.split(",")]) for pattern in patterns]
+    masks = [_mask(dataset, pattern) for pattern in patterns]
     shares = [*patterns.values(), 1.0 - total if total < 1 - 1e-9 else 0.0]
     return torch.stack([*masks, everything]), torch.tensor(shares, dtype=torch.float64)
 
 
-def _mask(dataset: MultimodalDataset, names: Sequence[str]) -> Bool[Tensor, "M"]:
+def _mask(dataset: MultimodalDataset, names: str | Sequence[str]) -> Bool[Tensor, "M"]:
     """Which modalities are named, by letter or name; ValueError on an unknown one."""
-    known = [{*both} for both in zip(letters_of(dataset.modalities), dataset.modalities, strict=True)]
-    if unknown := [name for name in names if name not in set.union(*known)]:
-        raise ValueError(f"unknown modality {unknown[0]!r}: {dataset.name} has {', '.join(dataset.modalities)}")
-    return torch.tensor([bool(both & set(names)) for both in known])
+    known = dataset.modalities
+    called = Names(known, letters_of(known), f"{dataset.name} has {', '.join(known)}")
+    mask = torch.zeros(len(known), dtype=torch.bool)
+    mask[called.places(names)] = True
+    return mask
 
 
 def _refuse_empty(

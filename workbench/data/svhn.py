@@ -16,6 +16,7 @@ CURE = "run `workbench data fetch svhn`"
 COUNTS = {"train": 73_257, "test": 26_032}
 _HEADER = 128
 _COMPRESSED = 15
+_TYPES_4 = (0, 10, 20, 30, 40, 50)  # of full arrays, little endian
 
 
 def files(split: str, root: Path) -> tuple[Path]:
@@ -46,11 +47,15 @@ def load_svhn(split: str, root: Path) -> Images:
 
 
 def check_length(path: Path) -> None:
-    """Walk over the variables of a MATLAB 5 file without reading them; DataError when it is missing or cut short."""
+    """Walk over the variables of a MATLAB 5 file without reading them; DataError when it is missing or cut short.
+
+    Other versions are refused as such.
+    """
     try:
         size = path.stat().st_size
         with path.open("rb") as stream:
             header, position = stream.read(_HEADER), _HEADER
+            _refuse_version(path, header)
             while position < size:
                 stream.seek(position)
                 kind, length = struct.unpack("<II", stream.read(8))
@@ -62,6 +67,17 @@ def check_length(path: Path) -> None:
         raise DataError(f"{path} cannot be read as a MATLAB file ({error}): {CURE}") from error
     if not header.startswith(b"MATLAB 5.0") or position == _HEADER or position != size:
         raise DataError(f"{path} is damaged or cut short, its {size} bytes are no whole MATLAB 5 file: {CURE}")
+
+
+def _refuse_version(path: Path, header: bytes) -> None:
+    """Raise DataError on a file of another version, by what it begins with: 7.3 is HDF5, 4 has no words before it."""
+    newer = header.startswith((b"MATLAB 7.3", b"\x89HDF"))
+    # type (little endian, bytes or doubles), rows, columns, real, and the length of a name
+    kind, rows, columns, imaginary, length = struct.unpack("<5I", header[:20].ljust(20, b"\xff"))
+    older = kind in _TYPES_4 and rows and columns and imaginary in (0, 1) and 1 <= length <= 64
+    if newer or older:
+        version = "7.3 (HDF5)" if newer else "4"
+        raise DataError(f"{path} is a MATLAB file of version {version}: save it as version 5, by save -v6, or {CURE}")
 
 
 def count(path: Path) -> int:

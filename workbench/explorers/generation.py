@@ -100,13 +100,13 @@ def posterior(explored: ExploredModel, item: Item, fusion: str, draws: int = 1) 
 
     The draws of a mixture are split among its components evenly, in the order of the modalities.
     """
-    given = [letter for letter in explored.letters if letter in item]
+    given = [m for m, letter in enumerate(explored.letters) if letter in item]
     encoded = encode(explored, item, draws)
     if not given:
         return explored.model.prior(encoded.content.mean[0]), ["p(c)"] * draws
     q = subset_posterior(explored.model, encoded, given, fusion, explored.config.prior_weight)
     if fusion != "mixture":
-        return q, [",".join(given)] * draws
+        return q, [explored.model.called.title(given)] * draws
     return q, [explored.letters[m] for m in stratified_choice(mixture_weights(encoded.present)).tolist()]
 
 

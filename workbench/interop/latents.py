@@ -21,7 +21,7 @@ from torch import Tensor
 from workbench import paths
 from workbench.data.celeba.attributes import ATTRIBUTES
 from workbench.data.dataset import Batch, MultimodalDataset
-from workbench.data.own.raw import is_pandas
+from workbench.data.own.foreign import is_pandas
 from workbench.distributions import Diagonal, Mixture
 from workbench.inference import relating
 from workbench.metrics.encode import at_a_time
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def latents(
-    run_or_model: Run | MultimodalVAE, data: Any, given: Sequence[str] | None = None, fusion: str | None = None
+    run_or_model: Run | MultimodalVAE, data: Any, given: str | Sequence[str] | None = None, fusion: str | None = None
 ) -> "pandas.DataFrame":
     """Return the latents of each item of a MultimodalDataset, or of raw arrays by the name of their modality.
 
@@ -50,8 +50,7 @@ def latents(
     model, config = run_or_model, None
     if isinstance(run_or_model, Run):
         model, config = run_or_model.model, run_or_model.config
-    chosen = {model.place(name) for name in (model.names if given is None else given)}
-    given = [name for m, name in enumerate(model.names) if m in chosen]
+    given = sorted(model.called.places(given))
     if not given:
         raise ValueError(f"nothing is given: name some of {', '.join(model.names)}")
     if fusion is None:
@@ -92,15 +91,14 @@ def check_encodings(model: MultimodalVAE, data: MultimodalDataset) -> None:
 
 @torch.no_grad()
 def _columns(
-    model: MultimodalVAE, batch: Batch, given: Sequence[str], fusion: str, prior_weight: float | None
+    model: MultimodalVAE, batch: Batch, given: Sequence[int], fusion: str, prior_weight: float | None
 ) -> dict[str, np.ndarray]:
     """The columns of a batch, but for labels; mean and log-variance are NaN where there is nothing."""
     q = model.encode(batch.to(next(model.parameters()).device))
     columns = {f"present_{name}": has.cpu().numpy() for name, has in zip(model.names, q.present, strict=True)}
     some = (q.present & model.mask(given, q.present)).any(0)
     posteriors = [("content", *moments(model.infer(q, given, fusion, prior_weight)), some)]
-    styles = zip(model.names, q.style.mean, q.style.logvar, q.present, strict=True)
-    posteriors += [(f"{name}_style", *style) for name, *style in styles if name in given]
+    posteriors += [(f"{model.names[m]}_style", q.style.mean[m], q.style.logvar[m], q.present[m]) for m in given]
     for name, *both, present in posteriors:
         for what, values in zip(("mean", "logvar"), both, strict=True):
             values = values.masked_fill(~present.unsqueeze(1), torch.nan).cpu().numpy()
@@ -137,7 +135,10 @@ def write(table: "pandas.DataFrame", path: str | Path) -> Path:
         raise ValueError(f"{path} is neither .csv nor .parquet: choose one of these endings")
     with paths.replacing(path) as temporary:
         if path.suffix == ".csv":
-            table.to_csv(temporary, index_label=table.index.name or "item")
+            names = table.index.names
+            alone = names == [None]
+            labels = ["item" if alone else f"item_{k}" if name is None else name for k, name in enumerate(names)]
+            table.to_csv(temporary, index_label=labels)
             return path
         try:
             table.to_parquet(temporary, engine="pyarrow")

@@ -7,7 +7,7 @@ It takes scikit-learn 1.6 or newer.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,6 +20,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from workbench.config import Config
 from workbench.data.dataset import Batch, MultimodalDataset
+from workbench.data.own.foreign import as_array
+from workbench.data.own.raw import warn
 from workbench.inference import relating
 from workbench.interop.latents import moments
 from workbench.objectives import METHODS, method
@@ -64,7 +66,7 @@ class MultimodalTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
 
     def fit(self, X: Any, y: Any = None) -> "MultimodalTransformer":
         """Train on a table `[n, columns]`; `y` is ignored. Raises ValueError on what cannot be trained."""
-        X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2)
+        X = validate_data(self, _unmasked(X), dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2)
         self.groups_ = self._places(X)
         X = X[~np.isnan(X).all(1)]
         arrays = {name: X[:, places] for name, places in self.groups_.items()}
@@ -82,7 +84,7 @@ class MultimodalTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     def transform(self, X: Any) -> np.ndarray:
         """Means of the content posteriors `[n, content]` given what each row has."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
+        X = validate_data(self, _unmasked(X), dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
         return np.concatenate([self._encoded(X[k : k + ITEMS]) for k in range(0, len(X), ITEMS)])
 
     def inverse_transform(self, X: Any) -> np.ndarray:
@@ -114,7 +116,7 @@ class MultimodalTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
             raise ValueError(f"{shown[empty[0]]} holds no entry, only NaN: leave it out")
         if self.groups is None:
             return {"table": np.arange(len(names))}
-        if not isinstance(self.groups, Mapping) or not all(map(np.iterable, self.groups.values())):
+        if not isinstance(self.groups, Mapping) or not all(map(_is_list, self.groups.values())):
             raise ValueError("groups must be lists of columns by name, as in {'blood': ['na', 'k']}")
         places = {name: [_place(column, names) for column in columns] for name, columns in self.groups.items()}
         if empty := [name for name, columns in places.items() if not columns]:
@@ -131,6 +133,8 @@ class MultimodalTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         model = self.model_
         pairs = zip(model.modalities, self.groups_.values(), strict=True)
         values, present = zip(*(m.encoding.values(X[:, places]) for m, places in pairs), strict=True)
+        for modality, read in zip(model.modalities, values, strict=True):
+            warn(modality.name, modality.encoding.remark(read))
         labels = torch.zeros(len(X), dtype=torch.long)
         batch = Batch(tuple(x.double() for x in values), torch.stack(present), labels)
         fusion = relating(METHODS[self.objective].inference[0], model.names)
@@ -145,6 +149,16 @@ class MultimodalTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         for modality, places, mean in zip(model.modalities, self.groups_.values(), means, strict=True):
             rows[:, places] = modality.encoding.original(mean)
         return rows
+
+
+def _unmasked(X: Any) -> Any:
+    """NaN for what is masked, which scikit-learn would read."""
+    return as_array(X) if isinstance(X, np.ma.MaskedArray) else X
+
+
+def _is_list(columns: Any) -> bool:
+    """Whether columns are given in an order; a string is one name, a set has no order."""
+    return np.iterable(columns) and not isinstance(columns, str | bytes | Set)
 
 
 def _place(column: Any, names: Sequence[Any]) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor
 from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.device import room
 from workbench.distributions import Diagonal
-from workbench.inference import evaluated_subsets, subset_posterior
+from workbench.inference import evaluated_places, subset_posterior
 from workbench.model import MultimodalVAE, Posteriors
 
 CHUNK = 1000  # items encoded or generated at a time, where they have no more than
@@ -45,10 +45,10 @@ def subset_posteriors(
     A mixture takes its components in turn of the items' order: the first rows are one modality's. Shuffle before a cut.
     """
     posteriors = {}
-    for subset in evaluated_subsets(model.letters):
+    for subset in evaluated_places(model):
         parts = [subset_posterior(model, q, subset, fusion, prior_weight) for q, _ in encoded]
         joined = model.family(torch.cat([p.mean for p in parts]), torch.cat([p.logvar for p in parts]))
-        posteriors[",".join(subset)] = joined
+        posteriors[model.called.title(subset)] = joined
     return posteriors
 
 

@@ -19,7 +19,7 @@ from workbench.config import Config
 from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.data.images import Labels
 from workbench.device import autocast, pick_device
-from workbench.inference import EVERY_SUBSET_OF, Parts, components, evaluated_subsets
+from workbench.inference import EVERY_SUBSET_OF, Parts, components, evaluated_places
 from workbench.metrics import encode
 from workbench.metrics.encode import Encoded
 from workbench.metrics.fast_layers import fuse_for_inference
@@ -200,7 +200,7 @@ class Evaluator:
         known: dict[Parts, Probed] = {}
         labels = torch.cat([y for _, y in fitted])
         for fusion in self.fusions:
-            names = {",".join(s): components(fusion, s) for s in evaluated_subsets(self.model.letters)}
+            names = {self.model.called.title(s): components(fusion, s) for s in evaluated_places(self.model)}
             train, test = (encode.codes(self.model, x, fusion, self.config.prior_weight) for x in (fitted, self.tested))
             fresh = [name for name, parts in names.items() if parts not in known]
             train, test = ({name: codes[name] for name in fresh} for codes in (train, test))

@@ -24,7 +24,7 @@ from workbench.inference import (
     component_choice,
     component_posterior,
     components,
-    evaluated_subsets,
+    evaluated_places,
     parts_posterior,
 )
 from workbench.metrics.attributes import reading, written
@@ -160,9 +160,10 @@ def judge_conditional(
     were, since a set of images takes a third of a second. `tick` is called after every batch.
     """
     looks: dict[Parts, JudgedSet] = {}
-    for subset in evaluated_subsets(model.letters):
-        telling = with_quality and (len(model.letters) <= EVERY_SUBSET_OF or len(subset) == len(model.letters) - 1)
-        images_of = [letter for letter in panel.real if telling and letter not in subset]
+    letters = model.letters
+    for subset in evaluated_places(model):
+        telling = with_quality and (len(letters) <= EVERY_SUBSET_OF or len(subset) == len(letters) - 1)
+        images_of = [x for m, x in enumerate(letters) if telling and x in panel.real and m not in subset]
         for parts in (components(fusion, subset) for fusion in fusions):
             looks.setdefault(parts, JudgedSet(panel, images_of))
     for q, _ in encoded:
@@ -200,7 +201,7 @@ def _generate(
 
 def _by_target(model: MultimodalVAE, found: dict[Parts, Found], fusion: str) -> Found:
     """What one way to infer gives, by target and given subset; of a kind the targets that have any."""
-    names = {",".join(subset): found[components(fusion, subset)] for subset in evaluated_subsets(model.letters)}
+    names = {model.called.title(subset): found[components(fusion, subset)] for subset in evaluated_places(model)}
     tables = []
     for kind in Found._fields:
         of = {name: getattr(one, kind) for name, one in names.items()}

@@ -25,11 +25,11 @@ from workbench.device import double, room
 from workbench.distributions import Diagonal, Mixture
 from workbench.divergences import Estimate
 from workbench.fusion import mixture_of_experts
-from workbench.inference import Component, component_posterior, components, evaluated_subsets
+from workbench.inference import Component, component_posterior, components, evaluated_places
 from workbench.losses import masked, reconstruction
 from workbench.model import MultimodalVAE, Posteriors
 
-Subset = tuple[str, ...]  # letters of its modalities
+Subset = tuple[int, ...]  # places of its modalities
 CHUNK = 512  # codes decoded at a time: what a decoder writes for them stays in a processor's cache
 
 
@@ -154,8 +154,8 @@ def log_likelihoods(
 def _estimates(pool: "Pool", fusion: str) -> Likelihoods:
     letters = pool.model.letters
     found = Likelihoods({}, {j: {} for j in letters}, {j: {} for j in letters})
-    for subset in evaluated_subsets(letters):
-        name, rest = ",".join(subset), [j for j, letter in enumerate(letters) if letter not in subset]
+    for subset in evaluated_places(pool.model):
+        name, rest = pool.model.called.title(subset), [j for j in range(len(letters)) if j not in subset]
         weights, log_p, log_given = pool.read(fusion, subset)
         found.joint[name] = log_mean_exp(log_given + sum(log_p[j] for j in rest), weights)
         for j, letter in enumerate(letters):
@@ -182,7 +182,7 @@ class Pool:
         self.generator, self.samples = generator, samples
         # images in the layout of what decoders write: read beside another one they take twice as long
         self.values = [x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x for x in batch.values]
-        given = evaluated_subsets(model.letters)
+        given = evaluated_places(model)
         self.plan = {(fusion, subset): components(fusion, subset) for fusion in fusions for subset in given}
         self.posterior: dict[Component, Diagonal] = {}
         self.draws: dict[Component, Tensor] = {}
@@ -213,13 +213,13 @@ class Pool:
         for j in range(len(self.model.modalities)):
             decoded = [self.decoded[part, j, self._given(j, subset)] for part in parts]
             log_p.append(torch.stack([p[:n] for p, _ in decoded], dim=1))
-            if self.model.letters[j] in subset:
+            if j in subset:
                 log_given = log_given + log_p[j] + torch.stack([ratio[:n] for _, ratio in decoded], dim=1)
         return weights, log_p, log_given
 
     def _given(self, j: int, subset: Subset) -> bool:
         """Whether style j is proposed by its posterior; without styles there is nothing to tell apart."""
-        return self.model.letters[j] in subset or not self.model.style_dim
+        return j in subset or not self.model.style_dim
 
     def _decode(self, z: Float[Tensor, "draws batch content"], j: int, given: bool) -> tuple[Tensor, Tensor]:
         """ln p(x_j | z, s_j) and ln p(s_j) - ln q(s_j) of every draw, about CHUNK of them at a time."""

@@ -6,6 +6,7 @@ a draw is x ~ p(x | c, s), with the content c ~ q(c | what is given) and the sty
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.data.own.foreign import as_array
 from workbench.distributions import Diagonal, Mixture
 from workbench.inference import relating
 from workbench.model import MultimodalVAE
@@ -66,9 +68,9 @@ def invent(
     `content` is a number of items, with c ~ p(c), or their contents. Other than `model.generate`, which gives means,
     these are draws: they vary as much as the model says that items do.
     """
-    if isinstance(content, int):
+    if isinstance(content, Integral):
         weight = next(model.parameters())
-        content = model.prior(weight.new_empty((content, model.content_dim))).rsample(generator)
+        content = model.prior(weight.new_empty((int(content), model.content_dim))).rsample(generator)
     return model.original([_draw(model, place, content, generator) for place in range(len(model.modalities))])
 
 
@@ -130,7 +132,7 @@ def rmse_in_deviations(predicted: Any, truth: Any, deviations: Any) -> float:
 
 
 def _table(truth: Any, shape: tuple[int, ...]) -> np.ndarray:
-    truth = np.asarray(truth, dtype=float)
+    truth = np.asarray(as_array(truth), dtype=float)  # what is masked is NaN
     if truth.shape != tuple(shape):
         raise ValueError(f"the truth has shape {truth.shape}, what was imputed {tuple(shape)}: give the same items")
     if np.isnan(truth).all():

@@ -22,7 +22,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold
 from sklearn.preprocessing import StandardScaler
 
-from workbench.data.own.raw import is_frame
+from workbench.data.own.foreign import as_array, is_frame
 
 FOLDS = 5  # of the cross-validation
 ROUNDS = 10  # of the iterative imputation: scikit-learn's default
@@ -70,7 +70,7 @@ def baselines(
     items = len(next(iter(arrays.values())))
     blank = {name: np.full((items, np.shape(table)[1]), np.nan) for name, table in train.items()}
     given = blank | {name: in_order(table, train[name]) for name, table in arrays.items()}
-    learnt, rows = (np.hstack([np.asarray(table, float) for table in x.values()]) for x in (train, given))
+    learnt, rows = (np.hstack([np.asarray(as_array(table), float) for table in x.values()]) for x in (train, given))
     scaler, owners = StandardScaler().fit(learnt), np.repeat([*blank], [table.shape[1] for table in blank.values()])
     learnt, rows, masks = scaler.transform(learnt), scaler.transform(rows), {name: owners == name for name in targets}
     drawn: dict[tuple[str, str], np.ndarray] = {}

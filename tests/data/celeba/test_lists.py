@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from source_files import attribute_list, attributes_of, partition_list
 
 from workbench.data.celeba.attributes import ATTRIBUTES
-from workbench.data.celeba.lists import ATTRIBUTE_LIST, PARTITION_LIST, read_attributes, read_partition
+from workbench.data.celeba.lists import ATTRIBUTE_LIST, PARTITION_LIST, list_in, read_attributes, read_partition
 from workbench.data.images import DataError
 
 blanks = st.text(" \t", min_size=1, max_size=3)
@@ -113,6 +113,37 @@ def test_partition_is_refused_with_its_line_number(tmp_path, content, message):
 @pytest.mark.parametrize("content", [b"", b"\xff\xd8\xff\xe0" + bytes(range(256)), b"<html>\nquota</html>\n"])
 def test_other_files_are_no_list_of_attributes(tmp_path, content):
     assert "line 1, is not the number of rows" in refusal(read_attributes, tmp_path / ATTRIBUTE_LIST, content)
+
+
+def kaggles(text: str, *header: str) -> str:
+    """A list as Kaggle's table has it."""
+    return "\n".join([",".join(header), *(",".join(line.split()) for line in text.splitlines()[-3:])])
+
+
+def test_kaggles_tables_say_the_same(tmp_path):
+    (tmp_path / ATTRIBUTE_LIST).write_text("\n".join(GOOD))
+    (tmp_path / PARTITION_LIST).write_text(partition_list([0, 2, 1]))
+    lists = [list_in(tmp_path, name) for name in (ATTRIBUTE_LIST, PARTITION_LIST)]
+    expected = read_attributes(lists[0]), read_partition(lists[1])
+    for path, header in zip(lists, [("image_id", *ATTRIBUTES), ("image_id", "partition")], strict=True):
+        path.with_suffix(".csv").write_text(kaggles(path.read_text(), *header))
+        assert list_in(tmp_path, path.name) == path, "the original comes first"
+        path.unlink()
+        assert list_in(tmp_path, path.name) == path.with_suffix(".csv")
+    read = read_attributes(tmp_path / "list_attr_celeba.csv")
+    assert read.rows == expected[0].rows and np.array_equal(read.values, expected[0].values) and read.announced == 3
+    assert read_partition(tmp_path / "list_eval_partition.csv") == expected[1]
+
+
+@pytest.mark.parametrize(
+    ("read", "stem"), [(read_attributes, "list_attr_celeba"), (read_partition, "list_eval_partition")]
+)
+def test_other_tables_are_refused_with_their_line(tmp_path, read, stem):
+    path = tmp_path / f"{stem}.csv"
+    for content in ("", "a,b\n000001.jpg,0", "000001.jpg,0\n"):
+        assert "line 1, is not the header" in refusal(read, path, content)
+    header = ("image_id", *(ATTRIBUTES if read is read_attributes else ["partition"]))
+    assert "line 2, is not a file name and " in refusal(read, path, ",".join(header) + "\n000001.jpg,7\n")
 
 
 def test_the_same_row_twice_is_tolerated(tmp_path):

@@ -1,7 +1,8 @@
 """CelebA's two lists, the attributes of every image and the official partition, and which images are used for what.
 
 Windows line ends, blank lines and extra blanks are tolerated; anything else that is not as announced is refused with
-its line number, because a shifted list would give faces the attributes of others without anybody noticing.
+its line number, because a shifted list would give faces the attributes of others without anybody noticing. Kaggle's
+tables, of the same names with the ending .csv, are read where the lists are not there.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from workbench.data.images import DataError
 
 ATTRIBUTE_LIST = "list_attr_celeba.txt"
 PARTITION_LIST = "list_eval_partition.txt"
+TABLE = ".csv"  # of Kaggle's tables
 TRAIN, VALIDATION, TEST = 0, 1, 2
 COUNT = 202_599  # rows of either list
 CURE = "get the original with `workbench data fetch celeba`, or from CelebA's page"
@@ -24,11 +26,17 @@ _PARTITIONS = {"0": TRAIN, "1": VALIDATION, "2": TEST}
 _OWN_TEST_SHARE = 8  # one in so many
 
 
+def list_in(folder: Path, name: str) -> Path:
+    """Return where a list is: its original, or else Kaggle's table."""
+    original, table = folder / name, (folder / name).with_suffix(TABLE)
+    return table if table.is_file() and not original.is_file() else original
+
+
 @dataclass(frozen=True, eq=False)
 class AttributeTable:
     """Attributes of images: `values` is Bool [rows, 40], `rows` the row of each image by its file name.
 
-    `announced` is the number of rows that the first line of the list gives.
+    `announced` is the number of rows that the first line of the list gives; Kaggle's table gives none.
     """
 
     rows: dict[str, int]
@@ -45,11 +53,12 @@ def read_attributes(path: Path) -> AttributeTable:
     DataError when the list is missing, has another header than the 40 names, a malformed row, or two rows of one image
     that contradict each other.
     """
-    lines = _lines(path)
-    announced, header = next(lines, (1, [])), next(lines, (2, []))
+    lines, table = _lines(path), path.suffix == TABLE
+    announced = (0, ["0"]) if table else next(lines, (1, []))
     if len(announced[1]) != 1 or not announced[1][0].isdecimal():
         raise _malformed(path, announced[0], "is not the number of rows, with which the list of attributes begins")
-    if tuple(header[1]) != ATTRIBUTES:
+    header = next(lines, (announced[0] + 1, []))
+    if tuple(header[1]) != (*["image_id"] * table, *ATTRIBUTES):
         raise _malformed(
             path, header[0], f"is not the header with the 40 names from {ATTRIBUTES[0]} to {ATTRIBUTES[-1]}"
         )
@@ -59,7 +68,9 @@ def read_attributes(path: Path) -> AttributeTable:
             raise _malformed(path, number, f"is not a file name and 40 times 1 or -1: {_shown(name, *values)}")
         _add(rows, name, "".join(values).replace("-1", "0"), path, number)
     bits = np.frombuffer("".join(rows.values()).encode(), np.uint8).reshape(len(rows), len(ATTRIBUTES)) == ord("1")
-    return AttributeTable({name: row for row, name in enumerate(rows)}, bits, int(announced[1][0]))
+    return AttributeTable(
+        {name: row for row, name in enumerate(rows)}, bits, len(rows) if table else int(announced[1][0])
+    )
 
 
 def read_partition(path: Path) -> dict[str, int]:
@@ -68,7 +79,10 @@ def read_partition(path: Path) -> dict[str, int]:
     DataError when the list is missing, has a malformed row, or two rows of one image that contradict each other.
     """
     partition: dict[str, int] = {}
-    for number, fields in _lines(path):
+    lines = _lines(path)
+    if path.suffix == TABLE and (header := next(lines, (1, [])))[1] != ["image_id", "partition"]:
+        raise _malformed(path, header[0], "is not the header image_id,partition")
+    for number, fields in lines:
         if len(fields) != 2 or fields[1] not in _PARTITIONS:
             raise _malformed(path, number, f"is not a file name and 0, 1 or 2: {_shown(*fields)}")
         _add(partition, fields[0], _PARTITIONS[fields[1]], path, number)
@@ -90,7 +104,7 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
         # An unknown byte becomes a sign that no field may hold, so the row that has it is refused by its number.
         with path.open(encoding="utf-8-sig", errors="replace") as stream:
             for number, line in enumerate(stream, start=1):
-                if fields := line.split():
+                if fields := line.replace(",", " " if path.suffix == TABLE else ",").split():
                     yield number, fields
     except OSError as error:
         raise unreadable(path, error) from error

@@ -3,7 +3,7 @@
 ```
 ROOT/celeba/img_align_celeba/000001.jpg ...    178x218 pixels, or smaller copies
 ROOT/celeba/list_attr_celeba.txt
-ROOT/celeba/list_eval_partition.txt
+ROOT/celeba/list_eval_partition.txt            or Kaggle's tables, both .csv
 ```
 """
 
@@ -99,14 +99,14 @@ def _stored(folder: Path) -> cache.Stored:
 
 
 def _choice(folder: Path, sizes: dict[str, int]) -> Choice:
-    tables = lists.read_attributes(folder / ATTRIBUTE_LIST), lists.read_partition(folder / PARTITION_LIST)
-    return lists.choose(sizes, *tables)
+    attributes, partition = (lists.list_in(folder, name) for name in (ATTRIBUTE_LIST, PARTITION_LIST))
+    return lists.choose(sizes, lists.read_attributes(attributes), lists.read_partition(partition))
 
 
 def _name(folder: Path, sizes: dict[str, int]) -> str:
     """The cache's name: a digest of the images' names and sizes, the contents of the lists and the recipe's version."""
     digest = hashlib.sha256(f"{cache.VERSION}\n".encode())
-    for path in (folder / ATTRIBUTE_LIST, folder / PARTITION_LIST):
+    for path in (lists.list_in(folder, name) for name in (ATTRIBUTE_LIST, PARTITION_LIST)):
         try:
             with path.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())

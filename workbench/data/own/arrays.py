@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from workbench.data.letters import letters_of
 from workbench.data.own import encoding_class
 from workbench.data.own import raw as reading
 from workbench.data.own.encodings import ABSENT
+from workbench.data.own.foreign import as_array, entries, is_missing, is_whole, order_of, plain
 from workbench.data.sources import is_known
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?")  # it becomes part of a folder's name
@@ -41,12 +42,13 @@ def from_arrays(
     """Make training and test part of one's own data: arrays by the name of the modality, one row for each item.
 
     Arrays are numpy's, torch's, pandas' or lists, of the kinds in `workbench.data.own`, guessed where `kinds` does not
-    say. NaN and None are missing, and what is False in `present`, Boolean arrays by name, columns of a DataFrame or one
-    `[n, M]`. `labels` are one class for each item, or Boolean attributes `[n, k]`. `split` is the share of items for
-    testing, a Boolean array (True: test) or one of "train" and "test". The name gets eight digits of a digest of
-    everything. Raises ValueError, in one sentence, on what cannot be trained on.
+    say. NaN, None and what is masked are missing, and what is False in `present`, Boolean arrays by name, columns of a
+    DataFrame or one `[n, M]`, at which nobody looks. `labels` are one class for each item, or Boolean attributes
+    `[n, k]`. `split` is the share of items for testing, a Boolean array (True: test) or one of "train" and "test". The
+    name gets eight digits of a digest of everything. Raises ValueError, in one sentence, on what cannot be trained on.
     """
     kinds = kinds or {}
+    arrays, labels, present, split = reading.plain_arrays(arrays), *read_plain(labels, present, split)
     count = common_length(arrays, labels, present, split)
     check_names(name, arrays, kinds)
     has, targets = read_present(present, list(arrays), count), read_labels(labels, count)
@@ -56,8 +58,11 @@ def from_arrays(
         with reading.about(key):
             if not (rows := has[:, m] & ~test).any():
                 raise ValueError(ABSENT)
-            encodings[key] = encoding_class(kinds.get(key) or reading.guess(raw)).fit(reading.take(raw, rows))
-            stored[key], in_array = encodings[key].stored(raw)
+            kind = kinds.get(key) or reading.guess(reading.take(raw, has[:, m]))
+            encodings[key] = encoding_class(kind).fit(reading.take(raw, rows))
+            stored[key], in_array = encodings[key].stored(reading.without(raw, has[:, m]))
+            encodings[key].check(stored[key])
+            reading.warn(key, encodings[key].remark(stored[key]))
             has[:, m] &= in_array.numpy()
             if not has[~test, m].any():
                 raise ValueError(ABSENT)
@@ -89,11 +94,23 @@ def check_names(name: str, arrays: Mapping[str, Any], kinds: Mapping[str, str]) 
         raise ValueError(f"name {name!r} becomes part of a folder's: use small letters, digits, '-' and '_' in it")
     if is_known(name) or is_known(name.partition("-")[0]):
         raise ValueError(f"name {name!r} is that of a data set that comes with the package: choose another one")
-    if unnamed := [key for key in arrays if not isinstance(key, str) or not key or "," in key]:
-        raise ValueError(f"modality {unnamed[0]!r} needs a name without a comma: rename it")
+    if unnamed := [key for key in arrays if not isinstance(key, str)]:
+        raise ValueError(f"modality {unnamed[0]!r} needs a name, a string: rename it")
+    if unnamed := [key for key in arrays if key.strip() != key or not key or "," in key]:
+        raise ValueError(f"modality {unnamed[0]!r} needs a name without a comma or blanks around it: rename it")
     letters_of(list(arrays))  # which must tell them apart
     if unknown := [key for key in kinds if key not in arrays]:
         raise ValueError(f"kinds names {unknown[0]!r}, which is no modality here: they are {', '.join(arrays)}")
+
+
+def read_plain(labels: Any, present: Any, split: Any) -> Iterator[Any]:
+    """Bring what says something of the items into plain arrays, as `raw.plain` does; what is no array stays."""
+    for name, raw in (("labels", labels), ("present", present), ("split", split)):
+        if isinstance(raw, Mapping):
+            yield {key: next(read_plain(column, None, None)) for key, column in raw.items()}
+        else:
+            with reading.about(name):
+                yield raw if raw is None or np.isscalar(raw) else plain(raw)
 
 
 def common_length(arrays: Mapping[str, Any], labels: Any, present: Any, split: Any) -> int:
@@ -128,7 +145,7 @@ def read_present(present: Any, names: Sequence[str], count: int) -> np.ndarray:
 def _boolean(raw: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
     with reading.about(name):
         reading.length(raw)
-        array = reading.as_array(raw)
+        array = booleans(as_array(raw))
     if array.dtype != bool or array.shape != shape:
         raise ValueError(
             f"{name} is {array.dtype} of shape {array.shape}: it must be Boolean of shape {shape}, True where there is "
@@ -137,12 +154,19 @@ def _boolean(raw: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
     return array
 
 
+def booleans(array: np.ndarray) -> np.ndarray:
+    """Return the Booleans of an array of objects as such, as pandas' nullable columns have them; other arrays as is."""
+    whole = array.dtype == object and all(isinstance(value, bool | np.bool_) for value in array.flat)
+    return array.astype(bool) if whole else array
+
+
 def read_labels(labels: Any, count: int) -> Targets:
     """Read classes, coded from 0 on, or attributes; zeros where there are no labels. ValueError on missing ones."""
     if labels is None:
         return Targets(torch.zeros(count, dtype=torch.long), False, None)
-    array = reading.as_array(labels)
+    array = as_array(labels)
     if array.ndim == 2:
+        array = booleans(array)
         if array.dtype != bool:
             raise ValueError(
                 f"labels of several columns are attributes and must be Boolean, not {array.dtype} of shape "
@@ -150,14 +174,18 @@ def read_labels(labels: Any, count: int) -> Targets:
             )
         names = labels.columns if reading.is_frame(labels) else range(array.shape[1])
         return Targets(torch.from_numpy(array.copy()), True, tuple(map(str, names)))
-    values = array.tolist()
-    if missing := [i for i, value in enumerate(values) if reading.is_missing(value)]:
+    values = entries(array)
+    if missing := [i for i, value in enumerate(values) if is_missing(value)]:
         raise ValueError(f"items {reading.some(missing)} have no label: give every item one, or labels=None")
     strings = any(isinstance(value, str) for value in values)
-    if not strings and (wrong := [value for value in values if not reading.is_whole(value)]):
+    if not strings and (wrong := [value for value in values if not is_whole(value)]):
         raise ValueError(f"labels are classes, {wrong[0]!r} is none: give whole numbers or strings")
     names, codes = np.unique([str(v) for v in values] if strings else [int(v) for v in values], return_inverse=True)
-    return Targets(torch.from_numpy(codes.astype(np.int64)), True, tuple(names.tolist()))
+    classes = names.tolist()
+    if order := order_of(labels):
+        order = [name for name in map(str if strings else int, order) if name in classes]
+        codes, classes = np.array([order.index(name) for name in classes])[codes], order
+    return Targets(torch.from_numpy(codes.astype(np.int64)), True, tuple(classes))
 
 
 def test_rows(split: Any, targets: Targets, count: int, seed: int) -> np.ndarray:
@@ -178,7 +206,7 @@ def test_rows(split: Any, targets: Targets, count: int, seed: int) -> np.ndarray
 
 def _given(split: Any, count: int) -> np.ndarray:
     with reading.about("split"):
-        array = reading.as_array(split)
+        array = as_array(split)
     if array.shape != (count,):
         raise ValueError(f"split has shape {array.shape}: give a fraction, or one entry for each of {count} items")
     if array.dtype == bool:

@@ -7,6 +7,7 @@ defined. Here are images and text; tables are in `workbench.data.own.tables`.
 Values are in the model's units: images float32 in [0, 1], vectors standardised float32, tokens int64.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
@@ -17,11 +18,14 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from workbench.data.alphabet import ALPHABET, UNKNOWN, decode, table_of
-from workbench.data.own.raw import as_array, is_missing, strings_of
+from workbench.data.own.foreign import as_array, is_missing
+from workbench.data.own.raw import strings_of
 
 ENCODINGS: dict[str, type["Encoding"]] = {}  # by kind
 Present = Bool[Tensor, "n"]
 CHANNELS = (1, 3, 4)  # of images
+NEAR = 0.5  # outside of [0, 1], as far as resizing and rounding go beyond it
+DARK = 100  # the brightest pixel of images in 0..255 is brighter
 # Arrays of images by layout: with channels first, and back.
 LAYOUTS = {
     "HW": (lambda x: x[:, None], lambda x: x[:, 0]),
@@ -72,6 +76,14 @@ class Encoding(ABC):
         stored, present = self.stored(raw)
         return self.read(stored), present
 
+    def check(self, stored: Tensor) -> None:
+        """Raise ValueError on stored values of a whole data set that look like those of another kind."""
+        return
+
+    def remark(self, stored: Tensor) -> str | None:
+        """Say what is odd about stored values that can be read; None, as for most kinds: nothing."""
+        return None
+
     @property
     def alphabet(self) -> int:
         """Tokens that there are; 0 where values are numbers."""
@@ -109,6 +121,8 @@ class Image(Encoding):
     def stored(self, raw: Any) -> tuple[Tensor, Present]:
         """Keep images `[n, C, H, W]` as uint8 where they were given so, else as float32."""
         array, present = _images(raw, self.size)
+        if self.dtype != "uint8" and array.dtype == np.uint8:
+            _check_bytes(array)
         wanted = {name: back(np.empty((0, *self.size))).shape[1:] for name, (_, back) in LAYOUTS.items()}
         layouts = [self.layout, "CHW", "HWC", *["HW"] * (self.size[0] == 1)]
         fitting = [layout for layout in layouts if array.shape[1:] == wanted[layout]]
@@ -121,6 +135,11 @@ class Image(Encoding):
             array = array.astype(np.float32)
             array[~present] = 0
         return torch.from_numpy(np.require(array, requirements=["C", "W"])), torch.from_numpy(present)
+
+    def check(self, stored: Tensor) -> None:
+        """Raise ValueError on bytes that are 0 and 1 alone."""
+        if stored.dtype == torch.uint8:
+            _check_bytes(stored)
 
     def read(self, stored: Tensor) -> Tensor:
         """Read pixels in [0, 1]."""
@@ -146,6 +165,10 @@ def _images(raw: Any, size: tuple[int, int, int] | None = None) -> tuple[np.ndar
         given = as_array([value for value in raw if not is_missing(value)])
         array = np.zeros((len(raw), *given.shape[1:]), given.dtype)
         array[present] = given
+    elif isinstance(raw, np.ma.MaskedArray) and raw.dtype.kind != "f":
+        missing = np.ma.getmaskarray(raw).reshape(len(raw), -1)
+        present, array = ~missing.all(1), raw.filled(0)
+        _check_whole(missing, present)
     else:
         array = as_array(raw)
     if 0 in array.shape[1:]:
@@ -154,6 +177,8 @@ def _images(raw: Any, size: tuple[int, int, int] | None = None) -> tuple[np.ndar
         missing = np.isnan(array).reshape(len(array), -1)
         present = present & ~missing.all(1)
         _check_range(array, missing, present)
+    elif array.dtype.kind == "O" and any(map(is_missing, array.flat)):
+        raise ValueError("some images lack some of their pixels: fill them, or make the whole image missing")
     elif array.dtype != np.uint8:
         raise ValueError(
             f"images are {array.dtype}: give uint8 in 0..255, or floats in [0, 1], such as x / x.max() over all of them"
@@ -161,22 +186,36 @@ def _images(raw: Any, size: tuple[int, int, int] | None = None) -> tuple[np.ndar
     return array, present
 
 
-def _check_range(array: np.ndarray, missing: np.ndarray, present: np.ndarray) -> None:
+def _check_bytes(array: np.ndarray | Tensor) -> None:
+    if math.prod(array.shape) and array.max() == 1:
+        raise ValueError(
+            "images hold only 0 and 1 as uint8, of which 255 is white: give them as floats, x.astype('float32'), or "
+            "times 255"
+        )
+
+
+def _check_whole(missing: np.ndarray, present: np.ndarray) -> None:
     if (missing.any(1) & present).any():
         raise ValueError(
             "some images have pixels that are NaN and others: fill them, or make all of them NaN if it is missing"
         )
+
+
+def _check_range(array: np.ndarray, missing: np.ndarray, present: np.ndarray) -> None:
+    _check_whole(missing, present)
     if not present.any():
         return
     low, high = np.nanmin(array), np.nanmax(array)
     if np.isinf([low, high]).any():
         raise ValueError("some images have pixels that are infinite: fill them, or make all of an image NaN")
     if low < 0 or high > 1:
-        cure = "divide by 255" if low >= 0 and 1 < high <= 255 else "use (x - low) / (high - low)"
-        raise ValueError(
-            f"images are uint8 or lie in [0, 1], these run from {low:.6g} to {high:.6g}: {cure}, with the same numbers "
-            "for all of them"
+        cure = "divide by 255" if low >= 0 and DARK <= high <= 255 else "use (x - low) / (high - low)"
+        cure = (
+            "clip them to [0, 1]"
+            if low >= -NEAR and high <= 1 + NEAR
+            else f"{cure}, with the same numbers for all of them"
         )
+        raise ValueError(f"images are uint8 or lie in [0, 1], these run from {low:.9g} to {high:.9g}: {cure}")
 
 
 def _layout(shape: tuple[int, ...]) -> str:

@@ -1,74 +1,25 @@
-"""Raw arrays as users have them: numpy, torch, pandas, lists. Their kind, their rows, and their columns as numbers.
+"""Raw arrays as users have them: numpy, torch, pandas, lists. Their kind, their rows, and their columns as numbers."""
 
-Nothing here imports pandas: where nobody has imported it, nothing is a frame.
-"""
-
-import sys
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
+
+from workbench.data.own.foreign import (
+    SHOWN,
+    TIMES,
+    as_array,
+    cure_of,
+    entries,
+    is_frame,
+    is_missing,
+    is_pandas,
+    plain,
+)
 
 Name = str | int  # of a column
-SHOWN = 5  # indices in a message
-TIMES = "holds times: give numbers, such as days since a first day"
-
-
-def is_pandas(raw: Any) -> bool:
-    """Return whether something is a DataFrame or a Series."""
-    pandas = sys.modules.get("pandas")
-    return pandas is not None and isinstance(raw, pandas.DataFrame | pandas.Series)
-
-
-def is_frame(raw: Any) -> bool:
-    """Return whether something is a DataFrame."""
-    return is_pandas(raw) and raw.ndim == 2
-
-
-def is_missing(value: Any) -> bool:
-    """Return whether a single entry says that there is none: None, NaN, or what pandas has in their place."""
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return True
-    return not getattr(value, "ndim", 0) and bool(value != value)
-
-
-def is_whole(value: Any) -> bool:
-    """Return whether a single entry is a whole number that an int64 holds, whatever its type."""
-    try:
-        whole = int(value)
-    except (TypeError, ValueError, OverflowError):  # a date, a word, infinity
-        return False
-    return abs(whole) < 2**63 and bool(whole == value)
-
-
-def as_array(raw: Any) -> np.ndarray:
-    """Make a numpy array of what is given, a view where that can be; ValueError on a list of arrays of several shapes.
-
-    What is missing in a list of arrays lacks every entry, each of them None.
-    """
-    if isinstance(raw, torch.Tensor):
-        raw = raw.detach().cpu()
-        return (raw.float() if raw.dtype == torch.bfloat16 else raw).numpy()  # numpy knows no bfloat16
-    if isinstance(raw, np.ndarray):
-        return raw
-    if is_pandas(raw):
-        return raw.to_numpy()
-    if not isinstance(raw, Iterable):
-        raise ValueError(f"{type(raw).__name__} is no array")
-    if hasattr(raw, "__array__"):  # columns of polars, arrays of xarray and others
-        return np.asarray(raw)
-    raw = [as_array(value) if isinstance(value, torch.Tensor) else value for value in raw]
-    sizes = {np.shape(value) for value in raw if not is_missing(value)}
-    if len(sizes) > 1:
-        shown = " and ".join(str(size) for size in sorted(sizes, key=str)[:SHOWN])
-        raise ValueError(f"its items have several shapes, {shown}: bring them to one, for example by resizing")
-    if size := next(iter(sizes), ()):
-        raw = [np.full(size, None) if is_missing(value) else value for value in raw]
-    array = np.asarray(raw)
-    # beside strings numpy makes the string "nan" of NaN
-    return np.array(raw, dtype=object) if array.dtype.kind == "U" else array
 
 
 @contextmanager
@@ -78,6 +29,23 @@ def about(name: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+def warn(name: str, remark: str | None) -> None:
+    """Warn of something odd about a modality."""
+    if remark:
+        warnings.warn(f"{name}: {remark}", stacklevel=3)
+
+
+def plain_arrays(arrays: Any) -> Any:
+    """Bring arrays by the name of their modality into plain ones; what is no mapping stays, to be refused."""
+    if not isinstance(arrays, Mapping):
+        return arrays
+    made = {}
+    for key, raw in arrays.items():
+        with about(str(key)):
+            made[key] = plain(raw)
+    return made
 
 
 def some(indices: Sequence[int] | np.ndarray) -> str:
@@ -91,11 +59,6 @@ def some(indices: Sequence[int] | np.ndarray) -> str:
 def length(raw: Any) -> int:
     """Count the items of raw data; ValueError on what has none."""
     kind = type(raw).__name__
-    if hasattr(raw, "toarray") or (isinstance(raw, torch.Tensor) and raw.layout != torch.strided):
-        raise ValueError(f"{kind} is sparse: make it dense, by toarray() or to_dense()")
-    if hasattr(type(raw), "columns") and not is_pandas(raw):
-        library = type(raw).__module__.partition(".")[0]
-        raise ValueError(f"{kind} of {library} is no DataFrame of pandas: give it by its to_pandas() or to_numpy()")
     unordered = isinstance(raw, str | Mapping | Set) or not hasattr(raw, "__len__")
     if unordered or (hasattr(raw, "ndim") and raw.ndim == 0):
         raise ValueError(f"{kind} is no array: give an array, a DataFrame or a list of strings")
@@ -134,11 +97,23 @@ def check_rows(named: Iterable[tuple[str, Any]]) -> None:
 
 def take(raw: Any, rows: np.ndarray) -> Any:
     """Take those rows of raw data whose place in a Boolean array is True."""
-    if is_pandas(raw):
+    if is_pandas(raw) or isinstance(raw, np.ndarray):
         return raw[rows]
     if isinstance(raw, list | tuple):
         return [raw[i] for i in np.flatnonzero(rows)]
     return as_array(raw)[rows]
+
+
+def without(raw: Any, rows: np.ndarray) -> Any:
+    """Make what stands in other rows than these missing, so that nobody looks at it; the same where there are none."""
+    if rows.all():
+        return raw
+    if is_pandas(raw):
+        return raw.astype(object).where(np.broadcast_to(rows.reshape(-1, *[1] * (raw.ndim - 1)), raw.shape), None)
+    if isinstance(raw, list | tuple):
+        return [value if has else None for value, has in zip(raw, rows, strict=True)]
+    array = raw if isinstance(raw, np.ndarray) else as_array(raw)
+    return np.ma.masked_array(array, np.broadcast_to(~rows.reshape(-1, *[1] * (array.ndim - 1)), array.shape))
 
 
 def guess(raw: Any) -> str:
@@ -155,6 +130,8 @@ def guess(raw: Any) -> str:
     if array.ndim <= 2:
         kind = _kind(array, "it")
         return "text" if kind == "categories" and array.ndim == 1 else kind
+    if isinstance(raw, np.ma.MaskedArray):
+        array = raw.data
     if array.dtype == np.uint8 or array.dtype.kind == "f":
         return "image"
     raise ValueError(
@@ -168,6 +145,9 @@ def _kind_of_columns(columns: Mapping[Any, Any]) -> str:
     kinds = {name: _kind(column, f"column {name!r}") for name, column in columns.items()}
     named = [name for name, kind in kinds.items() if kind == "categories"]
     if numeric := [name for name in kinds if name not in named]:
+        for name in named:
+            if mark := _mark(columns[name]):
+                raise ValueError(f"column {name!r} holds {mark} beside numbers: make it NaN where it says missing")
         if named:
             raise ValueError(
                 f"column {numeric[0]!r} holds numbers and column {named[0]!r} categories: make two modalities of them, "
@@ -187,7 +167,7 @@ def _kind(column: Any, what: str) -> str:
     if str(column.dtype) == "category" or any(isinstance(value, str) for value in np.ravel(column).tolist()):
         return "categories"
     # True and False stay so beside None, which makes a column of objects of them
-    present = [value for value in column.tolist() if not is_missing(value)]
+    present = [value for value in np.ravel(column).tolist() if not is_missing(value)]
     return "binary" if present and all(isinstance(value, bool | np.bool_) for value in present) else "vector"
 
 
@@ -261,6 +241,14 @@ class Layout(NamedTuple):
         return frame.iloc[:, 0] if self.flat else frame
 
 
+def as_ordered(given: Any, name: Name | None, levels: Sequence[Any]) -> Any:
+    """Make an ordered categorical again of a column of a DataFrame, or of a Series."""
+    import pandas
+
+    ordered = pandas.CategoricalDtype(list(levels), ordered=True)
+    return given.astype({name: ordered} if is_frame(given) else ordered)
+
+
 def _columns(raw: Any) -> list[Any]:
     """Columns by their places; ValueError on more than two dimensions or no column."""
     if is_pandas(raw):
@@ -275,23 +263,32 @@ def _floats(column: Any, what: str) -> np.ndarray:
     """A column as float64, NaN where an entry is missing; ValueError on what is no number."""
     if column.dtype.kind in "mM":
         raise ValueError(f"{what} {TIMES}")
-    array = np.asarray(column)
+    array = as_array(column)
     if array.dtype.kind in "fiub":
         return array.astype(np.float64)
-    values = [np.nan if is_missing(value) else value for value in array.tolist()]
+    values = [np.nan if is_missing(value) else value for value in entries(array)]
     if not (wrong := [value for value in values if not _is_number(value)]):
         return np.array(values, dtype=np.float64)
     if isinstance(wrong[0], list | tuple) or getattr(wrong[0], "ndim", 0):
         raise ValueError(f"{what} holds entries of several values: give them as a list, by tolist(), or in columns")
-    raise ValueError(
-        f"{what} holds {wrong[0]!r}, which is no number: make a modality of kind 'categories' or 'text' of it"
-    )
+    row = next(i for i, value in enumerate(values) if value is wrong[0])
+    other = "make it NaN where it says missing, or a modality of kind 'categories' or 'text' of the column"
+    raise ValueError(f"{what} holds {wrong[0]!r}, which is no number, in row {row}: {cure_of(wrong[0]) or other}")
+
+
+def _mark(column: Any) -> str | None:
+    """The first string that is no number in a column where others are, with its row: '?' for what is missing."""
+    is_number = [None if is_missing(value) else _is_number(value) for value in entries(column)]
+    if True not in is_number or False not in is_number:
+        return None
+    row = is_number.index(False)
+    return f"{entries(column)[row]!r} in row {row}"
 
 
 def _is_number(value: Any) -> bool:
     """Whether a single entry can be read as a number; an array never is one."""
     try:
-        return not getattr(value, "ndim", 0) and isinstance(float(value), float)
+        return not getattr(value, "ndim", 0) and cure_of(value) is None and isinstance(float(value), float)
     except (TypeError, ValueError, OverflowError):
         return False
 
@@ -300,10 +297,9 @@ def strings_of(raw: Any) -> list[str | None]:
     """Read texts as strings, None where one is missing; ValueError on what is no string."""
     if is_frame(raw):
         raise ValueError("texts stand in one column: give it alone, as in frame['report']")
-    values = raw.tolist() if hasattr(raw, "tolist") else list(raw)
+    values = list(raw) if isinstance(raw, list | tuple) else entries(raw)
     strings = [None if is_missing(value) else value for value in values]
     if wrong := [i for i, value in enumerate(strings) if not isinstance(value, str | None)]:
-        raise ValueError(
-            f"item {wrong[0]} is {strings[wrong[0]]!r}, no string: give a list of strings, None where missing"
-        )
+        cure = cure_of(strings[wrong[0]]) or "give a list of strings, None where missing"
+        raise ValueError(f"item {wrong[0]} is {strings[wrong[0]]!r}, no string: {cure}")
     return strings

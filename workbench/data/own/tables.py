@@ -12,10 +12,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from workbench.data.own.encodings import ABSENT, Encoding, Present
-from workbench.data.own.raw import Layout, Name, is_missing, is_whole
+from workbench.data.own.foreign import cure_of, entries, is_missing, is_whole, order_of
+from workbench.data.own.raw import Layout, Name, as_ordered
 
 Level = str | int
-LARGEST = float(np.finfo(np.float32).max)  # of values
+LARGEST = 1e18  # of values: the squares of a few hundred of them add up to a float32
+FAR = 100.0  # standard deviations from the mean that are named in a warning
 
 
 class Columns(Encoding):
@@ -107,12 +109,24 @@ class Vector(Table):
         return cls(*layout, tuple(scaler.mean_.tolist()), tuple(scaler.scale_.tolist()))
 
     def numbers(self, raw: Any) -> np.ndarray:
-        """Return standardised entries; ValueError on those that are infinite as float32."""
+        """Return standardised entries; ValueError on those whose squares are infinite as float32."""
         table = super().numbers(raw)
         values = (table - np.array(self.mean)) / np.array(self.scale)
         wrong, cure = "too far from the training part", "correct it, or put NaN where a value is missing"
         check_entries(self.layout, table, np.abs(values) < LARGEST, wrong, cure)
         return values
+
+    def remark(self, stored: Tensor) -> str | None:
+        """Name the entry that is farthest from the training part's mean, by more than FAR standard deviations."""
+        far = stored.abs().nan_to_num()
+        if not far.numel() or far.max() <= FAR:
+            return None
+        row, k = divmod(int(far.argmax()), self.size)
+        value = self.in_units(stored[row].double().numpy())[k]
+        return (
+            f"{self.layout.column(k)} holds {value:g} in row {row}, {far.max():.3g} standard deviations from the mean "
+            f"of the training part (more than {FAR:g} are far outside): what a model makes of it means nothing"
+        )
 
     def in_units(self, table: np.ndarray) -> np.ndarray:
         """Take the standardisation back."""
@@ -166,21 +180,27 @@ class Categories(Columns):
     """One of several levels in every column, strings or integers: tokens are their places, -1 where one is missing."""
 
     kind: ClassVar[str] = "categories"
-    levels: tuple[tuple[Level, ...], ...]  # of each column, those of the training part, sorted
+    levels: tuple[tuple[Level, ...], ...]  # of each column, those of the training part, in its order or sorted
     columns: tuple[Name, ...] | None
     flat: bool
+    ordered: tuple[bool, ...] = ()  # which columns were ordered categoricals; empty: none
 
     @classmethod
     def fit(cls, raw: Any) -> "Categories":
         """Fit the levels of every column."""
         layout = Layout.of(raw)
-        entries = [_entries(column, layout.column(k)) for k, column in enumerate(layout.columns_of(raw))]
-        levels = tuple(tuple(np.unique(values[present]).tolist()) for values, present in entries)
+        columns = layout.columns_of(raw)
+        levels = tuple(_levels(column, layout.column(k)) for k, column in enumerate(columns))
+        ordered = tuple(order_of(column) is not None for column in columns)
         if not any(levels):
             raise ValueError(ABSENT)
         if empty := [layout.column(k) for k, of_column in enumerate(levels) if not of_column]:
             raise ValueError(f"{', '.join(empty)} holds no entry in the training part: leave it out")
-        return cls(levels, layout.columns, layout.flat)
+        return cls(levels, layout.columns, layout.flat, ordered if any(ordered) else ())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return its kind and fields; without ordered columns those that it had before there were any."""
+        return {name: value for name, value in super().to_json().items() if name != "ordered" or value}
 
     @property
     def shape(self) -> tuple[int]:
@@ -200,17 +220,17 @@ class Categories(Columns):
 
     def _tokens(self, column: Any, k: int) -> np.ndarray:
         levels, name = np.array(self.levels[k]), self.layout.column(k)
-        entries, present = _entries(column, name)
-        tokens = np.full(len(entries), -1, dtype=np.int32)
+        values, present = _entries(column, name)
+        tokens = np.full(len(values), -1, dtype=np.int32)
         if not present.any():
             return tokens
-        known = levels.dtype.kind == entries.dtype.kind
-        places = np.searchsorted(levels, entries[present]).clip(max=len(levels) - 1) if known else 0
-        unseen = np.flatnonzero(levels[places] != entries[present]) if known else [0]
+        known, order = levels.dtype.kind == values.dtype.kind, np.argsort(levels)
+        places = order[np.searchsorted(levels, values[present], sorter=order).clip(max=len(levels) - 1)] if known else 0
+        unseen = np.flatnonzero(levels[places] != values[present]) if known else [0]
         if len(unseen):
             row = np.flatnonzero(present)[unseen[0]]
             raise ValueError(
-                f"{name} holds the level {entries[row].item()!r} in row {row}, which the training part never shows: "
+                f"{name} holds the level {values[row].item()!r} in row {row}, which the training part never shows: "
                 f"merge it with one of {', '.join(map(repr, self.levels[k][:10]))}, or make it missing (None); free "
                 "text is of kind 'text'"
             )
@@ -231,19 +251,33 @@ class Categories(Columns):
             shown = tokens >= 0 if present is None else (tokens >= 0) & present.cpu().numpy()
             table[shown, k] = np.array(levels, dtype=object)[tokens[shown]]
         whole = all(isinstance(value, int) for value in table.ravel())
-        return self.layout.give_back(table.astype(np.int64) if whole else table)
+        given = self.layout.give_back(table.astype(np.int64) if whole else table)
+        for k, levels in enumerate(self.levels):
+            if self.ordered and self.ordered[k]:
+                given = as_ordered(given, self.columns[k], levels)
+        return given
 
 
 def _entries(column: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Entries of a column as strings or int64, and which of them are there; ValueError where they are neither."""
-    values = column.tolist()
+    values = entries(column)
     present = np.array([not is_missing(value) for value in values], dtype=bool)
     shown = [value for value, is_present in zip(values, present, strict=True) if is_present]
     strings = sum(isinstance(value, str) for value in shown)
     if 0 < strings < len(shown):
-        raise ValueError(f"{name} mixes strings and numbers: make all of them strings")
+        row = next(i for i, value in enumerate(values) if isinstance(value, str))
+        what = f"mixes strings and numbers, such as {values[row]!r} in row {row}"
+        raise ValueError(f"{name} {what}: make it NaN where it says missing, or make all of them strings")
     if not strings and (wrong := [value for value in shown if not is_whole(value)]):
-        raise ValueError(f"{name} holds {wrong[0]!r}: levels are strings or whole numbers")
-    entries = np.zeros(len(values), dtype=np.array(shown, dtype=str).dtype if strings else np.int64)
-    entries[present] = shown
-    return entries, present
+        cure = cure_of(wrong[0])
+        raise ValueError(f"{name} holds {wrong[0]!r}: levels are strings or whole numbers{f', {cure}' if cure else ''}")
+    read = np.zeros(len(values), dtype=np.array(shown, dtype=str).dtype if strings else np.int64)
+    read[present] = shown
+    return read, present
+
+
+def _levels(column: Any, name: str) -> tuple[Level, ...]:
+    """Levels that a column shows, sorted, or in the order of an ordered categorical."""
+    values, present = _entries(column, name)
+    shown = np.unique(values[present]).tolist()
+    return tuple(shown if (order := order_of(column)) is None else sorted(shown, key=order.index))
