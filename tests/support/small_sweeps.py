@@ -117,7 +117,7 @@ def results(folder: Path) -> dict[str, tuple]:
     kept = {}
     for path in sorted(folder.glob("*/metrics.json")):
         metrics = json.loads(path.read_text())
-        del metrics["seconds"], metrics["evaluated_with"]
+        del metrics["seconds"], metrics["evaluated_with"], metrics["checksum"]
         files = ((path.parent / name).read_bytes() for name in ("model.safetensors", "history.csv"))
         kept[path.parent.name] = metrics, *files
     return kept

@@ -112,7 +112,8 @@ def test_committed_sweeps_are_sound(path, preset, tmp_path):
     data = {"quick": "uci-plain-text", "reduced": "mnist-plain-text", "paper": "mnist-svhn-text"}[preset]
     many = {f"polydigits-{m}" for m in ((2, 4) if preset == "quick" else (2, 4, 8, 16))}
     assert len(found.jobs) >= 3 and found.title.endswith(("?", "?)", ")"))
-    assert {job.config.data for job in found.jobs} == (many if path.stem == "modalities" else {data})
+    wanted = {"modalities": many, "family": {data, "polydigits-5"}}.get(path.stem, {data})
+    assert {job.config.data for job in found.jobs} == wanted
     assert {job.config.preset for job in found.jobs} == {preset}
     assert all({"probe", "coherence"} <= set(job.parts) for job in found.jobs)
     assert {job.config.seed for job in found.jobs} == {"quick": {0}, "reduced": {0, 1}, "paper": {0, 1, 2}}[preset]

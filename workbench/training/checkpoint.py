@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from workbench.data.tensors import read_tensors, write_tensors
-from workbench.files import damage, read_json, write_json
+from workbench.errors import DamagedFile
+from workbench.files import damage, read_json, reason_of, write_json
 from workbench.networks.shared import again, once
 
 NAME = "checkpoint.json"
@@ -57,6 +58,14 @@ class Checkpoint(NamedTuple):
             if self.state["step"] > total:
                 raise ValueError(f"step {self.state['step']} is beyond the last one, {total}")
             yield self.state["step"]
+
+    @contextmanager
+    def placed(self) -> Iterator[Any]:
+        """Yield where the batches stood. ValueErrors inside, of what is asked otherwise now than then, stay as they are."""
+        try:
+            yield self.state["batches"]
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise DamagedFile(self.folder / NAME, reason_of(error), _cure(self.folder)) from error
 
     def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
         """Put model and optimiser where they were; returns the states of the generators."""
