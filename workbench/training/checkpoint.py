@@ -61,7 +61,7 @@ class Checkpoint(NamedTuple):
 
     @contextmanager
     def placed(self) -> Iterator[Any]:
-        """Yield where the batches stood. ValueErrors inside, of what is asked otherwise now than then, stay as they are."""
+        """Yield where the batches stood. ValueErrors inside, of what is asked otherwise than before, stay so."""
         try:
             yield self.state["batches"]
         except (KeyError, TypeError, RuntimeError) as error:
