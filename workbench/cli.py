@@ -138,15 +138,21 @@ def evaluate(
 ) -> None:
     """Evaluate trained runs with the metrics of this version, again if need be; their weights stay as they are."""
     from workbench.evaluation import evaluate_into
+    from workbench.files import passed_over
     from workbench.runs.run import find_runs, sole_writer
 
     runs = [run for folder in folders for run in find_runs(folder, evaluated=False)]
     if not runs:
         raise ValueError(f"no trained run below {', '.join(map(str, folders))}: train one with `workbench train`")
+    left = len(runs)
     for run in (replace(run, trust=trust) for run in runs):
-        with sole_writer(run.folder):
-            evaluate_into(run, samples=samples, limit=limit, inception=inception, device=device)
-        print(f"Evaluated: {run.folder}")
+        with passed_over():
+            with sole_writer(run.folder):
+                evaluate_into(run, samples=samples, limit=limit, inception=inception, device=device)
+            print(f"Evaluated: {run.folder}")
+            left -= 1
+    if left:
+        raise ValueError(f"{left} of {len(runs)} runs could not be evaluated: what is wrong with them stands above")
 
 
 @app.command()

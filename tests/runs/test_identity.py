@@ -17,6 +17,11 @@ from workbench.training.loop import fit
 CONFIG = Config(data="mnist-text", repeats=1, batch_size=8, steps=3, latent_dim=4, device="cpu", compiled="off")
 
 
+@pytest.fixture(autouse=True)
+def no_other_data(monkeypatch):
+    monkeypatch.delenv("WORKBENCH_DATA", raising=False)
+
+
 @pytest.fixture
 def roots(tmp_path, monkeypatch):
     """Two data roots with other digits, and the configurations that differ in nothing else."""
