@@ -47,7 +47,7 @@ EDGE = """explorer => Math.max(...[...explorer.querySelectorAll(
 BEGUN = """explorer => {
     const zero = handle => Number(handle.getAttribute('aria-valuetext')) === 0;
     return [...explorer.querySelectorAll('input[type=checkbox]')].every(box => box.checked)
-        && explorer.querySelector('input[type=text][placeholder]').value === 'three'
+        && explorer.querySelector('input[type=text][placeholder]')?.value === 'three'
         && [...explorer.querySelectorAll('.noUi-handle')].filter(zero).length === 12
         && explorer.textContent.includes('from M,S,T') && !explorer.textContent.includes('not given');
 }"""

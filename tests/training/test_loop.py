@@ -335,3 +335,15 @@ def test_a_training_that_starves_says_so_once(tiny_root, monkeypatch, capsys):
     run = fit(Config.make("quick", data="uci-text", repeats=2, batch_size=4, steps=3, latent_dim=4), tiny_root / "run")
     assert capsys.readouterr().err.count(loop.STARVING) == 1
     assert run.read("config.json")["waiting"] == loop.threads.policy()
+
+
+def test_a_checkpoint_that_a_kill_left_beside_the_weights_goes(tiny_root, tmp_path):
+    """Between the last weights and the removal of the checkpoint there is a moment; the same command ends it."""
+    config = Config(data="uci-text", repeats=2, batch_size=8, steps=2, device="cpu", compiled="off")
+    folder, remove = tmp_path / "run", checkpoint.remove
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(checkpoint, "remove", lambda folder: (_ for _ in ()).throw(KeyboardInterrupt))
+        loop.fit(config.replace(checkpoint_every=1), folder, progress=False)
+    assert (folder / "model.safetensors").is_file() and [*folder.glob("checkpoint*")] and remove is checkpoint.remove
+    assert loop.fit(config.replace(checkpoint_every=1), folder, progress=False).trained
+    assert not [*folder.glob("checkpoint*")]

@@ -103,6 +103,7 @@ class ConditionalExplorer(widgets.VBox):
         self.mode = controls.choice("styles", [("random, one a draw", "random"), ("set by sliders", "set")], 140)
         self.begin = controls.Counter("start again", "inputs, styles and temperature as at the beginning", "undo")
         self.inputs: list[Input] = []
+        self._left: list[Input] = []
         self.output = widgets.HTML()
         super().__init__()
         self.add_class("workbench-conditional")
@@ -155,8 +156,7 @@ class ConditionalExplorer(widgets.VBox):
         self._new_inputs()
 
     def _new_inputs(self) -> None:
-        for one in self.inputs:
-            one.close()
+        self._left += self.inputs  # to be closed once others are shown
         self.inputs = inputs_of(self.explored)
         for one in self.inputs:
             one.on_change(self.redraw)
@@ -205,6 +205,8 @@ class ConditionalExplorer(widgets.VBox):
         ]
         own = [value for value in vars(self).values() if isinstance(value, widgets.Widget)]
         controls.show(self, rows, own)
+        while self._left:
+            self._left.pop().close()
         named(self)
 
     def _randomise(self, *_: Any) -> None:
