@@ -25,7 +25,7 @@ from workbench.device import pick_device
 from workbench.modality import NETWORKS
 from workbench.objectives import METHODS, Loss
 from workbench.runs import Run
-from workbench.training import loop
+from workbench.training import checkpoint, loop
 from workbench.training.loop import TrainingDiverged, fit
 
 SMALL = Config(
