@@ -259,7 +259,7 @@ def bench(
         from workbench.studies import speed_plots as shown
     except ModuleNotFoundError as error:
         raise ValueError(f"the bench needs {error.name}: install it with `pip install -e '.[notebooks]'`") from None
-    from workbench.paths import write_json
+    from workbench.files import write_json
     from workbench.studies import speed_results as machinery
 
     if evaluation:

@@ -156,19 +156,19 @@ def jensen_shannon_power(
     if power == 0:
         exact = jensen_shannon_geometric(experts, weights, validate=False)
         return Estimate(exact, torch.zeros_like(exact))
+    if power == 1:
+        return jensen_shannon_arithmetic(experts, weights, samples=samples, generator=generator, validate=False)
     log_q = _log_densities(experts, Mixture(experts, weights).strata(samples, generator))
     log_mean = torch.logsumexp(torch.log(weights) + power * log_q, dim=2) / power
     values = _own(log_q) - log_mean
-    if power == 1:
-        return stratified_mean(values, weights)
+    found = stratified_mean(values, weights)
     if power == 0.5:
-        found = stratified_mean(values, weights)
         return Estimate(found.value + hellinger_mean(experts, weights)[1], found.standard_error)
     log_share = log_mean - torch.logsumexp(torch.log(weights) + log_q, dim=2)
     log_mass = torch.logsumexp(torch.log(weights) + log_share, dim=(0, 1)) - math.log(samples)
     # to first order ln of the mean share moves with the shares over their mean
     error = stratified_mean(values + torch.exp(log_share - log_mass), weights).standard_error
-    return Estimate(stratified_mean(values, weights).value + log_mass, error)
+    return Estimate(found.value + log_mass, error)
 
 
 @over_experts

@@ -7,26 +7,16 @@ working directory being the project's root. How files are written and read stand
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
-from workbench.files import named, replacing, replacing_folder, say_once, write_json
+from workbench.files import if_sound, named, say_once
 
-__all__ = [
-    "cache_dir",
-    "data_root",
-    "environment",
-    "locked",
-    "outputs_dir",
-    "project_root",
-    "replacing",
-    "replacing_folder",
-    "training_notebook",
-    "write_json",
-]
+T = TypeVar("T")
 
 # Of a file system that knows no locks, or a folder that is there to be read.
 NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EROFS, errno.EACCES, errno.EPERM}
@@ -105,6 +95,14 @@ def _acquired(lock: FileLock, path: Path, busy: str) -> bool:
         say_once(f"{path.parent} cannot be locked ({error.strerror}): let no two processes write there at a time")
         return False
     return True
+
+
+def read_or_made(path: Path, read: Callable[[], T], make: Callable[[], T], busy: str) -> T:
+    """What a file of a cache holds, or what is made where there is none that is sound: by one process for all."""
+    if found := if_sound(read, path):
+        return found
+    with locked(path, busy):
+        return if_sound(read, path) or make()
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import torch
 from filelock import FileLock, Timeout
 from helpers import interrupted
 
-from workbench import evaluation, paths
+from workbench import evaluation, files
 from workbench.config import RENAMED, Config
 from workbench.data.sources import load_dataset
 from workbench.runs import versions
@@ -40,11 +40,11 @@ TINY = Config(data="uci-text", repeats=2, batch_size=8, steps=3, device="cpu")
 
 def test_replacing_is_all_or_nothing(tmp_path):
     path = tmp_path / "below" / "file.txt"
-    with paths.replacing(path) as temporary:
+    with files.replacing(path) as temporary:
         temporary.write_text("first")
         assert not path.exists() and temporary.parent == path.parent
     assert path.read_text() == "first"
-    with pytest.raises(RuntimeError, match="in the middle"), paths.replacing(path) as temporary:
+    with pytest.raises(RuntimeError, match="in the middle"), files.replacing(path) as temporary:
         temporary.write_text("sec")
         raise RuntimeError("in the middle")
     assert path.read_text() == "first"

@@ -127,7 +127,7 @@ def main() -> None:
     table = measure(asked.rounds)
     print(markdown(table))
     if asked.out:
-        from workbench.paths import write_json
+        from workbench.files import write_json
         from workbench.runs.versions import provenance
 
         command = f"python tests/support/busy_machine.py --rounds {asked.rounds} --out {asked.out}"

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from workbench.data.tensors import keep_tensors, read_tensors
 from workbench.errors import WorkbenchError
-from workbench.files import damage, if_sound
-from workbench.paths import cache_dir, locked
+from workbench.files import damage
+from workbench.paths import cache_dir, read_or_made
 
 SPLITS = ("train", "test")
 Labels = Int[Tensor, "N"] | Bool[Tensor, "N attributes"]  # one class of several, or which of several attributes
@@ -41,10 +41,8 @@ def cached(name: str, make: Callable[[], Images]) -> Images:
     What other versions left is removed. Processes that need the same images at once have one of them make them.
     """
     path = cache_dir() / f"{name}.safetensors"
-    if images := if_sound(lambda: _read(path), path):
-        return images
-    with locked(path, f"waiting: another process is making {path.name}"):
-        return if_sound(lambda: _read(path), path) or _make(path, make)
+    busy = f"waiting: another process is making {path.name}"
+    return read_or_made(path, lambda: _read(path), lambda: _make(path, make), busy)
 
 
 def _read(path: Path) -> Images:

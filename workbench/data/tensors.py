@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from workbench.errors import DamagedFile
-from workbench.files import CHECKSUM, CURE, POINTER, damage, if_sound, keep, refuse_pointer, write_bytes
+from workbench.files import CHECKSUM, CURE, POINTER, damage, keep, refuse_pointer, write_bytes
 
 
 class Tensors(NamedTuple):
@@ -24,14 +24,21 @@ class Tensors(NamedTuple):
     note: dict[str, str]
 
 
+def own_memory(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors on the CPU, contiguous; what shares memory with one before it gets a copy of its own."""
+    own: dict[str, Tensor] = {}
+    held: set[int] = set()
+    for name, tensor in tensors.items():
+        copy = tensor.detach().cpu().contiguous()
+        memory = copy.untyped_storage().data_ptr()
+        own[name] = copy.clone() if memory in held else copy
+        held.add(memory)
+    return own
+
+
 def packed(tensors: Mapping[str, Tensor], note: Mapping[str, str] | None = None) -> bytes:
     """The bytes of a file of tensors on any device, notes, and their checksum; what shares memory gets its own."""
-    held: dict[int, Tensor] = {}
-    for name, tensor in tensors.items():
-        own = tensor.detach().cpu().contiguous()
-        shared = any(own.untyped_storage().data_ptr() == x.untyped_storage().data_ptr() for x in held.values())
-        held[name] = own.clone() if shared else own
-    note = dict(note or {})
+    held, note = own_memory(tensors), dict(note or {})
     return safetensors.torch.save(held, note | {CHECKSUM: _digest(held, note)})
 
 
@@ -59,11 +66,6 @@ def read_tensors(path: Path, cure: str = CURE) -> Tensors:
 def keep_tensors(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, str] | None = None) -> None:
     """Write a file of a cache where that is possible, as `keep` does."""
     keep(path, packed(tensors, note))
-
-
-def kept_tensors(path: Path) -> Tensors | None:
-    """Read a file of a cache; None where it has to be made, as `if_sound` says."""
-    return if_sound(lambda: read_tensors(path), path)
 
 
 def _digest(tensors: Mapping[str, Tensor], note: Mapping[str, str]) -> str:

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench import paths
+from workbench import files
 from workbench.data.celeba.attributes import ATTRIBUTES
 from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.data.own.foreign import is_pandas
@@ -133,7 +133,7 @@ def write(table: "pandas.DataFrame", path: str | Path) -> Path:
     path = Path(path).expanduser()
     if path.suffix not in (".csv", ".parquet"):
         raise ValueError(f"{path} is neither .csv nor .parquet: choose one of these endings")
-    with paths.replacing(path) as temporary:
+    with files.replacing(path) as temporary:
         if path.suffix == ".csv":
             names = table.index.names
             alone = names == [None]

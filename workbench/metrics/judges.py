@@ -17,10 +17,10 @@ from workbench.data.dataset import MultimodalDataset
 from workbench.data.tensors import keep_tensors, read_tensors
 from workbench.device import double
 from workbench.distributions import full_precision
-from workbench.files import CURE, damage, if_sound
+from workbench.files import CURE, damage
 from workbench.metrics.attributes import average_precision, mean_precision
 from workbench.networks.classifiers import CLASSIFIERS, SCALABLE, make_classifier
-from workbench.paths import cache_dir, locked
+from workbench.paths import cache_dir, read_or_made
 
 BATCH = 128
 STEPS = 600  # enough where digits are clean; text has 40 strings only, house numbers take longest
@@ -96,14 +96,14 @@ def _classifier(
 ) -> Classifier:
     source, network = train.sources[k], make_classifier(tuple(train.storages[k].shape), width).to(device)
     path = cache_dir() / f"classifier-{source}-{_recipe(train, test, k, width)}.safetensors"
-    if judge := if_sound(lambda: read_judge(path, network, source), path):
-        return judge
-    with locked(path, f"waiting: another process is training the judge of {source}"):
-        if judge := if_sound(lambda: read_judge(path, network, source), path):
-            return judge
+
+    def make() -> Classifier:
         judge = _tested(test.to(device), k, _train(train.to(device), k, network, progress))
         keep_tensors(path, judge.network.state_dict(), note_of(judge))
-    return judge
+        return judge
+
+    busy = f"waiting: another process is training the judge of {source}"
+    return read_or_made(path, lambda: read_judge(path, network, source), make, busy)
 
 
 def note_of(judge: Classifier) -> dict[str, str]:

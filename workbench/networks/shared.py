@@ -10,20 +10,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from workbench.data.tensors import own_memory
+
 
 def once(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a state dict for a file: on the CPU, contiguous, each with memory of its own, and once."""
     first = _first_names(state)
-    kept: dict[str, Tensor] = {}
-    held: set[int] = set()
-    for name, tensor in state.items():
-        if first[name] != name:
-            continue
-        copy = tensor.detach().cpu().contiguous()
-        memory = copy.untyped_storage().data_ptr()
-        kept[name] = copy.clone() if memory in held else copy
-        held.add(memory)
-    return kept
+    return own_memory({name: tensor for name, tensor in state.items() if first[name] == name})
 
 
 def again(tensors: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -23,7 +23,8 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from workbench.paths import environment, write_json
+from workbench.files import write_json
+from workbench.paths import environment
 
 KERNEL = "python3"
 ENGINE = "workbench"  # papermill's name for how notebooks are executed here

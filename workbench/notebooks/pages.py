@@ -21,8 +21,8 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 
+from workbench.files import replacing
 from workbench.notebooks.rules import WIDGET_VIEW
-from workbench.paths import replacing
 
 ERROR_MARKER = "papermill-error-cell-tag"
 BAD_TEX = tuple(c for c in vars(latex2mathml.exceptions).values() if isinstance(c, type))

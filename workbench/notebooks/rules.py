@@ -9,8 +9,8 @@ from statistics import median
 import nbformat
 from nbformat import NotebookNode
 
+from workbench.files import replacing
 from workbench.notebooks.parameters import declared_in, without_magics
-from workbench.paths import replacing
 
 CODE_CELLS = (15, 30)
 WORDS = (1000, 2500)

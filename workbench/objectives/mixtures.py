@@ -90,10 +90,7 @@ DIVERGENCES = {
 def mmvae(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.Generator | None = None) -> Loss:
     """Mixture of experts without importance samples (Shi et al. 2019; equation 6): (1 / M) sum_m KL(q_m || p)."""
     q = model.encode(batch)
-    content, own = draw(mixture_of_experts(q.content, q.present), config, generator)
-    divergence = to_the_prior(q)
-    nll = reconstruction(model, batch, content, q.style.rsample(generator), own)
-    return make_loss(model, config, q, nll, divergence)
+    return _of_a_mixture(model, batch, config, q, mixture_of_experts(q.content, q.present), None, generator)
 
 
 def mopoe(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.Generator | None = None) -> Loss:
@@ -187,7 +184,7 @@ def _of_a_mixture(
     config: Config,
     q: Posteriors,
     mixture: Mixture,
-    members: Bool[Tensor, "K M"],
+    members: Bool[Tensor, "K M"] | None,
     generator: torch.Generator | None,
 ) -> Loss:
     """One draw of a mixture into all; the divergence is the components' mean KL(component || p)."""

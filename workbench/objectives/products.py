@@ -69,7 +69,7 @@ def dmvae(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.G
     nll = reconstruction(model, batch, joint.rsample(generator), q.style.rsample(generator))
     for m, there in enumerate(q.present):
         crossed = reconstruction(model, batch, q.content[m].rsample(generator), q.style.rsample(generator))
-        nll = nll + torch.where(there, crossed, torch.zeros_like(crossed))
+        nll = nll + masked(crossed, there.expand_as(crossed))
     divergence = kl(joint, prior) + masked(kl(q.content, prior), q.present).sum(0)
     return make_loss(model, config, q, nll, divergence, elbos=1.0 + q.present.sum(0))
 

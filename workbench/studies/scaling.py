@@ -21,9 +21,9 @@ from workbench.config import Config
 from workbench.data.sources import load_dataset
 from workbench.data.synthetic.polydigits import FAMILY
 from workbench.device import pick_device
+from workbench.files import write_json
 from workbench.fusion import takes
 from workbench.objectives import method
-from workbench.paths import write_json
 from workbench.plotting.base import dress, panel, plain_ticks
 from workbench.plotting.methods import MARKERS
 from workbench.reports.results import Metrics, Number, at_papers, over_seeds

@@ -10,8 +10,8 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
+from workbench.files import replacing
 from workbench.objectives import METHODS
-from workbench.paths import replacing
 from workbench.plotting.base import dress, panel, plain_ticks
 from workbench.studies.speed import PARTS, Row
 from workbench.studies.speed_against import NOTE

@@ -97,9 +97,9 @@ def begin(
 
     Returns the run, how its steps are taken, None where none is left, and the checkpoint.
     """
-    if Run(folder).trained:
+    if trained := Run(folder).trained:
         checkpoint.remove(folder)  # a kill may have come between the weights and their end
-    kept = None if Run(folder).trained else checkpoint.read(folder)
+    kept = None if trained else checkpoint.read(folder)
     how, done = speed._asdict() if speed else None, kept.state["step"] if kept else 0
     run = start(config, folder, command, modalities, how, done, files)
     with damage(folder / "config.json"):
