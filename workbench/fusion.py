@@ -109,7 +109,8 @@ def mixture_of_wasserstein(experts: Gaussian, present: Bool[Tensor, "M batch"]) 
 def holder(experts: Gaussian, present: Bool[Tensor, "M batch"]) -> Mixture:
     """(sum_m w_m q(z | x_m)^(1/2))^2 of the present posteriors, equally weighted: a mixture (after Vo and Valera 2026).
 
-    M (M + 1) / 2 components, in the order of `divergences.pairs_of`; the paper could not be read, the formula is ours.
+    M (M + 1) / 2 components, in the order of `divergences.pairs_of`. The papers' text could not be read: the formula is
+    ours, that of the authors' released code (hellinger-variational-autoencoders, March 2026) is the same.
     """
     found = _hellinger_mixture(experts, present)
     return replace(found, weights=found.weights * present.any(0))

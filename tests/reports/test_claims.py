@@ -8,20 +8,20 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_runs import OTHER, finished, in_memory
+from made_runs import ITEMS, OTHER, finished, in_memory, papers_metrics
 
 from workbench.cli import main
 from workbench.config import Config
 from workbench.reports import claims, layout, published
 from workbench.reports.claims import ACCURACY, CLAIMS, NATS, PRECISION, RULE, decide, findings
-from workbench.reports.claims_list import EQUAL, GREATER, JOINT, NOT_BELOW, SEVERAL, SINGLE, STREET, Claim, spelt
+from workbench.reports.claims_list import EQUAL, GREATER, JOINT, NOT_BELOW, SEVERAL, SINGLE, STREET, Claim
 from workbench.reports.contrasts import Above, BeyondParts, parts, value
 from workbench.reports.specs import SPECS
 from workbench.runs import collected
+from workbench.runs.naming import spelt
 from workbench.runs.run import Run, find_runs
 
 BY_NAME = {claim.name: claim for claim in CLAIMS}
-ITEMS = 10_000
 PARTS = BeyondParts(("a",))
 
 
@@ -44,34 +44,6 @@ def probe(values: dict[str, float | None], error: float | None = None) -> dict[s
 
 def joint(accuracy: float, error: float | None = 0.002) -> dict[str, Any]:
     return probe({"M": 0.9, "S": 0.8, "M,S": accuracy}, error)
-
-
-def paths(row: dict[tuple[str, str], Any]) -> dict[str, dict[str, Any]]:
-    """found[target][given] of numbers by (target, given)."""
-    return {t: {g: x for (target, g), x in row.items() if target == t} for t in dict.fromkeys(t for t, _ in row)}
-
-
-def papers_metrics(key: str, error: float = 0.0) -> dict[str, Any]:
-    """The paper's numbers of a method, as an evaluation of ours would write them; two posteriors, its own first."""
-    quality = paths({path: {"average_precision": x} for path, x in published.QUALITY.get(key, {}).items()})
-    nats = {s: {"nats": x, "standard_error": error} for s, x in published.LOG_LIKELIHOOD[key].items()}
-    own, other = published.LINEAR_PROBE[key], dict.fromkeys(published.SUBSETS, 0.1)
-    return {
-        "test_items": ITEMS,
-        "classifier_accuracy": dict.fromkeys("MST", 0.99),
-        "linear_probe": {"dynamic_prior": own, "mixture": other},
-        "linear_probe_error": {"dynamic_prior": dict.fromkeys(own, error)},
-        "linear_probe_full": {"dynamic_prior": {s: x / 2 for s, x in own.items()}, "mixture": other},
-        "coherence": {"dynamic_prior": paths(published.COHERENCE[key]), "mixture": {}},
-        "random_coherence": {"all_agree": 0.2, "agreement_pattern": published.RANDOM_COHERENCE[key]},
-        "quality": {
-            "images": ITEMS,
-            "random": {target: row.pop("random") for target, row in quality.items()},
-            "conditional": {"dynamic_prior": quality, "mixture": {}},
-        },
-        "log_likelihood": {"samples": 12, "items": ITEMS, "X": {"dynamic_prior": nats, "mixture": nats}},
-        "style_probe": {"M": 0.2} if key.endswith("-ms") else {},
-    }
 
 
 def papers_runs() -> list[Run]:

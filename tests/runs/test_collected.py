@@ -68,6 +68,19 @@ def test_another_file_is_refused(text, tmp_path):
         ({"objective": "mmvae_iwae"}, "MMVAE (I=30, IWAE)", "mmvae_iwae-i30", False),
         ({"objective": "mmvae_iwae", "style_dim": 4}, "MMVAE (I=30, IWAE, MS)", "mmvae_iwae-i30-ms", False),
         ({"objective": "mmvae_dreg", "posterior": "laplace"}, "MMVAE (I=30, Laplace)", "mmvae-i30-laplace", False),
+        (
+            {"objective": "mmvae_plus", "importance_samples": 1, "style_dim": 4},
+            "MMVAE+ (I=1, MS)",
+            "mmvae_plus-i1-ms",
+            0,
+        ),
+        (
+            {"dynamic_prior": "power", "power": 0.25},
+            "mmJSD (dynamic prior: power 0.25)",
+            "mmjsd-power 0.25",
+            False,
+        ),
+        ({"self_content": "stopped", "style_dim": 4}, "mmJSD (MS, self-content stopped)", "mmjsd-ms-stopped", False),
     ],
 )
 def test_runs_are_named_as_the_paper_names_its_methods(tmp_path, settings, name, key, published_there):

@@ -3,14 +3,17 @@
 import math
 import random
 from pathlib import Path
+from typing import Any
 
 from workbench.config import Config
 from workbench.data.celeba.attributes import ATTRIBUTES
 from workbench.fusion import subsets
+from workbench.reports import published
 from workbench.runs.collected import Recorded
 from workbench.runs.run import Run, start
 
 OTHER = "mnist-plain-text"
+ITEMS = 10_000  # behind the numbers of `papers_metrics`
 SCORES = ("average_precision", "f_8", "f_1_8", "fid")
 FUSIONS = {"mmjsd": ("dynamic_prior", "mixture"), "mvae": ("product",)}  # all else: mixture
 
@@ -168,3 +171,31 @@ SLOPES = {
     "prior_weight": {"probe": 0.0, "coherence": -0.1, "quality": 0.02, "style": 0.0, "nats": -4.0},
     "beta": {"probe": -0.05, "coherence": -0.1, "quality": -0.1, "style": -0.2, "nats": -6.0},
 }
+
+
+def paths(row: dict[tuple[str, str], Any]) -> dict[str, dict[str, Any]]:
+    """found[target][given] of numbers by (target, given)."""
+    return {t: {g: x for (target, g), x in row.items() if target == t} for t in dict.fromkeys(t for t, _ in row)}
+
+
+def papers_metrics(key: str, error: float = 0.0) -> dict[str, Any]:
+    """The paper's numbers of a method, as an evaluation of ours would write them; two posteriors, its own first."""
+    quality = paths({path: {"average_precision": x} for path, x in published.QUALITY.get(key, {}).items()})
+    nats = {s: {"nats": x, "standard_error": error} for s, x in published.LOG_LIKELIHOOD[key].items()}
+    own, other = published.LINEAR_PROBE[key], dict.fromkeys(published.SUBSETS, 0.1)
+    return {
+        "test_items": ITEMS,
+        "classifier_accuracy": dict.fromkeys("MST", 0.99),
+        "linear_probe": {"dynamic_prior": own, "mixture": other},
+        "linear_probe_error": {"dynamic_prior": dict.fromkeys(own, error)},
+        "linear_probe_full": {"dynamic_prior": {s: x / 2 for s, x in own.items()}, "mixture": other},
+        "coherence": {"dynamic_prior": paths(published.COHERENCE[key]), "mixture": {}},
+        "random_coherence": {"all_agree": 0.2, "agreement_pattern": published.RANDOM_COHERENCE[key]},
+        "quality": {
+            "images": ITEMS,
+            "random": {target: row.pop("random") for target, row in quality.items()},
+            "conditional": {"dynamic_prior": quality, "mixture": {}},
+        },
+        "log_likelihood": {"samples": 12, "items": ITEMS, "X": {"dynamic_prior": nats, "mixture": nats}},
+        "style_probe": {"M": 0.2} if key.endswith("-ms") else {},
+    }

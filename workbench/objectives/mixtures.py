@@ -118,7 +118,8 @@ def holder(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.
     """Hölder pooling of order 1/2 (after Vo and Valera 2026): sum_k p_k KL(component_k || p), one draw into all.
 
     Components are the experts and the geometric means of all pairs (`fusion.holder`). Their weights p_k learn from the
-    divergence alone: none of their gradient passes through the draw. The paper could not be read, the formula is ours.
+    divergence alone: none of their gradient passes through the draw. The paper could not be read, the formula is ours;
+    a note on it tells of all components decoded and weighted by p_k, which has the same mean and this gradient, too.
     """
     q = model.encode(batch)
     i, j = pairs_of(len(q.present), q.present.device)
@@ -132,7 +133,8 @@ def mmvm(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.Ge
 
     No posterior is joint. With a = `prior_share` each q_m is pulled to a p + (1 - a) (1 / M) sum_n q_n (`mixed_prior`
     mixture: the paper's divergence, by SAMPLES draws of each), or, an upper bound on it by the convexity of KL, by
-    a KL(q_m || p) + (1 - a) (1 / M) sum_n KL(q_m || q_n) (pairs: that of the authors' code). An item that has one
+    a KL(q_m || p) + (1 - a) (1 / M) sum_n KL(q_m || q_n) (pairs: that of the authors' code, which made the paper's
+    numbers). An item that has one
     modality has no regulariser where a = 0, and then p(c) is nothing to generate from.
     """
     q = model.encode(batch)

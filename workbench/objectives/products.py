@@ -77,7 +77,8 @@ def dmvae(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.G
 def hellinger(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.Generator | None = None) -> Loss:
     """Moments of the mean of order 1/2 (HELVAE, after Vo and Valera 2026): KL(N(mean, variances) || p).
 
-    The paper could not be read: the formula is ours, and over which dimensions it matches moments is unknown to us.
+    The paper's text could not be read: the formula is ours, that of its authors' released code is the same (moments of
+    the joint mixture, over all dimensions together, without p(c) among the experts).
     """
     return _of_one_gaussian(model, batch, config, fusion.hellinger, generator)
 

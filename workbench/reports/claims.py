@@ -20,11 +20,11 @@ from typing import NamedTuple
 
 from workbench.data.sources import describe, is_known
 from workbench.reports import layout
-from workbench.reports.claims_list import ATTRIBUTE_CLAIMS, CLAIMS, EQUAL, GREATER, NOT_BELOW, Claim, spelt
+from workbench.reports.claims_list import ATTRIBUTE_CLAIMS, CLAIMS, EQUAL, GREATER, NOT_BELOW, Claim
 from workbench.reports.contrasts import Contrast, value
 from workbench.reports.estimates import Cells, Entrants, cells_of, entrants_of, estimate, in_words, means, unequal
 from workbench.reports.specs import SPECS, of_attributes
-from workbench.runs.naming import differing
+from workbench.runs.naming import differing, spelt
 from workbench.runs.run import Run
 
 RULE = " ".join((__doc__ or "").partition("\n\n")[2].split())
@@ -148,9 +148,10 @@ def findings(runs: Sequence[Run], claims: Sequence[Claim] | None = None) -> list
 
 
 def _finding(claim: Claim, data: str, entrants: Entrants) -> Finding:
-    """The finding of one claim of the paper's."""
-    printed = {key: SPECS[claim.table].paper[key] for key in claim.methods}
-    paper = value(claim.contrast(printed), printed)
+    """The finding of one claim; of a later paper's the paper of 2020 has no numbers."""
+    printed = {key: row for key in claim.methods if (row := SPECS[claim.table].paper.get(key))}
+    known = len(printed) == len({*claim.methods})
+    paper = value(claim.contrast(printed), printed) if known else math.nan
     cells = {key: cells_of(claim.table, entrants.get(key, [])) for key in claim.methods}
     missing = _missing(claim, entrants, cells)
     words = missing or f"these runs have no {claim.pick.words}"

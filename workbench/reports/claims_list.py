@@ -8,12 +8,11 @@ claims nothing about random coherence, and so does this list.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from workbench.objectives import METHODS
 from workbench.reports.contrasts import Above, BeyondParts, Comparison, Contrast, Numbers, Pick, given
 from workbench.reports.published import RANDOM
+from workbench.runs.naming import spelt
 
 GREATER, EQUAL, NOT_BELOW = "greater", "equal", "not below"  # what a claim says of its difference, compared with 0
-SUFFIXES = {"": "", "ms": " (MS)", "i30": " (I=30)"}
 
 
 @dataclass(frozen=True)
@@ -36,12 +35,6 @@ class Claim:
     def contrast(self, numbers: Numbers) -> Contrast:
         """What makes the difference, of our numbers or the paper's: weights of cells, none where columns lack."""
         return self.compare(numbers, self.pick)
-
-
-def spelt(key: str) -> str:
-    """A method as the paper's tables spell it: MMVAE (I=30) for mmvae-i30."""
-    name, _, suffix = key.partition("-")
-    return METHODS[name].label + SUFFIXES[suffix]
 
 
 def _both(

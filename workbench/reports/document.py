@@ -8,6 +8,8 @@ A line `<!-- WHAT: FILE.json ... -->` gives way to what it asks for, of the runs
     tables     tables beside the paper's: those that are named after the files, else all
     claims     the verdicts on the paper's ordinal claims, a column for each data set
     ablation   the verdicts on the paper's words about the ablation that the file is named after, curve by curve
+    family     the verdicts on what later papers claim, of runs on one data set
+    beside     numbers of such a paper beside ours
 """
 
 import math
@@ -17,7 +19,7 @@ from pathlib import Path
 
 from workbench.config import field_names
 from workbench.files import replacing
-from workbench.reports import ablations, ablations_claims, claims
+from workbench.reports import ablations, ablations_claims, claims, family
 from workbench.reports.layout import markdown, origins
 from workbench.reports.published import RANDOM
 from workbench.reports.specs import SPECS
@@ -98,10 +100,17 @@ def _ablation(runs: Sequence[Run], words: Sequence[str]) -> str:
     return "\n\n".join(f"**{name or 'One curve'}**\n\n{markdown(rows)}" for name, rows in verdicts.items())
 
 
+def _tested(runs: Sequence[Run]) -> list[claims.Finding]:
+    """What runs say to later papers' claims, of those that they can say something to."""
+    return [finding for finding in claims.findings(runs, family.CLAIMS) if finding.tested]
+
+
 MAKERS: dict[str, Callable[[Sequence[Run], Sequence[str]], str]] = {
     "headline": _headline,
     "origins": lambda runs, words: markdown(origins(runs)),
     "tables": _tables,
     "claims": _claims,
     "ablation": _ablation,
+    "family": lambda runs, words: markdown(ablations_claims.table(_tested(runs))),
+    "beside": lambda runs, words: markdown(family.beside(runs), words=1),
 }

@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from workbench.reports.claims_list import spelt
 from workbench.reports.contrasts import Contrast
 from workbench.reports.results import Metrics, over_seeds
 from workbench.reports.specs import SPECS
-from workbench.runs.naming import FREE, differing, paper_key, steps_taken
+from workbench.runs.naming import FREE, differing, paper_key, spelt, steps_taken
 from workbench.runs.run import Run
 
 # Fields that make a method what it is, and fields that are of no account in a shared space.

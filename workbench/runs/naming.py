@@ -1,5 +1,6 @@
 """What finished runs are called, in words and in the paper's tables, and what sets runs of one name apart."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,8 +8,8 @@ from workbench.config import WHERE, Config
 from workbench.objectives import METHODS
 from workbench.runs.run import Run
 
-# Objectives with importance samples, and what tells their estimators apart; the paper's is the first.
-IMPORTANCE = {"mmvae_dreg": "", "mmvae_iwae": "IWAE"}
+# Objectives with importance samples, and what tells their estimators apart; each paper's is the one without a word.
+IMPORTANCE = {"mmvae_dreg": "", "mmvae_iwae": "IWAE", "mmvae_plus": "", "mmvae_plus_dreg": "DReG"}
 # What may differ between runs that are averaged: where a run was made, the seed, and how its steps were asked for.
 FREE = {*WHERE, "seed", "steps", "epochs", "snapshot_every"}
 
@@ -22,8 +23,9 @@ def label_of(config: Config) -> str:
     """Name the method of a configuration."""
     notes = [f"I={config.importance_samples}", IMPORTANCE[config.objective]] if config.objective in IMPORTANCE else []
     notes.append("MS" if config.style_dim else "")
-    notes.append("" if config.dynamic_prior == "geometric" else f"dynamic prior: {config.dynamic_prior}")
+    notes.append("" if config.dynamic_prior == "geometric" else f"dynamic prior: {_mean(config)}")
     notes.append("" if config.posterior == "gaussian" else config.posterior.capitalize())
+    notes.append("" if config.self_content == "gradient" else f"self-content {config.self_content}")
     joined = ", ".join(note for note in notes if note)
     name = METHODS[config.objective].label.partition(" (")[0]  # its own note is among these
     return name + (f" ({joined})" if joined else "")
@@ -31,12 +33,31 @@ def label_of(config: Config) -> str:
 
 def paper_key(run: Run) -> str:
     """Name a run's method by its key in `reports.published`, by one that is not there when the paper has none such."""
-    config = run.config
+    return key_of(run.config)
+
+
+def key_of(config: Config) -> str:
+    """Name the method of a configuration by its key."""
     key = "mmvae" if config.objective == "mmvae_dreg" else config.objective
     key += f"-i{config.importance_samples}" if config.objective in IMPORTANCE else ""
     key += "-ms" if config.style_dim else ""
-    key += "" if config.dynamic_prior == "geometric" else f"-{config.dynamic_prior}"
-    return key + ("" if config.posterior == "gaussian" else f"-{config.posterior}")
+    key += "" if config.dynamic_prior == "geometric" else f"-{_mean(config)}"
+    key += "" if config.posterior == "gaussian" else f"-{config.posterior}"
+    return key + ("" if config.self_content == "gradient" else f"-{config.self_content}")
+
+
+def _mean(config: Config) -> str:
+    """Name the dynamic prior, a mean of the order `power` by its order, too."""
+    return config.dynamic_prior + (f" {config.power:g}" if config.dynamic_prior == "power" else "")
+
+
+def spelt(key: str) -> str:
+    """Spell a method's key as tables name the method: MMVAE (I=30) for mmvae-i30."""
+    name, *notes = key.split("-")
+    label, _, own = METHODS[name].label.rstrip(")").partition(" (")
+    words = [f"I={note[1:]}" if re.fullmatch(r"i\d+", note) else {"ms": "MS"}.get(note, note) for note in notes]
+    joined = ", ".join(filter(None, (own, *words)))
+    return label + (f" ({joined})" if joined else "")
 
 
 def differing(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
