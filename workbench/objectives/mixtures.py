@@ -134,8 +134,7 @@ def mmvm(model: MultimodalVAE, batch: Batch, config: Config, generator: torch.Ge
     No posterior is joint. With a = `prior_share` each q_m is pulled to a p + (1 - a) (1 / M) sum_n q_n (`mixed_prior`
     mixture: the paper's divergence, by SAMPLES draws of each), or, an upper bound on it by the convexity of KL, by
     a KL(q_m || p) + (1 - a) (1 / M) sum_n KL(q_m || q_n) (pairs: that of the authors' code, which made the paper's
-    numbers). An item that has one
-    modality has no regulariser where a = 0, and then p(c) is nothing to generate from.
+    numbers). An item that has one modality has no regulariser where a = 0, and then p(c) is nothing to generate from.
     """
     q = model.encode(batch)
     nll = reconstruction(model, batch, q.content.rsample(generator), q.style.rsample(generator))
