@@ -19,7 +19,7 @@ from pathlib import Path
 
 from workbench.config import field_names
 from workbench.files import replacing
-from workbench.reports import ablations, ablations_claims, claims, family
+from workbench.reports import ablations, ablations_claims, claims, claims_later
 from workbench.reports.layout import markdown, origins
 from workbench.reports.published import RANDOM
 from workbench.reports.specs import SPECS
@@ -102,7 +102,7 @@ def _ablation(runs: Sequence[Run], words: Sequence[str]) -> str:
 
 def _tested(runs: Sequence[Run]) -> list[claims.Finding]:
     """What runs say to later papers' claims, of those that they can say something to."""
-    return [finding for finding in claims.findings(runs, family.CLAIMS) if finding.tested]
+    return [finding for finding in claims.findings(runs, claims_later.CLAIMS) if finding.tested]
 
 
 MAKERS: dict[str, Callable[[Sequence[Run], Sequence[str]], str]] = {
@@ -112,5 +112,5 @@ MAKERS: dict[str, Callable[[Sequence[Run], Sequence[str]], str]] = {
     "claims": _claims,
     "ablation": _ablation,
     "family": lambda runs, words: markdown(ablations_claims.table(_tested(runs))),
-    "beside": lambda runs, words: markdown(family.beside(runs), words=1),
+    "beside": lambda runs, words: markdown(claims_later.beside(runs), words=1),
 }

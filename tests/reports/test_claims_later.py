@@ -7,9 +7,9 @@ import pytest
 from made_runs import OTHER, in_memory, papers_metrics
 
 from workbench.config import Config
-from workbench.reports import ablations_claims, claims, document, family
+from workbench.reports import ablations_claims, claims, document
+from workbench.reports.claims_later import CLAIMS, COLUMNS, PUBLISHED, beside
 from workbench.reports.claims_list import EQUAL, GREATER, NOT_BELOW
-from workbench.reports.family import CLAIMS, COLUMNS, PUBLISHED, beside
 from workbench.runs import collected
 from workbench.runs.naming import key_of, spelt
 from workbench.sweeps.plan import read
@@ -57,6 +57,6 @@ def test_ours_stand_beside_theirs_and_a_document_takes_both(tmp_path):
     (tmp_path / "all.in.md").write_text("<!-- beside: runs.json -->\n<!-- family: runs.json -->\n")
     text = document.write(tmp_path / "all.in.md").read_text()
     assert "| mmJSD | 0.74 (0.74) |" in text and "paper's difference" not in text
-    tested = [f for f in claims.findings(runs, family.CLAIMS) if f.tested]
+    tested = [f for f in claims.findings(runs, CLAIMS) if f.tested]
     assert tested and all(f.claim.statement in text for f in tested)
     assert text.count("\n| ") >= len(tested) and ablations_claims.HEADING[0] in text
