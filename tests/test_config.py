@@ -132,6 +132,7 @@ def test_the_share_of_the_prior_falls_in_ten_stairs():
 ELSEWHERE = {"preset": "paper", "data_root": "/elsewhere", "device": "cpu", "compiled": "off", "checkpoint_every": 5}
 WORDS = {"data": "mnist-svhn-text", "objective": "mvae", "dynamic_prior": "arithmetic", "posterior": "laplace"}
 WORDS |= {"missing_policy": "dropped", "precision": "bfloat16", "self_content": "stopped", "mixed_prior": "mixture"}
+WORDS |= {"mvae_unimodal": "authors"}
 # Of every other field a value that is not its default; one that fits no rule here has to be given.
 OTHER_VALUES = {
     field.name: WORDS[field.name] if field.type is str else field.default + 1 if field.type is int else 0.25

@@ -180,10 +180,13 @@ class ByHand:
         prior, config = standard(self.model.content_dim), self.config
         product = fuse([self.posteriors[m][b][0] for m in inferred] + [prior], [1.0] * (len(inferred) + 1))
         content = self.sample(product, content_noise[b])
-        total = config.beta * td.kl_divergence(product, prior)
+        theirs = config.mvae_unimodal == "authors" and inferred is not self.there[b]
+        total = config.beta * td.kl_divergence(self.posteriors[inferred[0]][b][0] if theirs else product, prior)
         for m in shown:
             modality, style = self.model.modalities[m], self.posteriors[m][b][1]
-            total = total + modality.weight * self.nll(m, b, content, self.sample(style, style_noise[m][b]))
+            total = total + (1 if theirs else modality.weight) * self.nll(
+                m, b, content, self.sample(style, style_noise[m][b])
+            )
             divergence = td.kl_divergence(style, standard(self.model.style_dim))
             total = total + config.beta * config.beta_style * modality.style_weight * divergence
         return total
@@ -424,6 +427,15 @@ def test_totals_by_hand(name, style, count, missing):
     batch = with_something(tiny_batch(count, items=11, missing=missing))
     expected = getattr(ByHand(model, batch, CONFIG, seed=5), name)()
     torch.testing.assert_close(total(name, model, batch), expected)
+
+
+@pytest.mark.parametrize("style", [0, 2])
+def test_unimodal_elbos_as_the_authors_code_has_them_by_hand(style):
+    model, batch = tiny_model(3, 2, style), with_something(tiny_batch(3, items=11, missing=True))
+    theirs = CONFIG.replace(objective="mvae", mvae_unimodal="authors")
+    ours = total("mvae", model, batch)
+    torch.testing.assert_close(total("mvae", model, batch, theirs), ByHand(model, batch, theirs, seed=5).mvae())
+    assert not torch.isclose(total("mvae", model, batch, theirs), ours)
 
 
 @pytest.mark.parametrize("style", [0, 2])

@@ -29,6 +29,7 @@ CHOICES = {
     "posterior": ("gaussian", "laplace"),
     "self_content": ("gradient", "stopped"),
     "mixed_prior": ("pairs", "mixture"),
+    "mvae_unimodal": ("weighted", "authors"),
     "missing_policy": ("used", "dropped"),
 }
 # Objectives that need no closed form of any divergence, and those with a further distribution of every style.
@@ -44,9 +45,10 @@ READ_BY = {
     "mixed_prior": (("mmvm",), "has no mixture of posteriors as a prior"),
     "prior_share": (("mmvm",), "has no mixture of posteriors as a prior"),
     "prior_share_steps": (("mmvm",), "has no mixture of posteriors as a prior"),
+    "mvae_unimodal": (("mvae",), "has no unimodal ELBOs"),
 }
 # Fields that came later: at their defaults, which compute what was computed before, they are in no run's key.
-LATER = ("power", "self_content", "mixed_prior", "prior_share", "prior_share_steps")
+LATER = ("power", "self_content", "mixed_prior", "prior_share", "prior_share_steps", "mvae_unimodal")
 
 POSITIVE = (
     "latent_dim",
@@ -109,6 +111,7 @@ class Config:
     mixed_prior: str = "pairs"  # how mmvm pulls posteriors together: pairs (closed form, an upper bound) | mixture
     prior_share: float = 0.0  # share of p(c) in mmvm's prior; 1: separate VAEs
     prior_share_steps: int = 0  # over which it falls from 1
+    mvae_unimodal: str = "weighted"  # unimodal ELBOs of mvae: weighted as the joint one | as the authors' code has them
     mvtcae_alpha: float = 0.9  # alpha of mvtcae: 1 relates its posterior to the experts only, 0 to p(z) only
     width: float = 1.0  # factor of the channels in the networks of faces and descriptions
     judge_width: float = 1.0  # the same for the classifiers that judge them

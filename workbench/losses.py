@@ -66,15 +66,19 @@ def make_loss(
     divergence: Float[Tensor, "batch"],
     elbos: float | Float[Tensor, "batch"] = 1.0,
     nll_weight: float | Float[Tensor, "batch"] = 1.0,
+    plain: Float[Tensor, "M batch"] | None = None,
 ) -> Loss:
     """Weighted sum of the terms; `elbos` is how many of the method's ELBOs each style takes part in, or their weight.
 
-    `nll_weight` is a further weight of all reconstructions; the terms hold them without it.
+    `nll_weight` is a further weight of all reconstructions; the terms hold them without it. `plain` are reconstructions
+    of weight one, whatever their modality's.
     """
     style = (elbos * masked(kl(q.style, Gaussian.standard_like(q.style)), q.present)).mean(1)
     weighted, nll = (nll * nll_weight).mean(1), nll.mean(1)
     content = divergence.mean()
     total = config.beta * content
+    if plain is not None:
+        total, nll = total + plain.mean(1).sum(), nll + plain.mean(1)
     terms = {}
     for m, modality in enumerate(model.modalities):
         total = (

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from workbench.config import READ_BY
 from workbench.reports.contrasts import Contrast
 from workbench.reports.results import Metrics, over_seeds
 from workbench.reports.specs import SPECS
@@ -15,7 +16,7 @@ from workbench.runs.naming import FREE, differing, paper_key, spelt, steps_taken
 from workbench.runs.run import Run
 
 # Fields that make a method what it is, and fields that are of no account in a shared space.
-OF_METHODS = {"objective", "dynamic_prior", "prior_weight", "importance_samples", "posterior", "mvtcae_alpha"}
+OF_METHODS = {"objective", "prior_weight", "importance_samples", "mvtcae_alpha", *READ_BY}
 OF_STYLES = {"style_dim", "beta_style", "content_first", "content_first_factor"}
 
 

@@ -26,6 +26,7 @@ def label_of(config: Config) -> str:
     notes.append("" if config.dynamic_prior == "geometric" else f"dynamic prior: {_mean(config)}")
     notes.append("" if config.posterior == "gaussian" else config.posterior.capitalize())
     notes.append("" if config.self_content == "gradient" else f"self-content {config.self_content}")
+    notes.append("" if config.mvae_unimodal == "weighted" else f"unimodal ELBOs: {config.mvae_unimodal}")
     joined = ", ".join(note for note in notes if note)
     name = METHODS[config.objective].label.partition(" (")[0]  # its own note is among these
     return name + (f" ({joined})" if joined else "")
@@ -43,7 +44,8 @@ def key_of(config: Config) -> str:
     key += "-ms" if config.style_dim else ""
     key += "" if config.dynamic_prior == "geometric" else f"-{_mean(config)}"
     key += "" if config.posterior == "gaussian" else f"-{config.posterior}"
-    return key + ("" if config.self_content == "gradient" else f"-{config.self_content}")
+    key += "" if config.self_content == "gradient" else f"-{config.self_content}"
+    return key + ("" if config.mvae_unimodal == "weighted" else f"-{config.mvae_unimodal}")
 
 
 def _mean(config: Config) -> str:
