@@ -72,7 +72,9 @@ def mmvae_dreg(model: MultimodalVAE, batch: Batch, config: Config, generator: to
     Encoders learn through the draws alone, whose gradient carries the squared normalised weights; the densities
     q(z | X) are held fixed. Decoders have the gradient of the bound. So it was published; but the identity behind it
     needs draws of the density itself, and with several modalities, whose draws are one expert's and whose density is
-    the mixture's, the encoders' gradient is not that of the bound.
+    the mixture's, the encoders' gradient is not that of the bound. In the code of its authors (iffsid/mmvae) the hook
+    sits on a copy of the draws that the loss does not read: their encoders got the weights once, not squared, as may
+    have those of the paper's MMVAE (I=30).
     """
     q = model.encode(batch)
     content, style = draw_codes(model, q, config.importance_samples, generator)
