@@ -20,7 +20,7 @@ def test_points_with_bars_and_names_where_up_is_better():
     nan = math.nan
     found = {
         "a": {"one": ((0.1, 0.01), (0.5, 0.02)), "two": ((0.9, nan), (0.4, nan))},
-        "b": {"one": ((0.2, 0), (30, 0))},
+        "b": {"one": ((0.2, 0.0), (30.0, 0.0))},
     }
     figure = pictures.named_points(found, {"one": "left", "two": "right"}, "x", ["up", "down"], [False, True])
     first, second = figure.axes
@@ -41,7 +41,7 @@ def test_names_cover_neither_dots_nor_each_other():
     }
     crowd |= {"far": ((0.2, 0.01), (0.3, 0.01))}
     figure = pictures.named_points({"all": crowd}, dict.fromkeys(crowd, "one kind"), "x", ["y", "y"])
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     (ax,) = figure.axes[:1]
     boxes = {text.get_text(): Text.get_window_extent(text) for text in ax.texts}
     assert {*boxes} == {*crowd}

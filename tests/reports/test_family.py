@@ -77,8 +77,8 @@ def test_kinds_follow_the_joint_posterior():
 def test_places_and_names_on_the_dial(runs):
     found = {family.name(run.config): family.place(run.config) for run in runs}
     assert found == {
-        "mmJSD": 0.0, "mmJSD, a = 0.25": 0.25, "mmJSD, a = 0.5": 0.5, "mmJSD, a = 0.75": 0.75, "mmJSD, a = 1": 1.0,
-        "mmJSD, barycenter": family.BARYCENTER, "MVAE": None, "MoPoE": None, "DMVAE": None,
+        "mmJSD": 0.0, "mmJSD (a = 0.25)": 0.25, "mmJSD (a = 0.5)": 0.5, "mmJSD (a = 0.75)": 0.75, "mmJSD (a = 1)": 1.0,
+        "mmJSD (barycenter)": family.BARYCENTER, "MVAE": None, "MoPoE": None, "DMVAE": None,
     }  # fmt: skip
 
 
@@ -105,7 +105,7 @@ def test_means_and_errors_over_seeds(runs, means):
     (row,) = means.query("method == 'MVAE' and space == 'shared space' and measure == 'coherence'").to_dict("records")
     values = [0.3, 0.31]
     assert (row["mean"], row["error"], row["seeds"]) == pytest.approx((fmean(values), stdev(values) / 2**0.5, 2))
-    (one,) = means.query("method == 'mmJSD, a = 0.5' and measure == 'joint'").to_dict("records")
+    (one,) = means.query("method == 'mmJSD (a = 0.5)' and measure == 'joint'").to_dict("records")
     assert one["seeds"] == 1 and math.isnan(one["error"])
 
 

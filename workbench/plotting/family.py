@@ -19,7 +19,7 @@ Pair = tuple[float, float]  # a mean and its standard error, which is NaN where 
 POOLED, BESIDE = "mean of order a", "barycenter"  # of the dial, and what stands beside it
 LOOKS = {POOLED: {"color": "0.1", "linewidth": 1.8}, BESIDE: {"color": PALETTE[4], "linewidth": 1.6}}
 SIGNS = ("o", "s", "^", "D", "v", "P")
-REACH = (9, 13, 18, 24, 31, 39, 48, 58, 70, 84, 100)  # points from a dot to its name: as near as there is room
+REACH = (11, 14, 18, 24, 31, 39, 48, 58, 70, 84, 100)  # points from a dot to its name: as near as there is room
 
 
 # The dial

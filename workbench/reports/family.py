@@ -98,7 +98,7 @@ def methods() -> Rows:
 def name(config: Config) -> str:
     """Name a method, and on the dial its mean."""
     label, order = METHODS[config.objective].label, place(config)
-    return label if not order else f"{label}, {'barycenter' if order == BARYCENTER else f'a = {order:g}'}"
+    return label if not order else f"{label} ({'barycenter' if order == BARYCENTER else f'a = {order:g}'})"
 
 
 def place(config: Config) -> float | None:
