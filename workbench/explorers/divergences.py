@@ -164,8 +164,9 @@ def draw_dial(power: float, means: Sequence[Sequence[float]], deviations: Sequen
 def explore_dial() -> widgets.VBox:
     """Turn the dial from the geometric mean to the arithmetic one, on a few sets of posteriors."""
     order = slider("order a", 0.0, 0.0, 1.0, 0.05)
-    experts = choice("posteriors", [*EXPERTS], 90)
-    picture = widgets.Image(format="png")
+    experts = choice("posteriors", [*EXPERTS], 106)
+    # no larger than it is drawn: the slider and all of it are to be seen together
+    picture = widgets.Image(format="png", layout=widgets.Layout(width="653px", align_self="flex-start"))
 
     def redraw(*_: object) -> None:
         picture.value = to_png(draw_dial(order.value, *EXPERTS[experts.value]))

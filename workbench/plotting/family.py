@@ -85,6 +85,7 @@ def over_orders(lines: Mapping[str, Mapping[str, Mapping[float, Pair]]], ends: f
                 y, error = np.array([*shown.values()]).reshape(-1, 2).T
                 ax.errorbar(x, y, yerr=2 * np.nan_to_num(error), label=label, linestyle=DASHES[i], **look)
         ax.axvline(ends, color="0.8", linewidth=0.8)
+        _widen(ax, 0.05)
         ax.set_xticks([0, 0.25, 0.5, 0.75, 1, 2 * ends - 1], ["0", "¼", "½", "¾", "1", BESIDE])
         dress(ax, "order a of the mean", ylabel, title)
     for ax in axes.flat[len(lines) :]:
@@ -121,19 +122,34 @@ def named_points(
         for kind, (colour, sign) in looks.items():
             rows = np.array([[*x, *y] for name, (x, y) in found.items() if kinds[name] == kind]).reshape(-1, 4)
             bars = {"xerr": 2 * np.nan_to_num(rows[:, 1]), "yerr": 2 * np.nan_to_num(rows[:, 3])}
-            look = {"fmt": sign, "color": colour, "markersize": 5, "elinewidth": 0.8, "label": kind}
+            look = {
+                "fmt": sign,
+                "color": colour,
+                "markersize": 5,
+                "elinewidth": 0.8,
+                "label": kind if len(rows) else None,
+            }
             ax.errorbar(rows[:, 0], rows[:, 2], **bars, **look)
         ax.margins(0.16)
+        _widen(ax, 0.1)
         if turned and turned[place % 2]:
             ax.invert_yaxis()
         dress(ax, xlabel, ylabels[place % 2], title, 9)
-    figure.legend(
-        *axes.flat[0].get_legend_handles_labels(), loc="outside upper left", fontsize=9, frameon=False, ncols=4
-    )
+    shown = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure.legend(shown.values(), shown, loc="outside upper left", fontsize=9, frameon=False, ncols=4)
     figure.draw_without_rendering()  # the axes are where they stay
     for ax, found in zip(axes.flat, panels_of.values(), strict=False):
         _name(ax, {name: (x[0], y[0]) for name, (x, y) in found.items()}, {n: looks[kinds[n]][0] for n in found})
     return figure
+
+
+def _widen(ax: Axes, share: float) -> None:
+    """Let axes span no less than a share of their values, so that small differences do not look large."""
+    for limits, set_limits in ((ax.get_xlim, ax.set_xlim), (ax.get_ylim, ax.set_ylim)):
+        low, high = limits()
+        more = max(0.0, share * abs(low + high) / 2 - (high - low)) / 2
+        set_limits(low - more, high + more)
+    ax.ticklabel_format(useOffset=False)
 
 
 def _name(ax: Axes, points: Mapping[str, Pair], colours: Mapping[str, Sequence[float]]) -> None:

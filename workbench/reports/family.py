@@ -151,20 +151,22 @@ def summary(found: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def lacking(runs: Sequence[Run], planned: Iterable[Config]) -> str:
-    """Say which of the planned runs are not there: by method, data, space and seed, whatever their scale."""
-    wanted = [(_row(config), config.seed) for config in planned]
-    there = {(_row(run.config), run.config.seed) for run in runs}
-    absent: dict[str, list[str]] = {}
-    for what, seed in (pair for pair in wanted if pair not in there):
-        absent.setdefault(what, []).append(str(seed))
-    if not absent:
-        return f"all {len(wanted)} planned runs are there"
-    words = "; ".join(f"{what} (seed {', '.join(seeds)})" for what, seeds in absent.items())
-    return f"{sum(map(len, absent.values()))} of {len(wanted)} planned runs are not there: {words}"
+    """Say which of the planned runs are not there, a line for each data set and space, whatever their scale."""
+    wanted = [_row(config) for config in planned]
+    there = {_row(run.config) for run in runs}
+    seeds: dict[str, dict[str, list[int]]] = {}
+    for where, what, seed in (row for row in wanted if row not in there):
+        seeds.setdefault(where, {}).setdefault(what, []).append(seed)
+    lines = [f"{len(there.intersection(wanted))} of {len(wanted)} planned runs are there"]
+    for where, absent in seeds.items():
+        begun = {what for at, what, _ in there if at == where}
+        parts = [f"{what} (seed {', '.join(map(str, of))})" if what in begun else what for what, of in absent.items()]
+        lines.append(f"not there, {where}: {', '.join(parts)}")
+    return "\n".join(lines)
 
 
-def _row(config: Config) -> str:
-    return f"{name(config)} on {config.data}, {SPACES[config.style_dim > 0]}"
+def _row(config: Config) -> tuple[str, str, int]:
+    return f"{config.data}, {SPACES[config.style_dim > 0]}", name(config), config.seed
 
 
 # What the figures show
