@@ -262,7 +262,6 @@ def test_the_dial_is_turned_by_keys_and_mouse_and_fits_a_narrow_page(opened, req
         (lambda: browser.drag(handle, 60), "all apart"),
     ):
         touch()
-
         seen.append(until_changed(browser.picture, image, seen[-1]))
         at = float(order.locator(".widget-readout").inner_text())
         assert seen[-1] == explorers.to_png(explorers.draw_dial(at, *explorers.EXPERTS[name]))
