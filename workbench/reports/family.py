@@ -90,8 +90,8 @@ def methods() -> Rows:
     rows = [["year", "method", "source", "joint posterior", "regulariser", "paths", "subsets infer by"]]
     for name in sorted(METHODS, key=lambda name: SOURCES[name][-4:]):
         row, (source, year) = METHODS[name], (SOURCES[name][:-5], SOURCES[name][-4:])
-        words = (row.posterior, row.regulariser, row.paths, ", then ".join(row.inference))
-        rows.append([year, row.label, source, *(word.replace("_", " ").replace("|", "\\|") for word in words)])
+        joint, inferred = (word.replace("_", " ") for word in (row.posterior, ", then ".join(row.inference)))
+        rows.append([year, row.label, source, joint, row.regulariser.replace("|", "\\|"), row.paths, inferred])
     return rows
 
 
