@@ -48,6 +48,16 @@ def test_collected_runs_come_back(tmp_path):
         _ = again.model
 
 
+def test_a_file_grows_by_what_has_ended_since(tmp_path):
+    first, second = finished(tmp_path / "a"), finished(tmp_path / "b", seed=1)
+    path = tmp_path / "reference.json"
+    collected.write([first], path)
+    again = finished(tmp_path / "c", shift=0.01)
+    collected.write([*collected.read(path), second, again], path)
+    assert [run.config.seed for run in collected.read(path)] == [0, 1]
+    assert collected.read(path)[0].metrics == again.metrics != first.metrics
+
+
 @pytest.mark.parametrize("text", ["{}", "[1]", "no JSON", '{"runs": 3}'])
 def test_another_file_is_refused(text, tmp_path):
     (tmp_path / "other.json").write_text(text)

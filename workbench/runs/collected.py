@@ -43,7 +43,11 @@ class Recorded(Run):
 
 
 def write(runs: Sequence[Run], path: Path) -> None:
-    """Write every number of some runs as one JSON file, each with configuration, command, commit and machine."""
+    """Write every number of some runs as one JSON file, each with configuration, command, commit and machine.
+
+    Of runs of one configuration on the same files the last counts: a file grows by what has ended since.
+    """
+    once = {(run.config.key(), str(run.read("config.json").get("files"))): run for run in runs}
     collected: list[dict[str, Any]] = [
         {
             "method": label(run),
@@ -51,7 +55,7 @@ def write(runs: Sequence[Run], path: Path) -> None:
             "metrics": _without(run.metrics, BULKY),
             "history": _thin(run.history()),
         }
-        for run in runs
+        for run in once.values()
     ]
     write_json(path, {"runs": collected}, checked=True)
 
