@@ -90,6 +90,25 @@ class LinearGaussian:
         mean = torch.linalg.solve(precision, pull.unsqueeze(-1)).squeeze(-1)
         return MultivariateNormal(mean, precision_matrix=precision)
 
+    def precision(self, present: Bool[Tensor, "M batch"]) -> Float[Tensor, "batch l l"]:
+        """P + S: the precision of p(z | X) given the present modalities, which no observation changes."""
+        return self._information((), present) + torch.eye(self.latent_dim, dtype=self.loadings[0].dtype)
+
+    def marginal(self, members: Sequence[int] | None = None) -> MultivariateNormal:
+        """p(X) of some modalities, all if None, side by side: N(b, W W' + N)."""
+        kept = range(len(self.loadings)) if members is None else members
+        parts = (self.loadings, self.biases, self.logvars)
+        loadings, biases, logvars = (torch.cat([part[m] for m in kept]) for part in parts)
+        return MultivariateNormal(biases, loadings @ loadings.T + torch.diag(logvars.exp()))
+
+    def conditional_entropy(self, given: Sequence[int]) -> float:
+        """H(X_rest | X_given), in nats, of the modalities that are not given: a difference of log-determinants.
+
+        A differential entropy: with each of n dimensions of X_rest in units c times smaller it is n ln c larger.
+        """
+        known = self.marginal(given).entropy().item() if given else 0.0
+        return self.marginal().entropy().item() - known
+
     def experts(self, x: Observations) -> Gaussian:
         """The best diagonal q(z | x_m) of every modality, `[M, batch, latent]`: exact with one latent dimension.
 

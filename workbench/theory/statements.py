@@ -66,25 +66,44 @@ def random_experts(modalities: int, cases: int, generator: torch.Generator, spre
     return Gaussian(mean, 6 * torch.rand(shape, generator=generator, dtype=torch.float64) - 4)
 
 
+def agreeing(modalities: int, mean: float, variance: float) -> Gaussian:
+    """Posteriors that are all N(mean, variance): one case, `[M, 1, 1]` in float64."""
+    means = torch.full((modalities, 1, 1), mean, dtype=torch.float64)
+    return Gaussian(means, torch.full_like(means, variance).log())
+
+
+def weighed(
+    experts: Gaussian, prior_weight: float | None = None
+) -> tuple[Gaussian, Float[Tensor, "K cases"], Float[Tensor, "M cases"]]:
+    """Posteriors with p(z) = N(0, 1) as one more, the last; their weights pi; and equal weights of the posteriors.
+
+    `prior_weight` is that of p(z), None for 1 / (M + 1); the posteriors share the rest equally.
+    """
+    present = torch.ones(experts.mean.shape[:2], dtype=torch.bool)
+    pi = dynamic_prior_weights(present, prior_weight, experts.mean.dtype)
+    return with_prior(experts), pi, mixture_weights(present, experts.mean.dtype)
+
+
+def kl_to_mixture(experts: Gaussian, weights: Float[Tensor, "K cases"], points: int) -> Float[Tensor, "K cases"]:
+    """KL(q_k || sum_j w_j q_j) of every member, in nats, by quadrature; weighted, it is their JS_A."""
+    mixture = Mixture(experts, weights)
+    logs = torch.stack([expectation(experts[k], mixture.log_prob, points) for k in range(len(weights))])
+    return -experts.entropy() - logs
+
+
 def lemma_2_terms(experts: Gaussian, prior_weight: float | None = None, points: int = 601) -> dict[str, Tensor]:
     """Every quantity that Lemma 2 and equation 9 compare, in nats, for one-dimensional posteriors `[M, cases, 1]`.
 
     q is the mixture of the posteriors with equal weights, f the dynamic prior of posteriors and N(0, 1), arithmetic (A)
     or geometric (G), with weights over M + 1. Exact but for the quadrature of the mixtures' entropies.
     """
-    modalities, everyone = len(experts.mean), with_prior(experts)
-    present = torch.ones(experts.mean.shape[:2], dtype=torch.bool)
-    pi = dynamic_prior_weights(present, prior_weight, experts.mean.dtype)
-    equal = mixture_weights(present, experts.mean.dtype)
-    q, arithmetic, prior = Mixture(experts, equal), Mixture(everyone, pi), everyone[-1]
-    geometric = geometric_mean(everyone, pi)
-    log_q = torch.stack([expectation(experts[m], q.log_prob, points) for m in range(modalities)])
-    log_a = torch.stack([expectation(everyone[k], arithmetic.log_prob, points) for k in range(modalities + 1)])
-    to_a = -everyone.entropy() - log_a  # KL(q_k || A)
-    apart = (equal * (-experts.entropy() - log_q)).sum(0)  # JS of the posteriors alone
+    everyone, pi, equal = weighed(experts, prior_weight)
+    prior, geometric = everyone[-1], geometric_mean(everyone, pi)
+    to_a = kl_to_mixture(everyone, pi, points)
+    apart = (equal * kl_to_mixture(experts, equal, points)).sum(0)  # JS of the posteriors alone
     return {
         "KL(q || p)": weighted_kl(experts, equal, prior) - apart,
-        "KL(q || A)": (equal * (log_q - log_a[:-1])).sum(0),
+        "KL(q || A)": (equal * to_a[:-1]).sum(0) - apart,
         "KL(q || G)": weighted_kl(experts, equal, geometric) - apart,
         "sum KL(q_m || p) / M": weighted_kl(experts, equal, prior),
         "sum KL(q_m || A) / M": (equal * to_a[:-1]).sum(0),
