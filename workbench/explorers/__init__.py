@@ -5,16 +5,7 @@ comes back. None speaks or computes before it is touched, so notebooks that hold
 """
 
 from workbench.explorers.conditional import draw_conditional, explore_conditional
-from workbench.explorers.divergences import (
-    EXPERTS,
-    densities,
-    draw_dial,
-    draw_divergences,
-    explore_dial,
-    explore_divergences,
-    pooled,
-    to_png,
-)
+from workbench.explorers.divergences import densities, draw_divergences, explore_divergences, to_png
 from workbench.explorers.grids import Plan, explore_grid, style_content_grid
 from workbench.explorers.latent import explore_latent
 from workbench.explorers.latent_drawing import draw_latent_map
@@ -22,8 +13,7 @@ from workbench.explorers.models import ExploredModel, explored_models, shipped_m
 from workbench.explorers.objectives import draw_objectives, explore_objectives, objective_grid
 
 __all__ = [
-    "EXPERTS", "ExploredModel", "Plan", "densities", "draw_conditional", "draw_dial", "draw_divergences",
-    "draw_latent_map", "draw_objectives", "explore_conditional", "explore_dial", "explore_divergences", "explore_grid",
-    "explore_latent", "explore_objectives", "explored_models", "objective_grid", "pooled", "shipped_models",
-    "style_content_grid", "to_png",
+    "ExploredModel", "Plan", "densities", "draw_conditional", "draw_divergences", "draw_latent_map", "draw_objectives",
+    "explore_conditional", "explore_divergences", "explore_grid", "explore_latent", "explore_objectives",
+    "explored_models", "objective_grid", "shipped_models", "style_content_grid", "to_png",
 ]  # fmt: skip
