@@ -39,7 +39,6 @@ Counter()
 """
 MORE = [
     "from workbench import explorers\nexplorers.explore_divergences()",
-    "explorers.explore_dial()",
     COUNTER,
     "import sys\nprint('kernel of', sys.executable)",
 ]
@@ -249,32 +248,6 @@ def test_the_picture_follows_mouse_and_keys(opened):
         seen.append(until_changed(browser.picture, image, seen[-1]))
         assert seen[-1] == expected(explorer, count)
     assert float(mean.locator(".widget-readout").inner_text()) > 0 and len(set(seen)) == 4
-
-
-def test_the_dial_is_turned_by_keys_and_mouse_and_fits_a_narrow_page(opened, request):
-    explorer = pages.explorer(opened, "dial")
-    image, order = explorer.locator("img.widget-image"), browser.slider(opened, "order a")
-    handle = order.locator(".noUi-handle")
-    seen = [until_changed(browser.picture, image, b"")]
-    for touch, name in (
-        (lambda: press(handle, "ArrowRight"), "two agree"),
-        (explorer.get_by_role("button", name="all apart").click, "all apart"),
-        (lambda: browser.drag(handle, 60), "all apart"),
-    ):
-        touch()
-        seen.append(until_changed(browser.picture, image, seen[-1]))
-        at = float(order.locator(".widget-readout").inner_text())
-        assert seen[-1] == explorers.to_png(explorers.draw_dial(at, *explorers.EXPERTS[name]))
-    assert at > 0.05 and pages.nameless(explorer) == []
-    pages.photograph(explorer, f"dial_{request.node.callspec.id}")
-    opened.set_viewport_size({"width": 700, "height": 800})
-    try:
-        image.scroll_into_view_if_needed()
-        box = explorer.bounding_box()
-        assert image.bounding_box()["x"] + image.bounding_box()["width"] <= 700 and box["height"] < 700
-        opened.screenshot(path=browser.SCREENSHOTS / f"dial_narrow_{request.node.callspec.id}.png")
-    finally:
-        opened.set_viewport_size(pages.SIZE)
 
 
 def test_an_anywidget_talks_to_its_kernel_which_is_of_this_interpreter(opened):

@@ -103,9 +103,6 @@ def touched(kind: str, models, touches: int) -> tuple[widgets.Widget, str, Seque
     if kind == "divergences":  # a mean in the explorer of notebook 02, which draws a figure
         _, means, *_, picture, _ = explorers.explore_divergences().children
         return means.children[0], "value", shares, picture
-    if kind == "dial":  # the order of the mean in notebook 13, which draws a figure of two dimensions
-        controls, picture, _ = explorers.explore_dial().children
-        return controls.children[0], "value", [n / touches for n in counts], picture
     if kind == "latent":  # another point of the map, its ellipses and the line to it
         *_, picture, strip, _ = explorers.explore_latent(models).children
         return picture.children[0], "b", range(100, 100 + touches), strip
@@ -121,7 +118,7 @@ def touched(kind: str, models, touches: int) -> tuple[widgets.Widget, str, Seque
 
 
 @pytest.mark.parametrize("touches", [4, pytest.param(40, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("kind", ["conditional", "faces", "grid", "latent", "objectives", "divergences", "dial"])
+@pytest.mark.parametrize("kind", ["conditional", "faces", "grid", "latent", "objectives", "divergences"])
 def test_every_touch_is_answered_and_how_fast(kind, touches, models, capsys):
     """The time of a redraw is printed, for the reader to judge."""
     control, name, values, shown = touched(kind, models, touches)

@@ -1,4 +1,4 @@
-"""Notebook 10 in a browser: its explorers and others, what stands in their tables, how they are given something.
+"""Notebook 10 in a browser: its explorers, what stands in their tables, and how they are given something.
 
 `explorer` finds one of them on a page. What is read is what a reader sees: notes under pictures, captions, messages.
 """
@@ -21,8 +21,7 @@ SECONDS = 300  # how long it may take to run
 SIZE = {"width": 1280, "height": 1400}  # of the window: every explorer fits into it
 MARKS = {  # something that only this explorer has
     "conditional": "button:has-text('styles to zero')",
-    "dial": ".widget-label:text-is('order a')",
-    "divergences": ".widget-label:text-is('weight of p')",
+    "divergences": "img.widget-image",
     "grid": ".grids",
     "latent": ".workbench-map",
     "objectives": 'option:has-text("each method\'s own")',
