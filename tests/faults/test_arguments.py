@@ -85,7 +85,6 @@ REFUSED = {
     "codes of words": (lambda run: run.model.generate(np.array([["a"] * 4])), "codes are finite numbers"),
     "fewer than none": (lambda run: run.model.generate(-1), "-1 items cannot be generated"),
     "styles": (lambda run: run.model.generate(np.zeros((2, 4)), np.zeros((3, 2, 1))), r"give \[2, 2, 0\]"),
-    "sites": (lambda run: missing.by_block(TRAIN, "A" * len(TRAIN), {"A": "a"}), "str is no array"),
     "no attribute": (lambda run: MultimodalDataset.from_arrays(ARRAYS, np.ones((N, 0), bool)), "labels have no column"),
     "a long name": (lambda run: MultimodalDataset.from_arrays(ARRAYS, LABELS, name="x" * 101), "at most 100"),
 }

@@ -81,7 +81,7 @@ def by_block(
     there are not as many sites as rows, on a site that no row has or an unknown modality, and for items that would be
     left with nothing, with their indices.
     """
-    of_rows = entries(plain(sites))
+    of_rows = [*sites] if isinstance(sites, str) else entries(plain(sites))
     if len(of_rows) != len(dataset):
         raise ValueError(f"{len(of_rows)} sites for {len(dataset)} rows of {dataset.name}: give one for each")
     if unknown := [site for site in lacking if site not in set(of_rows)]:
