@@ -6,7 +6,6 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -141,11 +140,11 @@ def evaluate(
     from workbench.files import passed_over
     from workbench.runs.run import find_runs, sole_writer
 
-    runs = [run for folder in folders for run in find_runs(folder, evaluated=False)]
+    runs = [run for folder in folders for run in find_runs(folder, evaluated=False, trust=trust)]
     if not runs:
         raise ValueError(f"no trained run below {', '.join(map(str, folders))}: train one with `workbench train`")
     left = len(runs)
-    for run in (replace(run, trust=trust) for run in runs):
+    for run in runs:
         with passed_over():
             with sole_writer(run.folder):
                 evaluate_into(run, samples=samples, limit=limit, inception=inception, device=device)

@@ -250,6 +250,11 @@ def _check_names(changes: dict[str, Any]) -> None:
             raise ValueError(f"unknown configuration field {name!r}{hint}")
 
 
+def whole(name: str, value: Any) -> int:
+    """Return a whole number that 64 bits hold, numpy's among them, such as a seed; ValueError on anything else."""
+    return _typed(name, value, int)
+
+
 def _typed(name: str, value: Any, kind: Any) -> Any:
     """A field's value in the type that the field has, numpy's scalars among those that are taken; ValueError else."""
     if value is None and kind not in (str, int, float):
@@ -260,7 +265,7 @@ def _typed(name: str, value: Any, kind: Any) -> Any:
     if accepted is str:
         return str(value)
     if accepted is Integral:
-        _require(-(2**63) <= value < 2 ** (64 if name == "seed" else 63), f"{name} {value} does not fit 64 bits")
+        _require(-(2**63) <= int(value) < 2 ** (64 if name == "seed" else 63), f"{name} {value} does not fit 64 bits")
         return int(value)
     try:
         number = float(value)  # 5 and 5.0 are one configuration

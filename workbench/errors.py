@@ -21,6 +21,10 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str | None = None) 
     return f": choose from {', '.join(known) or 'none'}" if otherwise is None else otherwise
 
 
+class Refused(WorkbenchError, ValueError):
+    """What is asked for does not go with what a file holds, which is sound; the message says what does."""
+
+
 class DamagedFile(WorkbenchError, ValueError):
     """A file does not hold what it should; the message names it, says why, and what to do."""
 

@@ -7,9 +7,9 @@ Posteriors of subsets are the method's own, the paper's first (`Method.inference
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, SupportsIndex
 
-from workbench.config import Config
+from workbench.config import Config, whole
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.images import SPLITS
 from workbench.device import memory_told, usual_torch
@@ -56,7 +56,8 @@ def train_and_evaluate(
 
 
 def check_parts(parts: Sequence[str]) -> tuple[str, ...]:
-    """Parts in the order in which they are evaluated; ValueError on an unknown one."""
+    """Parts in the order in which they are evaluated, a string being one of them; ValueError on an unknown one."""
+    parts = [parts] if isinstance(parts, str) else parts
     if unknown := sorted(set(parts) - set(PARTS)):
         raise ValueError(f"unknown part {unknown[0]!r} of an evaluation: choose some of {', '.join(PARTS)}")
     return tuple(part for part in PARTS if part in parts)
@@ -70,6 +71,7 @@ def parts_of(
     """
     if data is None:
         return check_parts(PARTS if parts is None else parts)
+    data = (data,) if isinstance(data, MultimodalDataset) else data
     if others := [split.name for split in data if split.name != run.config.data]:
         raise ValueError(f"the run in {run.folder} was trained on {run.config.data!r}, but {others[0]!r} is given")
     if (parts_given := [split.split for split in data]) != [*SPLITS]:
@@ -117,7 +119,7 @@ def evaluate(
     run: Run,
     weights: Path | None = None,
     limit: int | None = ITEMS,
-    seed: int = 0,
+    seed: SupportsIndex = 0,
     progress: bool = True,
     parts: Sequence[str] | None = None,
     samples: int = IMPORTANCE_SAMPLES,
@@ -136,9 +138,10 @@ def evaluate(
     the data does not allow, or a device that is not there.
     """
     parts = parts_of(run, parts, data)
-    for name, count in (("limit", limit), ("samples", samples)):
-        if count is not None and count < 1:
+    for name, count in {"samples": samples, "limit": 1 if limit is None else limit}.items():
+        if whole(name, count) < 1:
             raise ValueError(f"{name} {count} leaves nothing to evaluate: choose 1 or more")
+    seed, device = whole("seed", seed), None if device is None else str(device)
     with Evaluator.of(run, weights, limit, seed, progress, parts, data, device) as evaluator:
         metrics: dict[str, Any] = {"data": evaluator.config.data, "test_items": len(evaluator.labels)}
         if "latent" in parts:

@@ -23,7 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from workbench.errors import DamagedFile
+from workbench.errors import DamagedFile, Refused
 
 HOST = re.sub(r"[^\w]+", "_", platform.node())[:40]
 # Of this version, of older ones, which told the process alone, and of safetensors, which wrote for older ones.
@@ -187,6 +187,8 @@ def read_json(path: Path, cure: str = CURE, check: Callable[[dict[str, Any]], An
         content = json.loads(content)
         if not isinstance(content, dict):
             raise ValueError("it holds no JSON object")
+        if not content:
+            raise ValueError("it holds nothing")
         check(content)
     kept = content.pop(CHECKSUM, None)
     if kept is not None and kept != _digest(content):
@@ -208,10 +210,10 @@ def if_sound(read: Callable[[], T], path: Path) -> T | None:
 
 @contextmanager
 def passed_over() -> Iterator[None]:
-    """Say what is wrong with one of many, and go on with the others."""
+    """Say what is wrong with one of many, or what it refuses, and go on with the others."""
     try:
         yield
-    except (DamagedFile, OSError) as error:
+    except (DamagedFile, Refused, OSError) as error:
         say_once(f"passed over: {error}")
 
 
@@ -219,11 +221,11 @@ def passed_over() -> Iterator[None]:
 def damage(path: Path, cure: str = CURE, *more: type[Exception]) -> Iterator[None]:
     """Say of a file that it is damaged, and what to do, where its content turns out not to be what it should be.
 
-    `more` are errors that tell of that beside those of Python's own.
+    `more` are errors that tell of that beside those of Python's own; what is Refused is no damage.
     """
     try:
         yield
-    except DamagedFile:
+    except (DamagedFile, Refused):
         raise
     except (*WRONG, *more) as error:
         raise DamagedFile(path, reason_of(error), cure) from error
@@ -246,5 +248,11 @@ def refuse_pointer(begin: bytes) -> None:
         raise ValueError("it is a pointer of Git LFS, which `git lfs pull` replaces by the file")
 
 
+def checksum(*lines: bytes) -> str:
+    """What says whether lines are still what they were: "crc32:1c291ca3"."""
+    digest = zlib.crc32(b"\n".join(lines))
+    return f"crc32:{digest:08x}"
+
+
 def _digest(content: Any) -> str:
-    return f"crc32:{zlib.crc32(json.dumps(content, sort_keys=True).encode()):08x}"
+    return checksum(json.dumps(content, sort_keys=True).encode())

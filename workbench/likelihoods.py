@@ -18,6 +18,7 @@ from workbench import distributions
 from workbench.distributions import LOG_2PI, full_precision
 
 SMALLEST_SCALE = 0.01  # of normal distributions of standardised data, so that an entry that never varies has a density
+MOST = 40.0  # of the logarithm of expected counts, which are below 2^24: what is far from all data stays finite
 DISPERSIONS = (1e-4, 1e6)  # of negative binomials: from almost all zeros to Poisson distributions
 
 
@@ -198,7 +199,7 @@ class NegativeBinomial:
 
     def _parameters(self, output: Tensor) -> tuple[Tensor, Tensor]:
         log_mean, log_r = full_precision(output).unbind(1)
-        return log_mean, _between(log_r, *map(math.log, DISPERSIONS))
+        return _between(log_mean, -math.inf, MOST), _between(log_r, *map(math.log, DISPERSIONS))
 
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {

@@ -148,6 +148,10 @@ def _networks_of(storage: Storage, by_kind: bool, own: bool, asked: str | Likeli
 
 def _check_given(names: Sequence[str], given: Mapping[str, Mapping[str, Any]]) -> None:
     for what, by_name in given.items():
+        if not isinstance(by_name, Mapping):
+            raise ValueError(
+                f"{what} are given by the names of modalities, as in {{{names[0]!r}: ...}}, not {by_name!r}"
+            )
         if unknown := [name for name in by_name if name not in names]:
             raise ValueError(f"{what} names {unknown[0]!r}, which is no modality here: they are {', '.join(names)}")
         if what == "networks" and (odd := [n for n, pair in by_name.items() if not _is_pair(pair)]):

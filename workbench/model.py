@@ -6,7 +6,7 @@ that a shared space only is the same code.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,6 +22,7 @@ from workbench.fusion import fuse
 from workbench.modality import Modality, batch_of, names_of
 
 Network = TypeVar("Network", bound=nn.Module)
+WIDEST = 70.0  # of log-variances: what a training comes to is within 20
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,10 @@ class Posteriors:
 
 
 class Heads(nn.Module):
-    """Linear maps from features to means and log-variances of style and content (rows 'a' and 'b' of the tables)."""
+    """Linear maps from features to means and log-variances of style and content (rows 'a' and 'b' of the tables).
+
+    Log-variances are at most WIDEST from zero, so that an item far from all others leaves the numbers of a set finite.
+    """
 
     def __init__(self, features: int, content_dim: int, style_dim: int, family: type[Diagonal] = Gaussian) -> None:
         super().__init__()
@@ -47,7 +51,11 @@ class Heads(nn.Module):
         outputs = [full_precision(layer(features)) for layer in self.layers]
         empty = outputs[0][:, :0]
         mean, logvar, style_mean, style_logvar = ([*outputs, empty, empty])[:4]
-        return self.family(mean, logvar), self.family(style_mean, style_logvar)
+        return self.family(mean, _within(logvar)), self.family(style_mean, _within(style_logvar))
+
+
+def _within(logvar: Tensor) -> Tensor:
+    return logvar.clamp(-WIDEST, WIDEST)
 
 
 class MultimodalVAE(nn.Module):
@@ -125,7 +133,7 @@ class MultimodalVAE(nn.Module):
     def infer(
         self,
         batch: Batch | Posteriors | Mapping[str, Any],
-        given: str | Iterable[str | int] | None = None,
+        given: str | int | Iterable[str | int] | None = None,
         fusion: str = "mixture",
         prior_weight: float | None = None,
     ) -> Diagonal | Mixture:
@@ -133,13 +141,17 @@ class MultimodalVAE(nn.Module):
 
         `batch` may be raw arrays by name (`batch_of`). `given` holds names, letters or places (None: all; a string
         is one name, or several joined by commas); `fusion` is one of `fusion.FUSIONS`. Modalities that an item lacks
-        are left out of its posterior. Raises ValueError on an unknown modality or fusion.
+        are left out of its posterior. Raises ValueError on an unknown modality or fusion, or a weight that is no share.
         """
+        if prior_weight is not None and not (isinstance(prior_weight, Real) and 0 <= prior_weight <= 1):
+            raise ValueError(f"prior_weight {prior_weight!r} is a share: choose one in [0, 1)")
         posteriors = batch if isinstance(batch, Posteriors) else self.encode(batch)
         present = posteriors.present & self.mask(given, posteriors.present)
         return fuse(fusion, posteriors.content, present, prior_weight)
 
-    def mask(self, given: str | Iterable[str | int] | None, present: Bool[Tensor, "M batch"]) -> Bool[Tensor, "M 1"]:
+    def mask(
+        self, given: str | int | Iterable[str | int] | None, present: Bool[Tensor, "M batch"]
+    ) -> Bool[Tensor, "M 1"]:
         """Which modalities `given` names, as a column that broadcasts over a batch."""
         places = self.called.places(given)
         chosen = [m in places for m in range(len(self.modalities))]
@@ -164,7 +176,13 @@ class MultimodalVAE(nn.Module):
 
     def _in_its_type(self, values: Any) -> Tensor:
         """Numbers, tensor or not, in the type and place of the weights; those that are so stay as they are."""
-        values = values if isinstance(values, Tensor) else torch.from_numpy(np.array(as_array(values)))
+        if not isinstance(values, Tensor):
+            array = np.array(as_array(values))
+            if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
+                raise ValueError(
+                    "codes are finite numbers, and these hold something else: nothing of them may be missing"
+                )
+            values = torch.from_numpy(array)
         return values.to(self.heads[0].layers[0].weight)
 
     def draw_style(
@@ -191,6 +209,8 @@ class MultimodalVAE(nn.Module):
         `[M, batch, style]`; None draws from the prior. Raises ValueError on codes of another size.
         """
         if isinstance(content, Integral):
+            if content < 0:
+                raise ValueError(f"{content} items cannot be generated: choose 0 or more")
             weight = self.heads[0].layers[0].weight
             content = self.prior(weight.new_empty((int(content), self.content_dim))).rsample(generator)
         elif isinstance(content, Diagonal | Mixture):
@@ -200,7 +220,9 @@ class MultimodalVAE(nn.Module):
             raise ValueError(
                 f"codes of shape {tuple(content.shape)}: give [items, {self.content_dim}], as the content is"
             )
-        style = self.draw_style(content, generator) if style is None else style
+        style = self.draw_style(content, generator) if style is None else self._in_its_type(style)
+        if style.shape != (wanted := (len(self.modalities), *content.shape[:-1], self.style_dim)):
+            raise ValueError(f"styles of shape {tuple(style.shape)}: give {[*wanted]}, [modalities, items, style]")
         outputs = self.decode(content, style)
         return tuple(m.likelihood.mean(output) for m, output in zip(self.modalities, outputs, strict=True))
 

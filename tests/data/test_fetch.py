@@ -3,7 +3,10 @@
 import gzip
 import hashlib
 import io
+import json
+import os
 import re
+import subprocess
 import sys
 import threading
 import urllib.error
@@ -32,6 +35,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files, self.breaks, self.ranges, self.asked = {}, {}, True, []
+        self.pauses = {}  # after so many bytes of a path, until the event is set
         self.url = f"http://127.0.0.1:{self.server_port}"
 
 
@@ -50,6 +54,13 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
+        if self.path in self.server.pauses:
+            after, begun, goes_on = self.server.pauses[self.path]
+            self.wfile.write(content[start:after])
+            self.wfile.flush()
+            start = max(start, after)
+            begun.set()
+            goes_on.wait(60)
         self.wfile.write(content[start : self.server.breaks.pop(self.path, None)])
 
     def log_message(self, *_):
@@ -401,3 +412,81 @@ def test_addresses_are_torchvisions_and_pytorch_fids(tmp_path):
     (download,) = fetch.downloads("inception", tmp_path)
     assert download.urls == (weights.FID_WEIGHTS_URL,) and weights.FID_WEIGHTS_URL.endswith(f"/{fetch.INCEPTION}")
     assert re.fullmatch(r"sha256:6726825d[0-9a-f]{56}", download.checksum)  # whose beginning the file's name ends with
+
+
+# ---------------------------------------------------------------------------------------- two processes at one file
+
+OTHER = """
+import json, sys
+from workbench.data import fetch  # before torchvision, which it repairs
+from torchvision import datasets
+datasets.SVHN.split_list = json.loads(sys.argv[2])
+fetch._CHUNK = 1000
+print([file.name for file in fetch.fetch("svhn", sys.argv[1])])
+"""
+
+
+@pytest.fixture
+def two(tmp_path, svhn, server):
+    """Starts processes that fetch SVHN, whose first file the server stops in the middle of, until it is told."""
+    from torchvision import datasets
+
+    path, begun, goes_on = "/svhn/train_32x32.mat", threading.Event(), threading.Event()
+    server.pauses[path] = 10_000, begun, goes_on
+    command = [sys.executable, "-c", OTHER, str(tmp_path), json.dumps(datasets.SVHN.split_list)]
+    started = []
+
+    def start(waits: bool) -> subprocess.Popen:
+        """Start one, and come back when it has got the half of the file, or waits for another one."""
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        started.append(process)
+        if waits:
+            assert process.stderr.readline().startswith("waiting: another process is downloading ")
+        else:
+            assert begun.wait(120), process.poll()
+        return process
+
+    yield start, goes_on
+    goes_on.set()
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def ends_well(process, root, svhn) -> None:
+    out, said = process.communicate(timeout=120)
+    assert process.returncode == 0 and out.strip() == str([*svhn]), said
+    assert {path.name: path.read_bytes() for path in (root / "svhn").glob("*")} == svhn and leftovers(root) == []
+
+
+@pytest.mark.slow
+def test_two_downloads_at_once_are_one(two, tmp_path, svhn, server):
+    start, goes_on = two
+    first, second = start(waits=False), start(waits=True)
+    goes_on.set()
+    for process in (first, second):
+        ends_well(process, tmp_path, svhn)
+    assert server.asked == [("/svhn/train_32x32.mat", None), ("/svhn/test_32x32.mat", None)]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is a POSIX signal")
+@pytest.mark.parametrize("wrong", [False, True], ids=["sound", "wrong"])
+def test_a_killed_download_blocks_no_other_which_goes_on_and_no_wrong_file_is_left(wrong, two, tmp_path, svhn, server):
+    start, goes_on = two
+    first, second = start(waits=False), start(waits=True)
+    if wrong:
+        server.files["/svhn/train_32x32.mat"] = svhn["train_32x32.mat"][:-1] + b"?"
+    first.kill()
+    first.wait()
+    goes_on.set()
+    if wrong:
+        _, said = second.communicate(timeout=120)
+        assert second.returncode == 1 and "wrong checksum" in said and leftovers(tmp_path) == []
+        assert not (tmp_path / "svhn" / "train_32x32.mat").exists()
+        server.files["/svhn/train_32x32.mat"] = svhn["train_32x32.mat"]
+        second = start(waits=False)
+    ends_well(second, tmp_path, svhn)
+    asked = [part for path, part in server.asked if path == "/svhn/train_32x32.mat"]
+    got = int(asked[1].removeprefix("bytes=").removesuffix("-"))
+    assert asked[0] is None and 0 < got <= 10_000 and len(asked) == 2 + wrong

@@ -1,11 +1,13 @@
 """The writer, the reader and the locks of all files: names of their own, nothing left, what there is no room for."""
 
 import errno
+import itertools
 import os
 import stat
 import subprocess
 import sys
 
+import pandas
 import pytest
 import torch
 from filelock import FileLock
@@ -156,6 +158,75 @@ def test_a_cut_row_of_a_history_is_dropped(tmp_path):
         run.cut_history(100)
         run.add_to_history(100, {"total": 100 / 7})
         assert path.read_bytes() == whole
+
+
+def history(folder, rows: int = 3) -> Run:
+    """A history of so many rows, by a run that has not ended."""
+    run = Run(folder)
+    for step in range(50, 50 * rows + 1, 50):
+        run.add_to_history(step, {"total": step / 7, "nll_text": -step})
+    return run
+
+
+def test_every_bit_of_a_history_that_is_changed_is_noticed(tmp_path, capsys, monkeypatch):
+    run = history(tmp_path, 2)
+    path, expected = tmp_path / "history.csv", run.history()
+    whole = path.read_bytes()
+    for place, bit in itertools.product(range(len(whole)), range(8)):
+        monkeypatch.setattr(files, "_said", set())
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+        try:
+            found = run.history()
+        except DamagedFile as error:
+            assert str(error).startswith(f"{path} is damaged (")
+            continue
+        said = capsys.readouterr().err
+        end = place >= len(whole) - 2  # a row without its end may be about to be written
+        assert found == expected or end or said.startswith(f"{path} is not as it was written (line "), (place, bit)
+        assert all(row in zip(*expected.values(), strict=True) for row in zip(*found.values(), strict=True))
+
+
+def test_a_changed_row_is_left_out_and_named_on_reading_and_on_resume(tmp_path, capsys):
+    run, path = history(tmp_path), tmp_path / "history.csv"
+    path.write_bytes(path.read_bytes().replace(b"100,14.", b"100,24."))
+    assert run.history()["step"] == [50, 150]
+    assert capsys.readouterr().err == f"{path} is not as it was written (line 3): that is left out\n"
+    files._said.clear()
+    run.cut_history(150)
+    assert f"{path} is not as it was written (line 3)" in capsys.readouterr().err
+    assert run.history()["step"] == [50, 150] and capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_a_history_that_lacks_its_end_says_so(lost, tmp_path, capsys):
+    run = finished(tmp_path / "run", steps=150)
+    path = run.folder / "history.csv"
+    path.unlink()
+    whole = history(run.folder).history()
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[: len(lines) - lost]))
+    assert len(run.history()["step"]) == 3 - lost and capsys.readouterr().err == "", "it may still grow"
+    (run.folder / "model.safetensors").touch()
+    assert run.history() == {name: column[: 3 - lost] for name, column in whole.items()}
+    said = capsys.readouterr().err
+    assert said == (f"{path} is not as it was written (its end): that is left out\n" if lost else "")
+
+
+def test_a_history_of_an_older_version_goes_on_without_checksums(tmp_path, capsys):
+    path = tmp_path / "history.csv"
+    path.write_bytes(b"step,total\r\n50,2.5\r\n100,1.5\r\n")
+    run = Run(tmp_path)
+    run.cut_history(50)
+    run.add_to_history(100, {"total": 1.25})
+    assert path.read_bytes() == b"step,total\r\n50,2.5\r\n100,1.25\r\n" and capsys.readouterr().err == ""
+    assert run.history() == {"step": [50.0, 100.0], "total": [2.5, 1.25]}
+
+
+def test_a_history_is_a_table_for_others_with_one_column_more(tmp_path):
+    run = history(tmp_path)
+    table = pandas.read_csv(tmp_path / "history.csv")
+    assert list(table) == [*run.history(), "checksum"] and table["checksum"].str.fullmatch(r"crc32:[0-9a-f]{8}").all()
+    assert table["nll_text"].tolist() == run.history()["nll_text"] == [-50, -100, -150]
 
 
 HOSTILE = ("../../outside", "/tmp/outside-of-it", "x}\\input{secret.txt}", "a/b", "..", "")

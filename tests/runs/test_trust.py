@@ -1,13 +1,21 @@
 """Run folders may be somebody else's: what they name is imported at the user's word alone, and must be networks."""
 
+import ast
 import json
+import shutil
 import sys
 
 import pytest
 from own_runs import shell, trained
 from torch import nn
+from typer.main import get_command
 
-from workbench.runs.run import Run
+from workbench.cli import app
+from workbench.config import Config
+from workbench.explorers import explored_models
+from workbench.runs.run import Run, start
+from workbench.runs.versions import PACKAGE
+from workbench.training.loop import fit
 
 PLANTED = """
 from pathlib import Path
@@ -100,3 +108,75 @@ def test_the_shell_asks_for_the_word_too(command, naming, monkeypatch, tmp_path)
     assert "--trust" in shell(monkeypatch, command, folder, *out) or command == "evaluate"
     assert not (tmp_path / "executed").exists()
     assert "is not of this package" not in str(shell(monkeypatch, command, folder, *out, "--trust"))
+
+
+NOT_OURS = "is not of this package, and importing it runs its code"
+# Commands that read runs, what is typed for them beside the folder, and how they refuse one with foreign networks.
+READERS = {
+    "evaluate": ((), NOT_OURS), "export": (("--out", "out"), NOT_OURS), "latents": (("--out", "out.csv"), NOT_OURS),
+    "bench": (("--limit", "9", "--rounds", "1", "--evaluation"), NOT_OURS),
+    "ship": ((), "has networks of 'text' that are not those of the package"), "report": ((), "no complete run below"),
+}  # fmt: skip
+
+
+def test_every_command_that_takes_run_folders_is_walked_below():
+    told = {**get_command(app).commands, **get_command(app).commands["data"].commands}
+    takes = {
+        name
+        for name, command in told.items()
+        for option in command.params
+        if option.name in ("folder", "folders", "run", "evaluation")
+    }
+    assert takes == {*READERS}
+
+
+@pytest.fixture
+def foreign(tiny_root, naming):
+    """A run on data of the package whose last network is one that is planted."""
+    run = fit(Config(data="uci-text", repeats=2, batch_size=8, steps=3, device="cpu", compiled="off"), progress=False)
+    kept = run.read("modalities.json")
+    kept["modalities"][1]["networks"] = ["planted:Encoder", "planted:decoder"]
+    run.write("modalities.json", kept)
+    return run.folder
+
+
+@pytest.mark.parametrize("command", [pytest.param(x, marks=pytest.mark.slow) if x == "bench" else x for x in READERS])
+def test_no_command_imports_a_runs_networks_without_the_users_word(command, foreign, monkeypatch, tmp_path, capsys):
+    words, refusal = READERS[command]
+    ended = str(shell(monkeypatch, command, *([*words, foreign] if command == "bench" else [foreign, *words])))
+    assert not (tmp_path / "executed").exists() and "\n" not in ended
+    assert refusal in ended + capsys.readouterr().err
+
+
+def test_explorers_take_the_users_word_too(foreign, tmp_path):
+    with pytest.raises(ValueError, match=NOT_OURS):
+        explored_models(foreign)
+    assert not (tmp_path / "executed").exists()
+    with pytest.raises(ValueError, match="weights of other networks"):
+        explored_models(foreign, trust=True)
+    assert (tmp_path / "executed").exists()
+
+
+def test_every_call_that_finds_trained_runs_passes_the_users_word_on():
+    """Or finds them for numbers alone, which need no networks; what cannot be shipped is refused without loading."""
+    without = set()
+    for path in PACKAGE.rglob("*.py"):
+        for function in ast.walk(ast.parse(path.read_text())):
+            calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+            for call in calls if isinstance(function, ast.FunctionDef) else ():
+                named, words = ast.unparse(call.func), {word.arg for word in call.keywords}
+                loads = named == "Run.load" or (named == "find_runs" and "evaluated" in words)
+                if loads and "trust" not in words:
+                    without.add((path.name, function.name))
+    assert without == {("cli.py", "ship")}
+
+
+def test_a_run_that_refuses_does_not_keep_others_from_being_evaluated(run, naming, tmp_path, monkeypatch, capsys):
+    (bad := tmp_path / "runs" / "bad").parent.mkdir()
+    shutil.copytree(naming("planted:Encoder", "planted:decoder").folder, bad)
+    good = start(Config(data="uci-text", steps=3), tmp_path / "runs" / "good")
+    evaluated = []
+    (good.folder / "model.safetensors").touch()
+    monkeypatch.setattr("workbench.evaluation.evaluate_into", lambda run, **_: evaluated.append(run.modalities))
+    assert "1 of 2 runs could not be evaluated" in shell(monkeypatch, "evaluate", tmp_path / "runs")
+    assert len(evaluated) == 1 and "passed over: " in (said := capsys.readouterr().err) and "bad/modalities" in said

@@ -12,8 +12,10 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from workbench.config import whole
 from workbench.data.images import Images, Labels
 from workbench.data.own.encodings import Encoding, Image
+from workbench.errors import Refused
 
 
 class Batch(NamedTuple):
@@ -222,14 +224,21 @@ class Batches(Iterator[Batch]):
         return {**where, "batch_size": self.batch_size, "rows": len(self.dataset)}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go to `state()` of an iterator over the same rows; ValueError when batch size or rows differ."""
+        """Go to `state()` of an iterator over the same rows; Refused when batch size or rows differ.
+
+        ValueError on what is no such state.
+        """
         here = (self.batch_size, len(self.dataset))
         if (state["batch_size"], state["rows"]) != here:
-            raise ValueError(
+            raise Refused(
                 f"the saved position belongs to batch size {state['batch_size']} over {state['rows']} rows, this "
                 f"iterator has {here[0]} over {here[1]}: resume with the configuration that the run was started with"
             )
-        self.epoch, self.position = state["epoch"], state["position"]
+        self.epoch, self.position = (whole(name, state[name]) for name in ("epoch", "position"))
+        if not (self.epoch >= 0 and 0 <= self.position <= self.steps_per_epoch):
+            raise ValueError(
+                f"batch {self.position} of epoch {self.epoch} cannot be: an epoch has {self.steps_per_epoch}"
+            )
         self._epoch_seed = self._order = None
         if state["epoch_seed"] is not None:
             self._start_epoch(state["epoch_seed"])

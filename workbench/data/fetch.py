@@ -12,11 +12,10 @@ import shutil
 import sys
 import zipfile
 from collections.abc import Callable
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tqdm.auto import tqdm
 
@@ -40,7 +39,7 @@ _TIMEOUT = 60  # seconds without a byte
 
 
 class Download(NamedTuple):
-    """One file: where to get it, its checksum as transferred, in pooch's form, and where it belongs."""
+    """One file: where to get it, its checksum as transferred, "md5:..." or "sha256:...", and where it belongs."""
 
     urls: tuple[str, ...]
     checksum: str
@@ -111,22 +110,19 @@ def downloads(name: str, root: Path) -> list[Download]:
 
 def _transfer(name: str, download: Download) -> None:
     """Bring one file to its goal from the first address that gives it whole."""
-    import pooch  # takes a moment, which `check` can do without
-
-    pooch.get_logger().setLevel("WARNING")
     arriving, failures = _arriving(download.goal), {}
     for url in download.urls:
-        bring: Callable[..., None] = _from_drive if url.startswith(DRIVE) else _continued
+        bring = _from_drive if url.startswith(DRIVE) else _continued
         try:
-            pooch.retrieve(
-                url, download.checksum, arriving.name, arriving.parent, downloader=partial(bring, download, arriving)
-            )
+            if not _is(arriving, download.checksum):  # a kill may have come when all had arrived
+                bring(url, arriving, download)
+            _check(arriving, download.checksum)
             _unpack(url, arriving, download)
             return
-        # Whatever goes wrong, from a missing gdown to a broken connection: gdown, requests, pooch and zipfile have no
-        # common error, and the way out is the same.
+        # Whatever goes wrong, from a missing gdown to a broken connection: gdown, requests and zipfile have no common
+        # error, and the way out is the same.
         except Exception as error:
-            failures[url] = _reason(error, download.checksum)
+            failures[url] = _reason(error)
     if name == "celeba":
         raise DataError(
             f"CelebA could not be downloaded ({failures[url]}): try `workbench data fetch celeba` again later, or get "
@@ -140,19 +136,33 @@ def _transfer(name: str, download: Download) -> None:
     )
 
 
-def _reason(error: Exception, checksum: str) -> str:
+def _is(file: Path, checksum: str) -> bool:
+    """Whether a file is there and has that checksum."""
+    kind, digest = checksum.split(":")
+    if not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, kind).hexdigest() == digest
+
+
+def _check(file: Path, checksum: str) -> None:
+    """Remove a file that has another checksum, with DataError."""
+    if not _is(file, checksum):
+        file.unlink(missing_ok=True)
+        raise DataError(f"wrong checksum instead of {checksum}, removed")
+
+
+def _reason(error: Exception) -> str:
     """What went wrong, in a few words on one line."""
     # the reason is urllib3's, whom requests quotes at length
     message = getattr(error.args[0], "reason", error) if error.args else error
     reason = " ".join(str(message).split()) or type(error).__name__
-    if "known hash" in reason:  # several sentences of pooch's
-        reason = f"wrong checksum instead of {checksum}, removed"
     return reason if len(reason) <= 200 else f"{reason[:200]} ..."
 
 
-def _continued(download: Download, arriving: Path, url: str, output_file: str, pooch: Any) -> None:
+def _continued(url: str, arriving: Path, download: Download) -> None:
     """Append to what has arrived before, or begin anew where the server cannot continue."""
-    import requests
+    import requests  # takes a moment, which `check` can do without
 
     start = arriving.stat().st_size if arriving.is_file() else 0
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
@@ -168,22 +178,21 @@ def _continued(download: Download, arriving: Path, url: str, output_file: str, p
                     bar.update(stream.write(chunk))
             except requests.exceptions.ChunkedEncodingError as error:
                 raise DataError(f"the connection broke after {bar.n} of {whole} bytes") from error
-    os.replace(arriving, output_file)
 
 
-def _from_drive(download: Download, arriving: Path, url: str, output_file: str, pooch: Any) -> None:
+def _from_drive(url: str, arriving: Path, download: Download) -> None:
     """Have torchvision, which has gdown, bring a file of Google Drive."""
     from torchvision.datasets.utils import download_file_from_google_drive
 
     with TemporaryDirectory(prefix=".fetching-", dir=arriving.parent) as folder:
         md5 = download.checksum.removeprefix("md5:")
         download_file_from_google_drive(url.removeprefix(DRIVE), folder, arriving.name, md5)
-        os.replace(Path(folder, arriving.name), output_file)
+        os.replace(Path(folder, arriving.name), arriving)
 
 
 def _unpack(url: str, arriving: Path, download: Download) -> None:
     """Move what has arrived to its goal, unpacked where it is packed: all of it, or nothing."""
-    goal, (kind, checksum) = download.goal, download.checksum.split(":")
+    goal = download.goal
     if url.endswith(".gz"):
         with replacing(goal) as temporary, gzip.open(arriving) as packed, temporary.open("wb") as plain:
             shutil.copyfileobj(packed, plain)
@@ -194,11 +203,7 @@ def _unpack(url: str, arriving: Path, download: Download) -> None:
             os.replace(Path(folder, goal.name), goal)
     else:
         os.replace(arriving, goal)
-        with goal.open("rb") as stream:
-            arrived = hashlib.file_digest(stream, kind).hexdigest()
-        if arrived != checksum:  # where there can be no locks, another process may have written into it
-            goal.unlink()
-            raise DataError(f"known hash {checksum} is not {arrived}")
+        _check(goal, download.checksum)  # where there can be no locks, another process may have written into it
     arriving.unlink(missing_ok=True)
 
 

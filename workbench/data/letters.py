@@ -41,7 +41,7 @@ class Names(NamedTuple):
                 return known.index(who)
         raise ValueError(f"unknown modality {who!r}: {self.have}")
 
-    def places(self, given: str | Iterable[str | int] | None) -> list[int]:
+    def places(self, given: str | int | Iterable[str | int] | None) -> list[int]:
         """Return the places of those that are given, once each; None: of all.
 
         A single string is one name or letter, several joined by commas, or letters written together as in "MST"; it is
@@ -49,6 +49,8 @@ class Names(NamedTuple):
         """
         if given is None:
             return [*range(len(self.names))]
+        if not isinstance(given, Iterable):
+            return [self.place(given)]
         if isinstance(given, str):
             together = given and given not in (*self.names, *self.letters) and all(one in self.letters for one in given)
             given = [*given] if together else [part.strip() for part in given.split(",")]

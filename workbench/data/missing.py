@@ -11,20 +11,22 @@ in every repeat. Its partners of another modality may still be seen beside other
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from numbers import Real
+from typing import Any, SupportsIndex
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from workbench.config import Config
+from workbench.config import Config, whole
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.letters import Names, letters_of
+from workbench.data.own.foreign import entries, plain
 
 NAMED = 10  # items of a refusal that are named
 
 
-def at_random(dataset: MultimodalDataset, share: float, seed: int = 0) -> MultimodalDataset:
+def at_random(dataset: MultimodalDataset, share: float, seed: SupportsIndex = 0) -> MultimodalDataset:
     """Make a share of the items incomplete: each keeps a random non-empty proper subset of what it has.
 
     All such subsets are equally likely. Items are chosen and thinned by the seed alone: those of a smaller share are
@@ -36,19 +38,19 @@ def at_random(dataset: MultimodalDataset, share: float, seed: int = 0) -> Multim
 
     Raises ValueError for a share outside [0, 1), or where there is only one modality to lose.
     """
-    if not 0 <= share < 1:
+    if not (isinstance(share, Real) and 0 <= share < 1):
         raise ValueError(f"a share of {share} of all items cannot be made incomplete: choose one in [0, 1)")
     if share and len(dataset.storages) == 1:
         raise ValueError(f"{dataset.name} has a single modality, of which nothing can be missing: join it with another")
     item, count = _items(dataset)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(whole("seed", seed))
     chosen = torch.empty(count, dtype=torch.bool)
     chosen[torch.randperm(count, generator=generator)] = torch.arange(count) < round(share * count)
     kept = _proper_subsets(_present(dataset)[:count], generator)
     return _with(dataset, kept[item] | ~chosen[item].unsqueeze(1))
 
 
-def by_pattern(dataset: MultimodalDataset, patterns: Mapping[str, float], seed: int = 0) -> MultimodalDataset:
+def by_pattern(dataset: MultimodalDataset, patterns: Mapping[str, float], seed: SupportsIndex = 0) -> MultimodalDataset:
     """Leave items no more than a pattern says: `{"M,S": 0.5, "T": 0.3}`, the others all they had.
 
     A pattern names what is present, by letters or names joined by commas; its number is the share of the items that
@@ -60,7 +62,7 @@ def by_pattern(dataset: MultimodalDataset, patterns: Mapping[str, float], seed: 
     """
     masks, shares = _patterns(dataset, patterns)
     item, count = _items(dataset)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(whole("seed", seed))
     place = (torch.randperm(count, generator=generator) + 0.5) / count
     leaves = (_present(dataset)[:count].unsqueeze(1) & masks).any(2)  # [count, patterns]
     weights = torch.where(leaves, shares, torch.zeros_like(shares))
@@ -79,7 +81,7 @@ def by_block(
     there are not as many sites as rows, on a site that no row has or an unknown modality, and for items that would be
     left with nothing, with their indices.
     """
-    of_rows = [x.item() if hasattr(x, "item") else x for x in sites]
+    of_rows = [*sites] if isinstance(sites, str) else entries(plain(sites))
     if len(of_rows) != len(dataset):
         raise ValueError(f"{len(of_rows)} sites for {len(dataset)} rows of {dataset.name}: give one for each")
     if unknown := [site for site in lacking if site not in set(of_rows)]:

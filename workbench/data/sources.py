@@ -9,10 +9,11 @@ from collections import ChainMap
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 import torch
 
+from workbench.config import whole
 from workbench.data.celeba.attributes import DescriptionStorage
 from workbench.data.celeba.load import load_celeba, stored_name
 from workbench.data.dataset import MultimodalDataset, Storage
@@ -208,7 +209,7 @@ def files_of(name: str, root: str | Path | None = None) -> dict[str, str]:
 
 
 def load_dataset(
-    name: str, split: str, root: str | Path | None = None, repeats: int = 20, seed: int = 0
+    name: str, split: str, root: str | Path | None = None, repeats: int = 20, seed: SupportsIndex = 0
 ) -> MultimodalDataset:
     """Load the data set of the sources in `name`, such as "uci-plain-text" or "polydigits-5", modalities in that order.
 
@@ -216,6 +217,7 @@ def load_dataset(
     Raises ValueError for an unknown name or split, DataError when a file is missing or damaged.
     """
     check_split(split)
+    seed = whole("seed", seed)
     if name in FACE_SETS:
         return _load_faces(name, split, root, seed)
     storages = tuple(_storage(part, split, root, seed) for part in parse_name(name))

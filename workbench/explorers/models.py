@@ -81,15 +81,15 @@ def shipped_judges(name: str, data: MultimodalDataset, width: float = 1.0) -> li
     return [with_note(*shipped_judge(name, source, network), source) for source, network in pairs]
 
 
-def explored_models(folder: str | Path | None = None) -> list[ExploredModel]:
+def explored_models(folder: str | Path | None = None, trust: bool = False) -> list[ExploredModel]:
     """Read the models of all trained runs below a folder, or (None) those that come with the project.
 
-    Raises, with the cure, ValueError when there is no trained run below the folder, and DataError when the data of one
-    are not there.
+    `trust` is the word to import networks that runs name and this package has not. Raises, with the cure, ValueError
+    when there is no trained run below the folder, and DataError when the data of one are not there.
     """
     if folder is None:
         return shipped_models()
-    runs = list(find_runs(Path(folder), evaluated=False))
+    runs = list(find_runs(Path(folder), evaluated=False, trust=trust))
     if not runs:
         cure = "train one with `workbench train`, or leave the folder out for the models that come with the project"
         raise ValueError(f"no trained run below {folder}: {cure}")

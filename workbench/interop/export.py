@@ -115,7 +115,7 @@ def export(run_or_model: Run | MultimodalVAE, folder: str | Path) -> Path:
     folder, model = Path(folder).expanduser(), run_or_model
     run = model if isinstance(model, Run) else None
     free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-    if not free and not ((folder / NAME).is_file() and f'"{FORMAT}"' in (folder / NAME).read_text()):
+    if not free and not ((folder / NAME).is_file() and f'"{FORMAT}"' in (folder / NAME).read_text(encoding="utf-8")):
         raise ValueError(f"{folder} holds something else than an exported model: choose another folder")
     model = copy.deepcopy(run.model if run else model).cpu().float().to(memory_format=torch.contiguous_format).eval()
     with replacing_folder(folder) as made:

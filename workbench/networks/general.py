@@ -18,6 +18,7 @@ from torch import Tensor, nn
 Sequences = Int[Tensor, "batch length"] | Float[Tensor, "batch length alphabet"]  # tokens, or their probabilities
 
 HIDDEN = 256  # units of hidden layers, and features of every encoder
+FARTHEST = 1e4  # standard deviations from the mean
 SMALL = 8  # a side with fewer positions is not made smaller
 IMAGE = (32, 64, 128)  # channels after each convolution; the last stands for all further ones
 LEVEL = 32  # numbers that a character is read as
@@ -126,7 +127,8 @@ class ImageDecoder(nn.Module):
 class VectorEncoder(nn.Module):
     """256 ReLU-256 ReLU of the entries and of which of them are there; missing ones are NaN and read as zero.
 
-    With `counts`, entries are counts, and their ln(1 + x) is read.
+    With `counts`, entries are counts, and their ln(1 + x) is read; else they are standardised, and those beyond
+    FARTHEST, which no training of fewer than 10^8 items shows, are read as that.
     """
 
     features = HIDDEN
@@ -140,7 +142,8 @@ class VectorEncoder(nn.Module):
         """Map vectors, standardised where they are not counts, to features."""
         missing = x.isnan()
         x, present = x.masked_fill(missing, 0), (~missing).to(x.dtype)
-        return self.layers(torch.cat([torch.log1p(x) if self.counts else x, present], dim=1))
+        x = torch.log1p(x) if self.counts else x.clamp(-FARTHEST, FARTHEST)
+        return self.layers(torch.cat([x, present], dim=1))
 
 
 class VectorDecoder(nn.Module):

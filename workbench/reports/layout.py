@@ -212,7 +212,7 @@ class Table:
             "\\end{table}",
         ]
         with replacing(path) as temporary:
-            temporary.write_text("\n".join(lines) + "\n")
+            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def _digits(self, value: float) -> int:
         """Decimals as in the paper, whose Table 3 gives small numbers one more."""

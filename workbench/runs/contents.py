@@ -1,10 +1,7 @@
 """What may stand in the files of a run folder: the fields of config.json, the rows of history.csv."""
 
-import csv
 import dataclasses
-import itertools
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,44 +41,84 @@ def evaluated_with(path: Path) -> dict[str, Any]:
     return files.if_sound(read, path) or {"limit": 0, "parts": [], "judges": None}
 
 
-def read_history(path: Path) -> dict[str, list[float]]:
-    """Columns of a history.csv: step, total and the terms.
+def read_history(path: Path, end: int | None = None) -> dict[str, list[float]]:
+    """Columns of a history.csv: step, total and the terms, without the checksums of its rows.
 
-    Rows that are not whole are left out, which is said but of the last one, which may be about to be written.
+    Rows that are not whole, or not what was written, are left out, which is said; but of a last one that is about to be
+    written. `end` is the step that the history must reach, 0 for any, None where it still grows.
     """
     with files.damage(path):
-        head, *lines = path.read_bytes().splitlines(keepends=True) or [b""]
-        files.refuse_pointer(head)
-        names, rows = head.decode().strip().split(","), [_row(line, head) for line in lines]
-        whole = [row for row in rows if len(row) == len(names)]
-        if len(whole) < len(rows[:-1]):
-            files.say_once(f"{path} has rows that are not whole: they are left out")
+        content = path.read_bytes()
+        files.refuse_pointer(content)
+        head = content.partition(b"\n")[0]
+        names = head.decode().strip().removesuffix(f",{files.CHECKSUM}").split(",")
         if any(names) and (names[0] != "step" or len({*names}) < len(names)):
             raise ValueError(f"its first line is {','.join(names)[:80]!r} and not step and the terms")
-        return {name: [row[i] for row in whole] for i, name in enumerate(names)} if whole else {}
+        rows = _sound_rows(path, content, end)[1]
+        return {name: [row[i] for row in rows.values()] for i, name in enumerate(names)} if rows else {}
 
 
 def add_row(path: Path, step: int, means: Mapping[str, float]) -> None:
-    """Add a row to a history.csv, and the header before the first."""
-    with files.named(path), open(path, "a", newline="") as file:
-        writer = csv.writer(file, lineterminator=END.decode())
+    """Add a row to a history.csv, with its checksum where the others have one, and the header before the first."""
+    values = [str(step), *(f"{value:.6g}" if math.isfinite(value) else "nan" for value in means.values())]
+    text = ",".join(values).encode()
+    with files.named(path), open(path, "a+b") as file:
         if file.tell() == 0:
-            writer.writerow(["step", *means])
-        writer.writerow([step, *(f"{value:.6g}" if math.isfinite(value) else "nan" for value in means.values())])
+            file.write(",".join(["step", *means, files.CHECKSUM]).encode() + END)
+        file.seek(0)
+        head = file.readline()
+        file.write((text + _check(text, head) if _is_checked(head) else text) + END)
 
 
 def cut_history(path: Path, step: int) -> None:
-    """Drop the rows of a history.csv after a step, and all from one on that is not whole: a full disk may cut it."""
-    head, *lines = path.read_bytes().splitlines(keepends=True) or [b""]
-    columns = head.count(b",") + 1
-    kept = itertools.takewhile(lambda line: len(row := _row(line, head)) == columns and row[0] <= step, lines)
-    os.truncate(path, len(head) + sum(map(len, kept)) if head.endswith(b"\n") else 0)
+    """Drop the rows of a history.csv after a step, and those that are not sound: a full disk may have cut the last."""
+    content = path.read_bytes()
+    head, rows = _sound_rows(path, content, step) if step else (b"", {})
+    kept = [line for line, row in rows.items() if row[0] <= step]
+    left = b"".join([head, *kept]) if kept else b""
+    if left != content:
+        files.write_bytes(path, left)
+
+
+def _sound_rows(path: Path, content: bytes, end: int | None) -> tuple[bytes, dict[bytes, list[float]]]:
+    """The header, and rows as they stand there and as numbers; those that are wrong or lacking are said."""
+    head, *lines = content.splitlines(keepends=True) or [b""]
+    rows = {line: _row(line, head) for line in lines}
+    cut = bool(lines) and not lines[-1].endswith(b"\n") and end != 0
+    wrong = [f"line {n}" for n, line in enumerate(lines[: len(lines) - cut], 2) if not rows[line]]
+    rows = {line: row for line, row in rows.items() if row}
+    steps = {row[0] for row in rows.values()}
+    if end is not None and not (end in steps if end else steps):
+        wrong.append("its end")
+    if wrong:
+        shown = ", ".join(wrong[:3]) + ", ..." * (len(wrong) > 3)
+        files.say_once(f"{path} is not as it was written ({shown}): that is left out")
+    return head, rows
 
 
 def _row(line: bytes, head: bytes) -> list[float]:
-    """The numbers in a row; none where it was cut, or is no row. `add_row` ends all lines alike, others may not."""
+    """The numbers in a row; none where it was cut, is no row, or not what was written.
+
+    `add_row` ends all lines alike, others may not.
+    """
+    text, columns = line.rstrip(b"\r\n"), head.count(b",") + 1
+    if _is_checked(head):
+        text, comma, kept = text.rpartition(b",")
+        if comma + kept != _check(text, head):
+            return []
+        columns -= 1
     try:
-        step, *values = line.decode().rstrip("\r\n").split(",")
-        return [] if head.endswith(END) and not line.endswith(END) else [float(int(step)), *map(float, values)]
+        step, *values = text.decode().split(",")
+        row = [float(int(step)), *map(float, values)]
     except (ValueError, OverflowError):
         return []
+    return row if len(row) == columns and (line.endswith(END) or not head.endswith(END)) else []
+
+
+def _is_checked(head: bytes) -> bool:
+    return head.strip().endswith(f",{files.CHECKSUM}".encode())
+
+
+def _check(text: bytes, head: bytes) -> bytes:
+    """What follows the numbers of a row: the checksum of the header and of them."""
+    return f",{files.checksum(head.strip(), text)}".encode()

@@ -9,6 +9,7 @@ from typing import Any
 from workbench import paths
 from workbench.config import Config
 from workbench.data.sources import files_of
+from workbench.errors import Refused
 
 
 def files_now(config: Config) -> dict[str, str]:
@@ -28,10 +29,10 @@ def other_files(stored: Mapping[str, Any], config: Config, here: Mapping[str, st
 
 
 def check_files(folder: Path, stored: Mapping[str, Any], config: Config, here: Mapping[str, str] | None = None) -> None:
-    """ValueError where the run in a folder was trained on other files than these, `here` as above."""
+    """Refused where the run in a folder was trained on other files than these, `here` as above."""
     if other := other_files(stored, config, here):
         where = f"in {paths.data_root(config.data_root or None)}" if here is None else "of the data that is given"
-        raise ValueError(
+        raise Refused(
             f"{folder} holds a run on other data: {other} {where} is not what it was trained on; choose another "
             "folder, or the data that it had"
         )

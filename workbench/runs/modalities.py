@@ -12,6 +12,7 @@ function.
 
 import functools
 import inspect
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pkgutil import resolve_name
@@ -21,7 +22,7 @@ from torch import nn
 
 from workbench import likelihoods
 from workbench.data.dataset import MultimodalDataset
-from workbench.data.own import from_json
+from workbench.data.own import encodings, from_json
 from workbench.modality import BY_KIND, BY_SHAPE, OWN, Modality, Pair, by_shape
 from workbench.networks.by_kind import networks_by_kind
 
@@ -34,6 +35,12 @@ def to_json(dataset: MultimodalDataset, modalities: Sequence[Modality]) -> dict[
     """What modalities.json holds of a data set and the modalities of a model; ValueError on what it cannot hold."""
     about = {"data": dataset.name, "own": dataset.own, "labelled": dataset.labelled, "classes": dataset.classes}
     return about | {"modalities": [_modality_to_json(modality) for modality in modalities]}
+
+
+def identity(content: dict[str, Any]) -> dict[str, Any]:
+    """What modalities.json holds without what was only seen in training, which older versions did not keep."""
+    about = [kept | {"encoding": encodings.identity(kept["encoding"])} for kept in content["modalities"]]
+    return json.loads(json.dumps(content | {"modalities": about}))
 
 
 def check(content: dict[str, Any]) -> None:

@@ -33,7 +33,7 @@ from workbench.data.missing import as_configured
 from workbench.data.sources import load_dataset
 from workbench.device import usual_torch
 from workbench.distributions import FAMILIES
-from workbench.errors import DamagedFile
+from workbench.errors import DamagedFile, Refused
 from workbench.modality import Modality, Pair, modalities_of
 from workbench.model import MultimodalVAE
 from workbench.networks.shared import again, once
@@ -98,8 +98,10 @@ class Run:
         return self.read("metrics.json")
 
     def history(self) -> dict[str, list[float]]:
-        """Columns of history.csv: step, total and the terms, of rows that are whole; none where it was not kept."""
-        return contents.read_history(self.folder / "history.csv") if self.has("history.csv") else {}
+        """Columns of history.csv: step, total and the terms, of rows that are sound; none where it was not kept."""
+        if not self.has("history.csv"):
+            return {}
+        return contents.read_history(self.folder / "history.csv", self.config.steps if self.trained else None)
 
     def add_to_history(self, step: int, means: Mapping[str, float]) -> None:
         """Add a row to history.csv, the mean loss and terms of a stretch of steps, and the header before the first."""
@@ -124,7 +126,7 @@ class Run:
     def modalities(self) -> tuple[Modality, ...]:
         """Those of its model, as they were kept, or made from its data by a version that kept none.
 
-        Raises ValueError on networks of a user's that must be given and are not.
+        Refused where networks of a user's must be given, or trusted, and are not.
         """
         config = self.config
         if not self.has(modality_file.NAME):
@@ -135,16 +137,16 @@ class Run:
         except (LookupError, TypeError, AttributeError) as error:
             raise DamagedFile(path, files.reason_of(error), files.CURE) from error
         except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+            raise Refused(f"{path}: {error}") from error
 
     def dataset(self, split: str = "test", whole: bool = False) -> MultimodalDataset:
         """A split of its data: of the training split what it was trained on, or all, also what it was to go without.
 
-        ValueError where it was trained on a user's arrays.
+        Refused where it was trained on a user's arrays, or on other files than there are now.
         """
         config = self.config
         if self.own_data:
-            raise ValueError(
+            raise Refused(
                 f"the run in {self.folder} was trained on arrays ({config.data}), which it does not keep: give them, "
                 "as in evaluate(run, data=MultimodalDataset.from_arrays(...))"
             )
@@ -214,7 +216,7 @@ def run_folder(config: Config, parent: Path | None = None, modalities: dict[str,
     """
     style = "-ms" if config.style_dim else ""
     name = f"{config.objective}{style}-{config.data}-{config.key()}"
-    name += f"-{digest(modalities)}" if modalities else ""
+    name += f"-{digest(modality_file.identity(modalities))}" if modalities else ""
     folder = (parent or paths.outputs_dir() / config.preset / "runs") / name
     taken = Run(folder).has("config.json") and other_files(Run(folder).read("config.json"), config)
     return folder.with_name(f"{name}-{digest(files_now(config))}") if taken else folder
@@ -256,7 +258,7 @@ def start(
             raise ValueError(f"{folder} holds a run with another configuration: choose another folder or remove it")
         check_files(folder, run.read("config.json"), config, files)
         kept = run.has(modality_file.NAME) and run.read(modality_file.NAME)
-        if kept and modalities and kept != json.loads(json.dumps(modalities)):
+        if kept and modalities and modality_file.identity(kept) != modality_file.identity(modalities):
             raise ValueError(f"{folder} holds a run with other modalities: choose another folder or remove it")
         stored = run.read("config.json")  # a resumed run may move to another device, but stays the code's that began it
     stored["config"] = config.to_json()
@@ -270,17 +272,18 @@ def start(
     return run
 
 
-def find_runs(parent: Path, evaluated: bool = True) -> Iterator[Run]:
+def find_runs(parent: Path, evaluated: bool = True, trust: bool = False) -> Iterator[Run]:
     """Complete runs anywhere below a folder, in order of their names; `evaluated` False: all trained ones.
 
-    Those that say nothing of what they are, because a file is damaged, are passed over, which is said.
+    `trust` is the word to import networks that are not of this package, as in `Run.load`. Those that say
+    nothing of what they are, because a file is damaged, are passed over, which is said.
     """
     for path in sorted(parent.rglob("metrics.json" if evaluated else "model.safetensors")):
         hidden = any(part.startswith(".") for part in path.relative_to(parent).parts)
         if (path.parent / "config.json").is_file() and not hidden:
             with files.passed_over():
                 _ = Run(path.parent).config
-                yield Run(path.parent)
+                yield Run(path.parent, trust=trust)
 
 
 def is_current(run: Run, config: Config, parts: Sequence[str] = (), limit: int | None = 0) -> bool:

@@ -15,9 +15,12 @@ from torch import Tensor, int8, nn
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.sources import FACE_SETS, load_dataset
 from workbench.data.tensors import read_tensors, write_tensors
+from workbench.errors import Refused
 from workbench.files import CURE, damage
+from workbench.modality import BY_SHAPE
 from workbench.model import MultimodalVAE
 from workbench.paths import project_root
+from workbench.runs import modalities
 from workbench.runs.run import Run, build_model
 
 TEST_ITEMS = 2000  # behind the coherences that are kept with a model
@@ -72,8 +75,15 @@ def ship(
     """Write a trained run's model and the judges of its data below `data/models`; returns the model's folder.
 
     `judges` are networks by source, each with the note that stands in its file; `evaluate` is that of
-    `workbench.evaluation`. metrics.json holds the coherences of the packed weights on TEST_ITEMS test items.
+    `workbench.evaluation`. metrics.json holds the coherences of the packed weights on TEST_ITEMS test items. Refused
+    where networks are not those that data of the package have: nothing here says what others are.
     """
+    kept = run.read(modalities.NAME)["modalities"] if run.has(modalities.NAME) else ()
+    if other := [modality["name"] for modality in kept if modality["networks"] != BY_SHAPE]:
+        raise Refused(
+            f"{run.folder} has networks of {other[0]!r} that are not those of the package: it cannot be among "
+            "the models that come with the project"
+        )
     shipped = Run(models_dir(kind_of(run.config.data)) / run.config.objective)
     write_tensors(shipped.folder / WEIGHTS, pack(run.model.state_dict()))
     for source, (network, note) in judges.items():

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.data.tensors import read_tensors, write_tensors
-from workbench.errors import DamagedFile
-from workbench.files import damage, read_json, reason_of, write_json
+from workbench.files import damage, read_json, write_json
 from workbench.networks.shared import again, once
 
 NAME = "checkpoint.json"
@@ -53,19 +52,14 @@ class Checkpoint(NamedTuple):
 
     @contextmanager
     def going_on(self, total: int) -> Iterator[int]:
-        """Yield the steps done, of `total`; DamagedFile where there are more, or where nothing can go on from them."""
+        """Yield the steps done, of `total`; DamagedFile where there are more, or where nothing can go on from them.
+
+        What is asked otherwise than before is Refused inside.
+        """
         with damage(self.folder / NAME, _cure(self.folder), RuntimeError):
             if self.state["step"] > total:
                 raise ValueError(f"step {self.state['step']} is beyond the last one, {total}")
             yield self.state["step"]
-
-    @contextmanager
-    def placed(self) -> Iterator[Any]:
-        """Yield where the batches stood. ValueErrors inside, of what is asked otherwise than before, stay so."""
-        try:
-            yield self.state["batches"]
-        except (KeyError, TypeError, RuntimeError) as error:
-            raise DamagedFile(self.folder / NAME, reason_of(error), _cure(self.folder)) from error
 
     def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
         """Put model and optimiser where they were; returns the states of the generators."""

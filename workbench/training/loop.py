@@ -176,10 +176,8 @@ class Trainer:
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=rate, fused=self.device.type in ("cpu", "cuda"))
         if kept:
             with kept.going_on(self.total) as self.done:
-                states = kept.restore(self.model, self.optimizer)
-            with kept.placed() as position:
-                self.generators.restore(states)
-                self.batches.restore(position)
+                self.generators.restore(kept.restore(self.model, self.optimizer))
+                self.batches.restore(kept.state["batches"])
         self.evaluate = Step(self.model, self.config.objective, speed, self.processes)
         return self
 

@@ -22,6 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from workbench.device import torch_threads
+from workbench.errors import Refused
 from workbench.losses import Loss
 from workbench.threads import cores
 
@@ -205,12 +206,12 @@ class Generators:
         return {"generator": self.processes.gathered(own), "order": self.order.get_state()}
 
     def restore(self, states: dict[str, Tensor]) -> None:
-        """Go to where a checkpoint's states stand; ValueError when another number of processes wrote it."""
+        """Go to where a checkpoint's states stand; Refused when another number of processes wrote it."""
         noise = states["generator"]
         several = noise.dim() == 2
         wrote = len(noise) if several else 1
         if wrote != (now := self.processes.size):
-            raise ValueError(
+            raise Refused(
                 f"a training cannot go on with another number of processes ({wrote} before, {now} now), "
                 "which would draw other noise: resume it with as many, or remove its run folder to start anew"
             )

@@ -10,6 +10,7 @@ ROOT/celeba/list_eval_partition.txt            or Kaggle's tables, both .csv
 import hashlib
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -25,6 +26,7 @@ CURE = (
     f"{PARTITION_LIST} beside {PHOTOS} (`workbench data fetch celeba` downloads them where the network allows), "
     "or take the faces that are built in (data=faces)"
 )
+_known: dict[tuple, str] = {}  # names of caches by what they were made of
 
 
 def load_celeba(split: str, root: Path) -> Images:
@@ -51,8 +53,14 @@ def survey(root: Path) -> tuple[Counts, bool]:
 
 
 def stored_name(root: Path) -> str:
-    """Return the name of the cache of what is there, which no other images and lists have. DataError as above."""
+    """Return the name of the cache of what is there, which no other images and lists have. DataError as above.
+
+    Images are listed once in a process, whenever they are loaded, and where one is added or removed.
+    """
     folder = Path(root) / "celeba"
+    with suppress(OSError):  # what is missing is said below
+        if name := _known.get(_stamp(folder)):
+            return name
     return _name(folder, photo_sizes(folder))
 
 
@@ -113,4 +121,11 @@ def _name(folder: Path, sizes: dict[str, int]) -> str:
         except OSError as error:
             raise lists.unreadable(path, error) from error
     digest.update("\n".join(f"{name}/{size}" for name, size in sorted(sizes.items())).encode())
-    return f"celeba-{digest.hexdigest()[:12]}"
+    _known[_stamp(folder)] = name = f"celeba-{digest.hexdigest()[:12]}"
+    return name
+
+
+def _stamp(folder: Path) -> tuple[tuple[Path, int, int], ...]:
+    """When the folder of the images and the lists were changed last, and their sizes; OSError where one is missing."""
+    paths = photo_folder(folder), *(lists.list_in(folder, name) for name in (ATTRIBUTE_LIST, PARTITION_LIST))
+    return tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths)

@@ -5,21 +5,23 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 import torch
 
+from workbench.config import whole
 from workbench.data.dataset import MultimodalDataset, Splits, Storage
 from workbench.data.images import SPLITS, Labels
 from workbench.data.letters import letters_of
 from workbench.data.own import encoding_class
 from workbench.data.own import raw as reading
-from workbench.data.own.encodings import ABSENT
+from workbench.data.own.encodings import ABSENT, identity
 from workbench.data.own.foreign import as_array, entries, is_missing, is_whole, order_of, plain
 from workbench.data.sources import is_known
 
-NAME = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?")  # it becomes part of a folder's name
+NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,98}[a-z0-9])?")  # it becomes part of a folder's name
+ODD = re.compile(r"[,\x00-\x08\n-\x1f\x85\u2028\u2029\ud800-\udfff]")  # what a table's head cannot hold
 
 
 class Targets(NamedTuple):
@@ -35,7 +37,7 @@ def from_arrays(
     labels: Any = None,
     present: Any = None,
     split: Any = 0.2,
-    seed: int = 0,
+    seed: SupportsIndex = 0,
     name: str = "own",
     kinds: Mapping[str, str] | None = None,
 ) -> Splits:
@@ -68,7 +70,11 @@ def from_arrays(
                 raise ValueError(ABSENT)
     if len(nothing := np.flatnonzero(~has.any(1))):
         raise ValueError(f"items {reading.some(nothing)} have no modality at all: leave them out of all arrays")
-    content = [{key: encoding.to_json() for key, encoding in encodings.items()}, targets.classes, targets.labelled]
+    content = [
+        {key: identity(encoding.to_json()) for key, encoding in encodings.items()},
+        targets.classes,
+        targets.labelled,
+    ]
     kept = *(x.numpy() for x in stored.values()), has, targets.labels.numpy(), test
     named = f"{name}-{digest_of(content, kept)}"
 
@@ -90,14 +96,18 @@ def from_arrays(
 
 def check_names(name: str, arrays: Mapping[str, Any], kinds: Mapping[str, str]) -> None:
     """Raise ValueError on names that cannot be: of the data set, of its modalities, in `kinds`."""
-    if not NAME.fullmatch(name):
-        raise ValueError(f"name {name!r} becomes part of a folder's: use small letters, digits, '-' and '_' in it")
+    if not (isinstance(name, str) and NAME.fullmatch(name)):
+        raise ValueError(
+            f"name {name!r} becomes part of a folder's: use small letters, digits, '-' and '_' in it, at most 100"
+        )
     if is_known(name) or is_known(name.partition("-")[0]):
         raise ValueError(f"name {name!r} is that of a data set that comes with the package: choose another one")
     if unnamed := [key for key in arrays if not isinstance(key, str)]:
         raise ValueError(f"modality {unnamed[0]!r} needs a name, a string: rename it")
-    if unnamed := [key for key in arrays if key.strip() != key or not key or "," in key]:
-        raise ValueError(f"modality {unnamed[0]!r} needs a name without a comma or blanks around it: rename it")
+    if unnamed := [key for key in arrays if key.strip() != key or not key or ODD.search(key)]:
+        raise ValueError(
+            f"modality {unnamed[0]!r} needs a name without a comma or blanks around it, on one line: rename it"
+        )
     letters_of(list(arrays))  # which must tell them apart
     if unknown := [key for key in kinds if key not in arrays]:
         raise ValueError(f"kinds names {unknown[0]!r}, which is no modality here: they are {', '.join(arrays)}")
@@ -172,6 +182,8 @@ def read_labels(labels: Any, count: int) -> Targets:
                 f"labels of several columns are attributes and must be Boolean, not {array.dtype} of shape "
                 f"{array.shape}: give classes in one column, such as frame['class']"
             )
+        if not array.shape[1]:
+            raise ValueError("labels have no column: give one for each attribute, or labels=None")
         names = labels.columns if reading.is_frame(labels) else range(array.shape[1])
         return Targets(torch.from_numpy(array.copy()), True, tuple(map(str, names)))
     values = entries(array)
@@ -188,7 +200,7 @@ def read_labels(labels: Any, count: int) -> Targets:
     return Targets(torch.from_numpy(codes.astype(np.int64)), True, tuple(classes))
 
 
-def test_rows(split: Any, targets: Targets, count: int, seed: int) -> np.ndarray:
+def test_rows(split: Any, targets: Targets, count: int, seed: SupportsIndex) -> np.ndarray:
     """Say which items are for testing, as Boolean `[n]`; a fraction is drawn, of every class alike.
 
     ValueError on an impossible split, or one that leaves fewer than 2 items to train on.
@@ -216,10 +228,10 @@ def _given(split: Any, count: int) -> np.ndarray:
     return np.array([value == "test" for value in array.tolist()], dtype=bool)
 
 
-def _drawn(split: float, targets: Targets, count: int, seed: int) -> np.ndarray:
+def _drawn(split: float, targets: Targets, count: int, seed: SupportsIndex) -> np.ndarray:
     if not 0 < split < 1 or isinstance(split, bool):
         raise ValueError(f"split {split} is no share of the items for testing: choose one between 0 and 1, such as 0.2")
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(whole("seed", seed))
     order = torch.randperm(count, generator=generator).numpy()
     if targets.labelled and targets.labels.dim() == 1:
         # every class evenly spread over the order: an item stands where its rank within its class says

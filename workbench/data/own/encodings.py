@@ -32,6 +32,7 @@ LAYOUTS = {
     "CHW": (lambda x: x, lambda x: x),
     "HWC": (lambda x: np.moveaxis(x, -1, 1), lambda x: np.moveaxis(x, 1, -1)),
 }
+SEEN = ("largest",)  # fields that say what training showed, which no value depends on, and older versions have not
 ABSENT = "is absent in every item of the training part: leave this modality out"
 
 
@@ -92,6 +93,11 @@ class Encoding(ABC):
     def to_json(self) -> dict[str, Any]:
         """Return its kind and fields as JSON values."""
         return {"kind": self.kind, **asdict(self)}
+
+
+def identity(content: dict[str, Any]) -> dict[str, Any]:
+    """Return of what `to_json` gave all that values depend on: encodings that share it are one."""
+    return {name: value for name, value in content.items() if name not in SEEN}
 
 
 @dataclass(frozen=True)

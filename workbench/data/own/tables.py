@@ -3,7 +3,7 @@
 NaN (None, pandas' NA) is a missing entry; a row of nothing else says that the item lacks the modality.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +17,7 @@ from workbench.data.own.raw import Layout, Name, as_ordered
 
 Level = str | int
 LARGEST = 1e18  # of values: the squares of a few hundred of them add up to a float32
-FAR = 100.0  # standard deviations from the mean that are named in a warning
+FAR = 100.0  # standard deviations from the mean, or times the largest count, that are named in a warning
 
 
 class Columns(Encoding):
@@ -66,6 +66,18 @@ class Table(Columns):
     def in_units(self, table: np.ndarray) -> np.ndarray:
         """Return values as the user has them."""
         return table
+
+    def far_out(self, stored: Float[Tensor, "n size"], factors: Float[Tensor, "n size"], of: str) -> str | None:
+        """Name the entry that is farthest out, by more than FAR of something of the training part."""
+        far = factors.abs().nan_to_num()
+        if not far.numel() or far.max() <= FAR:
+            return None
+        row, k = divmod(int(far.argmax()), self.size)
+        value = self.in_units(stored[row].double().numpy())[k]
+        return (
+            f"{self.layout.column(k)} holds {value:g} in row {row}, {far.max():.3g} {of} of the training part (more "
+            f"than {FAR:g} are far outside): what a model makes of it means nothing"
+        )
 
 
 def read_table(raw: Any) -> tuple[Layout, np.ndarray]:
@@ -118,15 +130,7 @@ class Vector(Table):
 
     def remark(self, stored: Tensor) -> str | None:
         """Name the entry that is farthest from the training part's mean, by more than FAR standard deviations."""
-        far = stored.abs().nan_to_num()
-        if not far.numel() or far.max() <= FAR:
-            return None
-        row, k = divmod(int(far.argmax()), self.size)
-        value = self.in_units(stored[row].double().numpy())[k]
-        return (
-            f"{self.layout.column(k)} holds {value:g} in row {row}, {far.max():.3g} standard deviations from the mean "
-            f"of the training part (more than {FAR:g} are far outside): what a model makes of it means nothing"
-        )
+        return self.far_out(stored, stored, "standard deviations from the mean")
 
     def in_units(self, table: np.ndarray) -> np.ndarray:
         """Take the standardisation back."""
@@ -164,6 +168,13 @@ class Counts(Table):
     """Counts: whole numbers from zero on, as they are."""
 
     kind: ClassVar[str] = "counts"
+    largest: tuple[float, ...] = field(default=(), compare=False)  # of each column; of versions that kept none: empty
+
+    @classmethod
+    def fit(cls, raw: Any) -> "Counts":
+        """Fit the columns, and the largest count of each."""
+        layout, table = read_table(raw)
+        return cls(*layout, tuple(np.nanmax(table, axis=0).tolist()))
 
     def numbers(self, raw: Any) -> np.ndarray:
         """Return whole numbers."""
@@ -173,6 +184,12 @@ class Counts(Table):
             self.layout, table, whole, "no count, which is a whole number from 0 to 2^24", "take kind 'vector'"
         )
         return table
+
+    def remark(self, stored: Tensor) -> str | None:
+        """Name the count that is farthest above the largest of the training part, by more than FAR times."""
+        if not self.largest:
+            return None
+        return self.far_out(stored, stored / torch.tensor(self.largest).clamp(min=1), "times the largest count")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ FILE = Path(__file__).with_suffix(".txt")
 
 def _table() -> tuple[tuple[str, ...], Float[Tensor, "40 41"]]:
     """Names in the order in which they are drawn, and each one's bias and weights of those before it."""
-    rows = [line.split() for line in FILE.read_text().splitlines()]
+    rows = [line.split() for line in FILE.read_text(encoding="utf-8").splitlines()]
     table = torch.zeros(len(rows), len(rows) + 1, dtype=torch.float64)
     for k, (_, *numbers) in enumerate(rows):
         table[k, : k + 1] = torch.tensor([float(number) for number in numbers])
