@@ -1,5 +1,6 @@
 """Runs on faces and descriptions: judges of 40 attributes, and every number of an evaluation."""
 
+import math
 from functools import partial
 from itertools import pairwise
 
@@ -16,6 +17,7 @@ from workbench.metrics import judges as classifiers
 from workbench.metrics.attributes import average_precision
 from workbench.metrics.evaluator import Items
 from workbench.metrics.judges import AttributeClassifier, classifiers_of
+from workbench.metrics.samplers import densities
 from workbench.metrics.scores import ByAttribute
 from workbench.networks.classifiers import DescriptionClassifier, FaceClassifier, make_classifier
 from workbench.reports import results
@@ -200,3 +202,13 @@ def test_items_are_alike_at_every_visit_and_never_all_at_once(monkeypatch):
 def test_small_items_come_in_large_batches():
     assert encode.at_a_time([(1, 28, 28), (3, 32, 32), (8,)]) == encode.at_a_time([(8,)]) == encode.CHUNK
     assert encode.at_a_time([(256,), (3, 64, 64)]) == encode.CHUNK // 4
+
+
+def test_samplers_of_faces_are_judged_by_attributes(little, monkeypatch):
+    monkeypatch.setattr(densities, "FEWEST_STEPS", 2)
+    monkeypatch.setattr(densities, "PASSES", 0)
+    metrics = evaluate(trained(style_dim=2), limit=20, progress=False, parts=["samplers", "clustering"])
+    assert metrics["clustering"] == {}, "attributes are no classes"
+    for found in metrics["samplers"].values():
+        assert found["all"].keys() == {"all_agree", "attributes_agree", "by_chance"}
+        assert 0 <= found["I"]["variety"] <= math.log(2) and found["I"]["fid"] >= 0 and "fid" not in found["T"]

@@ -133,10 +133,14 @@ def evaluate(
     limit: Annotated[int, typer.Option(help="Test items at most.")] = 10_000,
     inception: Annotated[Path | None, typer.Option(help="Weights of Inception (else features of the judges).")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps (else each run's own).")] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(help="Further parts: samplers (random items from mixtures and flows of codes), clustering."),
+    ] = None,
     trust: Trust = False,
 ) -> None:
     """Evaluate trained runs with the metrics of this version, again if need be; their weights stay as they are."""
-    from workbench.evaluation import evaluate_into
+    from workbench.evaluation import PARTS, evaluate_into
     from workbench.files import passed_over
     from workbench.runs.run import find_runs, sole_writer
 
@@ -147,7 +151,8 @@ def evaluate(
     for run in runs:
         with passed_over():
             with sole_writer(run.folder):
-                evaluate_into(run, samples=samples, limit=limit, inception=inception, device=device)
+                options = {"samples": samples, "limit": limit, "inception": inception, "device": device}
+                evaluate_into(run, parts=[*PARTS, *(also or ())], **options)
             print(f"Evaluated: {run.folder}")
             left -= 1
     if left:

@@ -20,10 +20,11 @@ from workbench.training.loop import fit
 from workbench.training.processes import joined
 
 PARTS = ("latent", "probe", "full_probe", "coherence", "quality", "likelihood")
+ASKED = ("samplers", "clustering")  # further parts, for those who ask: `parts=[*PARTS, "samplers"]`
 ITEMS = 10_000  # test items: the paper's 10,000 triples are one pass over the pairs
 SNAPSHOT_PARTS = ("latent", "probe", "coherence")
 SNAPSHOT_ITEMS = 2000  # test items a snapshot is judged on
-NEEDS_LABELS = ("probe", "full_probe", "coherence")
+NEEDS_LABELS = ("probe", "full_probe", "coherence", "clustering")
 NEEDS_JUDGES = ("coherence", "quality")  # classifiers, which the package has for its own data alone
 IMPORTANCE_SAMPLES = 12
 CHANCE_MARGIN = 0.15  # a probe below chance plus this says that a modality has not woken up
@@ -57,10 +58,10 @@ def train_and_evaluate(
 
 def check_parts(parts: Sequence[str]) -> tuple[str, ...]:
     """Parts in the order in which they are evaluated, a string being one of them; ValueError on an unknown one."""
-    parts = [parts] if isinstance(parts, str) else parts
-    if unknown := sorted(set(parts) - set(PARTS)):
-        raise ValueError(f"unknown part {unknown[0]!r} of an evaluation: choose some of {', '.join(PARTS)}")
-    return tuple(part for part in PARTS if part in parts)
+    parts, known = [parts] if isinstance(parts, str) else parts, (*PARTS, *ASKED)
+    if unknown := sorted(set(parts) - set(known)):
+        raise ValueError(f"unknown part {unknown[0]!r} of an evaluation: choose some of {', '.join(known)}")
+    return tuple(part for part in known if part in parts)
 
 
 def parts_of(
@@ -133,7 +134,8 @@ def evaluate(
     same key; `score` says so, `base_rate` what knowing nothing reaches, and `by_attribute` holds each attribute's own.
     `limit` bounds the test items (None: all), `samples` are the draws behind every log-likelihood, `inception` is
     where the weights of Inception are (None: features of the judges). `data` is (train, test) of a run on arrays of
-    one's own. Without `parts`, those are left out that need labels or judges which the data lacks. `device` is where
+    one's own. Without `parts`, PARTS are evaluated but for those that need labels or judges which the data lacks; those
+    in ASKED are further ones. `device` is where
     all of it is worked out (None: the configuration's; auto: the fastest here). ValueError on an unknown part, one that
     the data does not allow, or a device that is not there.
     """
@@ -154,6 +156,10 @@ def evaluate(
             metrics |= evaluator.generations(inception, "quality" in parts)
         if "likelihood" in parts:
             metrics |= evaluator.likelihoods(samples)
+        if "samplers" in parts:
+            metrics |= evaluator.samplers(run, weights, inception)
+        if "clustering" in parts:
+            metrics |= evaluator.clusters()
         return metrics | evaluator.about | {"seconds": evaluator.seconds}
 
 

@@ -3,7 +3,8 @@
 import browser
 import pytest
 
-from workbench.explorers import ExploredModel, explored_models
+from workbench.explorers import ExploredModel, explored_models, generation
+from workbench.metrics.samplers import densities
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +16,16 @@ def models() -> list[ExploredModel]:
 @pytest.fixture(scope="session")
 def mmjsd(models) -> ExploredModel:
     return models[0]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_items():
+    """Samplers of these models are fitted to few items in few steps, so that no test waits for them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generation, "SHIPPED_ITEMS", 200)
+        patch.setattr(densities, "FEWEST_STEPS", 3)
+        patch.setattr(densities, "PASSES", 1)
+        yield
 
 
 @pytest.fixture(scope="module")  # no longer: while it is open, no other test can run an event loop

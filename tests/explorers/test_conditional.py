@@ -94,6 +94,21 @@ def test_sliders_set_together_redraw_once_and_a_modality_switched_off_is_not_giv
     assert "from p(c)" in explorer.output.value and "Nothing is given" in explorer.output.value
 
 
+def test_where_nothing_is_given_the_sampler_is_asked(explorer, mmjsd):
+    assert explorer.sampler.disabled
+    for one in explorer.inputs:
+        one.given.value = False
+    assert not explorer.sampler.disabled
+    shown = assert_redraws(explorer.output, *(to(explorer.sampler, name) for name in ("exemplar", "gmm", "flow")))
+    assert all("Nothing is given: contents are drawn from" in html for html in shown)
+    settings = GenerationSettings(draws=5, seed=2, sampler="flow", temperature=0.5, style_seed=3)
+    flow, made = generation.samplers(mmjsd)["flow"], generate(mmjsd, {}, settings)
+    content = flow.draw(5, torch.Generator().manual_seed(2), 0.5).content
+    style = flow.draw(5, torch.Generator().manual_seed(3)).style
+    expected = dict(zip("MST", mmjsd.model.generate(content, style), strict=True))
+    assert all(torch.equal(x, expected[letter]) for letter, x in made.values.items()) and made.origins == ["flow"] * 5
+
+
 def test_what_is_given_stays_with_another_model_and_can_be_taken_back(explorer):
     begun = explorer.output.value
     explorer.inputs[0].digit.value, explorer.inputs[2].text.value, explorer.inputs[1].given.value = 8, "eight", False

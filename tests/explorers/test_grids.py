@@ -84,6 +84,17 @@ def test_random_contents_and_styles_follow_their_seeds(mmjsd):
     close(cold, cold[:, :1].expand_as(cold))
 
 
+def test_random_contents_and_styles_are_those_of_the_sampler(mmjsd):
+    plan = Plan("M", rows=2, content_seed=3, style_seed=4, sampler="gmm", temperature=0.5)
+    found = generation.samplers(mmjsd)
+    assert found is generation.samplers(mmjsd), "fitted once"
+    contents = found.gmm.draw(10, torch.Generator().manual_seed(3), 0.5).content
+    styles = found.gmm.draw(2, torch.Generator().manual_seed(4)).style[0]
+    close(grids.fill(mmjsd, plan).values, grids.style_content(mmjsd, "M", contents, styles))
+    with pytest.raises(ValueError, match="unknown sampler 'flows': did you mean 'flow'"):
+        grids.fill(mmjsd, replace(plan, sampler="flows"))
+
+
 def test_the_tables_tell_every_cell_in_words(models):
     plan = Plan("M", ("T", "S"), rows=3)
     html, filled = grids.draw_grids(models, plan), [grids.fill(explored, plan) for explored in models]
@@ -132,11 +143,16 @@ def test_every_control_redraws_what_it_says(models):
         ("resample styles", None, {"style_seed": 1}),
         ("models", (1, 2), {}),
         ("contents", "random", {"given": ()}),
+        ("drawn from", "exemplar", {"sampler": "exemplar"}),
     ):
         touch(controls, name, value)
         shown, plan = [models[place] for place in controls["models"].value], replace(plan, **change)
         assert picture.value == grids.draw_grids(shown, plan) and picture.value not in seen, name
         seen.append(picture.value)
+    assert not controls["drawn from"].disabled
+    controls["contents"].value = "items"
+    assert controls["drawn from"].disabled
+    controls["contents"].value = "random"
     assert controls["next example"].disabled and controls["street (S) given"].disabled
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from made_runs import OTHER, finished, several
 
+from workbench.evaluation import ASKED
 from workbench.reports import results
 from workbench.runs import collected, gather
 from workbench.runs.run import find_runs
@@ -115,7 +116,7 @@ def test_folders_and_files_are_gathered_alike_and_a_run_given_twice_counts_once(
 
 def test_committed_runs_are_read():
     frame = results.frame(gather([REFERENCE / "mnist-plain-text.json", REFERENCE / "mnist-rendered-text.json"]))
-    assert {metric.partition(".")[0] for metric in frame["metric"]} == {*results.SECTIONS} - OF_ATTRIBUTES
+    assert {metric.partition(".")[0] for metric in frame["metric"]} == {*results.SECTIONS} - OF_ATTRIBUTES - {*ASKED}
     assert {*frame["data"]} == {"mnist-plain-text", "mnist-rendered-text"} and frame["run"].nunique() == 21
     shares = frame[frame["metric"].str.contains("probe|coherence|accuracy|precision")]
     assert frame["value"].notna().all() and shares["value"].between(0, 1).all() and frame["step"].nunique() > 5

@@ -85,6 +85,9 @@ def every_section(letters, fusions, shift, styles):
     images = letters.replace("T", "")
     paths = {t: {s: 0.3 + (10 * i + n) / 100 + shift for n, s in enumerate(names)} for i, t in enumerate(letters)}
     score = {t: {s: dict(zip(SCORES, (x, 0.9, 0.8, 10 * x), strict=True)) for s, x in paths[t].items()} for t in images}
+    random = {t: dict.fromkeys((*SCORES, "nearer", "nearest", "nearest_of_test"), 0.4) for t in images}
+    random |= {"content": {"nearer": 0.45, "held_out": -22.5}, "all": {"all_agree": 0.8, "agreement_pattern": 0.9}}
+    random |= {t: random.get(t, {}) | {"variety": 2.2} for t in letters}
     nats = {s: {"nats": -1900.4 - 10 * n, "standard_error": 3.0, "effective_samples": 2} for n, s in enumerate(names)}
     return {
         "rate": {fusion: {s: 20.5 + i for i, s in enumerate(names)} for fusion in fusions},
@@ -96,6 +99,8 @@ def every_section(letters, fusions, shift, styles):
         "style_probe": {letter: 0.11 for letter in styles},
         "coherence": {fusion: paths for fusion in fusions},
         "random_coherence": {"all_agree": 0.24, "agreement_pattern": 0.59},
+        "samplers": dict.fromkeys(("prior", "exemplar", "gmm", "flow"), random),
+        "clustering": {fusion: {names[-1]: {"accuracy": 0.9, "nmi": 0.8, "ari": 0.7}} for fusion in fusions},
         "quality": {
             "features": {t: f"judge of {t} (128 features)" for t in images},
             "ceiling": 0.72,

@@ -97,6 +97,7 @@ class ConditionalExplorer(widgets.VBox):
         self.choice = widgets.Dropdown(options=[(e.name, k) for k, e in enumerate(models)], description="model")
         self.fusion = controls.choice("posterior", list(POSTERIORS.items()), 120)
         self.temperature = controls.temperature()
+        self.sampler = controls.sampler()
         self.resample = controls.resample("contents")
         self.restyle = controls.Counter("random styles", "one style for each modality, from p(s)", "refresh")
         self.plain = controls.Counter("styles to zero", "the mean of p(s)")
@@ -109,7 +110,7 @@ class ConditionalExplorer(widgets.VBox):
         self.add_class("workbench-conditional")
         self.choice.observe(self.enter, names="value")
         self.mode.observe(self._new_mode, names="value")
-        for control in (self.fusion, self.temperature):
+        for control in (self.fusion, self.sampler, self.temperature):
             control.observe(self.redraw, names="value")
         self.resample.observe(self.redraw, names="clicks")
         self.restyle.observe(self._randomise, names="clicks")
@@ -175,8 +176,9 @@ class ConditionalExplorer(widgets.VBox):
             return
         item, faces = item_of(self.inputs), isinstance(self.explored.subject, Faces)
         notes = [text for one in self.inputs for text in (one.problem, one.remark) if text and one.given.value]
+        self.sampler.disabled = bool(item)
         if not item:
-            notes.append("Nothing is given: contents are drawn from the prior p(c).")
+            notes.append(f"Nothing is given: contents are drawn from {self.sampler.label}.")
         draw, asked = (draw_faces, asked_of(self.inputs)) if faces else (draw_conditional, ())
         try:
             self.output.value = draw(self.explored, item, self.settings, notes, *asked)
@@ -189,7 +191,8 @@ class ConditionalExplorer(widgets.VBox):
         styles = {group.letter: group.values for group in self.styles}
         draws = DRAWS if isinstance(self.explored.subject, Faces) else GenerationSettings.draws
         drawn = self.restyle.clicks if self.at_random else None
-        return GenerationSettings(self.fusion.value, self.temperature.value, styles, draws, self.resample.clicks, drawn)
+        chosen = self.fusion.value, self.temperature.value, styles, draws, self.resample.clicks, drawn
+        return GenerationSettings(*chosen, self.sampler.value)
 
     def _lay_out(self) -> None:
         columns = [widgets.VBox(group.sliders) for group in self.styles if group.size]
@@ -199,7 +202,7 @@ class ConditionalExplorer(widgets.VBox):
         rows = [
             controls.row(self.choice, self.begin, widgets.HTML(note)),
             controls.row(*(one.widget for one in self.inputs), align="flex-start"),
-            controls.row(self.fusion, self.temperature, self.resample),
+            controls.row(self.fusion, self.sampler, self.temperature, self.resample),
             *([controls.row(*buttons), controls.row(*columns)] if columns or many else []),
             self.output,
         ]

@@ -11,6 +11,7 @@ import ipywidgets as widgets
 import traitlets
 
 from workbench.data.images import DataError
+from workbench.explorers.generation import SAMPLED
 from workbench.explorers.models import NO_MODEL, ExploredModel, explored_models
 from workbench.explorers.pictures import message, page
 
@@ -101,6 +102,13 @@ def next_example(what: str = "another test item of the same class") -> Counter:
 def resample(what: str) -> Counter:
     """Make a button that asks for other draws of `what`."""
     return Counter(f"resample {what}", f"draw other {what}", "refresh")
+
+
+def sampler() -> widgets.Dropdown:
+    """Ask what random codes are drawn from."""
+    control = widgets.Dropdown(options=[*SAMPLED.items()], description="drawn from")
+    control.tooltip = "all but p(c) are fitted to training items when they are first asked for, which takes a moment"
+    return control
 
 
 def given(explored: ExploredModel) -> dict[str, widgets.Checkbox]:

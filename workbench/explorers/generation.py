@@ -6,6 +6,7 @@ an image `[C, H, W]` in [0, 1] or tokens `[length]`. Modalities that it lacks ar
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -17,10 +18,14 @@ from workbench.explorers.models import ExploredModel
 from workbench.explorers.subjects import Kind
 from workbench.fusion import mixture_weights
 from workbench.inference import subset_posterior
+from workbench.metrics.samplers import Codes, Samplers, at_temperature, fit_samplers, samplers_of
 from workbench.model import Posteriors
 from workbench.objectives import METHODS
+from workbench.runs.shipped import embedded
 
 POSTERIORS = {"mixture": "mixture", "dynamic prior": "dynamic_prior", "product": "product"}  # as shown: in `fusion`
+SAMPLED = {"p(c)": "prior", "training items": "exemplar", "a mixture of Gaussians": "gmm", "a flow": "flow"}
+SHIPPED_ITEMS = 2000  # that samplers are fitted to of a model that comes with the project, so that nobody waits long
 REACH = 2.0  # standard deviations of p(s) between which the effect of a style is measured
 CONTENTS = 64  # draws from p(c) that it is a mean over
 MANY = 8  # style dimensions from which it is a mean over a few only, and styles are drawn rather than set one by one
@@ -43,6 +48,7 @@ class GenerationSettings:
     draws: int = 6
     seed: int = 0
     style_seed: int | None = None  # of a style from p(s) for each draw and modality, in place of `styles`
+    sampler: str = "prior"  # what contents and random styles are drawn from where nothing is given
 
 
 @dataclass(frozen=True)
@@ -58,21 +64,39 @@ class Generated:
 def generate(explored: ExploredModel, item: Item, settings: GenerationSettings) -> Generated:
     """Generate all modalities, given some: `settings.draws` contents from the item's posterior, decoded with styles.
 
-    Nothing given means p(c). ValueError for a modality or a fusion that there is not.
+    Nothing given means the sampler. ValueError for a modality, a fusion or a sampler that there is not.
     """
+    if settings.sampler != "prior" and not item:
+        codes = random_codes(explored, settings.sampler, settings.draws, settings.seed, settings.temperature)
+        origins = [settings.sampler] * settings.draws
+        return decode(explored, codes.content, settings.styles, origins, settings.style_seed, settings.sampler)
     q, origins = posterior(explored, item, settings.fusion, settings.draws)
     content = at_temperature(q, settings.temperature, torch.Generator().manual_seed(settings.seed))
     return decode(explored, content, settings.styles, origins, settings.style_seed)
 
 
-def at_temperature(q: Diagonal, temperature: float, generator: torch.Generator) -> Float[Tensor, "*batch latent"]:
-    """Draw a sample whose distance from the mean is scaled: 0 gives the mean, 1 the distribution's own spread."""
-    return q.mean + temperature * (q.rsample(generator) - q.mean)
-
-
 def from_prior(explored: ExploredModel, *shape: int, seed: int = 0) -> Tensor:
     """Draw codes from the prior, contents or styles, in the shape given."""
     return explored.model.prior(torch.zeros(shape)).rsample(torch.Generator().manual_seed(seed))
+
+
+@lru_cache(maxsize=8)
+def samplers(explored: ExploredModel) -> Samplers:
+    """What random codes of a model are drawn from: a run's own, kept in its folder.
+
+    Of a model that comes with the project they are fitted to training items of its test items' data.
+    """
+    if explored.run:
+        return samplers_of(explored.run)
+    return fit_samplers(explored.model, embedded(explored.data.name, "train"), explored.config, items=SHIPPED_ITEMS)
+
+
+def random_codes(explored: ExploredModel, sampler: str, count: int, seed: int = 0, temperature: float = 1.0) -> Codes:
+    """Draw contents and styles of random items; from the prior, each kind with the noise of the seed."""
+    if sampler != "prior":
+        return samplers(explored)[sampler].draw(count, torch.Generator().manual_seed(seed), temperature)
+    shapes = (count, explored.model.content_dim), (len(explored.letters), count, explored.model.style_dim)
+    return Codes(*(temperature * from_prior(explored, *shape, seed=seed) for shape in shapes))
 
 
 @torch.no_grad()
@@ -82,10 +106,12 @@ def decode(
     styles: Mapping[str, Sequence[float]],
     origins: Sequence[str] = (),
     style_seed: int | None = None,
+    sampler: str = "prior",
 ) -> Generated:
     """Decode contents into every modality with one style each, and judge them; with a seed, each in a random style."""
-    shape = len(explored.letters), len(content), explored.model.style_dim
-    style = content.new_zeros(shape) if style_seed is None else from_prior(explored, *shape, seed=style_seed)
+    style = content.new_zeros(len(explored.letters), len(content), explored.model.style_dim)
+    if style_seed is not None:
+        style = random_codes(explored, sampler, len(content), style_seed).style
     for letter, values in styles.items():
         style[explored.index(letter)] = torch.tensor(values, dtype=style.dtype)
     values = explored.model.generate(content, style)

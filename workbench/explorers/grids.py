@@ -15,10 +15,11 @@ from torch import Tensor
 
 from workbench.explorers import controls, pictures
 from workbench.explorers.controls import explorer
-from workbench.explorers.generation import Item, at_temperature, encode_items, from_prior, own_posterior, test_item
+from workbench.explorers.generation import Item, encode_items, from_prior, own_posterior, random_codes, test_item
 from workbench.explorers.models import ExploredModel, comparable
 from workbench.explorers.subjects import Faces, Kind
 from workbench.inference import subset_posterior
+from workbench.metrics.samplers import at_temperature
 from workbench.model import Posteriors
 from workbench.plotting.base import item_grid
 
@@ -38,12 +39,13 @@ class Plan:
     """What stands in a grid."""
 
     letter: str  # the modality that is generated
-    given: tuple[str, ...] = ()  # modalities of a test item of each kind to infer contents from; none: p(c)
+    given: tuple[str, ...] = ()  # modalities of a test item of each kind to infer contents from; none: at random
     rows: int = 5
     temperature: float = 1.0  # of the contents: 0 is the mean of what they are drawn from
     number: int = 0  # which test item of each kind
     content_seed: int = 0
     style_seed: int = 0
+    sampler: str = "prior"  # what random contents, and the styles beside them, are drawn from
 
 
 @dataclass(frozen=True)
@@ -81,15 +83,21 @@ def style_content(
     return model.modalities[m].likelihood.mean(output).unflatten(0, (len(styles), len(contents)))
 
 
-def random_styles(explored: ExploredModel, rows: int, seed: int = 0) -> Float[Tensor, "rows style"]:
-    """Draw styles from the prior; a single one, of no dimensions, of a model that has none."""
+def random_styles(
+    explored: ExploredModel, rows: int, seed: int = 0, sampler: str = "prior", letter: str | None = None
+) -> Float[Tensor, "rows style"]:
+    """Draw styles of a modality, alike for all from the prior; one of no dimensions of a model that has none."""
     rows = rows if explored.model.style_dim else 1
-    return from_prior(explored, rows, explored.model.style_dim, seed=seed)
+    if letter is None or sampler == "prior":
+        return from_prior(explored, rows, explored.model.style_dim, seed=seed)
+    return random_codes(explored, sampler, rows, seed).style[explored.index(letter)]
 
 
-def random_contents(explored: ExploredModel, columns: int = CLASSES, seed: int = 0) -> Float[Tensor, "columns content"]:
-    """Draw contents from the prior p(c)."""
-    return from_prior(explored, columns, explored.model.content_dim, seed=seed)
+def random_contents(
+    explored: ExploredModel, columns: int = CLASSES, seed: int = 0, sampler: str = "prior", temperature: float = 1.0
+) -> Float[Tensor, "columns content"]:
+    """Draw contents from the prior p(c), or another sampler."""
+    return random_codes(explored, sampler, columns, seed, temperature).content
 
 
 @torch.no_grad()
@@ -119,7 +127,7 @@ def kinds_of(explored: ExploredModel) -> list[Kind]:
 
 
 def items_of(explored: ExploredModel, plan: Plan) -> list[Item]:
-    """Return a test item of each kind, what the plan gives of it; none when contents come from p(c).
+    """Return a test item of each kind, what the plan gives of it; none when contents are random.
 
     ValueError for a modality that the model does not have.
     """
@@ -136,8 +144,8 @@ def fill(explored: ExploredModel, plan: Plan) -> Grid:
     if items:
         contents = inferred_contents(explored, items, plan.temperature, plan.content_seed)
     else:
-        contents = plan.temperature * random_contents(explored, seed=plan.content_seed)
-    styles = random_styles(explored, plan.rows, plan.style_seed)
+        contents = random_contents(explored, CLASSES, plan.content_seed, plan.sampler, plan.temperature)
+    styles = random_styles(explored, plan.rows, plan.style_seed, "prior" if items else plan.sampler, plan.letter)
     values = style_content(explored, plan.letter, contents, styles)
     logits = explored.judges[explored.index(plan.letter)].network(values.flatten(0, 1))
     opinions = subject.opinions(logits).unflatten(0, values.shape[:2])
@@ -210,7 +218,8 @@ def explore_grid(models: Sequence[ExploredModel]) -> widgets.VBox:
     shown, given = controls.model_choice(models, [0]), controls.given(models[0])
     targets = [(f"{m.name} ({m.letter})", m.letter) for m in modalities]
     target = widgets.Dropdown(options=targets, description="generated")
-    source = controls.choice("contents", [(each, "items"), ("random, from p(c)", "random")], 200)
+    source = controls.choice("contents", [(each, "items"), ("random", "random")], 200)
+    sampler = controls.sampler()
     following = controls.next_example(each.replace("a test", "another test", 1))
     rows = widgets.IntSlider(first_rows, min=1, max=MOST_ROWS, description="styles", continuous_update=False)
     warmth = controls.temperature()
@@ -220,18 +229,19 @@ def explore_grid(models: Sequence[ExploredModel]) -> widgets.VBox:
         random = source.value == "random"
         for control in (following, *given.values()):
             control.disabled = random
+        sampler.disabled = not random
         letters = () if random else tuple(letter for letter, box in given.items() if box.value)
         try:
             if not random and not letters:
                 raise ValueError("nothing is given: tick a modality, or take random contents")
             numbers = following.clicks, contents.clicks, styles.clicks
-            plan = Plan(target.value, letters, rows.value, warmth.value, *numbers)
+            plan = Plan(target.value, letters, rows.value, warmth.value, *numbers, sampler.value)
             picture.value = draw_grids([models[place] for place in shown.value], plan)
         except ValueError as error:
             picture.value = pictures.page(pictures.message(str(error)))
 
-    everything = [shown, target, source, *given.values(), following, rows, warmth, contents, styles]
+    everything = [shown, target, source, sampler, *given.values(), following, rows, warmth, contents, styles]
     controls.on_change(everything, redraw)
     redraw()
-    lines = [source, following], given.values(), [target, rows, styles], [warmth, contents]
+    lines = [source, sampler, following], given.values(), [target, rows, styles], [warmth, contents]
     return controls.lay_out(*lines, below=[shown, picture] if len(models) > 1 else [picture])

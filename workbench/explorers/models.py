@@ -28,6 +28,7 @@ class ExploredModel:
     judges: tuple[Classifier, ...]
     data: MultimodalDataset  # test items
     shipped: bool = False
+    run: Run | None = None  # where it was trained, if its folder is there
 
     @property
     def letters(self) -> tuple[str, ...]:
@@ -57,7 +58,7 @@ def _explored(run: Run) -> ExploredModel:
     """A trained run to be explored; its judges are read from the cache or trained first."""
     test = run.dataset("test")
     judges = classifiers_of(run.dataset("train"), test, width=run.config.judge_width)
-    return ExploredModel(label_of(run.config), run.config, run.model, tuple(judges), test)
+    return ExploredModel(label_of(run.config), run.config, run.model, tuple(judges), test, run=run)
 
 
 def shipped_models(kind: str = DIGITS) -> list[ExploredModel]:

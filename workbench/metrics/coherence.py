@@ -54,6 +54,13 @@ def attribute_agreement(present: Bool[Tensor, "M n attributes"]) -> tuple[float,
     return double((present == present[0]).all(0)).mean().item(), chance.mean().item()
 
 
+def variety(predicted: Int[Tensor, "n"] | Bool[Tensor, "n attributes"]) -> float:
+    """Entropy in nats of how often each class is found: ln(classes) at most. Of attributes the mean of each one's."""
+    shares = double(predicted).mean(0) if predicted.dim() == 2 else double(predicted.bincount()) / len(predicted)
+    found = torch.stack([shares, 1 - shares]) if predicted.dim() == 2 else shares
+    return -torch.special.xlogy(found, found).sum(0).mean().item()
+
+
 def agreement_pattern(predicted: Int[Tensor, "M n"]) -> float:
     """Fraction with (a == b) == (a == c) for three modalities: what the authors' released code counts.
 

@@ -7,65 +7,39 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Int
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from workbench.config import Config
-from workbench.data.dataset import Batch, MultimodalDataset
+from workbench.data.dataset import MultimodalDataset
 from workbench.data.images import Labels
+from workbench.data.missing import as_configured
 from workbench.device import autocast, pick_device
 from workbench.inference import EVERY_SUBSET_OF, Parts, components, evaluated_places
 from workbench.metrics import encode
-from workbench.metrics.encode import Encoded
+from workbench.metrics.clustering import clustering
+from workbench.metrics.encode import Encoded, Items
 from workbench.metrics.fast_layers import fuse_for_inference
+from workbench.metrics.features import kept_reference
 from workbench.metrics.generation import Found, Judges, judge_conditional, judge_random
 from workbench.metrics.judges import CPU, Classifier, classifiers_of
 from workbench.metrics.latent import marginal_kl, rate
 from workbench.metrics.likelihood import Likelihoods, log_likelihoods, summary
 from workbench.metrics.quality import prd_ceiling
 from workbench.metrics.representation import DRAWS, PAPER_ITEMS
+from workbench.metrics.samplers.fitted import SAMPLERS, fitted_rows, samplers_of
+from workbench.metrics.samplers.judged import judge_samplers
 from workbench.metrics.scores import Probed, Score, score_of
 from workbench.model import MultimodalVAE, Network, channels_last
 from workbench.objectives import METHODS
 from workbench.runs.run import Run
 
 LIKELIHOOD_ITEMS = 200  # test items whose log-likelihoods are estimated where there are too many modalities for all
-
-
-@dataclass(frozen=True, eq=False)
-class Items:
-    """Items of a data set in batches, made anew and alike at every visit, so that all are never held at once."""
-
-    data: MultimodalDataset
-    rows: Int[Tensor, "n"]
-    seed: int  # of what a visit draws, such as the places of words
-    count: int | None = None  # of the items to show; None: all
-
-    def __iter__(self) -> Iterator[Batch]:
-        generator, left = torch.Generator(self.rows.device).manual_seed(self.seed), len(self)
-        for rows in self.rows.split(self._at_a_time):
-            if left <= 0:
-                return
-            values, present, labels = self.data.batch(rows, generator)
-            yield Batch(tuple(x[:left] for x in values), present[:, :left], labels[:left])
-            left -= len(rows)
-
-    def __len__(self) -> int:
-        return len(self.rows) if self.count is None else min(self.count, len(self.rows))
-
-    @property
-    def batches(self) -> int:
-        """How many batches there are."""
-        return -(-len(self) // self._at_a_time)
-
-    @property
-    def _at_a_time(self) -> int:
-        return encode.at_a_time(self.data.shapes, self.rows.device)
 
 
 @dataclass
@@ -107,6 +81,7 @@ class Evaluator:
         tests = Items(test, test.first_repeat(limit), seed)
         probes = len(METHODS[run.config.objective].inference) * len({"probe", "full_probe"} & set(parts))
         total = probes + tests.batches * bool({"coherence", "quality"} & set(parts))
+        total += len(SAMPLERS) * ("samplers" in parts)
         config = run.config.replace(precision=run.precision)  # what was chosen where it says auto
         with tqdm(total=total, desc="evaluation", disable=not progress) as bar, autocast(device, config.precision):
             encoded = encode.encode_batches(model, tests)
@@ -214,9 +189,7 @@ class Evaluator:
 
     def generations(self, inception: Path | None, with_quality: bool) -> dict[str, Any]:
         """Coherence, conditional and random, with the classes that were confused, and quality of images."""
-        with self.part("judges"):
-            judges = self._judges()
-            panel = Judges.of(self.model, judges, self.tests, inception, self.device)
+        panel = self._panel(inception)
         with self.part("generation"):
             judged, random = judge_random(self.model, panel, len(self.labels), self.generator, with_quality)
             conditional = judge_conditional(
@@ -231,6 +204,40 @@ class Evaluator:
                 "conditional": {fusion: judged.quality for fusion, judged in conditional.items()},
             }  # fmt: skip
         return found
+
+    def samplers(self, run: Run, weights: Path | None, inception: Path | None) -> dict[str, Any]:
+        """Random generation from the prior and from what is fitted to codes of the training items."""
+        trained, seed = as_configured(self.train, self.config), self.generator.initial_seed()
+        panel = None if self.train.own else self._panel(inception)
+        with self.part("samplers"):
+            found = samplers_of(run, self.train, weights)
+            rows = fitted_rows(trained)[0].to(self.device)
+
+            def images(m: int) -> Iterator[Tensor]:
+                return (batch.values[m][batch.present[m]] for batch in Items(trained, rows, seed))
+
+            near = {letter: real.extractor for letter, real in (panel.real if panel else {}).items()}
+            near = {x: kept_reference(see, partial(images, self.model.place(x))) for x, see in near.items()}
+            everything, how = range(len(self.model.modalities)), (self.fusions[0], self.config.prior_weight)
+            content = encode.posterior_of(self.model, self.tested, everything, *how).rsample(self._anew())
+            numbers = judge_samplers(
+                self.model, found, content.float().cpu(), panel, near, self.score, seed, self.bar.update
+            )
+        return dict(zip(("samplers", "samplers_error"), numbers, strict=True))
+
+    def clusters(self) -> dict[str, Any]:
+        """Clusters of contents against classes, by each way to infer them from all modalities; none of attributes."""
+        found, everything = {}, range(len(self.model.modalities))
+        with self.part("clustering"):
+            for fusion in self.fusions if self.labels.dim() == 1 else ():
+                q = encode.posterior_of(self.model, self.tested, everything, fusion, self.config.prior_weight)
+                found[fusion] = {self.model.called.title(everything): clustering(q.mean, self.labels)}
+        return {"clustering": found}
+
+    def _panel(self, inception: Path | None) -> Judges:
+        """The judges with what they see in the test items."""
+        with self.part("judges"):
+            return Judges.of(self.model, self._judges(), self.tests, inception, self.device)
 
     def _judges(self) -> list[Classifier]:
         """The judges of all modalities; one that is not there yet is trained in float32, as it judges many runs."""

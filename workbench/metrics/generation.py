@@ -215,8 +215,20 @@ def judge_random(
     model: MultimodalVAE, panel: Judges, items: int, generator: torch.Generator, with_quality: bool = True
 ) -> tuple[list[Tensor], dict[str, Scores]]:
     """What judges find in random generations, and the quality of as many of their images as there are real ones."""
-    look = JudgedSet(panel, list(panel.real) if with_quality else [])
-    chunk = at_a_time([modality.shape for modality in model.modalities], generator.device)
-    for start in range(0, items, chunk):
-        look.at(model.generate(min(chunk, items - start), generator=generator))
+    look = judge_drawn(model, panel, items, lambda count: model.generate(count, generator=generator), with_quality)
     return [*look.judged.values()], look.quality()
+
+
+def judge_drawn(
+    model: MultimodalVAE,
+    panel: Judges,
+    items: int,
+    draw: Callable[[int], Sequence[Tensor]],
+    with_quality: bool = True,
+) -> JudgedSet:
+    """Have random items judged, of which `draw` makes some at a time."""
+    look = JudgedSet(panel, list(panel.real) if with_quality else [])
+    chunk = at_a_time([modality.shape for modality in model.modalities], next(model.parameters()).device)
+    for start in range(0, items, chunk):
+        look.at(draw(min(chunk, items - start)))
+    return look

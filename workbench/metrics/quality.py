@@ -6,6 +6,7 @@ for all generated sets of a modality; images come in batches and are not kept.
 
 import math
 from dataclasses import dataclass
+from statistics import pvariance
 from typing import NamedTuple
 
 import torch
@@ -18,6 +19,7 @@ from workbench.metrics.kmeans import clusters_of
 ANGLES = 1001
 CLUSTERS = 20
 RUNS = 10
+GROUPS = 10  # of images, each left out once to see how far a distance is uncertain
 
 
 class Curve(NamedTuple):
@@ -108,6 +110,17 @@ def frechet_distance(one: Statistics, other: Statistics) -> float:
     shared = torch.linalg.eigvalsh(root @ other.covariance @ root).clamp(min=0).sqrt().sum()
     apart = (one.mean - other.mean).square().sum() + one.covariance.trace() + other.covariance.trace() - 2 * shared
     return max(apart.item(), 0.0)
+
+
+def frechet_error(real: Statistics, generated: FeatureSet, groups: int = GROUPS) -> float:
+    """Standard error of `frechet_distance` over other draws of the generated images: a jackknife by groups."""
+    parts, found = generated.features.tensor_split(groups), []
+    for left_out in range(groups):
+        others = Statistics(generated.extractor.dimensions)
+        for part in (*parts[:left_out], *parts[left_out + 1 :]):
+            others.update(part)
+        found.append(frechet_distance(real, others))
+    return math.sqrt((groups - 1) * pvariance(found))
 
 
 def _check_sizes(real: int, generated: int) -> None:

@@ -27,6 +27,7 @@ from workbench.metrics.coherence import (
     attribute_agreement,
     conditional_coherence,
     confusion,
+    variety,
 )
 from workbench.metrics.representation import probe_all, repeated_probe
 
@@ -84,6 +85,10 @@ class ByClass:
         classes = torch.stack([*judged])
         return {"all_agree": all_agree(classes), "agreement_pattern": agreement_pattern(classes)}
 
+    def variety(self, judged: Int[Tensor, "n"]) -> float:
+        """How evenly random generations of one modality are spread over the classes."""
+        return variety(judged)
+
 
 class ByAttribute:
     """Many attributes, each there or not: average precision of each, and their mean."""
@@ -122,6 +127,10 @@ class ByAttribute:
         present = torch.stack([logits > 0 for logits in judged])
         agreed, chance = attribute_agreement(present)
         return {"all_agree": all_agree(present), "attributes_agree": agreed, "by_chance": chance}
+
+    def variety(self, judged: Float[Tensor, "n k"]) -> float:
+        """How far random generations of one modality differ in what they have."""
+        return variety(judged > 0)
 
 
 def _probed(precisions: Mapping[str, Tensor], errors: dict[str, float]) -> Probed:

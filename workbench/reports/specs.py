@@ -224,6 +224,16 @@ _OF_IMAGES = "Of distributions of images, by their precision-recall curve: nothi
 _FEW_IMAGES = "Of so few images it is above 0 between real ones, too, the more so the more features there are."
 
 
+_SAMPLERS = (
+    "What codes are drawn from: p(z), posteriors of training items (exemplar), or mixtures of Gaussians and flows that "
+    "are fitted to draws from these."
+)
+_NEARER = (
+    "Of pairs of a random and a test item the share in which the random one is nearer to a training item: 0.50 where "
+    "both are alike, 1 of copies. Of contents, and of images by what judges see; blurred images are near to many."
+)
+
+
 def _generated(score: str) -> Callable[[Metrics], Cells]:
     return reader((f"quality.{score}", path, crossed))
 
@@ -272,6 +282,21 @@ _SPECS = (
     Spec("f_1_8", "F_1/8 of generated samples (weights precision)", _generated("f_1_8"), note=(features, _IMAGES)),
     Spec("fid", "Fréchet distance (FID) of generated samples (lower is better)", _generated("fid"),
          note=(features, _IMAGES, on_attributes(_FEW_IMAGES)), digits=1, higher_is_better=False),
+    Spec("samplers", "random samples on whose class all judges agree, by what codes are drawn from",
+         reader(("samplers.all_agree", subset_of)), note=(_SAMPLERS, judges)),
+    Spec("samplers_fid", "Fréchet distance (FID) of random samples (lower is better), codes from → generated",
+         reader(("samplers.fid", path)), note=(_SAMPLERS, features, _IMAGES), digits=1, higher_is_better=False),
+    Spec("samplers_precision", "average precision of random samples, codes from → generated",
+         reader(("samplers.average_precision", path)), note=(_SAMPLERS, features, _IMAGES, _CEILING)),
+    Spec("variety", "entropy in nats of the classes that judges find in random samples, codes from → generated",
+         reader(("samplers.variety", path)), note=(_SAMPLERS, "Ten classes of equal shares: 2.30.")),
+    Spec("copying", "random samples that are nearer to a training item than test items are, codes from → in",
+         reader(("samplers.nearer", path)), note=(_SAMPLERS, _NEARER), higher_is_better=False),
+    Spec("held_out", "log-density of contents of held-out training items in nats",
+         reader(("samplers.held_out", subset_of)), note=(_SAMPLERS,), digits=1),
+    Spec("clustering", "k-means of contents given all modalities against classes",
+         reader(("clustering.*", lambda number: number.metric.partition(".")[2])), labels=CLASSES,
+         note=("Accuracy: of the best matching of clusters and classes; 0 by chance is the ari alone.",)),
     Spec("log_likelihood", "test log-likelihoods in nats per item", likelihood,
          "Tables 4 and 16", columns_of(given_of, published.LOG_LIKELIHOOD), note=(importance_sampling,), digits=0,
          comparable=lambda metrics: False),  # the paper's estimator mixed items

@@ -190,8 +190,8 @@ def _caption(spec: Spec, results: Sequence[_Result], beside: bool, several: bool
 
 
 def _many(metrics: Metrics) -> bool:
-    letters = {name for number in flatten(metrics) for name in number.given.split(",")}
-    return len(letters - {"", published.RANDOM}) > EVERY_SUBSET_OF
+    letters = {name for number in flatten(metrics) if number.posterior for name in number.given.split(",")}
+    return len(letters - {""}) > EVERY_SUBSET_OF
 
 
 def _cells(spec: Spec, result: _Result) -> Cells:
