@@ -289,7 +289,7 @@ def test_what_is_there_is_given_back_and_what_cannot_be_is_refused_by_both(taugh
         )
         assert saw["other"].endswith("holds a run with another configuration: choose another folder or remove it")
         assert saw["alone"].startswith(
-            "ValueError: a training cannot go on with another number of processes (1 before, 2 now)"
+            "Refused: a training cannot go on with another number of processes (1 before, 2 now)"
         )
         assert saw["mps"] == "ValueError: device mps is one for all 2 processes: choose cuda, a GPU each, or cpu"
         assert saw["normalised"] == (
