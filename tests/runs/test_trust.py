@@ -6,6 +6,7 @@ import shutil
 import sys
 
 import pytest
+from helpers import marked
 from own_runs import shell, trained
 from torch import nn
 from typer.main import get_command
@@ -140,7 +141,7 @@ def foreign(tiny_root, naming):
     return run.folder
 
 
-@pytest.mark.parametrize("command", [pytest.param(x, marks=pytest.mark.slow) if x == "bench" else x for x in READERS])
+@pytest.mark.parametrize("command", [marked(x, x in ("bench", "ship")) for x in READERS])
 def test_no_command_imports_a_runs_networks_without_the_users_word(command, foreign, monkeypatch, tmp_path, capsys):
     words, refusal = READERS[command]
     ended = str(shell(monkeypatch, command, *([*words, foreign] if command == "bench" else [foreign, *words])))
@@ -148,6 +149,7 @@ def test_no_command_imports_a_runs_networks_without_the_users_word(command, fore
     assert refusal in ended + capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_explorers_take_the_users_word_too(foreign, tmp_path):
     with pytest.raises(ValueError, match=NOT_OURS):
         explored_models(foreign)
