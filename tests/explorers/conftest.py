@@ -18,7 +18,7 @@ def mmjsd(models) -> ExploredModel:
     return models[0]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)  # no longer: densities have tests of their own
 def few_items():
     """Samplers of these models are fitted to few items in few steps, so that no test waits for them."""
     with pytest.MonkeyPatch.context() as patch:
