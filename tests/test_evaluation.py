@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from helpers import digits_root, fewer_modalities, seeded, tiny_batch, tiny_model
+from helpers import count_little, digits_root, fewer_modalities, seeded, tiny_batch, tiny_model
 
 from workbench import evaluation, inference
 from workbench.config import Config
@@ -13,7 +13,7 @@ from workbench.distributions import stratified_choice
 from workbench.evaluation import collapsed_modalities, evaluate_into
 from workbench.fusion import subsets
 from workbench.inference import component_choice, components, subset_posterior
-from workbench.metrics import encode, judges, kmeans, quality, regression, representation, scores
+from workbench.metrics import regression, representation, scores
 from workbench.metrics.coherence import conditional_coherence
 from workbench.metrics.encode import codes
 from workbench.metrics.generation import Judges, judge_conditional
@@ -31,14 +31,9 @@ ALL = {"M", "S", "T", "M,S", "M,T", "S,T", "M,S,T"}
 def little(tmp_path_factory):
     """A project root for all tests, which share its judges and runs; small numbers of all that an evaluation counts."""
     with digits_root(tmp_path_factory) as (_, patch):
-        patch.setattr(judges, "STEPS", 5)
-        patch.setattr(judges, "OTHER_STEPS", {})
-        patch.setattr(judges, "BATCH", 32)
-        patch.setattr(quality, "RUNS", 1)
-        patch.setattr(kmeans, "STEPS", 5)
+        count_little(patch)
         patch.setattr(regression, "MAX_ITER", 5)
         patch.setattr(scores, "repeated_probe", partial(representation.repeated_probe, draws=2))
-        patch.setattr(encode, "CHUNK", 64)
         yield
 
 

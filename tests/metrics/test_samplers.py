@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers import digits_root, seeded
+from helpers import count_little, digits_root, seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from own_arrays import KINDS, arrays
@@ -17,7 +17,6 @@ from workbench.config import Config
 from workbench.data import DataError, MultimodalDataset
 from workbench.distributions import Gaussian
 from workbench.evaluation import evaluate, evaluate_into
-from workbench.metrics import encode, judges, kmeans, quality
 from workbench.metrics.coherence import variety
 from workbench.metrics.features import FeatureSet, Statistics
 from workbench.metrics.quality import frechet_distance, frechet_error
@@ -35,12 +34,7 @@ from workbench.training.loop import fit
 def little(tmp_path_factory):
     """A project root for all tests, which share its judges and runs; small numbers of all that is counted."""
     with digits_root(tmp_path_factory) as (root, patch):
-        patch.setattr(judges, "STEPS", 5)
-        patch.setattr(judges, "OTHER_STEPS", {})
-        patch.setattr(judges, "BATCH", 32)
-        patch.setattr(quality, "RUNS", 1)
-        patch.setattr(kmeans, "STEPS", 5)
-        patch.setattr(encode, "CHUNK", 64)
+        count_little(patch)
         patch.setattr(densities, "FEWEST_STEPS", 3)
         patch.setattr(densities, "PASSES", 1)
         yield root

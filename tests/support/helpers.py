@@ -26,7 +26,7 @@ from workbench.distributions import Gaussian
 from workbench.explorers.controls import Names
 from workbench.likelihoods import Categorical, Laplace
 from workbench.losses import Loss
-from workbench.metrics import judges
+from workbench.metrics import encode, judges, kmeans, quality
 from workbench.modality import Modality
 from workbench.model import MultimodalVAE
 from workbench.training import loop
@@ -213,6 +213,16 @@ def digits_root(factory: pytest.TempPathFactory) -> Iterator[tuple[Path, pytest.
         patch.setenv("WORKBENCH_ROOT", str(root := factory.mktemp("root")))
         fill_cache()
         yield root, patch
+
+
+def count_little(patch: pytest.MonkeyPatch) -> None:
+    """Make small what evaluations and samplers count: steps of judges and k-means, its runs, items at a time."""
+    patch.setattr(judges, "STEPS", 5)
+    patch.setattr(judges, "OTHER_STEPS", {})
+    patch.setattr(judges, "BATCH", 32)
+    patch.setattr(quality, "RUNS", 1)
+    patch.setattr(kmeans, "STEPS", 5)
+    patch.setattr(encode, "CHUNK", 64)
 
 
 def fill_cache_with_judges(data: str) -> None:

@@ -63,6 +63,11 @@ def read_tensors(path: Path, cure: str = CURE) -> Tensors:
     return Tensors(tensors, note)
 
 
+def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Take those whose names begin so, without the beginning."""
+    return {name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}
+
+
 def keep_tensors(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, str] | None = None) -> None:
     """Write a file of a cache where that is possible, as `keep` does."""
     keep(path, packed(tensors, note))

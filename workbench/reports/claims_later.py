@@ -21,10 +21,10 @@ from workbench.reports.claims_list import (
     SEVERAL,
     SINGLE,
     Claim,
+    where,
 )
-from workbench.reports.contrasts import Above, BeyondParts, given
+from workbench.reports.contrasts import Above, BeyondParts
 from workbench.reports.estimates import cells_of, entrants_of
-from workbench.reports.published import RANDOM
 from workbench.reports.results import over_seeds
 from workbench.runs.naming import spelt
 from workbench.runs.run import Run
@@ -59,10 +59,10 @@ def beside(runs: Sequence[Run]) -> layout.Rows:
 def _ours(found: dict[str, dict], column: str) -> str:
     """The mean over seeds of what a column of `PUBLISHED` is about; a dash without runs."""
     name, chosen = {
-        "conditional coherence": ("coherence", lambda path: given(path) != RANDOM),
-        "random coherence": ("random_coherence", lambda path: path == "all agree"),
-    }.get(column, ("linear_probe", lambda subset: f"probe of {subset.count(',') + 1}" == column))
-    seeds = [fmean(cell.value for path, cell in row.items() if chosen(path)) for row in found[name].values()]
+        "conditional coherence": _COHERENT,
+        "random coherence": _RANDOM,
+    }.get(column, ("linear_probe", where(column, lambda subset: f"probe of {subset.count(',') + 1}" == column)))
+    seeds = [fmean(row[path].value for path in chosen.of([*row])) for row in found[name].values()]
     return f"{over_seeds(seeds).mean:.2f}" if seeds else "–"
 
 

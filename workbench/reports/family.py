@@ -15,8 +15,8 @@ from workbench.objectives import METHODS
 from workbench.plotting.family import Pair
 from workbench.reports.ablations import Ablation
 from workbench.reports.claims import ACCURACY, PRECISION
+from workbench.reports.claims_list import CONDITIONAL, SINGLE
 from workbench.reports.layout import Rows
-from workbench.reports.published import RANDOM
 from workbench.reports.results import Mean, Metrics, over_seeds
 from workbench.reports.specs import SPECS
 from workbench.runs.run import Run
@@ -132,9 +132,9 @@ def _measured(metrics: Metrics) -> Iterable[tuple[str, float]]:
         row = SPECS[measure.table].row(metrics)
         most = max((column.count(",") for column in row), default=0)
         chosen = {
-            "crossed": [c for c in row if " → " in c and not c.startswith(RANDOM)],
+            "crossed": CONDITIONAL.of([*row]),
             "joint": [c for c in row if c.count(",") == most],
-            "single": [c for c in row if "," not in c],
+            "single": SINGLE.of([*row]),
         }[measure.columns]
         if chosen:
             yield key, fmean(row[column].value for column in chosen)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from workbench.data.tensors import read_tensors, write_tensors
+from workbench.data.tensors import below, read_tensors, write_tensors
 from workbench.files import damage, read_json, write_json
 from workbench.networks.shared import again, once
 
@@ -63,10 +63,10 @@ class Checkpoint(NamedTuple):
 
     def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
         """Put model and optimiser where they were; returns the states of the generators."""
-        model.load_state_dict(again(_below(self.tensors, "model."), model.state_dict()))
+        model.load_state_dict(again(below(self.tensors, "model."), model.state_dict()))
         slots: dict[int, dict[str, Tensor]] = {}
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-        for name, tensor in _below(self.tensors, "optimizer.").items():
+        for name, tensor in below(self.tensors, "optimizer.").items():
             index, slot = name.split(".", 1)
             weight = weights[int(index)]
             # a fused optimiser walks through memory: its state must lie there as the weight does, e.g. channels last
@@ -103,7 +103,3 @@ def remove(folder: Path) -> None:
     (folder / NAME).unlink(missing_ok=True)
     for path in folder.glob("checkpoint-*.safetensors"):
         path.unlink()
-
-
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

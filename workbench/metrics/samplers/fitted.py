@@ -19,7 +19,7 @@ from torch import Tensor
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.missing import as_configured
-from workbench.data.tensors import keep_tensors, read_tensors
+from workbench.data.tensors import below, keep_tensors, read_tensors
 from workbench.device import usual_torch
 from workbench.distributions import FAMILIES, Diagonal
 from workbench.errors import did_you_mean
@@ -179,26 +179,21 @@ def _read(path: Path, model: MultimodalVAE, asked: dict[str, Any]) -> Samplers |
         if json.loads(note["asked"]) != asked:
             return None
         family = next(name for name, kind in FAMILIES.items() if kind is model.family)
-        exemplar = Exemplar(**_below(tensors, "exemplar."), family=family)
-        gmm, flow = (_read_densities(_below(tensors, f"{name}."), model) for name in ("gmm", "flow"))
+        exemplar = Exemplar(**below(tensors, "exemplar."), family=family)
+        gmm, flow = (_read_densities(below(tensors, f"{name}."), model) for name in ("gmm", "flow"))
         return Samplers(Prior.of(model), exemplar, gmm, flow, json.loads(note["held_out"]))
 
 
 def _read_densities(tensors: dict[str, Tensor], model: MultimodalVAE) -> Densities:
     spaces = ["content.", *(f"styles.{m}." for m in range(len(model.modalities) if model.style_dim else 0))]
-    content, *styles = (_read_density(_below(tensors, space)) for space in spaces)
+    content, *styles = (_read_density(below(tensors, space)) for space in spaces)
     return Densities(content, styles, len(model.modalities))
 
 
 def _read_density(tensors: dict[str, Tensor]) -> Gmm | Flow:
-    base = _below(tensors, "base.")
+    base = below(tensors, "base.")
     if not base:
         return Gmm(**tensors)
     flow = Flow(Gmm(**base))
     flow.load_state_dict(tensors)
     return flow.requires_grad_(False)
-
-
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Tensors whose names begin so, without the beginning."""
-    return {name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}
