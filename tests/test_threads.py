@@ -36,10 +36,11 @@ def test_a_further_team_comes_when_cores_are_wanted_stays_between_and_goes_when_
     monkeypatch.setattr(threads, "PERIOD", 0.001)
     monkeypatch.setattr(threads, "keep_team", keep)
     seen, watcher = [], threads.Watcher()
+    own = threads._watcher and threads._watcher._thread  # this process's
 
     def share(*_: object) -> float | None:
-        if threading.current_thread() is not watcher._thread:
-            return None  # this process's own watcher
+        if threading.current_thread() is own:
+            return None
         seen.append(watcher.crowded)
         return next(wanted, None)
 
@@ -83,6 +84,21 @@ def _run(code: str, **environment: str) -> str:
     free = {name: value for name, value in os.environ.items() if name not in threads.SET_BY_USER}
     command = [sys.executable, "-c", code]
     return subprocess.run(command, env=free | environment, capture_output=True, text=True, check=True).stdout.strip()
+
+
+HALF_OPEN = """
+from workbench import threads
+opened = lambda: "libgcc_s" in open("/proc/self/maps").read()
+before = opened()
+with threads.further_team(2):
+    print(before, opened())
+"""
+
+
+@linux
+def test_what_ending_threads_open_is_open_before_a_team_so_that_no_fork_finds_it_half_open():
+    done = subprocess.run([sys.executable, "-c", HALF_OPEN], capture_output=True, text=True, check=True)
+    assert done.stdout == "False True\n"
 
 
 @linux

@@ -105,6 +105,7 @@ class Watcher:
 @contextmanager
 def further_team(cores: int) -> Iterator[None]:
     """Have a team of more threads than cores inside."""
+    end_one_thread()
     enough = threading.Event()
     keeper = _begin("workbench-team", keep_team, enough, cores)
     try:
@@ -118,6 +119,17 @@ def _begin(name: str, function: Callable[..., None], *arguments: Any) -> threadi
     thread = threading.Thread(target=function, args=arguments, name=name, daemon=True)
     thread.start()
     return thread
+
+
+def end_one_thread() -> None:
+    """Have a thread end by `pthread_exit`, as those of a team do some time after their team.
+
+    The first that does makes the C library open libgcc_s. A process forked at that moment would find it half open, and
+    importing most modules of C++ would fail there: "undefined symbol: _Unwind_Resume".
+    """
+    library, thread = ctypes.CDLL(None), ctypes.c_ulong()
+    if library.pthread_create(ctypes.byref(thread), None, library.pthread_exit, None) == 0:
+        library.pthread_join(thread, None)
 
 
 def keep_team(enough: threading.Event, cores: int) -> None:
