@@ -165,7 +165,15 @@ def test_parts_add_up_to_the_step(tiny_root):
         assert [*row["parts"]] == [*PARTS] and all(seconds > 0 for seconds in row["parts"].values())
         assert sum(row["parts"].values()) + row["rest"] == pytest.approx(row["clocked"])
         assert 0 < row["rest"] < 0.2 * row["clocked"]
+    assert [row["decodings"] for row in rows] == [1, 1, 4, 4], "two draws of each of two experts"
     assert [row["label"] for row in profiles(BASE, ["mvae"], ONCE)] == ["after"], "before would be the same"
+
+
+def test_the_time_of_a_step_is_predicted_from_its_decodings():
+    parts = {"encode": 1.0, "decode": 3.0, "backward": 4.0}
+    rows = [{"method": name, "decodings": n, "seconds": n, "parts": parts} for name, n in (("A", 6), ("mmJSD", 2))]
+    assert speed_plots.table(rows).split("\n")[-2].split()[-2:] == ["3.00", "2.50"], "1 + 3/4 (6/2 - 1)"
+    assert "mmJSD's" not in speed_plots.table(rows[:1]), "there is nothing to be beside"
 
 
 SLOWED = {

@@ -9,8 +9,8 @@ Rows are dictionaries, as they are kept in JSON. Each says what was trained (`de
     speeds, scaling   steps_per_second and items_per_second in the best round; peak_bytes of the tensors of a training:
                       weights, optimiser, batch, activations and gradients; first_step, the seconds from nothing but the
                       data to its end
-    profiles          label (before | after); seconds of a step, the best of the rounds; clocked, those of the fastest
-                      step under the profiler: its parts, and the rest
+    profiles          label (before | after); decodings of an item; seconds of a step, the best of the rounds; clocked,
+                      those of the fastest step under the profiler: its parts, and the rest
 """
 
 import math
@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from itertools import product
+from statistics import fmean
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -36,7 +37,7 @@ from workbench.device import pick_device
 from workbench.fusion import takes
 from workbench.objectives import METHODS
 from workbench.runs.naming import label_of
-from workbench.theory.anatomy import peak_memory
+from workbench.theory.anatomy import passes, peak_memory
 from workbench.training.loop import Trainer, TrainingDiverged
 
 Row = dict[str, Any]
@@ -204,8 +205,14 @@ def profiles(base: Config, objectives: Sequence[str], timing: Timing) -> list[Ro
         profiled = zip(*([parts_of_step(trainer) for trainer in trainers] for _ in range(timing.rounds)), strict=True)
         for label, trainer, once, turns in zip(labels.values(), trainers, seconds, profiled, strict=True):
             best = min(turns, key=lambda row: row["clocked"])
-            rows.append(described(trainer) | {"label": label, "seconds": once} | best)
+            rows.append(described(trainer) | {"label": label, "decodings": decodings(trainer), "seconds": once} | best)
     return rows
+
+
+def decodings(trainer: Trainer) -> float:
+    """Count how often a step's forward pass decodes an item, the mean over its modalities."""
+    config, evaluate = trainer.config, METHODS[trainer.config.objective].objective
+    return fmean(passes(trainer.model, evaluate, next(trainer.batches), config).decoders)
 
 
 def parts_of_step(trainer: Trainer) -> Row:
