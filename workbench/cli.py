@@ -1,27 +1,87 @@
-"""`workbench run | sweep | train | evaluate | export | latents | report | document | bench | ship | data` in a shell"""
+"""`workbench run | sweep | train | evaluate | export | latents | report | document | bench | ship | data | doctor`"""
 
 import ast
+import inspect
 import io
+import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
+from workbench import __version__
 from workbench.errors import WorkbenchError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+class Commands(TyperGroup):
+    """Commands that take a parameter as papermill does, too: -p NAME VALUE."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse what follows the program's name."""
+        return super().parse_args(ctx, [*_joined(args)])
+
+
+def _joined(arguments: Iterable[str]) -> Iterator[str]:
+    """The arguments with NAME VALUE after -p as one."""
+    words = iter(arguments)
+    for word in words:
+        yield word
+        if word in ("-p", "--set") and (name := next(words, None)):
+            value = next(words, None) if name.isidentifier() else None
+            yield name if value is None else f"{name}={value}"
+
+
+class WithParameters(TyperCommand):
+    """A command whose help lists the parameters of a run."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Show it, and below it every parameter with its value where nothing else is chosen."""
+        from workbench.config import Config
+        from workbench.notebooks.parameters import declared_in
+
+        super().format_help(ctx, formatter)
+        fields = re.findall(r"^    ((?!preset)\w+: \w.* = .*)", inspect.getsource(Config), re.MULTILINE)
+        cell = {"source": "\n".join(fields), "metadata": {"tags": ["parameters"]}}
+        rows = [(f"{name}={x.default}", x.comment) for name, x in declared_in([cell], "Config").items()]
+        print("Parameters (-p), before a preset changes some:\n")
+        print(*(f"  {first:{max(len(first) for first, _ in rows)}}  {said}" for first, said in rows), sep="\n")
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 data_app = typer.Typer(no_args_is_help=True, help="Downloaded data sets: fetch them, check them.")
 app.add_typer(data_app, name="data")
 
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", "-p", help="NAME=VALUE, a parameter; may be given several times.")
+    list[str] | None,
+    typer.Option("--set", "-p", help="NAME=VALUE (or NAME VALUE), a parameter; may be given several times."),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="TOML with NAME = VALUE, or a sweep's file without grids; -p wins over it."),
 ]
 Trust = Annotated[bool, typer.Option("--trust", help="Import networks that runs name and this package has not.")]
 Root = Annotated[Path | None, typer.Option(help="Folder of the data (else WORKBENCH_DATA, else data/).")]
+
+
+def _version(asked: bool) -> bool:
+    if asked:
+        print(f"workbench {__version__}")
+        raise typer.Exit
+    return asked
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options before a command."""
 
 
 @app.command()
@@ -30,6 +90,7 @@ def run(
     preset: Annotated[str, typer.Option(help="quick, reduced or paper")] = "quick",
     out: Annotated[Path | None, typer.Option(help="Folder of the executed notebooks.")] = None,
     workers: Annotated[int | None, typer.Option(help="Notebooks at a time (else: as many as cores).")] = None,
+    config: ConfigFile = None,
     settings: Settings = None,
 ) -> None:
     """Execute numbered notebooks and write a page that links them.
@@ -41,7 +102,7 @@ def run(
     from workbench.sweeps.table import Display
 
     out, chosen = out or outputs_dir() / preset, find(notebooks or ())
-    parameters = {"preset": preset, **_parse(settings)}
+    parameters = {"preset": preset, **_of_file(config, preset), **_parse(settings)}
     with Display("Notebooks", [path.stem for path in chosen]) as display, _stopped_by_hand(goes_on=not notebooks):
         results = series.run(chosen, out, parameters, display.show, workers, again=bool(notebooks))
     failed = [result for result in results if result.error]
@@ -102,11 +163,12 @@ def sweep(
         raise SystemExit(f"{len(failed)} of {len(plan.jobs)} runs failed; the same command tries them again")
 
 
-@app.command()
+@app.command(cls=WithParameters)
 def train(
     preset: Annotated[str, typer.Option(help="quick, reduced or paper")] = "quick",
     out: Annotated[Path | None, typer.Option(help="Run folder (else outputs/PRESET/runs/...).")] = None,
     judge: Annotated[bool, typer.Option("--evaluate/--no-evaluate", help="Evaluate at the end.")] = True,
+    file: ConfigFile = None,
     settings: Settings = None,
 ) -> None:
     """Train and evaluate one configuration without a notebook; resumes from its last checkpoint.
@@ -118,7 +180,7 @@ def train(
     from workbench.training.loop import fit
     from workbench.training.processes import joined
 
-    config = Config.make(preset, **_parse(settings))
+    config = Config.make(preset, **_of_file(file, preset) | _parse(settings))
     with joined() as processes:
         command = shlex.join([*processes.program, *sys.argv[1:]])
         run = train_and_evaluate(config, out, command) if judge else fit(config, out, command=command)
@@ -317,6 +379,24 @@ def data_check(root: Root = None) -> None:
     print(f"Data in {data_root(root)}")
     for row in check(data_root(root)):
         print("  ".join(str(cell) for cell in row))
+
+
+@app.command()
+def doctor() -> None:
+    """Look at this machine: versions, cores, memory and disk, data, browser, GPU; a line each, with what to do."""
+    from workbench.studies.doctor import examine
+
+    for name, found, cure in examine():
+        print(f"{'?' if cure else ' '} {name:10} {found}{f': {cure}' if cure else ''}")
+
+
+def _of_file(path: Path | None, preset: str) -> dict[str, object]:
+    """What the file of --config says, where there is one."""
+    if path is None:
+        return {}
+    from workbench.sweeps.plan import fixed
+
+    return fixed(path, preset)
 
 
 def _parse(settings: list[str] | None) -> dict[str, object]:

@@ -8,12 +8,16 @@ import shutil
 import subprocess
 import sys
 
+import jaxtyping
 import pytest
+import torch
 from small_sweeps import TRAINING as NOTEBOOK
 from small_sweeps import by_command, make_root, without_kernels
 
+from workbench import __version__, evaluation
 from workbench.cli import main
-from workbench.runs.run import find_runs
+from workbench.config import field_names
+from workbench.runs.run import Run, find_runs
 
 
 def workbench(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
@@ -81,6 +85,12 @@ def test_data_check_says_what_is_there(tmp_path):
         (("train", "-p", "seed=18446744073709551616"), "does not fit 64 bits"),
         (("train", "-p", "latent_dim=1000000000"), "latent_dim 1000000000 is too much"),
         (("sweep", "{root}/empty.toml", "-p", "beta=[]"), "asks for no run"),
+        (("sweep", "{root}/emty.toml"), "emty.toml: did you mean 'empty.toml'?"),
+        (("train", "-p", "betta", "1"), "unknown configuration field 'betta': did you mean 'beta'?"),
+        (
+            ("train", "--config", "{root}/grid.toml"),
+            "grid.toml asks for several runs: execute them with `workbench sweep",
+        ),
         (("ship", "{root}"), "no trained run below"),
     ],
     ids=lambda x: "-".join(x[2:]).replace("/", "") if isinstance(x, tuple) else "",
@@ -88,6 +98,7 @@ def test_data_check_says_what_is_there(tmp_path):
 def test_errors_are_one_line(arguments, message, tmp_path, monkeypatch):
     (tmp_path / "pyproject.toml").write_text("")
     (tmp_path / "empty.toml").write_text("")
+    (tmp_path / "grid.toml").write_text("[grid]\nbeta = [1.0, 2.0]")
     (tmp_path / "notebooks").mkdir()
     shutil.copy(NOTEBOOK, tmp_path / "notebooks")
     monkeypatch.setattr("workbench.notebooks.kernels.warm_up", lambda notebook: None)
@@ -100,6 +111,68 @@ def test_errors_are_one_line(arguments, message, tmp_path, monkeypatch):
     assert isinstance(stop.value.code, str) and stop.value.code.startswith("workbench: ")
     assert message in stop.value.code and "\n" not in stop.value.code
     assert not [*tmp_path.rglob("model.safetensors")]
+
+
+PLAIN = 'objective = "mvae"\nbeta = 2.0\n'
+OF_A_SWEEP = f"title = 'one'\n[fixed]\n{PLAIN}[paper.fixed]\nsteps = 7\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("-p steps 3", {"steps": 3}),
+        ("-p steps=3 --set objective mvae -p data faces", {"steps": 3, "objective": "mvae", "data": "faces"}),
+        ("--config plain.toml -p beta 3", {"objective": "mvae", "beta": 3.0, "steps": 2000}),
+        ("--config sweep.toml --preset paper", {"objective": "mvae", "beta": 2.0, "steps": 7}),
+    ],
+)
+def test_parameters_come_as_pairs_or_words_and_from_a_file(words, expected, tmp_path, monkeypatch):
+    (tmp_path / "plain.toml").write_text(PLAIN)
+    (tmp_path / "sweep.toml").write_text(OF_A_SWEEP)
+    begun = []
+    monkeypatch.setattr(evaluation, "train_and_evaluate", lambda config, *_: begun.append(config) or Run(tmp_path))
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # whose floats are not whole numbers
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["workbench", "train", *words.split()])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    (config,) = begun
+    assert not stop.value.code and {name: getattr(config, name) for name in expected} == expected
+
+
+def test_help_lists_every_parameter_and_the_version_is_said(monkeypatch, capsys):
+    for words in (["train", "--help"], ["--version"]):
+        monkeypatch.setattr(sys, "argv", ["workbench", *words])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert not stop.value.code
+    lines = capsys.readouterr().out.splitlines()
+    listed = {line.split("=")[0].strip(): line for line in lines if line.startswith("  ") and "=" in line}
+    assert listed.keys() == {*field_names()} - {"preset"}
+    assert listed["beta"].split() == ["beta=5.0", "weight", "of", "all", "divergences"]
+    assert lines[-1] == f"workbench {__version__}"
+
+
+def test_the_doctor_names_what_is_wrong_and_the_cure(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(os, "getloadavg", lambda: (99.0, 0, 0))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**12, 10**12, 10**9))
+    monkeypatch.setattr(sys, "argv", ["workbench", "doctor"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    lines = capsys.readouterr().out.splitlines()
+    said = {line[2:].split()[0]: line for line in lines}
+    assert not stop.value.code and len(said) == len(lines)
+    assert f"torch {torch.__version__}" in said["python"] and not said["python"].startswith("?")
+    for name, words in {
+        "mnist": "0 of 4 files in {}: missing; workbench data fetch mnist; else",
+        "inception": "workbench data fetch inception; else images are compared by the judges' features",
+        "browser": "no Chromium: apt-get install chromium",
+        "cores": "99.0 busy in the last minute: other programs want them",
+        "disk": "1 GB free for ",
+    }.items():
+        assert said[name].startswith("?") and words.format(tmp_path / "MNIST" / "raw") in said[name], said[name]
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii"])

@@ -1,13 +1,23 @@
 """The documents: every link leads somewhere, the README stays short, and what it prints as code runs."""
 
+import json
 import re
+import shlex
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import jaxtyping
 import pytest
 import torch
+import typer.main
 
-from workbench import Config
+from workbench import Config, cli, evaluation
 from workbench.data import dataset
+from workbench.notebooks import kernels, parameters, series
+from workbench.runs.run import Run
+from workbench.sweeps import run as sweeps
+from workbench.training import loop
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -16,7 +26,7 @@ PAGES = sorted(
     for page in (ROOT / folder).glob("*.md")
     if not page.name.endswith(".in.md")  # what another page is made of
 )
-FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+FENCED = re.compile(r"^```[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^()\s]+)\)")
 README_BYTES = 12_288
 
@@ -73,3 +83,53 @@ def test_the_readmes_code_runs(root_with_judges, monkeypatch):
     exec(code, names)
     assert names["handwriting"].shape == (8, 1, 28, 28) and names["street"].shape == (8, 3, 32, 32)
     assert isinstance(names["batch"], dataset.Batch) and torch.isfinite(names["handwriting"]).all()
+
+
+# ------------------------------------------------------------------------------------------------------------- commands
+
+# What stands for something else in a command: a folder, a file, a name; "..." for what is left out.
+STANDS_FOR = {"OBJECTIVE": "mmjsd", "...": "outputs"}
+OF_AN_OLDER_VERSION = "--rounds 3 --steps 2"  # as performance.md says beside it
+
+
+def commands() -> Iterator[str]:
+    """Every command line that starts with `workbench` in documents and in the text of notebooks, on one line."""
+    texts = [page.read_text() for page in PAGES if page.name != "CHANGELOG.md"]
+    for notebook in sorted(ROOT.glob("notebooks/**/*.ipynb")):
+        cells = json.loads(notebook.read_text())["cells"]
+        texts += ["\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")]
+    for text in texts:
+        for block in FENCED.findall(text):
+            yield from re.findall(r"^workbench .*", re.sub(r"\\\n\s*", "", block), re.MULTILINE)
+        inline = re.findall(r"`(workbench [^`]+)`", FENCED.sub("", text).replace("\n", " "))
+        # neither the mere name of a command nor that of an option
+        yield from (x for x in inline if len(x.split()) > 2 and (x.endswith(" --claims") or x.split()[-1][:2] != "--"))
+
+
+@pytest.mark.parametrize("line", sorted({line for line in commands() if OF_AN_OLDER_VERSION not in line}))
+def test_every_command_in_the_documents_is_one(line, tmp_path, monkeypatch):
+    """All options are there; what is executed, swept or trained is found, with parameters that it has, of their type.
+
+    Nothing is executed: where it would begin it is noted down.
+    """
+    words = [STANDS_FOR.get(word, word.replace("OBJECTIVE", "mmjsd")) for word in shlex.split(line, comments=True)[1:]]
+    begun = []
+    monkeypatch.setattr(kernels, "warm_up", lambda notebook: None)
+    monkeypatch.setattr(series, "run", lambda paths, out, given, *_, **__: begun.append(distribute(paths, given)) or [])
+    distribute = parameters.distribute
+    queued = series.State("queued")
+    monkeypatch.setattr(sweeps, "complete", lambda plan, *_, **__: begun.append(plan) or [queued] * len(plan.jobs))
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # whose floats are not whole numbers
+    for module, name in ((evaluation, "train_and_evaluate"), (loop, "fit")):
+        monkeypatch.setattr(module, name, lambda config, out, *_, **__: begun.append(config) or Run(out or tmp_path))
+    if words[0] in ("run", "sweep", "train") and "--dry-run" not in words and "--help" not in words:
+        monkeypatch.setattr(sys, "argv", ["workbench", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert not ended.value.code and begun, ended.value.code
+        return
+    group = typer.main.get_command(cli.app)
+    context = group.make_context("workbench", words, resilient_parsing="--help" in words)
+    while hasattr(group, "resolve_command") and "--help" not in words:
+        name, group, rest = group.resolve_command(context, [*context._protected_args, *context.args])
+        context = group.make_context(name, rest, parent=context)

@@ -96,10 +96,7 @@ def read(
     declared = parameters_of(notebook)
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not TOML: {error}") from None
+    content = _content(path)
     _refuse(path, _shape(content))
     kinds = {name: parameter.type for name, parameter in declared.items()}
     grids = _grids(content, preset, _level(given or {}, kinds))
@@ -115,6 +112,32 @@ def read(
     if not jobs:
         raise ValueError(f"{path} with what is given asks for no run: a list of values, or of [[runs]], is empty")
     return Sweep(content.get("title", path.stem), parent, tuple(jobs))
+
+
+def fixed(path: Path, preset: str = "quick") -> dict[str, Any]:
+    """Read the parameters of one run: NAME = VALUE, or a sweep's file that asks for one run only; not checked.
+
+    Raises ValueError on a file that is no TOML, or asks for several runs.
+    """
+    content = _content(path)
+    if not content.keys() & {*LEVEL, *PRESETS, "runs"}:
+        return content
+    _refuse(path, _shape(content))
+    (_, values, lists), *more = _grids(content, preset, {})
+    if lists or more:
+        raise ValueError(f"{path} asks for several runs: execute them with `workbench sweep {path}`")
+    return {name: value for name, (value,) in values.items()}
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """What a TOML file holds; FileNotFoundError where there is none, with the nearest one's name."""
+    if not path.is_file():
+        known = sorted(file.name for file in path.parent.glob("*.toml"))
+        raise FileNotFoundError(f"there is no file {path}{did_you_mean(path.name, known)}")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not TOML: {error}") from None
 
 
 def _refuse(path: Path, problems: Iterable[str]) -> None:
