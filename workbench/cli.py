@@ -1,65 +1,23 @@
 """`workbench run | sweep | train | evaluate | export | latents | report | document | bench | ship | data | doctor`"""
 
-import ast
-import inspect
 import io
-import re
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
 from workbench import __version__
 from workbench.errors import WorkbenchError
-
-
-class Commands(TyperGroup):
-    """Commands that take a parameter as papermill does, too: -p NAME VALUE."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse what follows the program's name."""
-        return super().parse_args(ctx, [*_joined(args)])
-
-
-def _joined(arguments: Iterable[str]) -> Iterator[str]:
-    """The arguments with NAME VALUE after -p as one."""
-    words = iter(arguments)
-    for word in words:
-        yield word
-        if word in ("-p", "--set") and (name := next(words, None)):
-            value = next(words, None) if name.isidentifier() else None
-            yield name if value is None else f"{name}={value}"
-
-
-class WithParameters(TyperCommand):
-    """A command whose help lists the parameters of a run."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Show it, and below it every parameter with its value where nothing else is chosen."""
-        from workbench.config import Config
-        from workbench.notebooks.parameters import declared_in
-
-        super().format_help(ctx, formatter)
-        fields = re.findall(r"^    ((?!preset)\w+: \w.* = .*)", inspect.getsource(Config), re.MULTILINE)
-        cell = {"source": "\n".join(fields), "metadata": {"tags": ["parameters"]}}
-        rows = [(f"{name}={x.default}", x.comment) for name, x in declared_in([cell], "Config").items()]
-        print("Parameters (-p), before a preset changes some:\n")
-        print(*(f"  {first:{max(len(first) for first, _ in rows)}}  {said}" for first, said in rows), sep="\n")
-
+from workbench.notebooks.shell import Commands, Settings, WithParameters, parse
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 data_app = typer.Typer(no_args_is_help=True, help="Downloaded data sets: fetch them, check them.")
 app.add_typer(data_app, name="data")
 
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", "-p", help="NAME=VALUE (or NAME VALUE), a parameter; may be given several times."),
-]
 ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", help="TOML with NAME = VALUE, or a sweep's file without grids; -p wins over it."),
@@ -102,7 +60,7 @@ def run(
     from workbench.sweeps.table import Display
 
     out, chosen = out or outputs_dir() / preset, find(notebooks or ())
-    parameters = {"preset": preset, **_of_file(config, preset), **_parse(settings)}
+    parameters = {"preset": preset, **_of_file(config, preset), **parse(settings)}
     with Display("Notebooks", [path.stem for path in chosen]) as display, _stopped_by_hand(goes_on=not notebooks):
         results = series.run(chosen, out, parameters, display.show, workers, again=bool(notebooks))
     failed = [result for result in results if result.error]
@@ -147,13 +105,13 @@ def sweep(
     from workbench.sweeps.plan import read
     from workbench.sweeps.table import Display
 
-    plan = read(file, preset, _parse(settings), out)
+    plan = read(file, preset, parse(settings), out)
     display = Display(plan.title, [job.label for job in plan.jobs])
     if dry_run:
         display.list_all(machinery.states_of(plan.jobs))
         return
     with display, _stopped_by_hand():
-        options = {"workers": workers, "scheduler": scheduler, "asked": _parse(slurm)}
+        options = {"workers": workers, "scheduler": scheduler, "asked": parse(slurm)}
         states = machinery.complete(plan, display.show, engine, **options)
     failed = [(job, state.error) for job, state in zip(plan.jobs, states, strict=True) if state.status == "failed"]
     for job, error in failed:
@@ -180,7 +138,7 @@ def train(
     from workbench.training.loop import fit
     from workbench.training.processes import joined
 
-    config = Config.make(preset, **_of_file(file, preset) | _parse(settings))
+    config = Config.make(preset, **_of_file(file, preset) | parse(settings))
     with joined() as processes:
         command = shlex.join([*processes.program, *sys.argv[1:]])
         run = train_and_evaluate(config, out, command) if judge else fit(config, out, command=command)
@@ -334,7 +292,7 @@ def bench(
         asked = {"against": against, "scaling": scaling, "profiles": profile}
         ends = {"batch_size": max_batch, "modalities": max_modalities, "samples": max_samples}
         timing = machinery.Timing(rounds, seconds)
-        results = machinery.measure(_parse(settings), objective or [], timing=timing, ends=ends, **asked)
+        results = machinery.measure(parse(settings), objective or [], timing=timing, ends=ends, **asked)
     results = {"command": shlex.join(["workbench", *sys.argv[1:]])} | results
     print(shown.tables(results))
     if out:
@@ -397,22 +355,6 @@ def _of_file(path: Path | None, preset: str) -> dict[str, object]:
     from workbench.sweeps.plan import fixed
 
     return fixed(path, preset)
-
-
-def _parse(settings: list[str] | None) -> dict[str, object]:
-    """NAME=VALUE pairs; values that are Python literals become them, others stay text."""
-    parsed: dict[str, object] = {}
-    for setting in settings or ():
-        name, equals, value = setting.partition("=")
-        if not equals:
-            raise ValueError(f"{setting!r} is not NAME=VALUE: write for example -p objective=mmvae")
-        try:
-            parsed[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            parsed[name] = value
-    if "preset" in parsed:
-        raise ValueError("preset is an option of its own: write --preset NAME instead of -p preset=NAME")
-    return parsed
 
 
 def main() -> None:
