@@ -193,7 +193,7 @@ class Trainer:
                 pending.append(self.step())
                 kept, last = self.done % checkpoints == 0, self.done == self.total
                 if kept or last or self.done % LOG_EVERY == 0:
-                    bar.set_postfix(self.log(pending), refresh=False)
+                    bar.set_postfix_str(f"loss {self.log(pending):.4g}", refresh=False)  # alone: terms would crowd it out
                     bar.update(len(pending))
                     pending = []
                     if threads.starving() and not (told or hidden):
@@ -216,8 +216,8 @@ class Trainer:
         self.done += 1
         return loss
 
-    def log(self, losses: list[Loss]) -> dict[str, str]:
-        """Check and record the losses of the last steps; returns their means for the progress bar."""
+    def log(self, losses: list[Loss]) -> float:
+        """Check and record the losses of the last steps; returns the mean of their totals."""
         names = list(losses[0].terms)
         values = torch.stack([torch.stack([loss.terms[name] for name in names]) for loss in losses]).double().cpu()
         values = self.processes.mean(values) if self.processes.size > 1 else values
@@ -225,7 +225,7 @@ class Trainer:
         means = dict(zip(names, values.mean(0).tolist(), strict=True))
         if self.processes.is_main:
             self.run.add_to_history(self.done, means)
-        return {name: f"{mean:.4g}" for name, mean in means.items()}
+        return means["total"]
 
     def check(self, names: list[str], values: Tensor) -> None:
         """Raise TrainingDiverged, naming step and term, when one of the values is not finite."""
