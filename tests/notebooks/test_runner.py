@@ -260,6 +260,21 @@ def test_pages_show_the_last_state_of_widgets_and_progress(tmp_path):
     assert "1 min 05 s" in (tmp_path / "index.html").read_text()
 
 
+def test_the_index_asks_a_notebooks_question_and_leads_to_documents(tmp_path):
+    notebook = _executed(new_code_cell("1"))
+    notebook.metadata["workbench"] = {"question": "Which *means* <are> there?"}
+    nbformat.write(notebook, tmp_path / "00_asks.ipynb")
+    document = tmp_path / "from" / "trouble.md"
+    document.parent.mkdir()
+    document.write_text("# Trouble\n\n| see | do |\n| --- | --- |\n| a | [00](00_asks.ipynb), [other](other.md#x) |\n")
+    index = write_pages(tmp_path, [document]).read_text()
+    assert "<p>Which <em>means</em> <are> there?</p>" in index
+    assert '<a href="trouble.html">Trouble</a>' in index
+    page = (tmp_path / "trouble.html").read_text()
+    assert "<td>a</td>" in page and 'href="00_asks.html"' in page and 'href="other.html#x"' in page
+    assert page.count('<a href="index.html">All notebooks</a>') == 2 and "<title>Trouble</title>" in page
+
+
 def test_choices_are_shown_by_their_labels_whether_one_or_several():
     one = widgets.Dropdown(options=[("best", 1), ("worst", 2)], value=2, description="model")
     several = widgets.SelectMultiple(options=["M", "S", "T"], value=["M", "T"], description="given")

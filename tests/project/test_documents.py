@@ -52,6 +52,15 @@ def test_the_readme_is_read_in_one_sitting():
     assert len((ROOT / "README.md").read_bytes()) <= README_BYTES
 
 
+def test_the_readme_asks_what_the_notebooks_ask():
+    """In its table of them; the index of pages takes the questions from their metadata."""
+    found = {
+        path: json.loads(path.read_text())["metadata"]["workbench"] for path in sorted(ROOT.glob("notebooks/[0-9]*"))
+    }
+    asked = re.findall(r"^\| `(\d\d_\w+)` \| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert asked == [(path.stem, marks["question"]) for path, marks in found.items()]
+
+
 def test_the_readmes_results_are_those_of_the_reference_runs():
     rows = [line for line in (ROOT / "README.md").read_text().splitlines() if re.search(r"\| -?[\d.]+ \(", line)]
     assert len(rows) == 5 and {*rows} <= {*(ROOT / "outputs/reference/results.md").read_text().splitlines()}

@@ -6,7 +6,7 @@ become their last state as plain HTML, and the style, which each page carries in
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from html import escape, unescape
 from pathlib import Path
@@ -86,7 +86,7 @@ class _Renderer(IPythonRenderer):
         return super()._src_to_base64(src) if _within(folder / src, folder) else None
 
     def link(self, text: str, url: str, title: str | None = None) -> str:
-        return super().link(text, re.sub(r"^(?:\./)?(\w+)\.ipynb(?=#|$)", r"\1.html", url), title)
+        return super().link(text, re.sub(r"^(?:\./)?(\w+)\.(?:ipynb|md)(?=#|$)", r"\1.html", url), title)
 
 
 class _Exporter(HTMLExporter):
@@ -138,8 +138,11 @@ def _letter(letter: str, variant: str) -> str:
     return letter
 
 
-def write_pages(out_dir: Path) -> Path:
-    """Write a page beside each executed notebook of `out_dir` and an index of them all; returns the index's path."""
+def write_pages(out_dir: Path, documents: Sequence[Path] = ()) -> Path:
+    """Write a page beside each executed notebook of `out_dir` and an index of them all; returns the index's path.
+
+    `documents` in Markdown become pages, too, which the index names first.
+    """
     here = [path for path in sorted(Path(out_dir).glob("*.ipynb")) if _within(path, Path(out_dir))]
     notebooks = {path: nbformat.read(path, as_version=4) for path in here}
     summaries = [summary_of(path, notebook) for path, notebook in notebooks.items()]
@@ -149,9 +152,19 @@ def write_pages(out_dir: Path) -> Path:
         bar = f"<nav>{''.join(links)}</nav>"
         page = f"{bar}\n<main>\n{_cells(notebook)}\n</main>\n{bar}"
         _write(summary.path.with_suffix(".html"), summary.title, page)
+    named = [_write_document(path, Path(out_dir)) for path in documents]
     index = Path(out_dir) / "index.html"
-    _write(index, "Notebooks", _index_body(summaries))
+    _write(index, "Notebooks", _index_body(summaries, named))
     return index
+
+
+def _write_document(path: Path, out_dir: Path) -> str:
+    """Write the page of a document; returns a link to it, by its title."""
+    source = path.read_text(encoding="utf-8")
+    title, page = _inline(source.partition("\n")[0].lstrip("# ")), out_dir / f"{path.stem}.html"
+    back = '<nav><span></span><a href="index.html">All notebooks</a><span></span></nav>'
+    _write(page, title, f"{back}\n<main>\n{_render(source, str(path.parent))}\n</main>\n{back}")
+    return f'<a href="{page.name}">{title}</a>'
 
 
 def _step(summary: Summary | None, shown: str) -> str:
@@ -161,7 +174,9 @@ def _step(summary: Summary | None, shown: str) -> str:
 def _write(path: Path, title: str, body: str) -> None:
     """Write a page; `title` and `body` are HTML, of the title only the text is kept."""
     style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+    dark = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
     style += HtmlFormatter(style="default").get_style_defs(".highlight")
+    style += f"\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}"
     page = SHELL.substitute(title=re.sub(r"<[^>]+>", "", title), style=style, body=body)
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -248,16 +263,20 @@ def _control(state: Mapping[str, Any]) -> str:
 
 
 def summary_of(path: Path, notebook: NotebookNode) -> Summary:
-    """Read an executed notebook's first heading, first sentence, parameters, status, run time and first figure."""
+    """Read an executed notebook's first heading, its question, parameters, status, run time and first figure.
+
+    The question is that of its metadata, else its first sentence.
+    """
     prose = [c for c in notebook.cells if c.cell_type == "markdown"]
     written = [cell.source for cell in prose if ERROR_MARKER not in cell.metadata.get("tags", [])]
     heading, _, prose = "\n\n".join(written).partition("\n")
     if not heading.startswith("# "):
         heading, prose = f"# {path.stem}", "\n\n".join(written)
-    ran = notebook.metadata.get("papermill", {})
+    ran, question = (notebook.metadata.get(name, {}) for name in ("papermill", "workbench"))
+    sentence = question.get("question") or _first_sentence(prose)
     settings = ", ".join(f"{name} = {value!r}" for name, value in ran.get("parameters", {}).items())
     return Summary(
-        path, _inline(heading[2:]), _inline(_first_sentence(prose)), escape(settings),
+        path, _inline(heading[2:]), _inline(sentence), escape(settings),
         _status(notebook), ran.get("duration"), _first_figure(notebook),
     )  # fmt: skip
 
@@ -289,11 +308,12 @@ def _first_figure(notebook: NotebookNode) -> str:
     return next((f"data:{kind};base64,{''.join(figure.split())}" for kind, figure in figures), "")
 
 
-def _index_body(summaries: list[Summary]) -> str:
+def _index_body(summaries: list[Summary], named: Sequence[str] = ()) -> str:
     done = sum(summary.status == "done" for summary in summaries)
     seconds = _duration(sum(summary.seconds or 0.0 for summary in summaries))
     totals, cards = f"{done} of {len(summaries)} done, {seconds} in all", "\n".join(map(_card, summaries))
-    return f'<main class="index">\n<h1>Notebooks</h1>\n<p class="told">{totals}</p>\n{cards}\n</main>'
+    told = "".join(f'<p class="told">{line}</p>\n' for line in filter(None, (totals, " · ".join(named))))
+    return f'<main class="index">\n<h1>Notebooks</h1>\n{told}{cards}\n</main>'
 
 
 def _card(summary: Summary) -> str:

@@ -22,6 +22,7 @@ UNCOMPARED_TAGS = {"nbval-ignore-output", "nbval-skip"}
 MACHINE_PATH = re.compile(
     r"(?<![\w.~/-])(?:/(?:home|root|tmp|work|Users|var|private|mnt|opt|usr|srv|data|workspace)/[\w.]|[A-Z]:\\\w)"
 )
+OWN_METADATA = ("after", "question")  # which notebooks leave what this one reads; what it asks, for the index
 KEPT_CELL_METADATA = ("tags", "jupyter")
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 LANGUAGE = {"name": "python", "pygments_lexer": "ipython3"}
@@ -167,10 +168,9 @@ def scrub(path: Path) -> bool:
     before = path.read_text(encoding="utf-8")
     notebook = nbformat.reads(before, as_version=4)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
-    # which notebooks leave what this one reads (series.py)
-    own = notebook.metadata.get("workbench", {})
-    kept = {"workbench": {"after": own["after"]}} if "after" in own else {}
-    notebook.metadata = nbformat.from_dict({"kernelspec": KERNELSPEC, "language_info": LANGUAGE} | kept)
+    own = {name: x for name, x in notebook.metadata.get("workbench", {}).items() if name in OWN_METADATA}
+    kept = {"kernelspec": KERNELSPEC, "language_info": LANGUAGE} | ({"workbench": own} if own else {})
+    notebook.metadata = nbformat.from_dict(kept)
     for number, cell in enumerate(notebook.cells, start=1):
         _scrub_cell(cell, f"cell-{number:02d}")
     after = nbformat.writes(notebook).rstrip("\n") + "\n"

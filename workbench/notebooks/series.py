@@ -97,7 +97,8 @@ def run(
     if left or not _pages_are_there(targets.values()):
         from workbench.notebooks.pages import write_pages  # which takes a second to import: sweeps make no pages
 
-        write_pages(out_dir)
+        documents = sorted((project_root() / "notebooks").glob("*.md"))
+        write_pages(out_dir, [path for path in documents if path.stem != "README"])
     return [done[path] for path in paths]
 
 

@@ -193,7 +193,9 @@ class Trainer:
                 pending.append(self.step())
                 kept, last = self.done % checkpoints == 0, self.done == self.total
                 if kept or last or self.done % LOG_EVERY == 0:
-                    bar.set_postfix_str(f"loss {self.log(pending):.4g}", refresh=False)  # alone: terms would crowd it out
+                    bar.set_postfix_str(
+                        f"loss {self.log(pending):.4g}", refresh=False
+                    )  # alone: terms would crowd it out
                     bar.update(len(pending))
                     pending = []
                     if threads.starving() and not (told or hidden):
