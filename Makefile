@@ -32,8 +32,9 @@ test: $(STAMP)  ## ruff, the tests, and most notebooks' stored outputs against f
 test-all: test  ## also what takes long: browsers, processes that are killed, whole trainings, every notebook
 	@$(POOL) -m slow
 
-lab: $(STAMP)  ## open JupyterLab on the notebooks
-	@$(BIN)/jupyter lab --ServerApp.root_dir='$(CURDIR)' --LabApp.default_url=/lab/tree/notebooks $(LABFLAGS)
+lab: $(STAMP)  ## open JupyterLab on copies of the notebooks, in outputs/lab
+	@$(BIN)/python -m workbench.notebooks copy outputs/lab
+	@$(BIN)/jupyter lab --ServerApp.root_dir='$(CURDIR)' --LabApp.default_url=/lab/tree/outputs/lab/welcome.ipynb $(LABFLAGS)
 
 # The kernel python3 is that of .venv, whatever kernels the user has installed under this name. Each visit starts one;
 # Voila cannot end it when the page is closed (github.com/voila-dashboards/voila/issues/1458), so it is culled after a
