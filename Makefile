@@ -39,12 +39,14 @@ lab: $(STAMP)  ## open JupyterLab on copies of the notebooks, in outputs/lab
 # The kernel python3 is that of .venv, whatever kernels the user has installed under this name. Each visit starts one;
 # Voila cannot end it when the page is closed (github.com/voila-dashboards/voila/issues/1458), so it is culled after a
 # minute without a page.
-APP := notebooks/10_generation.ipynb
+APP := notebooks/app.ipynb
 CULLED := --MappingKernelManager.cull_idle_timeout=60 --MappingKernelManager.cull_interval=15
-app: $(STAMP)  ## serve the explorers of notebook 10 as a page of this machine, without code
+# Cells run inside one message: a busy machine would not answer pings, and lose the page after 90 seconds.
+PATIENT := --Voila.tornado_settings=ws_ping_interval=0
+app: $(STAMP)  ## serve the explorers as a page of this machine, without code
 	@test -f '$(APP)' || { echo "There is no notebook $(APP): name another with make app APP=..." >&2; exit 1; }
 	@$(BIN)/python -c 'from workbench import explorers; explorers.explored_models()'  # renders test items, once, before a page waits
-	@JUPYTER_PREFER_ENV_PATH=1 $(BIN)/voila --Voila.ip=127.0.0.1 --progressive_rendering=True $(CULLED) $(APPFLAGS) '$(APP)'
+	@JUPYTER_PREFER_ENV_PATH=1 $(BIN)/voila --Voila.ip=127.0.0.1 --progressive_rendering=True $(PATIENT) $(CULLED) $(APPFLAGS) '$(APP)'
 
 clean:  ## remove .venv, runs (not outputs/reference) and caches; downloaded data stays
 	rm -rf .venv build ./*.egg-info .pytest_cache .ruff_cache .hypothesis

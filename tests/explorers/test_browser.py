@@ -1,5 +1,6 @@
 """Explorers as their users meet them: notebook 10 in a real JupyterLab and a real Voila, touched by mouse and keys."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from workbench import explorers
 
 pytestmark = pytest.mark.slow
+APP = Path(__file__).resolve().parents[2] / "notebooks" / "app.ipynb"
 SEVEN = ((45, 45), (150, 45), (85, 165))  # corners, in pixels of the canvas
 COUNTER = """
 import anywidget, traitlets
@@ -331,6 +333,43 @@ def test_errors_of_a_page_are_collected_and_what_does_not_change_is_not_waited_f
         page.set_content("<p>still</p>")
         with pytest.raises(AssertionError, match="has not changed as it should"):
             until_changed(browser.content, page.locator("p"), "still", seconds=0.2)
+
+
+def count(found) -> int:
+    return found.count()
+
+
+BUSY = "import time\nend = time.monotonic() + 300\nwhile time.monotonic() < end: pass"
+
+
+def test_the_app_stands_beside_busy_processes_each_explorer_in_a_tab_and_nothing_hangs_over(chromium):
+    """Widths of a small window and a wide one: pictures are beside their sliders, or above them."""
+    busy = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(4)]
+    try:
+        with browser.voila(APP) as server, browser.watched(chromium, width=1280, height=900) as (page, errors):
+            browser.open_in_voila(page, server, 10 * pages.SECONDS)
+            tabs = page.locator(".lm-TabBar-tab")
+            until(count, tabs, (6).__eq__, 5 * pages.SECONDS)
+            for process in busy:
+                process.kill()
+            for width in (1280, 720, 1900):
+                page.set_viewport_size({"width": width, "height": 900})
+                for tab in tabs.all():
+                    tab.click()
+                    explorer = page.locator(".workbench-explorer:visible")
+                    until(count, explorer, (1).__eq__)
+                    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+                tabs.first.click()
+                explorer = pages.explorer(page, "conditional")
+                picture, style = (explorer.locator(x).first.bounding_box() for x in ("table", ".widget-slider"))
+                beside = picture["x"] > style["x"] + style["width"] and picture["y"] < style["y"]
+                assert beside if width > 1000 else picture["y"] + picture["height"] < style["y"]
+                assert picture["y"] < 700, "on one screen with what is given"
+            assert errors == []
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
 
 
 def test_a_failing_cell_is_seen_in_lab(lab, chromium):

@@ -7,6 +7,7 @@ them.
 import contextlib
 import json
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from typing import NamedTuple
 
 import psutil
 
+ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 60  # how long a server, a cell or a redrawing may take before it counts as stuck
 LAB_SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -52,8 +54,9 @@ def lab(root: Path) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def voila(notebook: Path) -> Iterator[Server]:
-    """A Voila that shows `notebook`, without its code; RuntimeError with its log when it does not start."""
-    options = ["--Voila.ip=127.0.0.1", "--port_retries=0", "--no-browser", str(notebook)]
+    """A Voila that shows `notebook` as `make app` does; RuntimeError with its log when it does not start."""
+    patient = re.search(r"^PATIENT := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+    options = ["--Voila.ip=127.0.0.1", "--port_retries=0", "--no-browser", patient, str(notebook)]
     with _server("voila", "--port", options) as server:
         yield server
 

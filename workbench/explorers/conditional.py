@@ -101,7 +101,7 @@ class ConditionalExplorer(widgets.VBox):
         self.resample = controls.resample("contents")
         self.restyle = controls.Counter("random styles", "one style for each modality, from p(s)", "refresh")
         self.plain = controls.Counter("styles to zero", "the mean of p(s)")
-        self.mode = controls.choice("styles", [("random, one a draw", "random"), ("set by sliders", "set")], 140)
+        self.mode = controls.choice("styles", [("random, one a draw", "random"), ("set by sliders", "set")], 160)
         self.begin = controls.Counter("start again", "inputs, styles and temperature as at the beginning", "undo")
         self.inputs: list[Input] = []
         self._left: list[Input] = []
@@ -203,8 +203,7 @@ class ConditionalExplorer(widgets.VBox):
             controls.row(self.choice, self.begin, widgets.HTML(note)),
             controls.row(*(one.widget for one in self.inputs), align="flex-start"),
             controls.row(self.fusion, self.sampler, self.temperature, self.resample),
-            *([controls.row(*buttons), controls.row(*columns)] if columns or many else []),
-            self.output,
+            controls.beside([controls.row(*buttons), controls.row(*columns)] if columns or many else [], self.output),
         ]
         own = [value for value in vars(self).values() if isinstance(value, widgets.Widget)]
         controls.show(self, rows, own)

@@ -132,6 +132,15 @@ def row(*controls: widgets.Widget, align: str = "flex-end") -> widgets.HBox:
     return widgets.HBox(controls, layout=widgets.Layout(flex_flow="row wrap", align_items=align, grid_gap="2px 16px"))
 
 
+def beside(left: Sequence[widgets.Widget], pictures: widgets.Widget) -> widgets.HBox:
+    """Put controls at the left of what they change, or below it where the page is narrow."""
+    pictures.layout.flex, pictures.layout.overflow = "1000 1 600px", "auto"
+    column = [widgets.VBox(left, layout=widgets.Layout(flex="1 1 256px"))] if left else []
+    # the last line of a reversed wrap is the upper one, and its end the upper edge
+    shape = widgets.Layout(flex_flow="row wrap-reverse", align_items="flex-end", grid_gap="2px 16px")
+    return widgets.HBox([*column, pictures], layout=shape)
+
+
 def lay_out(*rows: Iterable[widgets.Widget], below: Iterable[widgets.Widget]) -> widgets.VBox:
     """Put controls into rows, and the widgets `below` under them."""
     return named(widgets.VBox([*(row(*controls) for controls in rows), *below]))

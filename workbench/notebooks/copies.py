@@ -73,7 +73,7 @@ def without_views(notebook: NotebookNode) -> NotebookNode:
 
 def _is_view(output: NotebookNode) -> bool:
     data = output.get("data", {})
-    return [*data] == ["text/plain"] and "".join(data["text/plain"]).startswith(("VBox(", "HBox("))
+    return [*data] == ["text/plain"] and "".join(data["text/plain"]).startswith(("VBox(", "HBox(", "Tab("))
 
 
 def welcome(notebooks: Sequence[Path], folder: Path) -> NotebookNode:
