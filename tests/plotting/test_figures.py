@@ -69,7 +69,10 @@ def test_whiskers_are_errors_up_and_down_and_only_of_the_groups_that_have_them()
     close([line[:, 1] for line in whiskers.get_segments()], [[0.1875, 0.3125], [0.375, 0.625]])
     places = [bar.get_x() + bar.get_width() / 2 for bar in ax.patches[:2]]
     close([line[:, 0] for line in whiskers.get_segments()], np.repeat(places, 2).reshape(2, 2))
-    assert sorted(texts(ax.get_legend().get_texts())) == ["all", "chance", "few"]
+    assert sorted(texts(ax.get_legend().get_texts())) == ["all", "chance", "few"] and ax.get_ylabel() == "accuracy"
+    ax = plotting.accuracy_bars(groups, "title", chance=0.3, words=("average precision", "base rate")).axes[0]
+    assert ax.get_ylabel() == "average precision" and "base rate" in texts(ax.get_legend().get_texts())
+    assert [*ax.lines[0].get_ydata()] == [0.3, 0.3]
 
 
 def test_maps_of_shares_have_a_row_for_each_target_or_path_and_blanks_without_items():

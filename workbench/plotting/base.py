@@ -162,10 +162,12 @@ def accuracy_bars(
     title: str,
     chance: float = 0.1,
     errors: Mapping[str, Mapping[str, float]] | None = None,
+    words: tuple[str, str] = ("accuracy", "chance"),
 ) -> Figure:
     """Accuracies side by side: one cluster of bars for each subset, one bar for each method.
 
-    `errors`, of the groups that have them, are drawn as whiskers of that length up and down.
+    `errors`, of the groups that have them, are drawn as whiskers of that length up and down. `words` name the height
+    of a bar and the line at `chance`, where these are something else.
     """
     figure, axes = panel(1, 1, 7.5, 2.6)
     ax, names = axes[0, 0], list(next(iter(groups.values())))
@@ -176,10 +178,10 @@ def accuracy_bars(
         whiskers = [errors[method][name] for name in names] if errors and method in errors else None
         heights = [values[name] for name in names]
         ax.bar(places, heights, width, label=method, color=palette[i], yerr=whiskers, ecolor="0.15", capsize=2)
-    ax.axhline(chance, color="0.4", linestyle=":", linewidth=1, label="chance")
+    ax.axhline(chance, color="0.4", linestyle=":", linewidth=1, label=words[1])
     ax.set_xticks(range(len(names)), names, fontsize=8)
     ax.set_ylim(0, 1.02)
-    ax.set_ylabel("accuracy", fontsize=8)
+    ax.set_ylabel(words[0], fontsize=8)
     ax.tick_params(axis="y", labelsize=7)
     ax.set_title(title, fontsize=10)
     ax.legend(fontsize=7, frameon=False, ncols=len(groups) + 1, loc="upper center", bbox_to_anchor=(0.5, -0.14))
