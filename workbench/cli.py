@@ -1,10 +1,10 @@
-"""`workbench run | sweep | train | evaluate | export | latents | report | document | bench | ship | data | doctor`"""
+"""`workbench COMMAND` in a shell: run, sweep, train, evaluate, ls, watch, report, document, bench, data, and more."""
 
 import io
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -207,6 +207,25 @@ def latents(
 
     run = Run.load(folder, trust=trust)
     print(f"Written: {tables.write(tables.latents(run, run.dataset(split), given, fusion), out)}")
+
+
+@app.command()
+def ls(folder: Annotated[Path, typer.Argument(help="A run folder, or one above several.")]) -> None:
+    """Say how each run below a folder stands: at which step, for how long still, or its main numbers."""
+    from rich.console import Console
+
+    from workbench.sweeps.listing import shown
+
+    Console(file=sys.stdout).print(shown(folder), soft_wrap=True, end="")
+
+
+@app.command()
+def watch(folder: Annotated[Path, typer.Argument(help="A run folder, or one above several.")]) -> None:
+    """Say the same again and again, until no run below the folder is at work."""
+    from workbench.sweeps.listing import watch as look
+
+    with suppress(KeyboardInterrupt):
+        look(folder)
 
 
 @app.command()

@@ -67,8 +67,7 @@ def locked(path: Path, busy: str, leave: bool = True) -> Iterator[bool]:
     somebody else has it, before waiting. Where there can be no locks, that is said once, and it yields False. `leave`
     False removes the file.
     """
-    # without its own way out: a file that anybody left would be waited for without an end
-    lock = FileLock(path.with_name(f".{path.name}.lock"), is_singleton=True, fallback_to_soft=False)
+    lock = _lock_of(path)
     held = _acquired(lock, path, busy)
     try:
         yield held
@@ -78,6 +77,26 @@ def locked(path: Path, busy: str, leave: bool = True) -> Iterator[bool]:
                 with suppress(OSError):  # those who wait for it make another one
                     Path(lock.lock_file).unlink()
             lock.release()
+
+
+def is_locked(path: Path) -> bool:
+    """Tell whether another thread or process holds the lock of `path` just now."""
+    lock = _lock_of(path)
+    if not Path(lock.lock_file).is_file():
+        return False
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:  # a folder that is there to be read: nobody writes there
+        return False
+    lock.release()
+    return False
+
+
+def _lock_of(path: Path) -> FileLock:
+    # without its own way out: a file that anybody left would be waited for without an end
+    return FileLock(path.with_name(f".{path.name}.lock"), is_singleton=True, fallback_to_soft=False)
 
 
 def _acquired(lock: FileLock, path: Path, busy: str) -> bool:

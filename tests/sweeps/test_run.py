@@ -155,13 +155,13 @@ def test_epochs_are_those_of_the_items_that_are_used(tiny, tmp_path):
 
 def test_steps_are_read_off_the_files_of_a_training(tiny, tmp_path):
     (job,) = small(tiny, tmp_path).jobs
-    assert sweep.steps_done(job) == 0
+    assert sweep.steps_done(job.folder) == 0
     run, many = start(job.config, job.folder), "".join(f"{n},{n / 7}\n" for n in range(50, 30_050, 50))
     for history, steps in (("", 0), ("step,total\n", 0), (f"step,total\n{many}", 30_000)):
         (job.folder / "history.csv").write_text(history)
-        assert sweep.steps_done(job) == steps
+        assert sweep.steps_done(job.folder) == steps
     run.write("checkpoint.json", {"step": 30_010})
-    assert sweep.steps_done(job) == 30_010
+    assert sweep.steps_done(job.folder) == 30_010
 
 
 @pytest.mark.slow
@@ -310,7 +310,7 @@ def test_a_sweep_that_was_stopped_goes_on(tiny, undisturbed, tmp_path, monkeypat
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(checkpoint, "save", stop)
             complete(plan)
-        assert [sweep.steps_done(job) for job in plan.jobs] == [saved[1], 0]
+        assert [sweep.steps_done(job.folder) for job in plan.jobs] == [saved[1], 0]
         assert [state.status for state in complete(plan)] == ["done"] * 2
     whole = results(undisturbed[0])
     assert len(results(out)) == 2 and all(whole[name] == kept for name, kept in results(out).items())

@@ -88,12 +88,16 @@ def execution(job: Job) -> dict[str, Any]:
     return if_sound(lambda: read_json(path), path) or {}
 
 
-def steps_done(job: Job) -> int:
+def steps_done(folder: Path) -> int:
     """Count the optimiser steps that a run's history or checkpoint tells of: at most 50 too few."""
-    path = job.folder / "checkpoint.json"
-    saved = (if_sound(lambda: read_json(path), path) or {}).get("step", 0)
-    step = _end_of(job.folder / "history.csv", 4096).rstrip("\n").rpartition("\n")[2].partition(",")[0]
-    return max(saved, int(step) if step.isdecimal() else 0)
+    step = _end_of(folder / "history.csv", 4096).rstrip("\n").rpartition("\n")[2].partition(",")[0]
+    return max(last_step(folder), int(step) if step.isdecimal() else 0)
+
+
+def last_step(folder: Path) -> int:
+    """Read the step of a run's checkpoint; 0 where there is none."""
+    path = folder / "checkpoint.json"
+    return (if_sound(lambda: read_json(path), path) or {}).get("step", 0)
 
 
 def _end_of(path: Path, most: int = 2**20) -> str:
@@ -193,5 +197,5 @@ def _look(job: Job, before: dict[str, Any], steps: int) -> State:
     seconds = (datetime.now(UTC) - datetime.fromisoformat(now["started"])).total_seconds()
     if Run(job.folder).trained:
         return State("running", "evaluating", seconds, 1.0)
-    taken = steps_done(job)
+    taken = steps_done(job.folder)
     return State("running", f"step {taken:,} of {steps:,}" if taken else "starting", seconds, taken / steps)
