@@ -181,7 +181,7 @@ def _lines(panel: Panel, metrics: Metrics, posterior: str | None) -> dict[str, f
 
 
 def summary(found: "pd.DataFrame") -> "pd.DataFrame":
-    """Average curves over seeds: columns panel, line, x, mean, error (NaN of one seed), seeds; in the order of rows."""
+    """Average curves over seeds: columns panel, line, x, and the fields of `results.Mean`; in the order of rows."""
     import pandas as pd
 
     grouped = found.groupby(["panel", "line", "x"], sort=False)["value"]

@@ -18,14 +18,14 @@ from workbench.files import slugs
 from workbench.inference import EVERY_SUBSET_OF
 from workbench.reports import published
 from workbench.reports.layout import KEYS, Key, Table
-from workbench.reports.results import Metrics, Number, flatten, over_seeds
+from workbench.reports.results import INTERVALS, Metrics, Number, flatten, over_seeds
 from workbench.reports.specs import SPECS, Cells, Spec
 from workbench.runs.naming import by_method, label, paper_key, steps_taken
 from workbench.runs.run import Run
 
 RENDERED = "images in part rendered by this project, NOT real ones"
 MANY = "Columns by the number of given modalities are means over the evaluated subsets of that size."
-SEVERAL = "Where there are several seeds: mean ± standard error over them."
+SEVERAL = f"Where there are several seeds: mean ± {INTERVALS}."
 NO_RUNS = "there is no run to tabulate: train one with `workbench train`"
 
 
@@ -136,7 +136,7 @@ def _table(spec: Spec, results: Sequence[_Result]) -> Table:
         results[0].data,
         _caption(spec, results, bool(beside), any(mean.seeds > 1 for mean in means.values())),
         ours=frame({place: mean.mean for place, mean in means.items()}),
-        errors=frame({place: mean.error for place, mean in means.items()}),
+        halves=frame({place: mean.half for place, mean in means.items()}),
         seeds=frame({place: mean.seeds for place, mean in means.items()}, 0),
         paper=frame(paper),
         within=frame({place: fmean(known) for place, known in errors.items() if known}),
