@@ -67,7 +67,7 @@ class Finding:
     error: float = math.nan  # standard error
     effect: float = math.nan  # difference / standard deviation over seeds
     seeds: int = 0  # the fewest that a method has
-    freedom: float = 0  # degrees of freedom of the interval; 0: there is none, and the error is that inside the runs
+    freedom: float | int = 0  # degrees of freedom of the interval; 0: there is none, the error is that inside the runs
     p: float = math.nan  # `p_value`
     notes: tuple[str, ...] = ()  # what the verdict must not be read without, or what is missing
 
@@ -117,9 +117,7 @@ class Finding:
 
     def _verdict(self, notes: Sequence[str], between: str) -> str:
         """The verdict, and in one pair of brackets what it must not be read without."""
-        plain = self.verdict.removesuffix(ONE_SEED)
-        words = [*(["one seed"] if self.seeds == 1 else []), *notes]
-        return plain + (f" ({between.join(words)})" if words else "")
+        return self.verdict.removesuffix(ONE_SEED) + (f" ({between.join(notes)})" if notes else "")
 
     def _number(self, difference: float, error: float = math.nan) -> str:
         """A difference and half of its interval, as far as they are there."""
@@ -190,7 +188,7 @@ def judged(
     if not contrast:
         return Finding(claim, data, paper, UNTESTED, notes=(missing,))
     found = estimate(contrast, cells, told)
-    notes = [*claim.compare.remarks(contrast), *unfair(contrast)]
+    notes = [*claim.compare.remarks(contrast), *(["one seed"] if found.seeds == 1 else []), *unfair(contrast)]
     if not found.freedom:
         notes.append(f"no seeds tell its spread: {found.error:.2g} inside the runs")
     elif where:
@@ -242,7 +240,7 @@ def by_chance(found: Sequence[Finding]) -> str:
     )
 
 
-def _span(*ends: float) -> str:
+def _span(*ends: float | int) -> str:
     return " to ".join(dict.fromkeys(f"{x:.1f}".removesuffix(".0") for x in ends))
 
 

@@ -27,8 +27,9 @@ from workbench.reports import ablations, ablations_claims, claims, claims_later
 from workbench.reports.layout import markdown, origins
 from workbench.reports.published import RANDOM
 from workbench.reports.specs import SPECS
-from workbench.reports.tables import all_tables, table
+from workbench.reports.tables import all_tables, held, held_back, table
 from workbench.runs.collected import gather
+from workbench.runs.naming import label
 from workbench.runs.run import Run
 
 LINE = re.compile(r"^<!-- (\w+): (.+?) -->$", re.MULTILINE)
@@ -106,7 +107,7 @@ def _headline(runs: Sequence[Run], words: Sequence[str]) -> str:
             pair = (frame.loc[method][chosen].iloc[0].mean() for frame in (shown[head].ours, shown[head].paper))
             ours, paper = ("–" if math.isnan(x) else form.format(x) for x in pair)
             rows[-1].append(f"{ours} ({paper})")
-    return markdown(rows)
+    return "\n\n".join(filter(None, (markdown(rows), held_back({label(run): held(run) for run in runs}))))
 
 
 def _verdicts(runs: Sequence[Run], words: Sequence[str], spread: Sequence[Run]) -> dict[str, list[claims.Finding]]:

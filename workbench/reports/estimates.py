@@ -43,7 +43,7 @@ class Estimate(NamedTuple):
     error: float  # standard error: by the spread over seeds, or that inside the runs where it is larger
     effect: float  # difference / standard deviation over seeds
     seeds: int  # the fewest that a method has
-    freedom: float  # degrees of freedom; 0: the spread is not known, and the error is that inside the runs
+    freedom: float | int  # degrees of freedom; 0: the spread is not known, and the error is that inside the runs
 
 
 Entrants = dict[str, list[RunNumbers]]  # method's key in `published`, or a setting -> runs
@@ -58,7 +58,7 @@ class Spread(NamedTuple):
     where: str = ""
 
     def of(self, objective: str, columns: Set[str]) -> tuple[str, Groups]:
-        """Choose an objective's groups that have these columns, where it has none those of all; names whose they are."""
+        """Choose an objective's groups with these columns, where it has none those of all; names whose they are."""
         known = {
             name: [group for group in groups if all(columns <= row.keys() for row in group)]
             for name, groups in self.groups.items()
@@ -178,10 +178,10 @@ def estimate(contrast: Contrast, cells: Cells, told: Told) -> Estimate:
     return Estimate(difference, error, difference / apart if apart else math.nan, min(seeds), welch(pools.values()))
 
 
-def welch(variances: Collection[tuple[float, int]]) -> float:
+def welch(variances: Collection[tuple[float, int]]) -> float | int:
     """Degrees of freedom of a sum of variances with such of their own; 0 where one has none (Satterthwaite 1946)."""
     if not all(freedom for _, freedom in variances):
-        return 0.0
+        return 0
     terms = sum(variance**2 / freedom for variance, freedom in variances)
     return sum(variance for variance, _ in variances) ** 2 / terms if terms else min(n for _, n in variances)
 

@@ -72,7 +72,7 @@ LEVEL = 0.05  # of errors: intervals hold 95 %
 INTERVALS = "half of a 95 % interval by Student's t (of two seeds 12.7 standard errors, of three 4.3)"
 
 
-def student(freedom: float) -> float:
+def student(freedom: float | int) -> float:
     """Say how many standard errors make half of a 95 % interval; NaN without a degree of freedom."""
     return float(stdtrit(freedom, 1 - LEVEL / 2)) if freedom else math.nan
 
@@ -97,6 +97,13 @@ def pooled(means: Iterable[Mean]) -> tuple[float, int]:
     groups = [(mean.deviation**2, mean.seeds - 1) for mean in means if mean.seeds > 1]
     freedom = sum(n for _, n in groups)
     return (math.sqrt(sum(n * x for x, n in groups) / freedom) if freedom else math.nan), freedom
+
+
+def along(groups: Iterable[Sequence[float]]) -> list[Mean]:
+    """Average the seeds of each point of a line, along which they are equally far apart: their spread is pooled."""
+    means = [over_seeds(values) for values in groups]
+    deviation, freedom = pooled(means)
+    return [mean._replace(half=student(freedom) * deviation / math.sqrt(mean.seeds)) for mean in means]
 
 
 def flatten(metrics: Metrics) -> Iterator[Number]:

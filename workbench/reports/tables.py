@@ -74,6 +74,18 @@ def write(runs: Sequence[Run], folder: Path) -> list[Path]:
 # Which runs make one row
 
 
+def held(run: Run) -> float:
+    """For which share of a run's steps its styles were held back; 0 without styles."""
+    return run.config.content_first if run.config.style_dim else 0.0
+
+
+def held_back(shares: Mapping[str, float]) -> str:
+    """Say of which methods, by label, the styles were held back for a share of the steps; "" where of none."""
+    named = ", ".join(f"{name} {share:g}" for name, share in shares.items() if share)
+    words = "not as in the paper, betas of styles held higher at first (`content_first`, share of the steps)"
+    return f"{words[0].upper()}{words[1:]}: {named}." if named else ""
+
+
 @dataclass(frozen=True)
 class _Result:
     """What the tables need of one run."""
@@ -85,6 +97,7 @@ class _Result:
     steps: int  # 0: unknown
     metrics: Metrics
     many: bool  # whether there are more modalities than every subset is evaluated of
+    held: float  # for which share of the steps the betas of styles were held higher
 
 
 def _results(runs: Sequence[Run]) -> list[_Result]:
@@ -93,7 +106,7 @@ def _results(runs: Sequence[Run]) -> list[_Result]:
     for run in {run.config.key(): run for run in runs}.values():
         groups.setdefault((run.config.data, steps_taken(run)), []).append(run)
     results = [
-        _Result(data, label(run), method, paper_key(run), steps, metrics := run.metrics, _many(metrics))
+        _Result(data, label(run), method, paper_key(run), steps, metrics := run.metrics, _many(metrics), held(run))
         for (data, steps), group in groups.items()
         for method, several in by_method(group).items()
         for run in several
@@ -182,7 +195,12 @@ def _caption(spec: Spec, results: Sequence[_Result], beside: bool, several: bool
     if beside and _elsewhere(spec, results):
         where += f"; the paper's rows are {spec.source.title}, so compare orderings, not digits"
     parts = [part if isinstance(part, str) else part(metrics) for part in spec.note]
-    parts += [f"Data: {where}.", MANY if any(r.many for r in results) else "", SEVERAL if several else ""]
+    parts += [
+        held_back({result.label: result.held for result in results}),
+        f"Data: {where}.",
+        MANY if any(r.many for r in results) else "",
+        SEVERAL if several else "",
+    ]
     return " ".join(part for part in parts if part)
 
 

@@ -57,7 +57,7 @@ def decide(kind: str, difference: float, half: float, metric: Metric) -> str:
     return SUPPORTED if yes else CONTRADICTED if no else UNDECIDED
 
 
-def p_value(kind: str, difference: float, error: float, freedom: float, metric: Metric) -> float:
+def p_value(kind: str, difference: float, error: float, freedom: float | int, metric: Metric) -> float:
     """Twice the smaller p-value of two tests, of the claim and of its contrary; NaN without a degree of freedom.
 
     Each is one-sided, or two one-sided ones (Schuirmann 1987) of a claim that two numbers are equal: below 0.05 where

@@ -26,7 +26,7 @@ from workbench.fusion import takes
 from workbench.objectives import method
 from workbench.plotting.base import dress, panel, plain_ticks
 from workbench.plotting.methods import MARKERS
-from workbench.reports.results import Metrics, Number, at_papers, over_seeds
+from workbench.reports.results import Metrics, Number, along, at_papers
 from workbench.reports.specs import crossed
 from workbench.runs.naming import label, label_of
 from workbench.runs.run import Run, build_model
@@ -199,14 +199,14 @@ def looks_of(rows: Sequence[Any]) -> Looks:
 def lines(
     ax: Axes, rows: Sequence[Any], x: str, y: Callable[[Any], float], looks: Looks, dash: str = "-", named: bool = True
 ) -> None:
-    """Draw one line for each method, the mean over its rows at every x; bars are 95 % intervals."""
+    """Draw one line for each method, the mean over its rows at every x; bars as `along` has them."""
     for name, look in looks.items():
         values: dict[int, list[float]] = {}
         for row in rows:
             if row.method == name:
                 values.setdefault(getattr(row, x), []).append(y(row))
         if values:
-            means, halves, *_ = zip(*(over_seeds(values[place]) for place in sorted(values)), strict=True)
+            means, halves, *_ = zip(*along(values[place] for place in sorted(values)), strict=True)
             style = {"linestyle": dash, "markersize": 4, "linewidth": 1.4, "label": name if named else None}
             ax.errorbar(sorted(values), means, np.nan_to_num(halves), **style, **look)
 
