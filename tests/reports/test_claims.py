@@ -250,6 +250,16 @@ def test_a_method_has_the_spread_of_its_runs_with_and_without_subspaces_one_with
     assert alone.seeds == 1 and alone.error == pytest.approx(math.sqrt(pool / 2 + whole))
 
 
+def test_every_rival_must_be_passed_also_one_further_away_whose_seeds_are_further_apart():
+    ours, near = several("mmjsd", [0.98, 0.981]), several("mmvae", [0.95, 0.951])
+    claim = Claim("x", "", "linear_probe", JOINT, Above(("mmjsd",), ("mmvae", "mvae")), "")
+    (sure,) = findings([*ours, *near, *several("mvae", [0.92, 0.921])], [claim])
+    (found,) = findings([*ours, *near, *several("mvae", [0.95, 0.85])], [claim])
+    assert sure.verdict == "supported" and sure.notes == ()
+    assert found.difference == sure.difference == pytest.approx(0.03) and found.verdict == "undecided"
+    assert found.notes[0].startswith("undecided between mmJSD and MVAE: +0.0805 ± ") and found.p > 0.05
+
+
 def test_runs_that_differ_in_more_than_the_seed_tell_nothing_of_the_spread():
     runs = [*several("mmjsd", [0.98]), made("mmjsd-ms", joint(0.5, 0.0)), *several("mmvae", [0.9])]
     told = [made("mmjsd", joint(0.2, 0.0), 1, beta=1.0), made("mmvae", joint(0.2, 0.0), 1, steps=9)]

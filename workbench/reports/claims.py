@@ -16,6 +16,7 @@ from workbench.reports.contrasts import Contrast, value
 from workbench.reports.estimates import (
     Cells,
     Entrants,
+    Estimate,
     Spread,
     Told,
     cells_of,
@@ -184,7 +185,8 @@ def judged(
 
     `unfair` says what makes a contrast unfair, `told` how far seeds are apart, `where` on which other data.
     """
-    contrast = claim.contrast({key: means(seeds) for key, seeds in cells.items()}) if cells else {}
+    numbers = {key: means(seeds) for key, seeds in cells.items()}
+    contrast = claim.contrast(numbers) if cells else {}
     if not contrast:
         return Finding(claim, data, paper, UNTESTED, notes=(missing,))
     found = estimate(contrast, cells, told)
@@ -193,11 +195,23 @@ def judged(
         notes.append(f"no seeds tell its spread: {found.error:.2g} inside the runs")
     elif where:
         notes.append(f"spread of {where}")
-    metric = METRICS[claim.table]
-    verdict = decide(claim.kind, found.difference, student(found.freedom) * found.error, metric)
-    p = p_value(claim.kind, found.difference, found.error, found.freedom, metric)
+    verdict, p = _decided(claim, found)
+    for other in claim.compare.others(numbers, claim.pick) if verdict == SUPPORTED else ():
+        further = estimate(other, cells, told)
+        if _decided(claim, further)[0] != SUPPORTED:
+            verdict, pair = UNDECIDED, " and ".join(spelt(key) for key in dict.fromkeys(key for key, _ in other))
+            notes.append(
+                f"undecided between {pair}: {further.difference:+.3g} ± {student(further.freedom) * further.error:.2g}"
+            )
+        p = max(p, _decided(claim, further)[1])
     verdict += ONE_SEED if found.seeds == 1 and verdict != UNDECIDED else ""
     return Finding(claim, data, paper, verdict, *found, p, tuple(notes))
+
+
+def _decided(claim: Claim, found: Estimate) -> tuple[str, float]:
+    """The verdict and the p-value of one estimate."""
+    metric, half = METRICS[claim.table], student(found.freedom) * found.error
+    return decide(claim.kind, found.difference, half, metric), p_value(claim.kind, *found[:2], found.freedom, metric)
 
 
 def _beyond_bias(found: Finding, entrants: Entrants) -> Finding:

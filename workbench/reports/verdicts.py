@@ -5,15 +5,15 @@ A claim is a difference that supports it when positive. It is supported when the
 that two numbers are equal is supported when the interval lies within the margin of equality, and not supported when it
 lies outside; for a claim that one is not below the other, only the lower side counts. Margins: 0.01 of accuracies, 0.02
 of average precision, 5 nats; of equality 0.02, 0.04 and 10 nats. The difference is one of means over each method's
-seeds, its interval Student's t. How far a method's seeds are apart is pooled over its groups of several seeds in the
-same table on the same data, with and without subspaces or along an ablation (two groups of two seeds: 2 degrees of
-freedom), and no less than the errors inside the runs; of two methods, Welch's degrees of freedom. Methods are not
-pooled with each other, whose seeds are not equally far apart, but for a method without two seeds, which has the spread
-of all. Where no method has two, it is that of other data; where there is none, everything is undecided. A verdict that
-rests on one seed of some method is a class of its own. Of all claims put to the runs on one data set together, the
-verdicts keep a false discovery rate of 5 % (Benjamini and Hochberg 1995); what does not is undecided. So is a
-difference of ln p(X) within what ten times the importance samples add to either method's. The effect size is the
-difference over its standard deviation over seeds.
+seeds, that of the nearest two where methods are several, of which all pairs must pass; its interval is Student's t. How
+far a method's seeds are apart is pooled over its groups of several seeds in the same table on the same data, with and
+without subspaces or along an ablation (two groups of two seeds: 2 degrees of freedom), and no less than the errors
+inside the runs; of two methods, Welch's degrees of freedom. Methods are not pooled with each other, whose seeds are not
+equally far apart, but for a method without two seeds, which has the spread of all. Where no method has two, it is that
+of other data; where there is none, everything is undecided. A verdict that rests on one seed of some method is a class
+of its own. Of all claims put to the runs on one data set together, the verdicts keep a false discovery rate of 5 %
+(Benjamini and Hochberg 1995); what does not is undecided. So is a difference of ln p(X) within what ten times the
+importance samples add to either method's. The effect size is the difference over its standard deviation over seeds.
 """
 
 import math
