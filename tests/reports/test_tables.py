@@ -51,6 +51,13 @@ def test_one_seed_has_no_error_and_errors_that_would_round_to_zero_get_a_decimal
     assert shown(table)[0]["M"] == "0.50 ± 0.001"
 
 
+def test_styles_that_were_held_back_are_said(tmp_path):
+    shares = ({"style_dim": 4}, {"style_dim": 4, "content_first": 0.5}, {"objective": "mmvae", "content_first": 0.5})
+    words = "betas of styles held higher at first (`content_first`, share of the steps): mmJSD (MS) 0.5."
+    assert words in of("linear_probe", tmp_path, *shares).caption
+    assert "content_first" not in of("linear_probe", tmp_path / "plain", *shares[::2]).caption
+
+
 def test_rows_are_told_apart_by_data_steps_and_settings(tmp_path):
     settings = ({}, {"beta": 1.0}, {"seed": 1}, {"steps": 8760}, {"style_dim": 4}, {"objective": "mmvae"})
     rows = shown(of("linear_probe", tmp_path, *settings))

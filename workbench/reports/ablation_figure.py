@@ -53,7 +53,7 @@ def _draw(ax: Axes, curves: "pd.DataFrame", chosen: Panel, ablation: Ablation) -
     looks = {"hue": "line", "style": "line", "hue_order": lines, "style_order": lines, "palette": colours}
     markers = {line: MARKERS[i % len(MARKERS)] for i, line in enumerate(lines)}
     means = summary(curves)
-    sns.lineplot(means, x="x", y="mean", ax=ax, markers=markers, linewidth=1.4, markersize=5.5, **looks)
+    sns.lineplot(means, x="x", y="mean", ax=ax, markers=markers, linewidth=1.4, markersize=5.5, errorbar=None, **looks)
     for name, colour in zip(lines, colours, strict=True):
         x, mean, half = means.loc[means["line"] == name, ["x", "mean", "half"]].to_numpy().T
         ax.fill_between(x, mean - half, mean + half, color=colour, alpha=0.18, linewidth=0)

@@ -107,7 +107,7 @@ def _headline(runs: Sequence[Run], words: Sequence[str]) -> str:
             pair = (frame.loc[method][chosen].iloc[0].mean() for frame in (shown[head].ours, shown[head].paper))
             ours, paper = ("–" if math.isnan(x) else form.format(x) for x in pair)
             rows[-1].append(f"{ours} ({paper})")
-    return "\n\n".join(filter(None, (markdown(rows), held_back({label(run): held(run) for run in runs}))))
+    return "\n\n".join(filter(None, (markdown(rows), held_back((label(run), held(run)) for run in runs))))
 
 
 def _verdicts(runs: Sequence[Run], words: Sequence[str], spread: Sequence[Run]) -> dict[str, list[claims.Finding]]:

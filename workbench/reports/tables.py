@@ -6,7 +6,7 @@ are stands in `workbench.reports.specs`, how one looks in `workbench.reports.lay
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -79,11 +79,11 @@ def held(run: Run) -> float:
     return run.config.content_first if run.config.style_dim else 0.0
 
 
-def held_back(shares: Mapping[str, float]) -> str:
+def held_back(shares: Iterable[tuple[str, float]]) -> str:
     """Say of which methods, by label, the styles were held back for a share of the steps; "" where of none."""
-    named = ", ".join(f"{name} {share:g}" for name, share in shares.items() if share)
-    words = "not as in the paper, betas of styles held higher at first (`content_first`, share of the steps)"
-    return f"{words[0].upper()}{words[1:]}: {named}." if named else ""
+    named = ", ".join(f"{name} {share:g}" for name, share in dict.fromkeys(shares) if share)
+    words = "Not as in the paper, betas of styles held higher at first (`content_first`, share of the steps)"
+    return f"{words}: {named}." if named else ""
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ def _caption(spec: Spec, results: Sequence[_Result], beside: bool, several: bool
         where += f"; the paper's rows are {spec.source.title}, so compare orderings, not digits"
     parts = [part if isinstance(part, str) else part(metrics) for part in spec.note]
     parts += [
-        held_back({result.label: result.held for result in results}),
+        held_back((result.label, result.held) for result in results),
         f"Data: {where}.",
         MANY if any(r.many for r in results) else "",
         SEVERAL if several else "",
