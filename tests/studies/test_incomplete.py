@@ -64,7 +64,7 @@ def test_the_table_has_the_complete_items_in_both_lines():
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown(ROWS).splitlines()]
     assert table[0] == ["method", "incomplete items", "measure", "0%", "50%"]
     rows = {tuple(row[:3]): row[3:] for row in table[2:]}
-    assert rows["mmJSD", "used", "probe"] == ["0.90", "0.70 ± 0.10"]
+    assert rows["mmJSD", "used", "probe"] == ["0.90", "0.70 ± 1.27"]
     assert rows["mmJSD", "dropped", "probe"] == ["0.90", "0.70"]
     assert rows["MVAE", "used", "likelihood"] == ["-2100", ""]
     assert len(table) == 2 + 2 * 2 * 3

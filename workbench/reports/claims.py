@@ -22,7 +22,7 @@ from workbench.reports.estimates import (
     cells_of,
     entrants_of,
     estimate,
-    gain,
+    evidence_of,
     in_words,
     means,
     numbers_of,
@@ -163,12 +163,15 @@ def _finding(claim: Claim, data: str, entrants: Entrants, spread: Spread) -> Fin
     known = len(printed) == len({*claim.methods})
     paper = value(claim.contrast(printed), printed) if known else math.nan
     cells = {key: cells_of(claim.table, entrants.get(key, [])) for key in claim.methods}
+    better = {key: evidence_of(entrants.get(key, [])) for key in claim.methods} if METRICS[claim.table] is NATS else {}
+    better = {key: x for key, x in better.items() if x.keys() == cells[key].keys()}
+    cells = better if better.keys() == cells.keys() else cells
     missing = _missing(claim, entrants, cells)
     words = missing or f"these runs have no {claim.pick.words}"
     told = lambda key, columns: spread.of(entrants[key][0].settings["objective"], columns)  # noqa: E731
     shown = {} if missing else cells
     found = judged(claim, data, shown, words, partial(unequal, entrants), told, spread.where, paper)
-    return _beyond_bias(found, entrants) if found.tested and found.metric is NATS else found
+    return _beyond_bias(found, cells) if found.tested and found.metric is NATS else found
 
 
 def judged(
@@ -190,22 +193,23 @@ def judged(
     if not contrast:
         return Finding(claim, data, paper, UNTESTED, notes=(missing,))
     found = estimate(contrast, cells, told)
-    notes = [*claim.compare.remarks(contrast), *(["one seed"] if found.seeds == 1 else []), *unfair(contrast)]
+    verdict, p = _decided(claim, found)
+    others = claim.compare.others(numbers, claim.pick) if verdict == SUPPORTED else ()
+    further = [(estimate(other, cells, told), other) for other in others]
+    seeds = min([found.seeds, *(x.seeds for x, _ in further)])
+    notes = [*claim.compare.remarks(contrast), *(["one seed"] if seeds == 1 else []), *unfair(contrast)]
     if not found.freedom:
         notes.append(f"no seeds tell its spread: {found.error:.2g} inside the runs")
     elif where:
         notes.append(f"spread of {where}")
-    verdict, p = _decided(claim, found)
-    for other in claim.compare.others(numbers, claim.pick) if verdict == SUPPORTED else ():
-        further = estimate(other, cells, told)
-        if _decided(claim, further)[0] != SUPPORTED:
+    for x, other in further:
+        decided, p_other = _decided(claim, x)
+        p = max(p, p_other)
+        if decided != SUPPORTED:
             verdict, pair = UNDECIDED, " and ".join(spelt(key) for key in dict.fromkeys(key for key, _ in other))
-            notes.append(
-                f"undecided between {pair}: {further.difference:+.3g} ± {student(further.freedom) * further.error:.2g}"
-            )
-        p = max(p, _decided(claim, further)[1])
-    verdict += ONE_SEED if found.seeds == 1 and verdict != UNDECIDED else ""
-    return Finding(claim, data, paper, verdict, *found, p, tuple(notes))
+            notes.append(f"undecided between {pair}: {x.difference:+.3g} ± {student(x.freedom) * x.error:.2g}")
+    verdict += ONE_SEED if seeds == 1 and verdict != UNDECIDED else ""
+    return Finding(claim, data, paper, verdict, *found._replace(seeds=seeds), p, tuple(notes))
 
 
 def _decided(claim: Claim, found: Estimate) -> tuple[str, float]:
@@ -214,14 +218,16 @@ def _decided(claim: Claim, found: Estimate) -> tuple[str, float]:
     return decide(claim.kind, found.difference, half, metric), p_value(claim.kind, *found[:2], found.freedom, metric)
 
 
-def _beyond_bias(found: Finding, entrants: Entrants) -> Finding:
+def _beyond_bias(found: Finding, cells: Cells) -> Finding:
     """A finding about ln p(X), undecided where its estimates' bias may have made it."""
-    nats = gain([run for key in found.claim.methods for run in entrants[key]])
-    if math.isnan(nats):
+    gains = [row["gain"].value for seeds in cells.values() for row in seeds.values() if "gain" in row]
+    if not gains:
         return replace(found, notes=(*found.notes, BIAS))
-    if abs(found.difference) > nats:
+    if abs(found.difference) > max(gains):
         return found
-    return replace(found, verdict=UNDECIDED, notes=(*found.notes, f"ten times the samples add up to {nats:.1f} nats"))
+    return replace(
+        found, verdict=UNDECIDED, notes=(*found.notes, f"ten times the draws add up to {max(gains):.1f} nats")
+    )
 
 
 def as_family(found: Sequence[Finding]) -> list[Finding]:

@@ -119,6 +119,16 @@ def cells_of(table: str, entrants: Sequence[RunNumbers]) -> dict[int, dict[str, 
     }
 
 
+def evidence_of(entrants: Sequence[RunNumbers]) -> dict[int, dict[str, Cell]]:
+    """Read ln p(X) by proposals fitted to each item, by seed, and as `gain` what ten times the draws add to it."""
+    found = {}
+    for seed, _, metrics in entrants:
+        if known := metrics.get("evidence"):
+            error = (metrics.get("evidence_error") or {}).get("nats", math.nan)
+            found[seed] = {"X": Cell(known["nats"], error**2), "gain": Cell(known["gain"], math.nan)}
+    return found
+
+
 def _variance(table: str, x: float, error: float | None, metrics: Metrics) -> float:
     """The squared standard error inside a run: its own where it has one, else that of a share of n items."""
     if error is not None:
@@ -184,15 +194,6 @@ def welch(variances: Collection[tuple[float, int]]) -> float | int:
         return 0
     terms = sum(variance**2 / freedom for variance, freedom in variances)
     return sum(variance for variance, _ in variances) ** 2 / terms if terms else min(n for _, n in variances)
-
-
-def gain(runs: Sequence[RunNumbers]) -> float:
-    """By how many nats ten times the importance samples raised the ln p(X) of any run; NaN where one does not say it.
-
-    A difference within that may be one of the estimates' bias.
-    """
-    known = [(run.metrics.get("evidence") or {}).get("gain") for run in runs]
-    return math.nan if None in known else max(known)
 
 
 def _sum(row: Mapping[str, Cell], weights: Mapping[str, float]) -> Cell:

@@ -12,8 +12,9 @@ inside the runs; of two methods, Welch's degrees of freedom. Methods are not poo
 equally far apart, but for a method without two seeds, which has the spread of all. Where no method has two, it is that
 of other data; where there is none, everything is undecided. A verdict that rests on one seed of some method is a class
 of its own. Of all claims put to the runs on one data set together, the verdicts keep a false discovery rate of 5 %
-(Benjamini and Hochberg 1995); what does not is undecided. So is a difference of ln p(X) within what ten times the
-importance samples add to either method's. The effect size is the difference over its standard deviation over seeds.
+(Benjamini and Hochberg 1995); what does not is undecided. ln p(X) is that by fitted proposals where all runs have it,
+and a difference within what ten times the draws add to either method's is undecided. The effect size is the difference
+over its standard deviation over seeds.
 """
 
 import math
