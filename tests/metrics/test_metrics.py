@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import torch
 from helpers import seeded
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import confusion_matrix
 
 from workbench.data.sources import load_dataset
 from workbench.metrics import judges as classifiers
@@ -112,6 +115,13 @@ def test_counts_by_loop(modalities):
     labels = torch.randint(3, (500,), generator=seeded(1))
     hits = sum(row[0] == label for row, label in zip(rows, labels.tolist(), strict=True))
     assert conditional_coherence(confusion(predicted[0], labels)) == pytest.approx(hits / 500)
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=30))
+def test_confusions_have_a_row_for_each_given_class(pairs):
+    judged, labels = torch.tensor(pairs).T
+    expected = confusion_matrix(labels, judged, labels=range(5))  # its rows are the true classes
+    assert confusion(judged, labels, classes=5).tolist() == expected.tolist()
 
 
 def test_chance_levels_of_ten_classes():

@@ -25,6 +25,7 @@ from workbench.metrics.features import (
     features_for,
     reference,
 )
+from workbench.metrics.generation import Judges
 from workbench.metrics.judges import Classifier
 from workbench.metrics.kmeans import clusters_of
 from workbench.metrics.quality import (
@@ -389,3 +390,11 @@ def test_files_without_inceptions_weights(tmp_path, content):
     with pytest.raises(DataError, match="does not hold pytorch-fid's Inception weights") as error:
         InceptionFeatures(path)
     assert "\n" not in str(error.value) and "workbench data fetch inception" in str(error.value)
+
+
+def test_generated_images_are_seen_in_the_range_of_real_ones():
+    """A decoder's output may lie beside [0, 1], where no pixel of a real image is."""
+    judge = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(4, 10)), "mnist", 0.9)  # its features are the pixels
+    panel = Judges({"M": judge}, {"M": FeatureSet(ClassifierFeatures(judge))})
+    seen = panel.look([torch.tensor([-0.5, 0.25, 1.0, 1.75]).view(1, 1, 2, 2)], ["M"]).features["M"]
+    assert seen.tolist() == [[0.0, 0.25, 1.0, 1.0]]

@@ -29,7 +29,7 @@ def test_points_with_bars_and_names_where_up_is_better():
     assert {(0.1, 0.5), (0.9, 0.4)} <= dots(first) and second.yaxis_inverted() and not first.yaxis_inverted()
     segments = [s for c in first.collections for s in c.get_segments() if len(s)]
     lengths = sorted(round(float(np.ptp(s, axis=0).max()), 9) for s in segments)
-    assert lengths == [0, 0, 0.02 * 2, 0.04 * 2], "two standard errors to both sides, none of a single seed"
+    assert lengths == [0, 0, 0.01 * 2, 0.02 * 2], "half the interval to both sides, none of a single seed"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["left", "right"]
 
 

@@ -150,7 +150,7 @@ def test_dots_and_items_against_a_diagonal():
 
 
 # --- several methods -------------------------------------------------------------------------------------------------
-def test_forest_has_a_marker_and_two_errors_for_each_number():
+def test_forest_has_a_marker_and_an_interval_for_each_number():
     rows = {"first claim": {"paper": (0.3, 0.0), "ours": (0.1, 0.02)}, "second claim": {"ours": (-0.2, math.nan)}}
     (ax,) = forest(rows, "accuracy").axes
     assert texts(ax.get_yticklabels()) == list(rows)
@@ -159,7 +159,7 @@ def test_forest_has_a_marker_and_two_errors_for_each_number():
     assert drawn["ours"].lines[0].get_xdata().tolist() == [0.1, -0.2]
     (bars,) = drawn["ours"].lines[2]
     ends = [segment[:, 0].tolist() for segment in bars.get_segments()]
-    assert ends == [pytest.approx([0.06, 0.14]), pytest.approx([-0.2, -0.2])]
+    assert ends == [pytest.approx([0.08, 0.12]), pytest.approx([-0.2, -0.2])]
     assert ax.get_ylim()[0] > ax.get_ylim()[1], "the first row is at the top"
     assert texts(ax.get_legend().get_texts()) == ["paper", "ours"]
 

@@ -1,4 +1,4 @@
-"""The picture of an ablation: lines are means over seeds, bands two standard errors, and nothing is missing."""
+"""The picture of an ablation: lines are means over seeds, bands 95 % intervals, and nothing is missing."""
 
 import numpy as np
 import pytest
@@ -33,13 +33,13 @@ def test_a_panel_for_each_aspect_with_a_line_for_each_subset_or_path(frame, figu
         assert (ax.get_xlabel(), ax.get_ylabel()) == (SUBSPACE_SIZE.label, panel.ylabel)
 
 
-def test_bands_are_two_standard_errors(frame, figure):
+def test_bands_are_the_intervals_of_the_summary(frame, figure):
     ax = figure.axes[1]
     table = summary(frame).query("panel == 'Coherence' and line == '→ M'")
     band = next(c for c in ax.collections if isinstance(c, PolyCollection)).get_paths()[0].vertices
     for row in table.itertuples():
         ends = band[np.isclose(band[:, 0], row.x), 1]
-        assert (ends.min(), ends.max()) == pytest.approx((row.mean - 2 * row.error, row.mean + 2 * row.error))
+        assert row.half > 0 and (ends.min(), ends.max()) == pytest.approx((row.mean - row.half, row.mean + row.half))
 
 
 def test_lines_are_told_apart_without_colours(figure):

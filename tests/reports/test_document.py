@@ -1,5 +1,6 @@
 """Documents made from templates: tables where a line asks for them, and the committed one is up to date."""
 
+import json
 import re
 from pathlib import Path
 
@@ -11,6 +12,13 @@ from workbench.reports.ablations import BETA
 from workbench.reports.ablations_claims import findings
 from workbench.reports.ablations_claims import table as verdicts
 from workbench.runs import collected
+
+
+def joint(accuracy: float):
+    """metrics.json with a probe and no error inside the run."""
+    values = {"M": 0.9, "S": 0.8, "M,S": accuracy}
+    return {"linear_probe": {"any": values}, "linear_probe_error": {"any": dict.fromkeys(values, 0.0)}}
+
 
 REFERENCE = Path(__file__).resolve().parents[2] / "outputs" / "reference"
 
@@ -35,14 +43,37 @@ def test_lines_give_way_to_what_they_ask_for(tmp_path):
     )
     text = document.write(tmp_path / "all.in.md").read_text()
     rate, fid = (tables.table(name, runs).markdown() for name in ("rate", "fid"))
-    on_claims = layout.markdown(claims.side_by_side({"mnist-plain-text": claims.findings(runs)}))
+    found = claims.findings(runs)
+    on_claims = layout.markdown(claims.side_by_side({"mnist-plain-text": found}))
+    on_claims += f"\n\n* `mnist-plain-text`: {claims.by_chance(found)}"
     alone = tables.table("coherence", runs[1:]).markdown()
-    curve = layout.markdown(verdicts(findings(swept, BETA)))
+    curve = f"{layout.markdown(verdicts(findings(swept, BETA)))}\n\n{claims.by_chance(findings(swept, BETA))}"
     assert text.partition("\n\n")[2] == (
         f"# Prose\n\n{layout.markdown(layout.origins(runs))}\nmore <!-- tables: runs.json -->\n\n{rate}\n\n{fid}\n"
         f"{on_claims}\n{alone}\n\n**One curve**\n\n{curve}\n"
     )
     assert text.startswith("<!-- Made by `workbench document all.in.md`: change that file")
+
+
+def test_verdicts_that_are_others_than_before_are_listed_and_other_runs_tell_how_far_seeds_are_apart(tmp_path):
+    at = {"mmjsd": 0.98, "mmvae": 0.90}
+    for seed in (0, 1):
+        runs = [
+            finished(tmp_path / f"{key}-{seed}", key, seed, metrics=lambda _, x=x, s=seed: joint(x + s / 1000))
+            for key, x in at.items()
+        ]
+        collected.write(runs, tmp_path / f"{seed}.json")
+    alone, told = "claims: 0.json", "claims: 0.json spread=1.json"
+    before = {"joint-probe": "supported", "random-quality": "supported"}
+    lines = {line: {"mnist-plain-text": before} for line in (alone, told)}
+    (tmp_path / "before.json").write_text(json.dumps({"lines": lines}))
+    (tmp_path / "all.in.md").write_text(f"<!-- changed: before.json -->\n<!-- {told} -->\n")
+    text = document.write(tmp_path / "all.in.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| claims, ")]
+    gone = "| claims, mnist-plain-text | random-quality | supported | not tested |"
+    changed = "| claims, mnist-plain-text | joint-probe | supported |"
+    assert rows == [f"{changed} undecided |", gone, f"{changed} supported (one seed) |", gone]
+    assert "| supported: +0.080 ± 0.004 (one seed) |" in text
 
 
 @pytest.mark.parametrize(

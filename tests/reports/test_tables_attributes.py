@@ -90,14 +90,15 @@ def test_every_number_of_every_attribute_is_in_the_tidy_table(tmp_path):
 
 
 def test_claims_about_attributes_are_put_to_runs_on_faces(tmp_path):
-    runs = [on_faces(tmp_path / name, name, shift) for name, shift in (("mmjsd", 0.1), ("mmvae", 0.0), ("mvae", -0.1))]
+    shifts = {"mmjsd": 0.1, "mmvae": 0.0, "mvae": -0.1}
+    runs = [on_faces(tmp_path / f"{name}-{s}", name, shift, seed=s) for name, shift in shifts.items() for s in (0, 1)]
     found = {finding.claim.name: finding for finding in claims.findings(runs)}
     assert found.keys() == {"attributes-probe", "attributes-joint-probe", "attributes-coherence"}
     assert {finding.verdict for finding in found.values()} == {claims.SUPPORTED}
     joint = found["attributes-joint-probe"]
     assert joint.difference == pytest.approx(0.1, abs=1e-6) and joint.paper == pytest.approx(0.57 - 0.44)
     assert all(finding.paper_verdict == claims.SUPPORTED for finding in found.values())
-    assert found["attributes-probe"].error == pytest.approx(math.sqrt(2 * 3) * 0.004 / 3)
+    assert found["attributes-probe"].error == pytest.approx(math.sqrt(2 * 3) * 0.004 / 3 / math.sqrt(2))
 
 
 def test_faces_and_digits_share_a_report(tmp_path):

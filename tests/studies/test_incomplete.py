@@ -53,18 +53,18 @@ def test_means_over_seeds():
     both = found["mmJSD", 0.5, False]
     probe = both.means["probe"]
     assert probe.seeds == 2 and probe.mean == pytest.approx(0.7)
-    assert probe.error == pytest.approx(0.1), "half the difference of two"
-    assert math.isnan(found["MVAE", 0.0, False].means["probe"].error)
+    assert probe.half == pytest.approx(1.27062), "12.7 times half the difference of two"
+    assert math.isnan(found["MVAE", 0.0, False].means["probe"].half)
     (found,) = means([made(nats=math.nan), made(nats=math.nan, seed=1, probe=0.7)])
-    assert math.isnan(found.means["likelihood"].mean) and math.isnan(found.means["likelihood"].error)
-    assert found.means["probe"].error == pytest.approx(0.1)
+    assert math.isnan(found.means["likelihood"].mean) and math.isnan(found.means["likelihood"].half)
+    assert found.means["probe"].half == pytest.approx(1.27062)
 
 
 def test_the_table_has_the_complete_items_in_both_lines():
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown(ROWS).splitlines()]
     assert table[0] == ["method", "incomplete items", "measure", "0%", "50%"]
     rows = {tuple(row[:3]): row[3:] for row in table[2:]}
-    assert rows["mmJSD", "used", "probe"] == ["0.90", "0.70 ± 0.10"]
+    assert rows["mmJSD", "used", "probe"] == ["0.90", "0.70 ± 1.27"]
     assert rows["mmJSD", "dropped", "probe"] == ["0.90", "0.70"]
     assert rows["MVAE", "used", "likelihood"] == ["-2100", ""]
     assert len(table) == 2 + 2 * 2 * 3

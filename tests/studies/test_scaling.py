@@ -159,7 +159,8 @@ def test_scaling_draws_every_number_with_one_look_for_each_method():
     assert lines(memory)["mmJSD1"] == [(2, 4.0), (4, 8.0)]
     assert lines(probe)["MoPoE0"] == [(2, pytest.approx(0.85)), (4, pytest.approx(0.85))]
     (bars,) = probe.containers[0].lines[2]
-    assert bars.get_segments()[0][:, 1].tolist() == pytest.approx([0.80, 0.90]), "one standard error of two seeds"
+    ends = [0.85 - 4.302653 * 0.05, 0.85 + 4.302653 * 0.05]  # two points of two seeds each: 2 degrees of freedom
+    assert bars.get_segments()[0][:, 1].tolist() == pytest.approx(ends)
     assert [y for _, y in next(iter(lines(coherence).values()))] == [0.5, 0.5]
     styles = [container.lines[0].get_linestyle() for container in coherence.containers]
     assert styles == ["-", "-", ":", ":"]

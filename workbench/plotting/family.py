@@ -15,7 +15,7 @@ from torch import Tensor
 from workbench.plotting.base import dress, panel, panels
 from workbench.plotting.curves import DASHES, PALETTE
 
-Pair = tuple[float, float]  # a mean and its standard error, which is NaN where there is one seed
+Pair = tuple[float, float]  # a mean and half of its 95 % interval, which is NaN where there is one seed
 POOLED, BESIDE = "mean of order a", "barycenter"  # of the dial, and what stands beside it
 LOOKS = {POOLED: {"color": "0.1", "linewidth": 1.8}, BESIDE: {"color": PALETTE[4], "linewidth": 1.6}}
 SIGNS = ("o", "s", "^", "D", "v", "P")
@@ -72,9 +72,9 @@ def _plane(ax: Axes, plane: tuple[Tensor, Tensor], ellipses: Mapping, looks: Map
 
 
 def over_orders(lines: Mapping[str, Mapping[str, Mapping[float, Pair]]], ends: float, ylabel: str = "") -> Figure:
-    """`lines[panel][line][place]` is a mean and its error: places 0 to 1 are orders a, one beyond `ends` is BESIDE.
+    """`lines[panel][line][place]` is a mean and half of its interval: orders a up to 1, and one beyond `ends`, BESIDE.
 
-    Bars are two standard errors; a single seed has none.
+    Bars are the intervals; a single seed has none.
     """
     figure, axes = panels(len(lines), 2, 3.9, 2.5)
     for ax, (title, found) in zip(axes.flat, lines.items(), strict=False):
@@ -83,7 +83,7 @@ def over_orders(lines: Mapping[str, Mapping[str, Mapping[float, Pair]]], ends: f
             for label, shown in ((name, _part(points, ends, False)), (None, _part(points, ends, True))):
                 x = np.array([*shown]) + 0.012 * (2 * i - len(found) + 1)  # side by side where they meet
                 y, error = np.array([*shown.values()]).reshape(-1, 2).T
-                ax.errorbar(x, y, yerr=2 * np.nan_to_num(error), label=label, linestyle=DASHES[i], **look)
+                ax.errorbar(x, y, yerr=np.nan_to_num(error), label=label, linestyle=DASHES[i], **look)
         ax.axvline(ends, color="0.8", linewidth=0.8)
         _widen(ax, 0.05)
         ax.set_xticks([0, 0.25, 0.5, 0.75, 1, 2 * ends - 1], ["0", "¼", "½", "¾", "1", BESIDE])
@@ -110,7 +110,7 @@ def named_points(
     ylabels: Sequence[str],
     turned: Sequence[bool] = (),
 ) -> Figure:
-    """`panels_of[title][name]` holds x and y with their errors: a dot with bars of two standard errors, and its name.
+    """`panels_of[title][name]` holds x and y with their intervals: a dot with bars, and its name.
 
     Colours and signs are those of `kinds[name]`. Panels stand two in a line; `ylabels` and `turned` (where less is
     better, so that up is) are of the columns.
@@ -121,7 +121,7 @@ def named_points(
     for place, (ax, (title, found)) in enumerate(zip(axes.flat, panels_of.items(), strict=False)):
         for kind, (colour, sign) in looks.items():
             rows = np.array([[*x, *y] for name, (x, y) in found.items() if kinds[name] == kind]).reshape(-1, 4)
-            bars = {"xerr": 2 * np.nan_to_num(rows[:, 1]), "yerr": 2 * np.nan_to_num(rows[:, 3])}
+            bars = {"xerr": np.nan_to_num(rows[:, 1]), "yerr": np.nan_to_num(rows[:, 3])}
             look = {
                 "fmt": sign,
                 "color": colour,

@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 from workbench.plotting.base import dress, panel, panels
 
 MARKERS = ("D", "o", "s", "^", "v", "P")
-Estimates = Mapping[str, tuple[float, float]]  # a mean and its standard error, by series
+Estimates = Mapping[str, tuple[float, float]]  # a mean and half of its interval, by series
 
 
 def forest(rows: Mapping[str, Estimates], xlabel: str) -> Figure:
-    """`rows[name][series]` is a difference and its standard error: a line for each row, a marker for each series.
+    """`rows[name][series]` is a difference and half of its interval: a line for each row, a marker for each series.
 
-    Bars are two standard errors; a series without an entry in a row is left out there.
+    A half that is NaN has no bar; a series without an entry in a row is left out there.
     """
     figure, axes = panel(1, 1, 8.2, 0.32 * len(rows) + 0.9)
     ax = axes[0, 0]
@@ -31,16 +31,16 @@ def forest(rows: Mapping[str, Estimates], xlabel: str) -> Figure:
 
 
 def whiskers(ax: Axes, rows: Mapping[str, Estimates], markers: Sequence[str], apart: float) -> list[str]:
-    """Draw `rows[name][series]` from the top down, series so far `apart`, two standard errors round each; names them.
+    """Draw `rows[name][series]` from the top down, series so far `apart`, with their intervals; names them.
 
-    An error that is NaN has no bar; a series without an entry in a row is left out there.
+    A half that is NaN has no bar; a series without an entry in a row is left out there.
     """
     series = list(dict.fromkeys(name for found in rows.values() for name in found))
     for i, (name, colour) in enumerate(zip(series, sns.color_palette("colorblind", len(series)), strict=True)):
         shift = (i - (len(series) - 1) / 2) * apart
-        y, x, error = np.array([(y + shift, *row[name]) for y, row in enumerate(rows.values()) if name in row]).T
+        y, x, half = np.array([(y + shift, *row[name]) for y, row in enumerate(rows.values()) if name in row]).T
         look = {"fmt": markers[i % len(markers)], "markersize": 4, "linewidth": 1.2, "color": colour}
-        ax.errorbar(x, y, xerr=2 * np.nan_to_num(error), label=name, **look)
+        ax.errorbar(x, y, xerr=np.nan_to_num(half), label=name, **look)
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.grid(axis="x", color="0.9", linewidth=0.6)
     return series

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from workbench.paths import outputs_dir
 from workbench.plotting.base import dress, panels
-from workbench.reports.ablations import Ablation, Panel, curves, series
+from workbench.reports.ablations import Ablation, Panel, curves, series, summary
 from workbench.runs.collected import sound
 from workbench.runs.run import find_runs
 
@@ -33,10 +33,10 @@ def own_sweep(ablation: Ablation, preset: str) -> list[Figure | Markdown]:
 
 
 def ablation_figure(frame: "pd.DataFrame", ablation: Ablation) -> Figure:
-    """`frame` as `ablations.curves` makes it: means over seeds, with bands of two standard errors.
+    """`frame` as `ablations.curves` makes it: means over seeds, with the intervals of `ablations.summary`.
 
-    A single seed has no band. A dotted line marks the paper's choice. Panels without a number are left out; ValueError
-    when all are.
+    Where all are single seeds there are no bands. A dotted line marks the paper's choice. Panels without a number are
+    left out; ValueError when all are.
     """
     shown = [chosen for chosen in ablation.panels if (frame["panel"] == chosen.title).any()]
     if not shown:
@@ -51,9 +51,12 @@ def _draw(ax: Axes, curves: "pd.DataFrame", chosen: Panel, ablation: Ablation) -
     lines, values = [*curves["line"].unique()], sorted(curves["x"].unique())
     colours = [COLOURS[i % len(COLOURS)] for i in range(len(lines))]
     looks = {"hue": "line", "style": "line", "hue_order": lines, "style_order": lines, "palette": colours}
-    band = {"errorbar": ("se", 2), "err_kws": {"alpha": 0.18, "linewidth": 0}}
     markers = {line: MARKERS[i % len(MARKERS)] for i, line in enumerate(lines)}
-    sns.lineplot(curves, x="x", y="value", ax=ax, markers=markers, linewidth=1.4, markersize=5.5, **looks, **band)
+    means = summary(curves)
+    sns.lineplot(means, x="x", y="mean", ax=ax, markers=markers, linewidth=1.4, markersize=5.5, errorbar=None, **looks)
+    for name, colour in zip(lines, colours, strict=True):
+        x, mean, half = means.loc[means["line"] == name, ["x", "mean", "half"]].to_numpy().T
+        ax.fill_between(x, mean - half, mean + half, color=colour, alpha=0.18, linewidth=0)
     if ablation.log and values[0] > 0:
         ax.set_xscale("log")
     ax.set_xticks(values, [f"{x:g}" for x in values])

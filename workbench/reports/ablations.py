@@ -15,7 +15,7 @@ from workbench.paths import project_root
 from workbench.reports import results
 from workbench.reports.estimates import RunNumbers, in_words, numbers_of
 from workbench.reports.published import RANDOM
-from workbench.reports.results import Mean, Metrics, over_seeds
+from workbench.reports.results import Mean, Metrics, along
 from workbench.reports.specs import SPECS
 from workbench.runs import collected
 from workbench.runs.naming import differing
@@ -181,11 +181,13 @@ def _lines(panel: Panel, metrics: Metrics, posterior: str | None) -> dict[str, f
 
 
 def summary(found: "pd.DataFrame") -> "pd.DataFrame":
-    """Average curves over seeds: columns panel, line, x, mean, error (NaN of one seed), seeds; in the order of rows."""
+    """Average curves over seeds: columns panel, line, x, and the fields of `results.Mean`; intervals as in `along`."""
     import pandas as pd
 
-    grouped = found.groupby(["panel", "line", "x"], sort=False)["value"]
-    rows = [(*key, *over_seeds([*values])) for key, values in grouped]
+    rows = []
+    for key, line in found.groupby(["panel", "line"], sort=False):
+        points = {x: [*values] for x, values in line.groupby("x", sort=False)["value"]}
+        rows += [(*key, x, *mean) for x, mean in zip(points, along(points.values()), strict=True)]
     return pd.DataFrame(rows, columns=["panel", "line", "x", *Mean._fields])
 
 

@@ -1,6 +1,6 @@
 """What the paper says about its ablations in words, put to the test on finished runs: `findings`, then `table`.
 
-Verdicts follow the rule of `workbench.reports.claims`. A claim about a direction compares along a straight line: the
+Verdicts follow the rule of `workbench.reports.verdicts`. A claim about a direction compares along a straight line: the
 change from the smallest to the largest value of the setting, by least squares through all values. A claim of stability
 compares the paper's value with the one whose mean is furthest from its own. Nothing but the text is claimed: the
 figures themselves are pictures, whose numbers the paper does not print.
@@ -14,10 +14,10 @@ from statistics import fmean
 from workbench.reports import layout
 from workbench.reports.ablations import ABLATIONS, BETA, PRIOR_WEIGHT, SUBSPACE_SIZE, Ablation, entrants, series
 from workbench.reports.claims import HEADING as PAPERS
-from workbench.reports.claims import OURS, Finding, judged
+from workbench.reports.claims import OURS, Finding, as_family, judged
 from workbench.reports.claims_list import ANY, CONDITIONAL, EQUAL, PRIOR, Claim, where
 from workbench.reports.contrasts import Comparison, Contrast, Numbers, Pick, means, of_means
-from workbench.reports.estimates import cells_of
+from workbench.reports.estimates import cells_of, spread_of
 from workbench.runs.naming import differing
 from workbench.runs.run import Run
 
@@ -144,13 +144,15 @@ def findings(runs: Sequence[Run], ablation: Ablation) -> list[Finding]:
     groups = {f"{x:g}": group for x, group in entrants(runs, ablation).items()}
     steps = differing([entrant.settings for group in groups.values() for entrant in group]).get("steps", ())
     unfair = [f"unequal steps: {', '.join(f'{n:,}' for n in steps)}"] if steps else []
-    found = []
+    found, data = [], runs[0].config.data
     for claim in CLAIMS[ablation.name]:
         cells = {key: row for key, group in groups.items() if (row := cells_of(claim.table, group))}
         missing = f"not enough values of {ablation.field} ({', '.join(cells)}) with a {claim.pick.words}"
         missing = missing if cells else f"these runs have no {claim.table.replace('_', ' ')}"
-        found.append(judged(claim, runs[0].config.data, cells, missing, lambda contrast: unfair))
-    return found
+        spread = spread_of(claim.table, data, [run for group in groups.values() for run in group])
+        told = lambda key, columns, spread=spread: spread.of("", columns)  # noqa: E731 all are of one method
+        found.append(judged(claim, data, cells, missing, lambda contrast: unfair, told, spread.where))
+    return as_family(found)
 
 
 def all_findings(runs: Sequence[Run]) -> list[Finding]:

@@ -1,72 +1,63 @@
 """The paper's ordinal claims put to the test on finished runs: `findings`, then `table`, or `markdown` at once.
 
-A claim is a difference that supports it when positive. It is supported when the difference is above the margin and
-above 2 standard errors, not supported when it is below minus the margin and below minus 2 standard errors, else
-undecided. A claim that two numbers are equal is supported when the difference, give or take 2 standard errors, lies
-within the margin of equality, and not supported when it lies outside; for a claim that one is not below the other,
-only the lower side counts. Margins: 0.01 of accuracies, 0.02 of average precision, 5 nats; of equality 0.02, 0.04 and
-10 nats. The difference is the mean over seeds, paired by seed where all methods share some. Its standard error comes
-from the spread over seeds or from the errors inside the runs, whichever is larger, and shrinks with the number of
-seeds from three on: two say little about a spread. One seed has the errors inside its run alone (over draws of a
-probe or of importance samples, else that of a share of the test items), and decides little. The effect size is the
-difference over its standard deviation over seeds.
+Verdicts follow the rule of `workbench.reports.verdicts`.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
 
 from workbench.data.sources import describe, is_known
 from workbench.reports import layout
-from workbench.reports.claims_list import ATTRIBUTE_CLAIMS, CLAIMS, EQUAL, GREATER, NOT_BELOW, Claim
+from workbench.reports.claims_list import ATTRIBUTE_CLAIMS, CLAIMS, Claim
 from workbench.reports.contrasts import Contrast, value
-from workbench.reports.estimates import Cells, Entrants, cells_of, entrants_of, estimate, in_words, means, unequal
+from workbench.reports.estimates import (
+    Cells,
+    Entrants,
+    Estimate,
+    Spread,
+    Told,
+    cells_of,
+    entrants_of,
+    estimate,
+    evidence_of,
+    in_words,
+    means,
+    numbers_of,
+    spread_of,
+    unequal,
+)
+from workbench.reports.results import LEVEL, student
 from workbench.reports.specs import SPECS, of_attributes
+from workbench.reports.verdicts import (
+    CONTRADICTED,
+    METRICS,
+    NATS,
+    RULE,
+    SUPPORTED,
+    UNDECIDED,
+    UNTESTED,
+    Metric,
+    decide,
+    p_value,
+)
 from workbench.runs.naming import differing, spelt
 from workbench.runs.run import Run
 
-RULE = " ".join((__doc__ or "").partition("\n\n")[2].split())
-SUPPORTED, CONTRADICTED, UNDECIDED, UNTESTED = "supported", "not supported", "undecided", "not tested"
-
-
-class Metric(NamedTuple):
-    """What differences of one kind of number are measured with."""
-
-    unit: str
-    margin: float  # a difference within it is of no account
-    equality: float  # numbers that differ by less are called equal
-    digits: int
-
-
-ACCURACY = Metric("accuracy", margin=0.01, equality=0.02, digits=3)
-PRECISION = Metric("average precision", margin=0.02, equality=0.04, digits=3)
-ATTRIBUTES = Metric("mean average precision", margin=0.02, equality=0.04, digits=3)
-NATS = Metric("nats", margin=5.0, equality=10.0, digits=1)
-METRICS = {"quality": PRECISION, "log_likelihood": NATS, "attributes": ATTRIBUTES}
-METRICS |= dict.fromkeys(("linear_probe", "coherence", "random_coherence", "style_probe"), ACCURACY)
-OURS = ["our difference ± standard error", "effect size", "seeds", "verdict"]
+ONE_SEED = " (one seed)"  # after a verdict that rests on such
+BIAS = "bias unknown: at K = 12 it differs by up to 7 nats between methods"
+OURS = ["our difference, 95 % interval", "effect size", "seeds (degrees of freedom)", "verdict"]
 HEADING = ["claim", "where in the paper", "paper's difference", *OURS]
-
-
-def decide(kind: str, difference: float, error: float, metric: Metric) -> str:
-    """Say supported, not supported or undecided, by the rule above; undecided when the error is NaN."""
-    low, high = difference - 2 * error, difference + 2 * error
-    margin, equality = metric.margin, metric.equality
-    yes, no = {
-        GREATER: (difference > margin and low > 0, difference < -margin and high < 0),
-        EQUAL: (-equality < low and high < equality, low > equality or high < -equality),
-        NOT_BELOW: (low > -equality, high < -equality),
-    }[kind]
-    return SUPPORTED if yes else CONTRADICTED if no else UNDECIDED
 
 
 @dataclass(frozen=True)
 class Finding:
     """What runs on one data set say to a claim: a difference that supports it when positive, in the metric's unit.
 
-    NaN: `error` where nothing is known of it, `effect` below two seeds, all of them where the claim was not tested.
+    NaN: `error` where nothing is known of it, `effect` and `p` where no seeds tell how far they are apart, all of them
+    where the claim was not tested.
     """
 
     claim: Claim
@@ -76,13 +67,25 @@ class Finding:
     difference: float = math.nan
     error: float = math.nan  # standard error
     effect: float = math.nan  # difference / standard deviation over seeds
-    seeds: int = 0
+    seeds: int = 0  # the fewest that a method has
+    freedom: float | int = 0  # degrees of freedom of the interval; 0: there is none, the error is that inside the runs
+    p: float = math.nan  # `p_value`
     notes: tuple[str, ...] = ()  # what the verdict must not be read without, or what is missing
 
     @property
     def metric(self) -> Metric:
         """Unit and margins of the difference."""
         return METRICS[self.claim.table]
+
+    @property
+    def half(self) -> float:
+        """Half of the 95 % interval of the difference, NaN where none is known."""
+        return student(self.freedom) * self.error
+
+    @property
+    def decided(self) -> bool:
+        """Whether it was supported or not, of however many seeds."""
+        return self.verdict.removesuffix(ONE_SEED) in (SUPPORTED, CONTRADICTED)
 
     @property
     def tested(self) -> bool:
@@ -103,18 +106,22 @@ class Finding:
     def row(self) -> list[str]:
         """Show the finding as a table does, below `HEADING`."""
         effect = "" if math.isnan(self.effect) else f"{self.effect:+.1f}"
-        words = self.verdict + (f" ({'; '.join(self.notes)})" if self.notes else "")
-        ours = [self._number(self.difference, self.error), effect, str(self.seeds or ""), words]
+        seeds = f"{self.seeds} ({_span(self.freedom)})" if self.tested else ""
+        ours = [self._number(self.difference, self.half), effect, seeds, self._verdict(self.notes, "; ")]
         return [self.claim.statement, self.claim.where, self.papers, *ours]
 
     def cell(self) -> str:
         """Show verdict and difference, and in a word each what they must not be read without."""
-        notes = dict.fromkeys("unequal scale" if note.startswith("unequal") else note for note in self.notes)
-        after = f" ({', '.join(notes)})" if notes else ""
-        return f"{self.verdict}: {self._number(self.difference, self.error)}{after}" if self.tested else UNTESTED
+        words = ("unequal scale" if note.startswith("unequal") else note.partition(":")[0] for note in self.notes)
+        verdict, bracket, notes = self._verdict([*dict.fromkeys(words)], ", ").partition(" (")
+        return f"{verdict}: {self._number(self.difference, self.half)}{bracket}{notes}" if self.tested else UNTESTED
+
+    def _verdict(self, notes: Sequence[str], between: str) -> str:
+        """The verdict, and in one pair of brackets what it must not be read without."""
+        return self.verdict.removesuffix(ONE_SEED) + (f" ({between.join(notes)})" if notes else "")
 
     def _number(self, difference: float, error: float = math.nan) -> str:
-        """A difference and its standard error, as far as they are there."""
+        """A difference and half of its interval, as far as they are there."""
         digits, unit = self.metric.digits, " nats" if self.metric is NATS else ""
         rounded = round(difference, digits) + 0.0  # no minus before a zero
         after = "" if math.isnan(error) else f" ± {error:.{digits}f}"
@@ -134,28 +141,37 @@ def paper_data(runs: Sequence[Run]) -> str:
     return SPECS[claims_on(runs)[0].table].source.title
 
 
-def findings(runs: Sequence[Run], claims: Sequence[Claim] | None = None) -> list[Finding]:
-    """Put claims (None: all that there are on such data) to complete runs on one data set.
+def findings(runs: Sequence[Run], claims: Sequence[Claim] | None = None, spread: Sequence[Run] = ()) -> list[Finding]:
+    """Put claims (None: all that there are on such data) to complete runs on one data set, as one family.
 
-    ValueError without runs, or on several data sets.
+    `spread` are runs, also on other data, that may tell how far seeds are apart. ValueError without runs, or on several
+    data sets.
     """
     data = sorted({run.config.data for run in runs})
     if len(data) != 1:
         what = f"runs on {', '.join(data)} do not share a comparison" if data else "there is no run to test claims on"
         raise ValueError(f"{what}: give those of one data set")
     entrants, claims = entrants_of(runs), claims_on(runs) if claims is None else claims
-    return [_finding(claim, data[0], entrants) for claim in claims]
+    told = [numbers_of(run) for run in {run.config.key(): run for run in (*runs, *spread)}.values()]
+    spreads = {table: spread_of(table, data[0], told) for table in {claim.table for claim in claims}}
+    return as_family([_finding(claim, data[0], entrants, spreads[claim.table]) for claim in claims])
 
 
-def _finding(claim: Claim, data: str, entrants: Entrants) -> Finding:
+def _finding(claim: Claim, data: str, entrants: Entrants, spread: Spread) -> Finding:
     """The finding of one claim; of a later paper's the paper of 2020 has no numbers."""
     printed = {key: row for key in claim.methods if (row := SPECS[claim.table].paper.get(key))}
     known = len(printed) == len({*claim.methods})
     paper = value(claim.contrast(printed), printed) if known else math.nan
     cells = {key: cells_of(claim.table, entrants.get(key, [])) for key in claim.methods}
+    better = {key: evidence_of(entrants.get(key, [])) for key in claim.methods} if METRICS[claim.table] is NATS else {}
+    better = {key: x for key, x in better.items() if x.keys() == cells[key].keys()}
+    cells = better if better.keys() == cells.keys() else cells
     missing = _missing(claim, entrants, cells)
     words = missing or f"these runs have no {claim.pick.words}"
-    return judged(claim, data, {} if missing else cells, words, partial(unequal, entrants), paper)
+    told = lambda key, columns: spread.of(entrants[key][0].settings["objective"], columns)  # noqa: E731
+    shown = {} if missing else cells
+    found = judged(claim, data, shown, words, partial(unequal, entrants), told, spread.where, paper)
+    return _beyond_bias(found, cells) if found.tested and found.metric is NATS else found
 
 
 def judged(
@@ -164,20 +180,88 @@ def judged(
     cells: Cells,
     missing: str,
     unfair: Callable[[Contrast], list[str]],
+    told: Told,
+    where: str,
     paper: float = math.nan,
 ) -> Finding:
     """Judge a claim by cells; `missing` says what is missing where there are none, or none for its contrast.
 
-    `unfair` says what makes a contrast unfair.
+    `unfair` says what makes a contrast unfair, `told` how far seeds are apart, `where` on which other data.
     """
-    contrast = claim.contrast({key: means(seeds) for key, seeds in cells.items()}) if cells else {}
+    numbers = {key: means(seeds) for key, seeds in cells.items()}
+    contrast = claim.contrast(numbers) if cells else {}
     if not contrast:
         return Finding(claim, data, paper, UNTESTED, notes=(missing,))
-    difference, error, effect, seeds, paired = estimate(contrast, cells)
-    notes = [*claim.compare.remarks(contrast), *(["one seed"] if seeds == 1 else [])]
-    notes += [*([] if paired else ["no seed in common"]), *unfair(contrast)]
-    verdict = decide(claim.kind, difference, error, METRICS[claim.table])
-    return Finding(claim, data, paper, verdict, difference, error, effect, seeds, tuple(notes))
+    found = estimate(contrast, cells, told)
+    verdict, p = _decided(claim, found)
+    others = claim.compare.others(numbers, claim.pick) if verdict == SUPPORTED else ()
+    further = [(estimate(other, cells, told), other) for other in others]
+    seeds = min([found.seeds, *(x.seeds for x, _ in further)])
+    notes = [*claim.compare.remarks(contrast), *(["one seed"] if seeds == 1 else []), *unfair(contrast)]
+    if not found.freedom:
+        notes.append(f"no seeds tell its spread: {found.error:.2g} inside the runs")
+    elif where:
+        notes.append(f"spread of {where}")
+    for x, other in further:
+        decided, p_other = _decided(claim, x)
+        p = max(p, p_other)
+        if decided != SUPPORTED:
+            verdict, pair = UNDECIDED, " and ".join(spelt(key) for key in dict.fromkeys(key for key, _ in other))
+            notes.append(f"undecided between {pair}: {x.difference:+.3g} ± {student(x.freedom) * x.error:.2g}")
+    verdict += ONE_SEED if seeds == 1 and verdict != UNDECIDED else ""
+    return Finding(claim, data, paper, verdict, *found._replace(seeds=seeds), p, tuple(notes))
+
+
+def _decided(claim: Claim, found: Estimate) -> tuple[str, float]:
+    """The verdict and the p-value of one estimate."""
+    metric, half = METRICS[claim.table], student(found.freedom) * found.error
+    return decide(claim.kind, found.difference, half, metric), p_value(claim.kind, *found[:2], found.freedom, metric)
+
+
+def _beyond_bias(found: Finding, cells: Cells) -> Finding:
+    """A finding about ln p(X), undecided where its estimates' bias may have made it."""
+    gains = [row["gain"].value for seeds in cells.values() for row in seeds.values() if "gain" in row]
+    if not gains:
+        return replace(found, notes=(*found.notes, BIAS))
+    if abs(found.difference) > max(gains):
+        return found
+    return replace(
+        found, verdict=UNDECIDED, notes=(*found.notes, f"ten times the draws add up to {max(gains):.1f} nats")
+    )
+
+
+def as_family(found: Sequence[Finding]) -> list[Finding]:
+    """Leave undecided what does not keep the false discovery rate of all claims that were tested together."""
+    from scipy.stats import false_discovery_control  # takes half a second to import
+
+    told = [i for i, f in enumerate(found) if not math.isnan(f.p)]
+    adjusted = false_discovery_control([found[i].p for i in told]) if told else []
+    kept = dict(zip(told, adjusted, strict=True))
+    words = f"chance, among {len(told)} comparisons"
+    return [
+        replace(f, verdict=UNDECIDED, notes=(*f.notes, words)) if f.decided and kept[i] > LEVEL else f
+        for i, f in enumerate(found)
+    ]
+
+
+def by_chance(found: Sequence[Finding]) -> str:
+    """Say what came out, how much of it chance makes of so many comparisons, and what its intervals are."""
+    counts = Counter(f.verdict for f in found if f.tested)
+    words = f"{counts.total()} comparisons: {', '.join(f'{n} {verdict}' for verdict, n in counts.most_common())}."
+    told = [f for f in found if not math.isnan(f.p)]
+    if not told:
+        return f"{words} No method has two seeds, so that nothing is decided."
+    decided, low, high = sum(f.decided for f in told), *(end(f.freedom for f in told) for end in (min, max))
+    return (
+        f"{words} If there were nothing to find, {LEVEL * len(told):.1f} of them would leave their 95 % interval by "
+        f"chance; of the {decided} verdicts at most {LEVEL * decided:.1f} are expected to be false. ± is half of a "
+        f"95 % interval by Student's t: {_span(low, high)} degrees of freedom, so "
+        f"{_span(student(low), student(high))} standard errors."
+    )
+
+
+def _span(*ends: float | int) -> str:
+    return " to ".join(dict.fromkeys(f"{x:.1f}".removesuffix(".0") for x in ends))
 
 
 def _missing(claim: Claim, entrants: Entrants, cells: Cells) -> str:
@@ -219,9 +303,9 @@ def markdown(runs: Sequence[Run]) -> str:
     for data in sorted({run.config.data for run in runs}):
         real = [f"Data: {describe(data)}."] if is_known(data) else []
         chosen = [run for run in runs if run.config.data == data]
-        found = on.setdefault(paper_data(chosen), {})[data] = findings(chosen)
+        found = on.setdefault(paper_data(chosen), {})[data] = findings(chosen, spread=runs)
         beside = f"The paper's differences are those of {paper_data(chosen)}."
-        sections += [f"## Claims on {data}", *real, beside, layout.markdown(table(found))]
+        sections += [f"## Claims on {data}", *real, beside, by_chance(found), layout.markdown(table(found))]
     for group in on.values():
         sections += ["## Side by side", layout.markdown(side_by_side(group))] if len(group) > 1 else []
     return "\n\n".join(sections)

@@ -6,6 +6,7 @@ paper's numbers as on ours.
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from statistics import fmean
 from typing import NamedTuple
 
@@ -51,6 +52,10 @@ class Comparison:
         """Give weights of cells; none where there is nothing to compare."""
         raise NotImplementedError
 
+    def others(self, numbers: Numbers, pick: Pick) -> list[Contrast]:
+        """Give further contrasts, no nearer to zero, that must support what the first one does."""
+        return []
+
     def remarks(self, contrast: Contrast) -> list[str]:
         """Say what a contrast must not be read without."""
         return []
@@ -86,6 +91,12 @@ class Above(OfMethods):
         highs, lows = self.groups
         mean, columns = means({key: numbers[key] for key in self.methods}, pick)
         return of_means({min(highs, key=mean.get): 1.0, max(lows, key=mean.get): -1.0}, columns) if columns else {}
+
+    def others(self, numbers: Numbers, pick: Pick) -> list[Contrast]:
+        """Every other pair: methods further away may have seeds further apart."""
+        columns = means({key: numbers[key] for key in self.methods}, pick)[1]
+        pairs = (of_means({high: 1.0, low: -1.0}, columns) for high, low in product(*self.groups))
+        return [pair for pair in pairs if pair != self(numbers, pick)]
 
 
 class BeyondParts(OfMethods):

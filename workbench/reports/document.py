@@ -10,8 +10,12 @@ A line `<!-- WHAT: FILE.json ... -->` gives way to what it asks for, of the runs
     ablation   the verdicts on the paper's words about the ablation that the file is named after, curve by curve
     family     the verdicts on what later papers claim, of runs on one data set
     beside     numbers of such a paper beside ours
+    changed    the claims whose verdicts are others than a file has kept: {"lines": {LINE: {data: {claim: verdict}}}}
+
+`spread=FILE.json` names further runs that tell how far seeds are apart, for claims and family.
 """
 
+import json
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -23,8 +27,9 @@ from workbench.reports import ablations, ablations_claims, claims, claims_later
 from workbench.reports.layout import markdown, origins
 from workbench.reports.published import RANDOM
 from workbench.reports.specs import SPECS
-from workbench.reports.tables import all_tables, table
+from workbench.reports.tables import all_tables, held, held_back, table
 from workbench.runs.collected import gather
+from workbench.runs.naming import label
 from workbench.runs.run import Run
 
 LINE = re.compile(r"^<!-- (\w+): (.+?) -->$", re.MULTILINE)
@@ -38,24 +43,42 @@ def write(template: Path) -> Path:
     """
     if not template.name.endswith(".in.md"):
         raise ValueError(f"{template} is no template of a document: its name must end in .in.md")
-    made = LINE.sub(lambda line: _made(line[1], line[2].split(), template.parent), template.read_text("utf-8"))
+    made = LINE.sub(lambda line: _made(line[1], line[2], template.parent), template.read_text("utf-8"))
     target = template.with_name(template.name.removesuffix(".in.md") + ".md")
     with replacing(target) as temporary:
         temporary.write_text(NOTICE.format(template.name) + made, encoding="utf-8")
     return target
 
 
-def _made(what: str, words: Sequence[str], folder: Path) -> str:
+def _made(what: str, rest: str, folder: Path) -> str:
     """What one line asks for."""
+    if what == "changed":
+        return _changed(rest.split(), folder)
+    if what in FINDERS:
+        found = _found(what, rest, folder)
+        return _side_by_side(found) if what == "claims" else _one_by_one(found)
     if what not in MAKERS:
-        raise ValueError(f"<!-- {what}: ... --> asks for nothing that there is: write one of {', '.join(MAKERS)}")
+        known = ", ".join((*MAKERS, *FINDERS, "changed"))
+        raise ValueError(f"<!-- {what}: ... --> asks for nothing that there is: write one of {known}")
+    return MAKERS[what](*_asked(what, rest.split(), folder)[:2])
+
+
+def _found(what: str, rest: str, folder: Path) -> dict[str, list[claims.Finding]]:
+    """The findings that one line asks for, by data set or curve."""
+    return FINDERS[what](*_asked(what, rest.split(), folder))
+
+
+def _asked(what: str, words: Sequence[str], folder: Path) -> tuple[list[Run], Sequence[str], list[Run]]:
+    """The runs that a line chooses, its words, and the runs that tell how far seeds are apart."""
+    spread = [word.removeprefix("spread=") for word in words if word.startswith("spread=")]
+    words = [word for word in words if not word.startswith("spread=")]
     chosen = [word.partition("=") for word in words if not word.endswith(".json")]
     if unknown := [name for name, *_ in chosen if name not in {*SPECS, *field_names()}]:
         raise ValueError(f"<!-- {what}: ... --> names {unknown[0]!r}: neither a table nor a field of a configuration")
     runs = gather([folder / word for word in words if word.endswith(".json")])
     wanted = {field: value for field, equals, value in chosen if equals}
     runs = [run for run in runs if all(str(getattr(run.config, name)) == x for name, x in wanted.items())]
-    return MAKERS[what](runs, words)
+    return runs, words, gather([folder / name for name in spread]) if spread else []
 
 
 def _tables(runs: Sequence[Run], words: Sequence[str]) -> str:
@@ -84,33 +107,58 @@ def _headline(runs: Sequence[Run], words: Sequence[str]) -> str:
             pair = (frame.loc[method][chosen].iloc[0].mean() for frame in (shown[head].ours, shown[head].paper))
             ours, paper = ("–" if math.isnan(x) else form.format(x) for x in pair)
             rows[-1].append(f"{ours} ({paper})")
-    return markdown(rows)
+    return "\n\n".join(filter(None, (markdown(rows), held_back((label(run), held(run)) for run in runs))))
 
 
-def _claims(runs: Sequence[Run], words: Sequence[str]) -> str:
+def _verdicts(runs: Sequence[Run], words: Sequence[str], spread: Sequence[Run]) -> dict[str, list[claims.Finding]]:
+    """What runs say to claims on each data set."""
     names = dict.fromkeys(run.config.data for run in runs)
-    by_data = {data: claims.findings([run for run in runs if run.config.data == data]) for data in names}
-    return markdown(claims.side_by_side(by_data))
+    told = [*runs, *spread]
+    return {data: claims.findings([run for run in runs if run.config.data == data], spread=told) for data in names}
 
 
-def _ablation(runs: Sequence[Run], words: Sequence[str]) -> str:
+def _of_ablation(runs: Sequence[Run], words: Sequence[str], spread: Sequence[Run]) -> dict[str, list[claims.Finding]]:
+    """What they say to the paper's words about an ablation, curve by curve."""
     ablation = ablations.ABLATIONS[Path(words[0]).stem]
-    curves = ablations.series(runs, ablation)
-    verdicts = {name: ablations_claims.table(ablations_claims.findings(x, ablation)) for name, x in curves.items()}
-    return "\n\n".join(f"**{name or 'One curve'}**\n\n{markdown(rows)}" for name, rows in verdicts.items())
+    return {name: ablations_claims.findings(x, ablation) for name, x in ablations.series(runs, ablation).items()}
 
 
-def _tested(runs: Sequence[Run]) -> list[claims.Finding]:
-    """What runs say to later papers' claims, of those that they can say something to."""
-    return [finding for finding in claims.findings(runs, claims_later.CLAIMS) if finding.tested]
+def _of_family(runs: Sequence[Run], words: Sequence[str], spread: Sequence[Run]) -> dict[str, list[claims.Finding]]:
+    """What they say to later papers' claims, of those that they can say something to."""
+    found = claims.findings(runs, claims_later.CLAIMS, spread)
+    return {runs[0].config.data: [finding for finding in found if finding.tested]}
+
+
+FINDERS = {"claims": _verdicts, "ablation": _of_ablation, "family": _of_family}
+
+
+def _side_by_side(found: dict[str, list[claims.Finding]]) -> str:
+    chances = "\n".join(f"* `{data}`: {claims.by_chance(x)}" for data, x in found.items())
+    return f"{markdown(claims.side_by_side(found))}\n\n{chances}"
+
+
+def _one_by_one(found: dict[str, list[claims.Finding]]) -> str:
+    parts = [(name, markdown(ablations_claims.table(x)), claims.by_chance(x)) for name, x in found.items()]
+    return "\n\n".join(f"**{name or 'One curve'}**\n\n{rows}\n\n{chances}" for name, rows, chances in parts)
+
+
+def _changed(words: Sequence[str], folder: Path) -> str:
+    """The claims whose verdicts are others than a file says, with the lines of a template that ask for them."""
+    rows = [["runs", "claim", "before", "now"]]
+    for line, before in json.loads((folder / words[0]).read_text("utf-8"))["lines"].items():
+        for name, found in _found(*line.split(": ", 1), folder).items():
+            old, now = before.get(name, {}), {f.claim.name: f.verdict for f in found}
+            rows += [
+                [f"{line.partition(':')[0]}, {name or 'one curve'}", x, was, now[x]]
+                for x, was in old.items()
+                if now.get(x, was) != was
+            ]
+    return markdown(rows, words=4)
 
 
 MAKERS: dict[str, Callable[[Sequence[Run], Sequence[str]], str]] = {
     "headline": _headline,
     "origins": lambda runs, words: markdown(origins(runs)),
     "tables": _tables,
-    "claims": _claims,
-    "ablation": _ablation,
-    "family": lambda runs, words: markdown(ablations_claims.table(_tested(runs))),
     "beside": lambda runs, words: markdown(claims_later.beside(runs), words=1),
 }

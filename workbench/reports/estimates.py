@@ -4,13 +4,14 @@ Also what must be said of a comparison: the runs that it lacks, or settings in w
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from itertools import chain
 from statistics import fmean
 from typing import Any, NamedTuple
 
 from workbench.config import READ_BY
 from workbench.reports.contrasts import Contrast
-from workbench.reports.results import Metrics, over_seeds
+from workbench.reports.results import Metrics, over_seeds, pooled
 from workbench.reports.specs import SPECS
 from workbench.runs.naming import FREE, differing, paper_key, spelt, steps_taken
 from workbench.runs.run import Run
@@ -36,17 +37,37 @@ class Cell(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """A difference, its standard error, and over how many seeds they are; NaN for what is not known."""
+    """A difference of means over seeds and what is known of its error; NaN for what is not."""
 
     difference: float
-    error: float
+    error: float  # standard error: by the spread over seeds, or that inside the runs where it is larger
     effect: float  # difference / standard deviation over seeds
-    seeds: int
-    paired: bool
+    seeds: int  # the fewest that a method has
+    freedom: float | int  # degrees of freedom; 0: the spread is not known, and the error is that inside the runs
 
 
 Entrants = dict[str, list[RunNumbers]]  # method's key in `published`, or a setting -> runs
 Cells = dict[str, dict[int, dict[str, Cell]]]  # the same key -> seed -> column
+Groups = list[list[dict[str, Cell]]]  # rows of runs that differ in the seed alone, group by group
+
+
+class Spread(NamedTuple):
+    """Runs that tell how far seeds are apart, by objective; `where` names their data if it is not that of the claim."""
+
+    groups: dict[str, Groups]
+    where: str = ""
+
+    def of(self, objective: str, columns: Set[str]) -> tuple[str, Groups]:
+        """Choose an objective's groups with these columns, where it has none those of all; names whose they are."""
+        known = {
+            name: [group for group in groups if all(columns <= row.keys() for row in group)]
+            for name, groups in self.groups.items()
+        }
+        own = known.get(objective)
+        return (objective, own) if own else ("", [*chain(*known.values())])
+
+
+Told = Callable[[str, Set[str]], tuple[str, Groups]]  # `Spread.of`, of a key's objective
 
 
 def numbers_of(run: Run) -> RunNumbers:
@@ -98,6 +119,16 @@ def cells_of(table: str, entrants: Sequence[RunNumbers]) -> dict[int, dict[str, 
     }
 
 
+def evidence_of(entrants: Sequence[RunNumbers]) -> dict[int, dict[str, Cell]]:
+    """Read ln p(X) by proposals fitted to each item, by seed, and as `gain` what ten times the draws add to it."""
+    found = {}
+    for seed, _, metrics in entrants:
+        if known := metrics.get("evidence"):
+            error = (metrics.get("evidence_error") or {}).get("nats", math.nan)
+            found[seed] = {"X": Cell(known["nats"], error**2), "gain": Cell(known["gain"], math.nan)}
+    return found
+
+
 def _variance(table: str, x: float, error: float | None, metrics: Metrics) -> float:
     """The squared standard error inside a run: its own where it has one, else that of a share of n items."""
     if error is not None:
@@ -112,31 +143,60 @@ def means(seeds: Mapping[int, Mapping[str, Cell]]) -> dict[str, float]:
     return {column: over_seeds([row[column].value for row in seeds.values()]).mean for column in columns}
 
 
-def estimate(contrast: Contrast, cells: Cells) -> Estimate:
-    """Estimate a difference and its error: over the seeds that all methods share, else over each method's own."""
-    weights = {key: {c: w for (k, c), w in contrast.items() if k == key} for key in cells}
-    terms = {
-        key: {seed: _sum([(row[c], w) for c, w in weights[key].items()]) for seed, row in seeds.items()}
-        for key, seeds in cells.items()
-        if weights[key]
-    }
-    shared = set.intersection(*map(set, terms.values()))
-    together = [[_sum([(seeds[seed], 1.0) for seeds in terms.values()]) for seed in sorted(shared)]]
-    groups = together if shared else [[*seeds.values()] for seeds in terms.values()]
-    over = [over_seeds([cell.value for cell in group]) for group in groups]
-    spreads = [mean.error**2 * mean.seeds for mean in over]  # variances over seeds
-    inside = [fmean(cell.variance for cell in group) for group in groups]
-    # the larger of the two, of a mean where there are three seeds: two say little about a spread
-    squared = [
-        max([x for x in pair if not math.isnan(x)], default=math.nan) / (mean.seeds if mean.seeds > 2 else 1)
-        for *pair, mean in zip(spreads, inside, over, strict=True)
-    ]
-    difference, spread = round(sum(mean.mean for mean in over), 9), math.sqrt(sum(spreads))
-    effect = difference / spread if spread else math.nan
-    return Estimate(difference, math.sqrt(sum(squared)), effect, min(mean.seeds for mean in over), bool(shared))
+def spread_of(table: str, data: str, runs: Sequence[RunNumbers]) -> Spread:
+    """Find what tells how far seeds are apart in a table: runs on the same data, else those on the others."""
+    near, others = ([run for run in runs if (run.settings["data"] == data) is same] for same in (True, False))
+    if groups := _groups(table, near):
+        return Spread(groups)
+    found = _groups(table, others)
+    names = sorted({run.settings["data"] for run in others if found.get(run.settings["objective"])})
+    return Spread(found, " and ".join(names))
 
 
-def _sum(weighted: Sequence[tuple[Cell, float]]) -> Cell:
+def _groups(table: str, runs: Sequence[RunNumbers]) -> dict[str, Groups]:
+    """Rows of a table by objective, then by all settings but the seed, where there are two of such or more."""
+    alike: dict[str, list[RunNumbers]] = {}
+    for run in runs:
+        alike.setdefault(repr(run.settings), []).append(run)
+    groups: dict[str, Groups] = {}
+    for group in alike.values():
+        if len(group) > 1 and len(rows := [*cells_of(table, group).values()]) > 1:
+            groups.setdefault(group[0].settings["objective"], []).append(rows)
+    return groups
+
+
+def estimate(contrast: Contrast, cells: Cells, told: Told) -> Estimate:
+    """Estimate a difference of means over each method's seeds, and its error with Welch's degrees of freedom (1947).
+
+    How far a method's seeds are apart is pooled over the groups that `told` gives for it, and no less than the errors
+    inside the runs let one expect: these are of draws and test items, and seeds differ by them, too.
+    """
+    columns, means_, spreads, seeds = {column for _, column in contrast}, [], [], []
+    pools: dict[str, tuple[float, int]] = {}  # variances of terms whose spread is the same estimate add up before Welch
+    for key in dict.fromkeys(key for key, _ in contrast):
+        weights = {column: weight for (method, column), weight in contrast.items() if method == key}
+        own, (name, groups) = [_sum(row, weights) for row in cells[key].values()], told(key, columns)
+        between, freedom = pooled(over_seeds([_sum(row, weights).value for row in group]) for group in groups)
+        known = [x for x in (between**2, fmean(cell.variance for cell in own)) if not math.isnan(x)]
+        variance = pools.get(name, (0.0, 0))[0] + max(known, default=math.nan) / len(own)
+        pools[name] = (variance, freedom)
+        means_.append(fmean(cell.value for cell in own))
+        spreads.append(between)
+        seeds.append(len(own))
+    difference, apart = round(math.fsum(means_), 9), math.hypot(*spreads)
+    error = math.sqrt(sum(variance for variance, _ in pools.values()))
+    return Estimate(difference, error, difference / apart if apart else math.nan, min(seeds), welch(pools.values()))
+
+
+def welch(variances: Collection[tuple[float, int]]) -> float | int:
+    """Degrees of freedom of a sum of variances with such of their own; 0 where one has none (Satterthwaite 1946)."""
+    if not all(freedom for _, freedom in variances):
+        return 0
+    terms = sum(variance**2 / freedom for variance, freedom in variances)
+    return sum(variance for variance, _ in variances) ** 2 / terms if terms else min(n for _, n in variances)
+
+
+def _sum(row: Mapping[str, Cell], weights: Mapping[str, float]) -> Cell:
     """The weighted sum of cells, their errors in quadrature as if they were independent."""
-    variance = math.fsum(weight**2 * cell.variance for cell, weight in weighted)
-    return Cell(math.fsum(weight * cell.value for cell, weight in weighted), variance)
+    variance = math.fsum(weight**2 * row[column].variance for column, weight in weights.items())
+    return Cell(math.fsum(weight * row[column].value for column, weight in weights.items()), variance)

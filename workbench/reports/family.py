@@ -14,11 +14,11 @@ from workbench.config import Config
 from workbench.objectives import METHODS
 from workbench.plotting.family import Pair
 from workbench.reports.ablations import Ablation
-from workbench.reports.claims import ACCURACY, PRECISION
 from workbench.reports.claims_list import CONDITIONAL, SINGLE
 from workbench.reports.layout import Rows
-from workbench.reports.results import Mean, Metrics, over_seeds
+from workbench.reports.results import Mean, Metrics, over_seeds, pooled, student
 from workbench.reports.specs import SPECS
+from workbench.reports.verdicts import ACCURACY, PRECISION
 from workbench.runs.run import Run
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _measured(metrics: Metrics) -> Iterable[tuple[str, float]]:
 
 
 def summary(found: "pd.DataFrame") -> "pd.DataFrame":
-    """Average scores over seeds: mean, error (NaN of one seed) and seeds take the place of seed and value."""
+    """Average scores over seeds: the fields of `results.Mean` take the place of seed and value."""
     import pandas as pd
 
     heads = ["data", "space", "method", "objective", "place", "measure"]
@@ -204,7 +204,7 @@ def along_the_dial(means: "pd.DataFrame", measures: Sequence[str]) -> dict[str, 
 
 
 def _pairs(rows: "pd.DataFrame", by: str) -> dict:
-    return {row[by]: (row["mean"], row["error"]) for row in rows.to_dict("records")}
+    return {row[by]: (row["mean"], row["half"]) for row in rows.to_dict("records")}
 
 
 # Which method for what
@@ -213,8 +213,8 @@ def _pairs(rows: "pd.DataFrame", by: str) -> dict:
 def choices(means: "pd.DataFrame", costs: Mapping[str, float]) -> Rows:
     """Make the decision table of one data set: for each purpose the best method, and those that are as good.
 
-    As good: not further from the best than the margin of claims or two standard errors of the difference. `costs` are
-    the decodings of a step by objective, of which fewer are better.
+    As good: not further from the best than the margin of claims, or than half a 95 % interval of the difference, by
+    what all methods' seeds are apart. `costs` are the decodings of a step by objective, of which fewer are better.
     """
     spaces = [space for space in SPACES.values() if (means["space"] == space).any()]
     rows = [["what for", *spaces]]
@@ -232,11 +232,13 @@ def _best(rows: "pd.DataFrame", measure: Measure) -> str:
     if not ordered:
         return ""
     first = ordered[0]
+    deviation, freedom = pooled(Mean(*(row[field] for field in Mean._fields)) for row in ordered)
+    half = student(freedom) * deviation  # of a difference between two single seeds, but for the root below
     near = [
         row["method"]
         for row in ordered
-        if abs(row["mean"] - first["mean"])
-        <= max(measure.margin, 2 * math.hypot(*(0.0 if math.isnan(x["error"]) else x["error"] for x in (row, first))))
+        if not abs(row["mean"] - first["mean"])
+        > max(measure.margin, half * math.sqrt(1 / row["seeds"] + 1 / first["seeds"]) if freedom else 0.0)
     ]
     return _few(near, f"{first['mean']:.2f}")
 

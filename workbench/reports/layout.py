@@ -29,8 +29,8 @@ CSS = {verdict: f"background-color: {back}; color: {text}" for verdict, (back, t
 MARKS = {"better": "▲", "worse": "▼", "within error": "≈"}  # a verdict must not be told by its colour alone
 _CHIPS = " ".join(f'<span style="{CSS[v]}; padding: 0 0.4em">{mark} {v}</span>' for v, mark in MARKS.items())
 LEGEND = (
-    f"Beside the paper's number, where the posterior is the paper's: {_CHIPS} (2 standard errors over seeds; of one "
-    "seed, half a unit of the paper's last digit and the error inside the run)."
+    f"Beside the paper's number, where the posterior is the paper's: {_CHIPS} (a 95 % interval over seeds; of one "
+    "seed, which knows nothing of others, half a unit of the paper's last digit and the error inside the run)."
 )
 TEX = {"±": r"$\pm$", "→": r"$\to$", "|": r"$\mid$", "<": "$<$", ">": "$>$", "\\": r"\textbackslash{}"}
 TEX |= {"é": r"\'e", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {c: f"\\{c}" for c in "&%$#_{}"}
@@ -99,15 +99,15 @@ Line = namedtuple("Line", ("heads", "cells", "verdicts", "ours"))
 class Table:
     """One table on one data set; all frames have rows (method, posterior, steps) and the same columns.
 
-    `ours` holds means over seeds, `errors` their standard errors (NaN for one seed), `seeds` counts, `paper` the
-    paper's numbers on the rows of the posterior that it shows, `within` the standard error inside a single run.
+    `ours` holds means over seeds, `halves` half of their 95 % intervals (NaN for one seed), `seeds` counts, `paper`
+    the paper's numbers on the rows of the posterior that it shows, `within` the standard error inside a single run.
     """
 
     spec: Spec
     data: str
     caption: str
     ours: "pd.DataFrame"
-    errors: "pd.DataFrame"
+    halves: "pd.DataFrame"
     seeds: "pd.DataFrame"
     paper: "pd.DataFrame"
     within: "pd.DataFrame"
@@ -117,12 +117,12 @@ class Table:
     def verdicts(self) -> "pd.DataFrame":
         """Judge each cell: better, worse or within error of the paper's number; blank where the paper has none.
 
-        The error is 2 standard errors over seeds; of one seed, half a unit of the paper's last digit, which it is
+        The error is half the 95 % interval over seeds; of one seed, half a unit of the paper's last digit, which it is
         never less than, plus the standard error inside the run.
         """
         import pandas as pd
 
-        frames = (self.ours, self.errors, self.seeds, self.paper, self.within)
+        frames = (self.ours, self.halves, self.seeds, self.paper, self.within)
         rows = zip(*(frame.to_numpy(float).tolist() for frame in frames), strict=True)
         judged = [[self._verdict(*cell) for cell in zip(self.ours, *row, strict=True)] for row in rows]
         return pd.DataFrame(judged, self.ours.index, self.ours.columns, dtype=object)
@@ -131,7 +131,7 @@ class Table:
         if column in self.unjudged or math.isnan(ours) or math.isnan(paper):
             return ""
         half = 0.5 * 10.0 ** -self._digits(paper)
-        error = 2 * error if seeds > 1 else half + (0 if math.isnan(within) else within)
+        error = error if seeds > 1 else half + (0 if math.isnan(within) else within)
         gap = (ours - paper) * (1 if self.spec.higher_is_better else -1)
         return "within error" if abs(gap) <= max(error, half) + 1e-9 else "better" if gap > 0 else "worse"
 
@@ -139,7 +139,7 @@ class Table:
         """Give the rows as they are shown: a method's own, then the paper's."""
         verdicts, labels = self.verdicts(), [self.paper_labels.get(method, "") for method, *_ in self.ours.index]
         for i, key in enumerate(self.ours.index):
-            cells = [self._cell(*pair) for pair in zip(self.ours.iloc[i], self.errors.iloc[i], strict=True)]
+            cells = [self._cell(*pair) for pair in zip(self.ours.iloc[i], self.halves.iloc[i], strict=True)]
             yield Line(self._heads(key, self.seeds.iloc[i]), cells, [*verdicts.iloc[i]], True)
             if labels[i] and labels[i : i + 2].count(labels[i]) == 1:  # the last of its method
                 rows = [j for j, name in enumerate(labels) if name == labels[i]]
@@ -182,7 +182,7 @@ class Table:
         """Write one row per number, unrounded, the paper's number beside it."""
         import pandas as pd
 
-        frames = {"mean": self.ours, "standard_error": self.errors, "seeds": self.seeds, "paper": self.paper}
+        frames = {"mean": self.ours, "half_interval": self.halves, "seeds": self.seeds, "paper": self.paper}
         long = pd.concat({name: frame.stack(future_stack=True) for name, frame in frames.items()}, axis=1)
         long = long.rename_axis([*KEYS, "column"])[lambda rows: rows["seeds"] > 0].reset_index()
         long.insert(0, "table", self.spec.name)

@@ -23,10 +23,12 @@ Beside each log-likelihood stands its number of effective samples, as METRIC.eff
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from scipy.special import stdtrit
 
 from workbench.config import WHERE
 from workbench.data.celeba.attributes import ATTRIBUTES
@@ -61,8 +63,18 @@ class Mean(NamedTuple):
     """What the seeds of one setting say together; NaN where they do not suffice."""
 
     mean: float
-    error: float  # standard error of the mean, from two seeds on
+    half: float  # half of its 95 % interval: Student's t, with seeds - 1 degrees of freedom
     seeds: int
+    deviation: float  # standard deviation over seeds
+
+
+LEVEL = 0.05  # of errors: intervals hold 95 %
+INTERVALS = "half of a 95 % interval by Student's t (of two seeds 12.7 standard errors, of three 4.3)"
+
+
+def student(freedom: float | int) -> float:
+    """Say how many standard errors make half of a 95 % interval; NaN without a degree of freedom."""
+    return float(stdtrit(freedom, 1 - LEVEL / 2)) if freedom else math.nan
 
 
 def over_seeds(values: Sequence[float]) -> Mean:
@@ -72,8 +84,26 @@ def over_seeds(values: Sequence[float]) -> Mean:
         gap = x - mean
         mean += gap / count
         squares += gap * (x - mean)
-    error = math.sqrt(squares / (count - 1) / count) if count > 1 else math.nan
-    return Mean(fmean(values) if count else math.nan, error, count)
+    deviation = math.sqrt(squares / (count - 1)) if count > 1 else math.nan
+    half = student(count - 1) * deviation / math.sqrt(count) if count > 1 else math.nan
+    return Mean(fmean(values) if count else math.nan, half, count, deviation)
+
+
+def pooled(means: Iterable[Mean]) -> tuple[float, int]:
+    """Pool what seeds differ by, as in a one-way layout: the standard deviation within groups, degrees of freedom.
+
+    The deviation of all groups is taken to be one; NaN and 0 where no group has two seeds.
+    """
+    groups = [(mean.deviation**2, mean.seeds - 1) for mean in means if mean.seeds > 1]
+    freedom = sum(n for _, n in groups)
+    return (math.sqrt(sum(n * x for x, n in groups) / freedom) if freedom else math.nan), freedom
+
+
+def along(groups: Iterable[Sequence[float]]) -> list[Mean]:
+    """Average the seeds of each point of a line, along which they are equally far apart: their spread is pooled."""
+    means = [over_seeds(values) for values in groups]
+    deviation, freedom = pooled(means)
+    return [mean._replace(half=student(freedom) * deviation / math.sqrt(mean.seeds)) for mean in means]
 
 
 def flatten(metrics: Metrics) -> Iterator[Number]:

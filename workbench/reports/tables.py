@@ -6,7 +6,7 @@ are stands in `workbench.reports.specs`, how one looks in `workbench.reports.lay
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -18,14 +18,14 @@ from workbench.files import slugs
 from workbench.inference import EVERY_SUBSET_OF
 from workbench.reports import published
 from workbench.reports.layout import KEYS, Key, Table
-from workbench.reports.results import Metrics, Number, flatten, over_seeds
+from workbench.reports.results import INTERVALS, Metrics, Number, flatten, over_seeds
 from workbench.reports.specs import SPECS, Cells, Spec
 from workbench.runs.naming import by_method, label, paper_key, steps_taken
 from workbench.runs.run import Run
 
 RENDERED = "images in part rendered by this project, NOT real ones"
 MANY = "Columns by the number of given modalities are means over the evaluated subsets of that size."
-SEVERAL = "Where there are several seeds: mean ± standard error over them."
+SEVERAL = f"Where there are several seeds: mean ± {INTERVALS}."
 NO_RUNS = "there is no run to tabulate: train one with `workbench train`"
 
 
@@ -74,6 +74,18 @@ def write(runs: Sequence[Run], folder: Path) -> list[Path]:
 # Which runs make one row
 
 
+def held(run: Run) -> float:
+    """For which share of a run's steps its styles were held back; 0 without styles."""
+    return run.config.content_first if run.config.style_dim else 0.0
+
+
+def held_back(shares: Iterable[tuple[str, float]]) -> str:
+    """Say of which methods, by label, the styles were held back for a share of the steps; "" where of none."""
+    named = ", ".join(f"{name} {share:g}" for name, share in dict.fromkeys(shares) if share)
+    words = "Not as in the paper, betas of styles held higher at first (`content_first`, share of the steps)"
+    return f"{words}: {named}." if named else ""
+
+
 @dataclass(frozen=True)
 class _Result:
     """What the tables need of one run."""
@@ -85,6 +97,7 @@ class _Result:
     steps: int  # 0: unknown
     metrics: Metrics
     many: bool  # whether there are more modalities than every subset is evaluated of
+    held: float  # for which share of the steps the betas of styles were held higher
 
 
 def _results(runs: Sequence[Run]) -> list[_Result]:
@@ -93,7 +106,7 @@ def _results(runs: Sequence[Run]) -> list[_Result]:
     for run in {run.config.key(): run for run in runs}.values():
         groups.setdefault((run.config.data, steps_taken(run)), []).append(run)
     results = [
-        _Result(data, label(run), method, paper_key(run), steps, metrics := run.metrics, _many(metrics))
+        _Result(data, label(run), method, paper_key(run), steps, metrics := run.metrics, _many(metrics), held(run))
         for (data, steps), group in groups.items()
         for method, several in by_method(group).items()
         for run in several
@@ -136,7 +149,7 @@ def _table(spec: Spec, results: Sequence[_Result]) -> Table:
         results[0].data,
         _caption(spec, results, bool(beside), any(mean.seeds > 1 for mean in means.values())),
         ours=frame({place: mean.mean for place, mean in means.items()}),
-        errors=frame({place: mean.error for place, mean in means.items()}),
+        halves=frame({place: mean.half for place, mean in means.items()}),
         seeds=frame({place: mean.seeds for place, mean in means.items()}, 0),
         paper=frame(paper),
         within=frame({place: fmean(known) for place, known in errors.items() if known}),
@@ -182,7 +195,12 @@ def _caption(spec: Spec, results: Sequence[_Result], beside: bool, several: bool
     if beside and _elsewhere(spec, results):
         where += f"; the paper's rows are {spec.source.title}, so compare orderings, not digits"
     parts = [part if isinstance(part, str) else part(metrics) for part in spec.note]
-    parts += [f"Data: {where}.", MANY if any(r.many for r in results) else "", SEVERAL if several else ""]
+    parts += [
+        held_back((result.label, result.held) for result in results),
+        f"Data: {where}.",
+        MANY if any(r.many for r in results) else "",
+        SEVERAL if several else "",
+    ]
     return " ".join(part for part in parts if part)
 
 

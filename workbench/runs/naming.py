@@ -21,13 +21,7 @@ def label(run: Run) -> str:
 
 def label_of(config: Config) -> str:
     """Name the method of a configuration."""
-    notes = [f"I={config.importance_samples}", IMPORTANCE[config.objective]] if config.objective in IMPORTANCE else []
-    notes.append("MS" if config.style_dim else "")
-    notes.append("" if config.dynamic_prior == "geometric" else f"dynamic prior: {_mean(config)}")
-    notes.append("" if config.posterior == "gaussian" else config.posterior.capitalize())
-    notes.append("" if config.self_content == "gradient" else f"self-content {config.self_content}")
-    notes.append("" if config.mvae_unimodal == "weighted" else f"unimodal ELBOs: {config.mvae_unimodal}")
-    joined = ", ".join(note for note in notes if note)
+    joined = ", ".join(word for word, _ in _notes(config) if word)
     name = METHODS[config.objective].label.partition(" (")[0]  # its own note is among these
     return name + (f" ({joined})" if joined else "")
 
@@ -40,17 +34,24 @@ def paper_key(run: Run) -> str:
 def key_of(config: Config) -> str:
     """Name the method of a configuration by its key."""
     key = "mmvae" if config.objective == "mmvae_dreg" else config.objective
-    key += f"-i{config.importance_samples}" if config.objective in IMPORTANCE else ""
-    key += "-ms" if config.style_dim else ""
-    key += "" if config.dynamic_prior == "geometric" else f"-{_mean(config)}"
-    key += "" if config.posterior == "gaussian" else f"-{config.posterior}"
-    key += "" if config.self_content == "gradient" else f"-{config.self_content}"
-    return key + ("" if config.mvae_unimodal == "weighted" else f"-{config.mvae_unimodal}")
+    return "-".join([key, *(word for _, word in _notes(config) if word)])
 
 
-def _mean(config: Config) -> str:
-    """Name the dynamic prior, a mean of the order `power` by its order, too."""
-    return config.dynamic_prior + (f" {config.power:g}" if config.dynamic_prior == "power" else "")
+def _notes(config: Config) -> list[tuple[str, str]]:
+    """What sets a method apart, in words and in a key; blank where nothing does."""
+    importance, samples = config.objective in IMPORTANCE, config.importance_samples
+    mean = config.dynamic_prior + (f" {config.power:g}" if config.dynamic_prior == "power" else "")
+    return [
+        (f"I={samples}", f"i{samples}") if importance else ("", ""),
+        (IMPORTANCE.get(config.objective, ""), ""),  # an objective of its own
+        ("MS", "ms") if config.style_dim else ("", ""),
+        ("", "") if mean == "geometric" else (f"dynamic prior: {mean}", mean),
+        ("", "") if config.posterior == "gaussian" else (config.posterior.capitalize(), config.posterior),
+        ("", "") if config.self_content == "gradient" else (f"self-content {config.self_content}", config.self_content),
+        ("", "")
+        if config.mvae_unimodal == "weighted"
+        else (f"unimodal ELBOs: {config.mvae_unimodal}", config.mvae_unimodal),
+    ]
 
 
 def spelt(key: str) -> str:

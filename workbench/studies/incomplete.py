@@ -99,14 +99,14 @@ def markdown(rows: Sequence[Outcome]) -> str:
 
 
 def _cell(over: Mean, form: str) -> str:
-    return f"{over.mean:{form}}" + ("" if math.isnan(over.error) else f" ± {over.error:{form}}")
+    return f"{over.mean:{form}}" + ("" if math.isnan(over.half) else f" ± {over.half:{form}}")
 
 
 def plot_missing(shares: Sequence[Outcome], steps: Sequence[Outcome] = ()) -> Figure:
     """Draw probe, coherence and ln p(X) over the share of incomplete items; below, where given, over the steps.
 
     One colour and marker a method; solid where incomplete items are used, dotted where they are dropped. Means over
-    seeds, bars one standard error. ValueError without a row.
+    seeds, bars of 95 %. ValueError without a row.
     """
     looks = looks_of([*shares, *steps])
     figure, axes = panel(2 if steps else 1, 3, 2.9, 2.5)

@@ -72,7 +72,8 @@ def estimates(panels: Mapping[str, Mapping[str, Estimates]], width: float = 2.9)
     rows = [*next(iter(panels.values()))]
     figure, axes = panel(1, len(panels), width, 0.26 * len(rows) + 0.8)
     for (title, found), ax in zip(panels.items(), axes[0], strict=True):
-        series = whiskers(ax, {row: found[row] for row in rows}, MARKERS, apart=0.25)
+        bars = {row: {name: (mean, 2 * error) for name, (mean, error) in found[row].items()} for row in rows}
+        series = whiskers(ax, bars, MARKERS, apart=0.25)
         ax.set_yticks(range(len(rows)), rows if ax is axes[0, 0] else [])
         ax.set_axisbelow(True)
         dress(ax, title, size=9)

@@ -26,7 +26,7 @@ from workbench.fusion import takes
 from workbench.objectives import method
 from workbench.plotting.base import dress, panel, plain_ticks
 from workbench.plotting.methods import MARKERS
-from workbench.reports.results import Metrics, Number, at_papers, over_seeds
+from workbench.reports.results import Metrics, Number, along, at_papers
 from workbench.reports.specs import crossed
 from workbench.runs.naming import label, label_of
 from workbench.runs.run import Run, build_model
@@ -142,7 +142,7 @@ def mean(numbers: Sequence[Number]) -> float:
 def plot_scaling(costs: Sequence[Cost], qualities: Sequence[Quality]) -> Figure:
     """Draw time and memory of a step, joint probe and coherence over the number of modalities, one line a method.
 
-    Accuracies are means over seeds, bars one standard error. Coherence: solid given all others, dotted given one.
+    Accuracies are means over seeds, bars of 95 %. Coherence: solid given all others, dotted given one.
     Without either kind of rows its panels are empty; ValueError without both.
     """
     looks, counts = looks_of([*costs, *qualities]), sorted({row.modalities for row in (*costs, *qualities)})
@@ -168,7 +168,7 @@ def plot_scaling(costs: Sequence[Cost], qualities: Sequence[Quality]) -> Figure:
 def plot_information_gain(gains: Sequence[Gain]) -> Figure:
     """Draw probe and coherence over the number of given modalities, one line a method: what each further one adds.
 
-    Means over seeds, bars one standard error. ValueError without a row, or with rows of several numbers of modalities.
+    Means over seeds, bars of 95 %. ValueError without a row, or with rows of several numbers of modalities.
     """
     if len(several := {row.modalities for row in gains}) > 1:
         raise ValueError(f"runs with {', '.join(map(str, sorted(several)))} modalities: choose those of one number")
@@ -199,16 +199,16 @@ def looks_of(rows: Sequence[Any]) -> Looks:
 def lines(
     ax: Axes, rows: Sequence[Any], x: str, y: Callable[[Any], float], looks: Looks, dash: str = "-", named: bool = True
 ) -> None:
-    """Draw one line for each method, the mean over its rows at every x; bars are standard errors."""
+    """Draw one line for each method, the mean over its rows at every x; bars as `along` has them."""
     for name, look in looks.items():
         values: dict[int, list[float]] = {}
         for row in rows:
             if row.method == name:
                 values.setdefault(getattr(row, x), []).append(y(row))
         if values:
-            means, errors, _ = zip(*(over_seeds(values[place]) for place in sorted(values)), strict=True)
+            means, halves, *_ = zip(*along(values[place] for place in sorted(values)), strict=True)
             style = {"linestyle": dash, "markersize": 4, "linewidth": 1.4, "label": name if named else None}
-            ax.errorbar(sorted(values), means, np.nan_to_num(errors), **style, **look)
+            ax.errorbar(sorted(values), means, np.nan_to_num(halves), **style, **look)
 
 
 def finish(ax: Axes, title: str, xlabel: str, counts: Sequence[int] = (), share: bool = False) -> None:
