@@ -10,6 +10,7 @@ A line `<!-- WHAT: FILE.json ... -->` gives way to what it asks for, of the runs
     ablation   the verdicts on the paper's words about the ablation that the file is named after, curve by curve
     family     the verdicts on what later papers claim, of runs on one data set
     beside     numbers of such a paper beside ours
+    choices    which method is best for what, and which are as good, of runs on one data set
     changed    the claims whose verdicts are others than a file has kept: {"lines": {LINE: {data: {claim: verdict}}}}
 
 `spread=FILE.json` names further runs that tell how far seeds are apart, for claims and family.
@@ -23,7 +24,7 @@ from pathlib import Path
 
 from workbench.config import field_names
 from workbench.files import replacing
-from workbench.reports import ablations, ablations_claims, claims, claims_later
+from workbench.reports import ablations, ablations_claims, claims, claims_later, family
 from workbench.reports.layout import markdown, origins
 from workbench.reports.published import RANDOM
 from workbench.reports.specs import SPECS
@@ -161,4 +162,5 @@ MAKERS: dict[str, Callable[[Sequence[Run], Sequence[str]], str]] = {
     "origins": lambda runs, words: markdown(origins(runs)),
     "tables": _tables,
     "beside": lambda runs, words: markdown(claims_later.beside(runs), words=1),
+    "choices": lambda runs, words: markdown(family.choices(family.summary(family.scores(runs))), words=3),
 }

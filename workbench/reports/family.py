@@ -210,11 +210,12 @@ def _pairs(rows: "pd.DataFrame", by: str) -> dict:
 # Which method for what
 
 
-def choices(means: "pd.DataFrame", costs: Mapping[str, float]) -> Rows:
+def choices(means: "pd.DataFrame", costs: Mapping[str, float] | None = None) -> Rows:
     """Make the decision table of one data set: for each purpose the best method, and those that are as good.
 
     As good: not further from the best than the margin of claims, or than half a 95 % interval of the difference, by
-    what all methods' seeds are apart. `costs` are the decodings of a step by objective, of which fewer are better.
+    what all methods' seeds are apart. `costs` are the decodings of a step by objective, of which fewer are better;
+    without them there is no row of them.
     """
     spaces = [space for space in SPACES.values() if (means["space"] == space).any()]
     rows = [["what for", *spaces]]
@@ -222,6 +223,8 @@ def choices(means: "pd.DataFrame", costs: Mapping[str, float]) -> Rows:
         chosen = means[means["measure"] == key]
         if len(chosen):
             rows.append([words, *(_best(chosen[chosen["space"] == space], MEASURES[key]) for space in spaces)])
+    if not costs:
+        return rows
     least = min(costs.values())
     names = [METHODS[objective].label for objective, cost in costs.items() if cost == least]
     return [*rows, ["a short step", *[_few(names, f"{least:g} decodings")] * len(spaces)]]
