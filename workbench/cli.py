@@ -156,8 +156,8 @@ def evaluate(
     also: Annotated[
         list[str] | None,
         typer.Option(
-            help="Further parts: samplers (random items from mixtures and flows of codes), clustering, evidence (ln p(X) "
-            "by proposals fitted to each item), annealed (the same, and its judge)."
+            help="Further parts: samplers (random items from mixtures and flows of codes), clustering, evidence "
+            "(ln p(X) by proposals fitted to each item), annealed (the same, and its judge)."
         ),
     ] = None,
     trust: Trust = False,

@@ -32,7 +32,16 @@ LEGEND = (
     f"Beside the paper's number, where the posterior is the paper's: {_CHIPS} (2 standard errors over seeds; of one "
     "seed, half a unit of the paper's last digit and the error inside the run)."
 )
-TEX = {"±": r"$\pm$", "→": r"$\to$", "|": r"$\mid$", "<": "$<$", ">": "$>$", "\\": r"\textbackslash{}"}
+TEX = {
+    "±": r"$\pm$",
+    "≥": r"$\geq$",
+    "†": r"$\dagger$",
+    "→": r"$\to$",
+    "|": r"$\mid$",
+    "<": "$<$",
+    ">": "$>$",
+    "\\": r"\textbackslash{}",
+}
 TEX |= {"é": r"\'e", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {c: f"\\{c}" for c in "&%$#_{}"}
 
 
@@ -140,6 +149,9 @@ class Table:
         verdicts, labels = self.verdicts(), [self.paper_labels.get(method, "") for method, *_ in self.ours.index]
         for i, key in enumerate(self.ours.index):
             cells = [self._cell(*pair) for pair in zip(self.ours.iloc[i], self.errors.iloc[i], strict=True)]
+            if self.spec.doubted and self.spec.doubted[1] in self.ours:
+                column, by, limit = self.spec.doubted
+                cells[self.ours.columns.get_loc(column)] += " †" * bool(self.ours[by].iloc[i] > limit)
             yield Line(self._heads(key, self.seeds.iloc[i]), cells, [*verdicts.iloc[i]], True)
             if labels[i] and labels[i : i + 2].count(labels[i]) == 1:  # the last of its method
                 rows = [j for j, name in enumerate(labels) if name == labels[i]]

@@ -8,6 +8,7 @@ thrown away; those that count run at fixed ones, so that nothing they have seen 
 """
 
 import math
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -17,8 +18,8 @@ from workbench.metrics.evidence.local import gradient
 from workbench.metrics.evidence.proposals import FullGaussian, LogJoint
 from workbench.metrics.likelihood import LogEstimate, log_mean_exp
 
-CHAINS, TEMPERATURES, LEAPS = 8, 60, 5
-PILOTS = 4  # chains that learn the step sizes
+CHAINS, TEMPERATURES, LEAPS = 4, 60, 4
+PILOTS = 2  # chains that learn the step sizes
 ACCEPTED, FASTER = 0.8, 1.1  # the share to be accepted, and by how much a step grows that is above it
 
 
@@ -53,7 +54,7 @@ def _path(
     log_weights = torch.zeros_like(z[..., 0])
     # smaller steps at both ends: where few draws of q count, and where p(z | X) is sharpest
     levels = torch.sin(torch.linspace(-math.pi / 2, math.pi / 2, temperatures + 1)).add(1).div(2).tolist()
-    for place, (now, after) in enumerate(zip(levels[:-1], levels[1:], strict=True)):
+    for place, (now, after) in enumerate(pairwise(levels)):
         log_weights = log_weights + (after - now) * (state.target - state.base)
         size = size if sizes is None else sizes[place]
         taken.append(size)

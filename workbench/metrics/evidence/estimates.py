@@ -1,4 +1,4 @@
-"""ln p(X) of every item by a proposal that covers, what its weights say of themselves, and all of a model in numbers."""
+"""ln p(X) of items by proposals that cover, what the weights say of themselves, and a whole model in numbers."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -52,11 +52,14 @@ def weighed(log_joint: LogJoint, proposal: Stratified, generator: torch.Generato
 def stratified_error(share: Float[Tensor, "draws batch"], strata: Int[Tensor, "draws"]) -> Float[Tensor, "batch"]:
     """The standard error of the mean of draws from strata, from their spread within each.
 
-    Strata of a single draw are counted as one, of whose error that is at least as large on average; NaN where one draw
-    is left alone.
+    Strata of a single draw are counted as one stratum, whose error is at least as large on average; where there is one
+    such draw, it joins the smallest of the others. NaN for a single draw in all.
     """
     counts = torch.bincount(strata)
-    strata = torch.where(counts[strata] > 1, strata, strata.new_tensor(len(counts)))
+    alone = counts == 1
+    one = alone.sum() == 1 and len(counts) > 1
+    host = torch.where(alone, len(strata), counts).argmin() if one else strata.new_tensor(len(counts))
+    strata = torch.where(alone[strata], host, strata)
     member = torch.nn.functional.one_hot(strata).T.to(share)
     size = member.sum(1, keepdim=True)
     squares = (share - member.T @ (member @ share / size.clamp(min=1))) ** 2

@@ -26,7 +26,7 @@ def fitted(
     log_joint: LogJoint, start: Gaussian, generator: torch.Generator | None = None, steps: int = STEPS
 ) -> FullGaussian:
     """The Gaussian that was fitted to each item, a little wider; `start` is taken to be no wider than p(z)."""
-    mean, logvar = start.mean.clone(), start.logvar.clamp(-6.0, 0.0)
+    mean, logvar = start.mean.detach().clone(), start.logvar.detach().clamp(-6.0, 0.0)
     optimiser = torch.optim.Adam(
         [{"params": [mean], "lr": RATE}, {"params": [logvar], "lr": 1.5 * RATE}], betas=(0.9, 0.95)
     )

@@ -78,7 +78,7 @@ class Stratified:
 
 
 def log_joint_of(model: MultimodalVAE, batch: Batch) -> LogJoint:
-    """ln p(X, c, s_1 .. s_M) of codes side by side, of the modalities that each item has, without likelihood weights."""
+    """ln p(X, c, s_1 .. s_M) of codes side by side, of the modalities that an item has, without loss weights."""
     values = [readable(x, there) for x, there in zip(batch.values, batch.present, strict=True)]
 
     def log_joint(z: Tensor) -> Tensor:
