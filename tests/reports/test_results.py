@@ -15,27 +15,16 @@ from workbench.runs import collected, gather
 from workbench.runs.run import find_runs
 
 REFERENCE = Path(__file__).resolve().parents[2] / "outputs" / "reference"
-NO_RESULT = {
-    "test_items",
-    "linear_probe_error",
-    "evidence_error",
-    "seconds",
-    "confusion",
-    "command",
-    "evaluated_with",
-    "step",
-}
-NO_RESULT |= {"features", "ceiling", "images", "samples", "standard_error"}
+NO_RESULT = {"test_items", "linear_probe_error", "seconds", "confusion", "command", "evaluated_with", "step"}
+NO_RESULT |= {"evidence_error", "features", "ceiling", "images", "samples", "standard_error"}
 OF_ATTRIBUTES = {"written", "base_rate", "by_attribute"}  # sections that digits have not
 
 
 def leaves(found) -> list[float | None]:
     """The numbers in a JSON value that are results, by brute force."""
     if isinstance(found, dict):
-        kept = {
-            key: x for key, x in found.items() if key not in NO_RESULT and not ("samples" in found and key == "items")
-        }
-        return [x for item in kept.values() for x in leaves(item)]
+        passed = NO_RESULT | ({"items"} if "samples" in found else set())
+        return [x for key, item in found.items() if key not in passed for x in leaves(item)]
     if isinstance(found, list):
         return [x for item in found for x in leaves(item)]
     return [] if isinstance(found, str) else [found]

@@ -32,16 +32,8 @@ LEGEND = (
     f"Beside the paper's number, where the posterior is the paper's: {_CHIPS} (2 standard errors over seeds; of one "
     "seed, half a unit of the paper's last digit and the error inside the run)."
 )
-TEX = {
-    "±": r"$\pm$",
-    "≥": r"$\geq$",
-    "†": r"$\dagger$",
-    "→": r"$\to$",
-    "|": r"$\mid$",
-    "<": "$<$",
-    ">": "$>$",
-    "\\": r"\textbackslash{}",
-}
+TEX = {"±": r"$\pm$", "→": r"$\to$", "|": r"$\mid$", "<": "$<$", ">": "$>$", "\\": r"\textbackslash{}"}
+TEX |= {"≥": r"$\geq$", "†": r"$\dagger$"}
 TEX |= {"é": r"\'e", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {c: f"\\{c}" for c in "&%$#_{}"}
 
 
