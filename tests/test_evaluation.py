@@ -135,6 +135,8 @@ def test_evidence_of_a_run(little, monkeypatch):
     """In float32, of the first complete items, whatever else is evaluated; annealing only where it is asked for."""
     for name, count in {"ITEMS": 10, "MORE_ITEMS": 6, "ANNEALED_ITEMS": 2, "AT_A_TIME": 3}.items():
         monkeypatch.setattr(estimates, name, count)
+    monkeypatch.setattr(estimates, "judged", partial(estimates.judged, steps=4))
+    monkeypatch.setattr(estimates, "annealed", partial(estimates.annealed, temperatures=3))
     run = trained(style_dim=4, precision="bfloat16")
     metrics = evaluation.evaluate(run, limit=60, progress=False, parts=["clustering", "evidence"])
     found, errors = metrics["evidence"], metrics["evidence_error"]

@@ -339,7 +339,7 @@ _SPECS = (
     Spec("log_likelihood", "test log-likelihoods in nats per item", likelihood,
          "Tables 4 and 16", columns_of(given_of, published.LOG_LIKELIHOOD), note=(importance_sampling,), digits=0,
          comparable=lambda metrics: False),  # the paper's estimator mixed items
-    Spec("evidence", "ln p(X) by proposals that are fitted to each item, in nats per item", evidence,
+    Spec("evidence", "evidence: ln p(X) by proposals that are fitted to each item, in nats", evidence,
          note=(fitted_proposals,), unjudged=(*_EVIDENCE.values(), "error"), doubted=(_AT_LEAST, _K_HAT, 0.7)),
     Spec("predictive", "predictive log-likelihoods given one modality, given → predicted, in nats per item",
          reader(("log_likelihood.predictive", path, lambda number: "," not in number.given)), digits=1),
