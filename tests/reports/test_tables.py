@@ -142,7 +142,7 @@ def test_an_estimate_whose_weights_are_too_heavy_is_marked(tmp_path):
     assert [doubted[x] for x in shown_of] == ["-1960.40", "2.00", "-1880.25 †", "6.50", "0.75", "0.60", "0.06"]
     assert (doubted["ten times the draws"], doubted["annealing"]) == ("0.50", "0.75")
     assert (trusted["ln p(X) ≥"], trusted["k-hat"]) == ("-1880.15", "0.65")
-    assert "100 draws for each of 500 items" in table.caption and "annealing, of 100;" in table.caption
+    assert "100 draws for each of 500 items" in table.caption and "annealing, on 100;" in table.caption
     assert "†" in table.markdown() and "†" in table.styled().to_html()
     table.to_latex(tmp_path / "table.tex")
     assert r"$\dagger$" in (tmp_path / "table.tex").read_text() and r"$\geq$" in (tmp_path / "table.tex").read_text()

@@ -222,9 +222,9 @@ def fitted_proposals(metrics: Sequence[Metrics]) -> str:
         f"At least, in expectation: importance sampling with {draws} draws for each of {items} items, from a Gaussian "
         "fitted to the item, the posteriors of all its subsets and p(z), by the density of their mixture; the subset "
         "that was given changes the proposal and not p(X). Medians of effective draws and of k-hat, by which weights "
-        f"are judged: † where it is above 0.7. What ten times the draws add, of {more or 'no'} items"
+        f"are judged: † where it is above 0.7. What ten times the draws add, on {more} items"
     )
-    return f"{words}{f', and annealing, of {annealed}' if annealed else ''}; error: of the draws alone."
+    return f"{words}{f', and annealing, on {annealed}' if annealed else ''}; error: of the draws alone."
 
 
 # The tables
