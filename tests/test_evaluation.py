@@ -16,11 +16,13 @@ from workbench.inference import component_choice, components, subset_posterior
 from workbench.metrics import regression, representation, scores
 from workbench.metrics.coherence import conditional_coherence
 from workbench.metrics.encode import codes
+from workbench.metrics.evidence import estimates
 from workbench.metrics.generation import Judges, judge_conditional
 from workbench.metrics.judges import Classifier
 from workbench.model import MultimodalVAE
 from workbench.reports import results
 from workbench.runs.run import Run, run_folder, save_weights
+from workbench.runs.sections import check_metrics
 from workbench.runs.versions import judges_version
 from workbench.training.loop import fit
 
@@ -127,6 +129,23 @@ def test_log_likelihoods_of_a_run(little):
     assert {target: len(row) for target, row in found["predictive"]["mixture"].items()} == {"M": 7, "S": 7, "T": 7}
     for row in found["X"]["mixture"].values():
         assert row["nats"] < 0 and row["standard_error"] > 0 and 1 <= row["effective_samples"] <= 6
+
+
+def test_evidence_of_a_run(little, monkeypatch):
+    """In float32, of the first complete items, whatever else is evaluated; annealing only where it is asked for."""
+    for name, count in {"ITEMS": 10, "MORE_ITEMS": 6, "ANNEALED_ITEMS": 2, "AT_A_TIME": 3}.items():
+        monkeypatch.setattr(estimates, name, count)
+    monkeypatch.setattr(estimates, "judged", partial(estimates.judged, steps=4))
+    monkeypatch.setattr(estimates, "annealed", partial(estimates.annealed, temperatures=3))
+    run = trained(style_dim=4, precision="bfloat16")
+    metrics = evaluation.evaluate(run, limit=60, progress=False, parts=["clustering", "evidence"])
+    found, errors = metrics["evidence"], metrics["evidence_error"]
+    assert found["items"] == 10 and found["draws"] == 100 and found["gain_items"] == 6 and metrics["test_items"] == 60
+    assert found["nats"] < 0 < errors["nats"] and errors.keys() == {"nats", "gain"}
+    judged = evaluation.evaluate(run, limit=60, progress=False, parts=["annealed"])
+    assert {key: judged["evidence"][key] for key in ("items", "draws")} == {"items": 10, "draws": 100}
+    assert judged["evidence"]["annealed_gap_items"] == 3 and judged["evidence_error"]["annealed_gap"] > 0
+    check_metrics(judged | metrics)
 
 
 def test_importance_weighted_and_laplace_runs_are_evaluated(little):

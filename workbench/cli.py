@@ -155,7 +155,10 @@ def evaluate(
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps (else each run's own).")] = None,
     also: Annotated[
         list[str] | None,
-        typer.Option(help="Further parts: samplers (random items from mixtures and flows of codes), clustering."),
+        typer.Option(
+            help="Further parts: samplers (random items from mixtures and flows of codes), clustering, evidence "
+            "(ln p(X) by proposals fitted to each item), annealed (the same, and its judge)."
+        ),
     ] = None,
     trust: Trust = False,
 ) -> None:

@@ -20,7 +20,8 @@ from workbench.training.loop import fit
 from workbench.training.processes import joined
 
 PARTS = ("latent", "probe", "full_probe", "coherence", "quality", "likelihood")
-ASKED = ("samplers", "clustering")  # further parts, for those who ask: `parts=[*PARTS, "samplers"]`
+# further parts, for those who ask: `parts=[*PARTS, "samplers"]`
+ASKED = ("samplers", "clustering", "evidence", "annealed")
 ITEMS = 10_000  # test items: the paper's 10,000 triples are one pass over the pairs
 SNAPSHOT_PARTS = ("latent", "probe", "coherence")
 SNAPSHOT_ITEMS = 2000  # test items a snapshot is judged on
@@ -82,7 +83,7 @@ def parts_of(
     missing = {part: "labels" for part in NEEDS_LABELS if not data[0].labelled}
     missing |= {part: "judges, classifiers of the package's own data" for part in NEEDS_JUDGES if data[0].own}
     if data[1].present is not None and not data[1].present.all(1).any():
-        missing["likelihood"] = "test items with all modalities"
+        missing |= dict.fromkeys(("likelihood", "evidence", "annealed"), "test items with all modalities")
     chosen = check_parts([part for part in PARTS if part not in missing] if parts is None else parts)
     if part := next((part for part in chosen if part in missing), None):
         raise ValueError(f"the part {part!r} needs {missing[part]}, which {run.config.data} lacks: leave it out")
@@ -132,7 +133,7 @@ def evaluate(
 
     Where labels are attributes, the mean over them of their average precisions takes the place of an accuracy under the
     same key; `score` says so, `base_rate` what knowing nothing reaches, and `by_attribute` holds each attribute's own.
-    `limit` bounds the test items (None: all), `samples` are the draws behind every log-likelihood, `inception` is
+    `limit` bounds the test items (None: all), `samples` are the draws of the paper's log-likelihoods, `inception` is
     where the weights of Inception are (None: features of the judges). `data` is (train, test) of a run on arrays of
     one's own. Without `parts`, PARTS are evaluated but for those that need labels or judges which the data lacks; those
     in ASKED are further ones. `device` is where
@@ -160,6 +161,8 @@ def evaluate(
             metrics |= evaluator.samplers(run, weights, inception)
         if "clustering" in parts:
             metrics |= evaluator.clusters()
+        if {"evidence", "annealed"} & set(parts):
+            metrics |= evaluator.evidence("annealed" in parts)
         return metrics | evaluator.about | {"seconds": evaluator.seconds}
 
 

@@ -16,14 +16,15 @@ from workbench.runs.run import find_runs
 
 REFERENCE = Path(__file__).resolve().parents[2] / "outputs" / "reference"
 NO_RESULT = {"test_items", "linear_probe_error", "seconds", "confusion", "command", "evaluated_with", "step"}
-NO_RESULT |= {"features", "ceiling", "images", "samples", "items", "standard_error"}
+NO_RESULT |= {"evidence_error", "features", "ceiling", "images", "samples", "standard_error"}
 OF_ATTRIBUTES = {"written", "base_rate", "by_attribute"}  # sections that digits have not
 
 
 def leaves(found) -> list[float | None]:
     """The numbers in a JSON value that are results, by brute force."""
     if isinstance(found, dict):
-        return [x for key, item in found.items() if key not in NO_RESULT for x in leaves(item)]
+        passed = NO_RESULT | ({"items"} if "samples" in found else set())
+        return [x for key, item in found.items() if key not in passed for x in leaves(item)]
     if isinstance(found, list):
         return [x for item in found for x in leaves(item)]
     return [] if isinstance(found, str) else [found]
@@ -66,6 +67,8 @@ def test_numbers_stand_where_they_were_measured(tmp_path):
     assert cell(frame, metric="random_coherence", target="all_agree").value == 0.24
     assert cell(frame, metric="style_probe", target="S").value == 0.11
     assert cell(frame, metric="marginal_kl", posterior="mixture", given="M").value == 2.5
+    gain = cell(frame, metric="evidence.gain")
+    assert (gain.value, gain.error, gain.posterior, gain.given) == (0.5, 0.05, "", "")
 
 
 def test_columns_say_what_varies_and_no_more(tmp_path):

@@ -146,6 +146,20 @@ def test_a_run_without_a_section_has_blank_cells(tmp_path):
     assert tables.all_tables([old]) == []
 
 
+def test_an_estimate_whose_weights_are_too_heavy_is_marked(tmp_path):
+    """By its k-hat, 0.75 here; the second run's is 0.65. Beside it stands the estimate by the paper's protocol."""
+    table = of("evidence", tmp_path, {}, {"objective": "mmvae", "shift": 0.1})
+    trusted, doubted = sorted(shown(table), key=lambda row: row["ln p(X) ≥"].endswith("†"))
+    shown_of = ("K = 12", "K = 12: effective", "ln p(X) ≥", "effective draws", "k-hat", "items above 0.7", "error")
+    assert [doubted[x] for x in shown_of] == ["-1960.40", "2.00", "-1880.25 †", "6.50", "0.75", "0.60", "0.06"]
+    assert (doubted["ten times the draws"], doubted["annealing"]) == ("0.50", "0.75")
+    assert (trusted["ln p(X) ≥"], trusted["k-hat"]) == ("-1880.15", "0.65")
+    assert "100 draws for each of 500 items" in table.caption and "annealing, on 100;" in table.caption
+    assert "†" in table.markdown() and "†" in table.styled().to_html()
+    table.to_latex(tmp_path / "table.tex")
+    assert r"$\dagger$" in (tmp_path / "table.tex").read_text() and r"$\geq$" in (tmp_path / "table.tex").read_text()
+
+
 def test_a_seed_without_a_section_is_not_counted(tmp_path):
     old = {"seed": 2, "metrics": lambda found: {"linear_probe": found["linear_probe"]}}
     runs = several(tmp_path, {}, {"seed": 1}, old)

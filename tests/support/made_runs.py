@@ -88,7 +88,7 @@ def every_section(letters, fusions, shift, styles):
     random = {t: dict.fromkeys((*SCORES, "nearer", "nearest", "nearest_of_test"), 0.4) for t in images}
     random |= {"content": {"nearer": 0.45, "held_out": -22.5}, "all": {"all_agree": 0.8, "agreement_pattern": 0.9}}
     random |= {t: random.get(t, {}) | {"variety": 2.2} for t in letters}
-    nats = {s: {"nats": -1900.4 - 10 * n, "standard_error": 3.0, "effective_samples": 2} for n, s in enumerate(names)}
+    nats = {s: {"nats": -1900.4 - 10 * n, "standard_error": 3.0, "effective_samples": 2.0} for n, s in enumerate(names)}
     return {
         "rate": {fusion: {s: 20.5 + i for i, s in enumerate(names)} for fusion in fusions},
         "marginal_kl": {fusion: {s: 2.5 + i for i, s in enumerate(names)} for fusion in fusions},
@@ -100,6 +100,21 @@ def every_section(letters, fusions, shift, styles):
         "coherence": {fusion: paths for fusion in fusions},
         "random_coherence": {"all_agree": 0.24, "agreement_pattern": 0.59},
         "samplers": dict.fromkeys(("prior", "exemplar", "gmm", "flow"), random),
+        "evidence": {
+            "nats": -1880.25 + shift,
+            "smoothed": -1880.5,
+            "draws": 100,
+            "items": 500,
+            "effective_samples": 6.5,
+            "effective_samples_mean": 8.25,
+            "k_hat": 0.75 - shift,
+            "k_hat_above": 0.6,
+            "gain": 0.5,
+            "gain_items": 300,
+            "annealed_gap": 0.75,
+            "annealed_gap_items": 100,
+        },
+        "evidence_error": {"nats": 0.0625, "gain": 0.05, "annealed_gap": 0.1},
         "clustering": {fusion: {names[-1]: {"accuracy": 0.9, "nmi": 0.8, "ari": 0.7}} for fusion in fusions},
         "quality": {
             "features": {t: f"judge of {t} (128 features)" for t in images},

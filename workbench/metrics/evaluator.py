@@ -24,6 +24,7 @@ from workbench.inference import EVERY_SUBSET_OF, Parts, components, evaluated_pl
 from workbench.metrics import encode
 from workbench.metrics.clustering import clustering
 from workbench.metrics.encode import Encoded, Items
+from workbench.metrics.evidence import estimates
 from workbench.metrics.fast_layers import fuse_for_inference
 from workbench.metrics.features import kept_reference
 from workbench.metrics.generation import Found, Judges, judge_conditional, judge_random
@@ -87,6 +88,9 @@ class Evaluator:
             encoded = encode.encode_batches(model, tests)
             evaluator = cls(config, model, train, test, tests, encoded, generator, bar, progress)
             bar.total += evaluator.for_likelihoods.batches * ("likelihood" in parts)
+            bar.total += min(len(evaluator.for_likelihoods), estimates.ITEMS) * bool(
+                {"evidence", "annealed"} & {*parts}
+            )
             yield evaluator
 
     @property
@@ -283,6 +287,17 @@ class Evaluator:
             tables["given"][fusion] = _leaves(summary, found.conditional, 2)
             tables["predictive"][fusion] = _leaves(summary, found.predictive, 2)
         return {"log_likelihood": tables}
+
+    def evidence(self, annealing: bool) -> dict[str, Any]:
+        """ln p(X) of the first complete items, in float32, by proposals that are fitted to each of them."""
+        items = self.for_likelihoods
+        items = replace(items, count=min(len(items), estimates.ITEMS))
+        with self.part("evidence"), autocast(self.device, "float32"):
+            found = estimates.judged(
+                self.model, items, self.fusions, generator=self._anew(), prior_weight=self.config.prior_weight,
+                annealing=annealing, progress=self.bar.update,
+            )  # fmt: skip
+        return dict(zip(("evidence", "evidence_error"), found, strict=True))
 
 
 def _to_infer(network: Network, device: torch.device) -> Network:

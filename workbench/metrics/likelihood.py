@@ -180,8 +180,7 @@ class Pool:
     ) -> None:
         self.model, self.batch, self.q = model, batch, q or model.encode(batch)
         self.generator, self.samples = generator, samples
-        # images in the layout of what decoders write: read beside another one they take twice as long
-        self.values = [x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x for x in batch.values]
+        self.values = [readable(x, there) for x, there in zip(batch.values, batch.present, strict=True)]
         given = evaluated_places(model)
         self.plan = {(fusion, subset): components(fusion, subset) for fusion in fusions for subset in given}
         self.posterior: dict[Component, Diagonal] = {}
@@ -222,18 +221,38 @@ class Pool:
         return j in subset or not self.model.style_dim
 
     def _decode(self, z: Float[Tensor, "draws batch content"], j: int, given: bool) -> tuple[Tensor, Tensor]:
-        """ln p(x_j | z, s_j) and ln p(s_j) - ln q(s_j) of every draw, about CHUNK of them at a time."""
+        """ln p(x_j | z, s_j) and ln p(s_j) - ln q(s_j) of every draw."""
         own = self.q.style[j] if given else self.model.prior(self.q.style.mean[j])
         style = own.draws(len(z), self.generator)
         ratio = self.model.prior(style).log_prob(style) - own.log_prob(style)
-        at_a_time = max(1, CHUNK * room(z.device) // self.batch.size)
-        log_p = []
-        for content, styles in zip(z.split(at_a_time), style.split(at_a_time), strict=True):
-            output = self.model.decode_one(j, content.flatten(0, 1), styles.flatten(0, 1))
-            # a view of a single draw, which `repeat` would copy into another layout; whole items need no mask
-            x = self.values[j].expand(len(content), *self.values[j].shape).flatten(0, 1)
-            log_p.append(self.model.modalities[j].likelihood.log_prob(output, x).view(len(content), -1))
-        return torch.cat(log_p), ratio
+        return log_given(self.model, j, self.values[j], z, style), ratio
+
+
+def readable(x: Tensor, there: Tensor) -> Tensor:
+    """A modality's values, images in the layout of what decoders write: beside another one they take twice as long.
+
+    What is absent may hold anything, and becomes zeros.
+    """
+    x = x if there.all() else torch.where(there.view(-1, *[1] * (x.dim() - 1)), x, torch.zeros_like(x))
+    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+
+
+def log_given(
+    model: MultimodalVAE,
+    m: int,
+    x: Tensor,
+    content: Float[Tensor, "draws batch content"],
+    style: Float[Tensor, "draws batch style"],
+) -> Float[Tensor, "draws batch"]:
+    """ln p(x_m | z, s_m) of every draw, about CHUNK of them at a time; `x` are all items' values of one modality."""
+    at_a_time = max(1, CHUNK * room(content.device) // len(x))
+    log_p = []
+    for codes, styles in zip(content.split(at_a_time), style.split(at_a_time), strict=True):
+        output = model.decode_one(m, codes.flatten(0, 1), styles.flatten(0, 1))
+        # a view of a single draw, which `repeat` would copy into another layout; whole items need no mask
+        repeated = x.expand(len(codes), *x.shape).flatten(0, 1)
+        log_p.append(model.modalities[m].likelihood.log_prob(output, repeated).view(len(codes), -1))
+    return torch.cat(log_p)
 
 
 def summary(estimate: LogEstimate) -> dict[str, float]:

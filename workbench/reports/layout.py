@@ -33,6 +33,7 @@ LEGEND = (
     "seed, which knows nothing of others, half a unit of the paper's last digit and the error inside the run)."
 )
 TEX = {"±": r"$\pm$", "→": r"$\to$", "|": r"$\mid$", "<": "$<$", ">": "$>$", "\\": r"\textbackslash{}"}
+TEX |= {"≥": r"$\geq$", "†": r"$\dagger$"}
 TEX |= {"é": r"\'e", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {c: f"\\{c}" for c in "&%$#_{}"}
 
 
@@ -140,6 +141,9 @@ class Table:
         verdicts, labels = self.verdicts(), [self.paper_labels.get(method, "") for method, *_ in self.ours.index]
         for i, key in enumerate(self.ours.index):
             cells = [self._cell(*pair) for pair in zip(self.ours.iloc[i], self.halves.iloc[i], strict=True)]
+            if self.spec.doubted and self.spec.doubted[1] in self.ours:
+                column, by, limit = self.spec.doubted
+                cells[self.ours.columns.get_loc(column)] += " †" * bool(self.ours[by].iloc[i] > limit)
             yield Line(self._heads(key, self.seeds.iloc[i]), cells, [*verdicts.iloc[i]], True)
             if labels[i] and labels[i : i + 2].count(labels[i]) == 1:  # the last of its method
                 rows = [j for j, name in enumerate(labels) if name == labels[i]]

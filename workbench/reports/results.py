@@ -10,6 +10,7 @@
     quality.SCORE                 of subsets  subset or random   the images; average_precision, f_8, f_1_8, fid
     samplers.SCORE                -           the sampler        all | content | the modality
     clustering.SCORE              of subsets  all                -
+    evidence.QUANTITY             -           -                  nats | effective_samples | k_hat | gain | ...: ln p(X)
     written.MEASURE               of subsets  the subset         the descriptions that name attributes
     METRIC.ATTRIBUTE              as METRIC, one attribute's own; base_rate.ATTRIBUTE: its share of the test items
     log_likelihood.X              of subsets  proposal's subset  -

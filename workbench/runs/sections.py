@@ -7,7 +7,7 @@ SUBSET, PATH = ("posterior", "given"), ("posterior", "target", "given")
 LEVELS = dict.fromkeys(("rate", "marginal_kl", "linear_probe", "linear_probe_full"), SUBSET)
 LEVELS |= dict.fromkeys(("style_probe", "classifier_accuracy"), ("target",)) | {"coherence": PATH}
 LEVELS |= {"random_coherence": ("target",), "written": (*PATH, "metric")}
-LEVELS |= {"samplers": ("given", "target", "metric"), "clustering": (*SUBSET, "metric")}
+LEVELS |= {"samplers": ("given", "target", "metric"), "clustering": (*SUBSET, "metric"), "evidence": ("metric",)}
 # Of sections whose parts differ: log-likelihoods are mappings of an estimate, its error and its effective samples.
 QUALITY = {"conditional": (*PATH, "metric"), "random": ("target", "metric")}
 LIKELIHOODS = {"X": SUBSET, "given": PATH, "predictive": PATH}
