@@ -66,6 +66,11 @@ def test_the_readmes_results_are_those_of_the_reference_runs():
     assert len(rows) == 5 and {*rows} <= {*(ROOT / "outputs/reference/results.md").read_text().splitlines()}
 
 
+def test_the_readmes_choice_of_a_method_is_that_of_the_results():
+    (table,) = re.findall(r"^\| what for .*?\n\n", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert len(table.strip().splitlines()) >= 5 and table in (ROOT / "outputs/reference/results.md").read_text()
+
+
 def test_paths_in_the_documents_are_there():
     """Files and folders of the project that are named in code type or commands."""
     for page in PAGES:

@@ -191,21 +191,21 @@ def sweeps(base: Config, objectives: Sequence[str], ends: Mapping[str, int]) -> 
 
 
 def profiles(base: Config, objectives: Sequence[str], timing: Timing) -> list[Row]:
-    """Profile each objective: before, eager and in float32, and after, as `base` has it; both take turns in rounds.
+    """Profile each objective: before, eager and in float32, and after, as `base` has it; all take turns in rounds.
 
     There is one profile of an objective alone, called after, where the two are the same.
     """
-    rows = []
+    labels: dict[Config, str] = {}
     for name in objectives:
         after = base.replace(objective=name)
-        labels = {after.replace(precision="float32", compiled="off"): "before", after: "after"}
-        bench = Bench()
-        trainers = [bench.started(config)[0] for config in labels]
-        seconds = best_of_rounds([trainer.step for trainer in trainers], timing)
-        profiled = zip(*([parts_of_step(trainer) for trainer in trainers] for _ in range(timing.rounds)), strict=True)
-        for label, trainer, once, turns in zip(labels.values(), trainers, seconds, profiled, strict=True):
-            best = min(turns, key=lambda row: row["clocked"])
-            rows.append(described(trainer) | {"label": label, "decodings": decodings(trainer), "seconds": once} | best)
+        labels |= {after.replace(precision="float32", compiled="off"): "before", after: "after"}
+    bench, rows = Bench(), []
+    trainers = [bench.started(config)[0] for config in labels]
+    seconds = best_of_rounds([trainer.step for trainer in trainers], timing)
+    profiled = zip(*([parts_of_step(trainer) for trainer in trainers] for _ in range(timing.rounds)), strict=True)
+    for label, trainer, once, turns in zip(labels.values(), trainers, seconds, profiled, strict=True):
+        best = min(turns, key=lambda row: row["clocked"])
+        rows.append(described(trainer) | {"label": label, "decodings": decodings(trainer), "seconds": once} | best)
     return rows
 
 
