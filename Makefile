@@ -42,7 +42,7 @@ lab: $(STAMP)  ## open JupyterLab on copies of the notebooks, in outputs/lab
 APP := notebooks/app.ipynb
 CULLED := --MappingKernelManager.cull_idle_timeout=60 --MappingKernelManager.cull_interval=15
 # Cells run inside one message: a busy machine would not answer pings, and lose the page after 90 seconds.
-PATIENT := --Voila.tornado_settings=ws_ping_interval=0
+PATIENT := --Voila.tornado_settings='{"ws_ping_interval":0}'
 app: $(STAMP)  ## serve the explorers as a page of this machine, without code
 	@test -f '$(APP)' || { echo "There is no notebook $(APP): name another with make app APP=..." >&2; exit 1; }
 	@$(BIN)/python -c 'from workbench import explorers; explorers.explored_models()'  # renders test items, once, before a page waits

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import socket
 import subprocess
 import sys
@@ -56,7 +57,7 @@ def lab(root: Path) -> Iterator[Server]:
 def voila(notebook: Path) -> Iterator[Server]:
     """A Voila that shows `notebook` as `make app` does; RuntimeError with its log when it does not start."""
     patient = re.search(r"^PATIENT := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
-    options = ["--Voila.ip=127.0.0.1", "--port_retries=0", "--no-browser", patient, str(notebook)]
+    options = ["--Voila.ip=127.0.0.1", "--port_retries=0", "--no-browser", *shlex.split(patient), str(notebook)]
     with _server("voila", "--port", options) as server:
         yield server
 
