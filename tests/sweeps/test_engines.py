@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from contextlib import AbstractContextManager
+from multiprocessing import forkserver
 from pathlib import Path
 
 import nbformat
@@ -135,6 +136,7 @@ def test_a_forked_kernel_is_like_an_ordinary_one(tmp_path, monkeypatch):
     monkeypatch.setenv("COLOUR", "green")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     shown, opened = [], []
+    forkserver._forkserver._stop()  # another test's may have imported less: there is one in a process
     with kernel_of_this_interpreter():
         kernels.warm_up(path)
         for manager in (kernels.ForkedKernels, kernels.ForkedKernels, kernels.TrackedKernels):
