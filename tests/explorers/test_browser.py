@@ -248,8 +248,9 @@ def test_the_picture_follows_mouse_and_keys(opened):
         (two.click, 2),
     ):
         touch()
-        seen.append(until_changed(browser.picture, image, seen[-1]))
-        assert seen[-1] == expected(explorer, count)
+        until_changed(browser.picture, image, seen[-1])
+        # a slow machine may show a picture of the way before that of the end
+        seen.append(until(browser.picture, image, lambda now, count=count: now == expected(explorer, count)))
     assert float(mean.locator(".widget-readout").inner_text()) > 0 and len(set(seen)) == 4
 
 
@@ -361,7 +362,8 @@ def test_the_app_stands_beside_busy_processes_each_explorer_in_a_tab_and_nothing
                     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
                 tabs.first.click()
                 explorer = pages.explorer(page, "conditional")
-                picture, style = (explorer.locator(x).first.bounding_box() for x in ("table", ".widget-slider"))
+                picture = explorer.locator("table").first.bounding_box()
+                style = explorer.locator(".widget-slider").last.bounding_box()
                 beside = picture["x"] > style["x"] + style["width"] and picture["y"] < style["y"]
                 assert beside if width > 1000 else picture["y"] + picture["height"] < style["y"]
                 assert picture["y"] < 700, "on one screen with what is given"
