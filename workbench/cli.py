@@ -217,9 +217,9 @@ def ls(folder: Annotated[Path, typer.Argument(help="A run folder, or one above s
     """Say how each run below a folder stands: at which step, for how long still, or its main numbers."""
     from rich.console import Console
 
-    from workbench.sweeps.listing import shown
+    from workbench.sweeps.listing import rows, shown
 
-    Console(file=sys.stdout).print(shown(folder), soft_wrap=True, end="")
+    Console(file=sys.stdout).print(shown(rows(folder)), soft_wrap=True, end="")
 
 
 @app.command()

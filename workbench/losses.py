@@ -52,10 +52,16 @@ def masked(values: Float[Tensor, "M batch"], present: Bool[Tensor, "M batch"]) -
 def negative_log_likelihood(model: MultimodalVAE, batch: Batch, m: int, output: Tensor) -> Float[Tensor, "batch"]:
     """-ln p(x_m | s_m, c) of one modality from its decoder's output, unweighted; zero where absent."""
     x, there = batch.values[m], batch.present[m]
-    # what is absent may hold anything, even NaN or no character: it must reach neither the value nor the gradient
-    x = torch.where(there.view(-1, *[1] * (x.dim() - 1)), x, torch.zeros_like(x))
-    nll = -model.modalities[m].likelihood.log_prob(output, x)
+    nll = -model.modalities[m].likelihood.log_prob(output, blank(x, there))
     return torch.where(there, nll, torch.zeros_like(nll))
+
+
+def blank(x: Tensor, there: Bool[Tensor, "batch"]) -> Tensor:
+    """A modality's values, those of items that lack it as zeros.
+
+    What is absent may hold anything, even NaN or no character: it must reach neither the value nor the gradient.
+    """
+    return torch.where(there.view(-1, *[1] * (x.dim() - 1)), x, torch.zeros_like(x))
 
 
 def make_loss(

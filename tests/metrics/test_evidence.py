@@ -14,7 +14,7 @@ from workbench.data.dataset import Batch
 from workbench.distributions import Gaussian, Laplace, Mixture
 from workbench.metrics.evidence import estimates, local
 from workbench.metrics.evidence.annealed import annealed
-from workbench.metrics.evidence.estimates import Proposals, judged, numbers, pieces, stratified_error, weighed
+from workbench.metrics.evidence.estimates import Proposals, judged, numbers, stratified_error, weighed
 from workbench.metrics.evidence.proposals import FullGaussian, Stratified, fused, log_joint_of
 from workbench.metrics.likelihood import importance_sampled, log_evidence
 
@@ -205,7 +205,7 @@ def test_a_model_is_judged_in_numbers(monkeypatch):
     model, exact, batch = linear(0, 11)
     seen = []
     arguments = {"draws": 50, "steps": 20, "progress": seen.append}
-    found, errors = judged(model, [*pieces(batch, 9)], FUSIONS, generator=seeded(1), annealing=True, **arguments)
+    found, errors = judged(model, batch.split(9), FUSIONS, generator=seeded(1), annealing=True, **arguments)
     assert seen == [4, 4, 1, 2] and (found["draws"], found["items"]) == (50, 11)
     assert (found["gain_items"], found["annealed_gap_items"]) == (8, 4)
     truth = exact.log_evidence(batch.values).mean().item()

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 from servers import SECONDS, Server, lab, voila
 
+from workbench.studies.doctor import BROWSERS
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
@@ -22,7 +24,6 @@ __all__ = ["lab", "voila"]  # from here, too: a test of a browser imports one mo
 
 Value = TypeVar("Value")
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "outputs" / "screenshots"
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 # Console errors that say nothing about a notebook: part of their text or address, and why they are ignored.
 NOISE = {
@@ -51,7 +52,7 @@ UNNAMED = """scope => {
 @contextlib.contextmanager
 def chromium() -> Iterator["Browser"]:
     """The installed Chromium without a window; skips the test where it or playwright is missing."""
-    executable = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
     if executable is None:
         pytest.skip("There is no Chromium to look at notebooks with: on Debian and Ubuntu, apt-get install chromium.")
     reason = "playwright is missing, which steers the browser: pip install playwright."

@@ -74,7 +74,7 @@ def test_all_runs_below_a_folder_are_lines_and_hidden_ones_are_not(run, tmp_path
     start(CONFIG.replace(steps=0, epochs=2.5), tmp_path / "two", files={})
     assert [(row.name, row.state) for row in rows(tmp_path)] == [("one/run", "stopped"), ("two", "stopped")]
     assert [row.name for row in rows(tmp_path / "two")] == ["two"]
-    lines = str(shown(tmp_path)).splitlines()
+    lines = str(shown(rows(tmp_path))).splitlines()
     assert lines[1] == "stopped  two      step 0 in 2.5 epochs; the same command goes on"
     (tmp_path / "two" / "config.json").write_text("{")
     assert [row.name for row in rows(tmp_path)] == ["one/run"]

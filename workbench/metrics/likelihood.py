@@ -26,7 +26,7 @@ from workbench.distributions import Diagonal, Mixture
 from workbench.divergences import Estimate
 from workbench.fusion import mixture_of_experts
 from workbench.inference import Component, component_posterior, components, evaluated_places
-from workbench.losses import masked, reconstruction
+from workbench.losses import blank, masked, reconstruction
 from workbench.model import MultimodalVAE, Posteriors
 
 Subset = tuple[int, ...]  # places of its modalities
@@ -119,14 +119,14 @@ class Likelihoods:
     @classmethod
     def joined(cls, parts: "Sequence[Likelihoods]") -> "Likelihoods":
         """The estimates of several batches, one after the other."""
-        return cls(*(_joined([getattr(part, kind.name) for part in parts]) for kind in fields(cls)))
+        return cls(*(joined([getattr(part, kind.name) for part in parts]) for kind in fields(cls)))
 
 
-def _joined(parts: Sequence[Any]) -> Any:
-    """Estimates one after the other, each, or each in its place of a table."""
+def joined(parts: Sequence[Any]) -> Any:
+    """Estimates of one kind one after the other, each, or each in its place of a table."""
     if isinstance(first := parts[0], dict):
-        return {key: _joined([part[key] for part in parts]) for key in first}
-    return LogEstimate(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(first)))
+        return {key: joined([part[key] for part in parts]) for key in first}
+    return type(first)(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(first)))
 
 
 @torch.no_grad()
@@ -229,11 +229,8 @@ class Pool:
 
 
 def readable(x: Tensor, there: Tensor) -> Tensor:
-    """A modality's values, images in the layout of what decoders write: beside another one they take twice as long.
-
-    What is absent may hold anything, and becomes zeros.
-    """
-    x = x if there.all() else torch.where(there.view(-1, *[1] * (x.dim() - 1)), x, torch.zeros_like(x))
+    """A modality's values, images in the layout of what decoders write: beside another one they take twice as long."""
+    x = x if there.all() else blank(x, there)
     return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
 
 

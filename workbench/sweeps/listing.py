@@ -5,7 +5,7 @@ folder's lock. The time that is left is guessed from the steps since the last ch
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,9 +77,8 @@ def seconds_left(folder: Path, done: int, total: int) -> float | None:
     return max(0.0, seconds) / (done - step) * (total - done)
 
 
-def shown(folder: Path) -> Text:
-    """Write a line for each run below a folder, in columns, the states in their colours."""
-    found = rows(folder)
+def shown(found: Sequence[Row]) -> Text:
+    """Write a line for each run, in columns, the states in their colours."""
     state, name = (max(len(row[i]) for row in found) for i in (1, 0))
     text = Text()
     for row in found:
@@ -90,7 +89,8 @@ def shown(folder: Path) -> Text:
 
 def watch(folder: Path, console: Console | None = None) -> None:
     """Show how all runs below a folder stand, again and again, until none is at work."""
-    with Live(shown(folder), console=console, auto_refresh=False, vertical_overflow="visible") as live:
-        while any(row.state in ("training", "evaluating") for row in rows(folder)):
+    found = rows(folder)
+    with Live(shown(found), console=console, auto_refresh=False, vertical_overflow="visible") as live:
+        while any(row.state in ("training", "evaluating") for row in found):
             time.sleep(PERIOD)
-            live.update(shown(folder), refresh=True)
+            live.update(shown(found := rows(folder)), refresh=True)

@@ -8,6 +8,7 @@ thrown away; those that count run at fixed ones, so that nothing they have seen 
 """
 
 import math
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -50,7 +51,7 @@ def _path(
     """Log-weights of chains, and the step sizes that they took: those given, or what acceptance made of them."""
     size, taken = torch.full_like(start.mean[:, 0], 0.5), []
     z = start.draws(chains, generator)
-    state = _State(log_joint, start, z)
+    state = _State.at(log_joint, start, z)
     log_weights = torch.zeros_like(z[..., 0])
     # smaller steps at both ends: where few draws of q count, and where p(z | X) is sharpest
     levels = torch.sin(torch.linspace(-math.pi / 2, math.pi / 2, temperatures + 1)).add(1).div(2).tolist()
@@ -64,14 +65,24 @@ def _path(
     return log_weights, torch.stack(taken)
 
 
+@dataclass(frozen=True)
 class _State:
     """Codes of all chains, what both ends of the path say of them, and the slopes in the units of the start."""
 
-    def __init__(self, log_joint: LogJoint, start: FullGaussian, z: Float[Tensor, "chains batch latent"]) -> None:
-        self.log_joint, self.start, self.z = log_joint, start, z
-        self.target, slope = gradient(log_joint, z)
-        self.base, base_slope = gradient(start.log_prob, z)
-        self.slopes = [torch.einsum("bji,sbj->sbi", start.factor, x) for x in (base_slope, slope)]
+    log_joint: LogJoint
+    start: FullGaussian
+    z: Float[Tensor, "chains batch latent"]
+    base: Float[Tensor, "chains batch"]
+    target: Float[Tensor, "chains batch"]
+    slopes: tuple[Tensor, ...]  # of base and target
+
+    @classmethod
+    def at(cls, log_joint: LogJoint, start: FullGaussian, z: Float[Tensor, "chains batch latent"]) -> "_State":
+        """The state at some codes."""
+        target, slope = gradient(log_joint, z)
+        base, base_slope = gradient(start.log_prob, z)
+        slopes = tuple(torch.einsum("bji,sbj->sbi", start.factor, x) for x in (base_slope, slope))
+        return cls(log_joint, start, z, base, target, slopes)
 
     def log_density(self, level: float) -> Float[Tensor, "chains batch"]:
         """The log-density on the path, unnormalised."""
@@ -83,17 +94,18 @@ class _State:
 
     def moved(self, way: Float[Tensor, "chains batch latent"]) -> "_State":
         """The state at codes that are so far away, in the units of the start."""
-        return _State(self.log_joint, self.start, self.z + torch.einsum("bij,sbj->sbi", self.start.factor, way))
+        return self.at(self.log_joint, self.start, self.z + torch.einsum("bij,sbj->sbi", self.start.factor, way))
 
     def kept(self, old: "_State", accepted: Tensor) -> "_State":
         """These chains where they are accepted, the old ones elsewhere."""
-        made = object.__new__(_State)
-        made.log_joint, made.start = self.log_joint, self.start
-        made.target, made.base = (getattr(self, x).where(accepted, getattr(old, x)) for x in ("target", "base"))
         wide = accepted.unsqueeze(-1)
-        made.z = self.z.where(wide, old.z)
-        made.slopes = [x.where(wide, y) for x, y in zip(self.slopes, old.slopes, strict=True)]
-        return made
+        return replace(
+            self,
+            z=self.z.where(wide, old.z),
+            base=self.base.where(accepted, old.base),
+            target=self.target.where(accepted, old.target),
+            slopes=tuple(x.where(wide, y) for x, y in zip(self.slopes, old.slopes, strict=True)),
+        )
 
 
 def _move(

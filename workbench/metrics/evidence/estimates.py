@@ -1,8 +1,8 @@
 """ln p(X) of items by proposals that cover, what the weights say of themselves, and a whole model in numbers."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from workbench.device import double
 from workbench.metrics.evidence import local, pareto
 from workbench.metrics.evidence.annealed import annealed
 from workbench.metrics.evidence.proposals import LogJoint, Stratified, covering, encoded, fused, log_joint_of
-from workbench.metrics.likelihood import LogEstimate, summary
+from workbench.metrics.likelihood import LogEstimate, joined, summary
 from workbench.model import MultimodalVAE
 
 DRAWS = 100
@@ -119,7 +119,7 @@ def judged(
     two differences also of the choice of items.
     """
     found, more, chains, items = [], [], [], 0
-    for batch in (piece for whole in batches for piece in pieces(whole, AT_A_TIME)):
+    for batch in (piece for whole in batches for piece in whole.split(AT_A_TIME)):
         proposals = Proposals(model, batch, fusions, prior_weight, generator, steps)
         found.append(proposals.weighed(draws))
         more += [proposals.weighed(MORE * draws)] if items < MORE_ITEMS else []
@@ -144,14 +144,3 @@ def numbers(
             known |= {name: gap.mean().item(), f"{name}_items": len(gap)}
             errors[name] = (gap.std() / len(gap) ** 0.5).item()
     return known, errors
-
-
-def pieces(batch: Batch, size: int) -> Iterator[Batch]:
-    """A batch in parts of at most so many items."""
-    for rows in torch.arange(batch.size, device=batch.present.device).split(size):
-        yield Batch(tuple(x[rows] for x in batch.values), batch.present[:, rows], batch.labels[rows])
-
-
-def joined(parts: Sequence[LogEstimate]) -> Any:
-    """Estimates of one kind, one after the other."""
-    return type(parts[0])(*(torch.cat([getattr(part, x.name) for part in parts]) for x in fields(parts[0])))
