@@ -360,6 +360,7 @@ def test_the_app_stands_beside_busy_processes_each_explorer_in_a_tab_and_nothing
                     explorer = page.locator(".workbench-explorer:visible")
                     until(count, explorer, (1).__eq__)
                     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+                assert browser.barriers(page) == []
                 tabs.first.click()
                 explorer = pages.explorer(page, "conditional")
                 picture = explorer.locator("table").first.bounding_box()

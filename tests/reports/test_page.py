@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from browser import chromium
+from browser import barriers, chromium
 from made_runs import OTHER, finished, on_faces, several, sweep
 
 from workbench.cli import main
@@ -215,6 +215,7 @@ def test_it_fits_the_screen(written):
             screen.goto((written[1] / "index.html").as_uri())
             assert screen.evaluate("document.documentElement.scrollWidth") == width
             assert screen.evaluate(OVERFLOW) == []
+            assert barriers(screen) == []
             assert screen.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
             assert all(url.startswith(("file:", "data:")) for url in asked)
             ink, paper = screen.evaluate(CONTRAST)

@@ -48,6 +48,10 @@ UNNAMED = """scope => {
 }"""
 
 
+# axe-core's own sense: moderate and minor findings are advice.
+GRAVE = {"serious", "critical"}
+
+
 # Browser
 @contextlib.contextmanager
 def chromium() -> Iterator["Browser"]:
@@ -179,3 +183,12 @@ def until(
 def unnamed(scope: "Locator") -> list[str]:
     """Beginnings of the HTML of the images without alternative text and the controls without an accessible name."""
     return scope.evaluate(UNNAMED)
+
+
+def barriers(page: "Page") -> list[str]:
+    """What keeps somebody from using the page, as axe-core finds it: rule, and the HTML that breaks it."""
+    sync_playwright = pytest.importorskip("axe_playwright_python.sync_playwright")
+    found = sync_playwright.Axe().run(page).response["violations"]
+    return [
+        f"{rule['id']}: {node['html'][:160]}" for rule in found if rule["impact"] in GRAVE for node in rule["nodes"]
+    ]

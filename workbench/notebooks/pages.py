@@ -28,6 +28,7 @@ ERROR_MARKER = "papermill-error-cell-tag"
 BAD_TEX = tuple(c for c in vars(latex2mathml.exceptions).values() if isinstance(c, type))
 ABBREVIATIONS = ("Eq", "eq", "Eqs", "Fig", "Def", "Tab", "Sec", "vs", "al", "cf", r"e\.g", r"i\.e")
 NO_END = "".join(rf"(?<!\b{word}\.)" for word in ABBREVIATIONS)
+SCROLLS = re.compile(r'<div class="(?:formula|output_html|output_markdown)[^>"]*"|<table(?=>)')  # by arrow keys, too
 SHELL = Template("""<!doctype html>
 <html lang="en">
 <head>
@@ -149,9 +150,7 @@ def write_pages(out_dir: Path, documents: Sequence[Path] = ()) -> Path:
     steps = zip([None, *summaries], summaries, [*summaries[1:], None], strict=False)
     for (before, summary, after), notebook in zip(steps, notebooks.values(), strict=True):
         links = _step(before, "← {} "), '<a href="index.html">All notebooks</a>', _step(after, " {} →")
-        bar = f"<nav>{''.join(links)}</nav>"
-        page = f"{bar}\n<main>\n{_cells(notebook)}\n</main>\n{bar}"
-        _write(summary.path.with_suffix(".html"), summary.title, page)
+        _write(summary.path.with_suffix(".html"), summary.title, _between(links, _cells(notebook)))
     named = [_write_document(path, Path(out_dir)) for path in documents]
     index = Path(out_dir) / "index.html"
     _write(index, "Notebooks", _index_body(summaries, named))
@@ -162,9 +161,15 @@ def _write_document(path: Path, out_dir: Path) -> str:
     """Write the page of a document; returns a link to it, by its title."""
     source = path.read_text(encoding="utf-8")
     title, page = _inline(source.partition("\n")[0].lstrip("# ")), out_dir / f"{path.stem}.html"
-    back = '<nav><span></span><a href="index.html">All notebooks</a><span></span></nav>'
-    _write(page, title, f"{back}\n<main>\n{_render(source, str(path.parent))}\n</main>\n{back}")
+    links = "<span></span>", '<a href="index.html">All notebooks</a>', "<span></span>"
+    _write(page, title, _between(links, _render(source, str(path.parent))))
     return f'<a href="{page.name}">{title}</a>'
+
+
+def _between(links: Sequence[str], shown: str) -> str:
+    """A page's body, between two bars of the same links."""
+    above, below = (f'<nav aria-label="notebooks, {place}">{"".join(links)}</nav>' for place in ("above", "below"))
+    return f"{above}\n<main>\n{shown}\n</main>\n{below}"
 
 
 def _step(summary: Summary | None, shown: str) -> str:
@@ -177,6 +182,7 @@ def _write(path: Path, title: str, body: str) -> None:
     dark = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
     style += HtmlFormatter(style="default").get_style_defs(".highlight")
     style += f"\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}"
+    body = SCROLLS.sub(r'\g<0> tabindex="0"', body)
     page = SHELL.substitute(title=re.sub(r"<[^>]+>", "", title), style=style, body=body)
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
