@@ -1,4 +1,4 @@
-"""Pages of `workbench run` in a real browser: for keys and screen readers, light and dark, on narrow and wide screens."""
+"""Pages of `workbench run` in a real browser: for keys and screen readers, light and dark, narrow and wide."""
 
 import shutil
 
