@@ -12,6 +12,7 @@ from typing import Any, SupportsIndex
 from workbench.config import Config, whole
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.images import SPLITS
+from workbench.data.sources import TABLE_SETS
 from workbench.device import memory_told, usual_torch
 from workbench.metrics.evaluator import Evaluator
 from workbench.runs import versions
@@ -71,6 +72,8 @@ def parts_of(
     """The parts to evaluate, None for all that the data allows; ValueError on data that is not the run's, and on parts
     that are asked for and need labels or judges that are not there.
     """
+    if data is None and run.config.data in TABLE_SETS:  # which have no judges, nor all modalities of every item
+        data = run.dataset("train"), run.dataset("test")
     if data is None:
         return check_parts(PARTS if parts is None else parts)
     data = (data,) if isinstance(data, MultimodalDataset) else data

@@ -142,6 +142,23 @@ class FaceSet(NamedTuple):
         return f"{FACES[self.source].provenance}; their attributes as text of 256 characters, {place}"
 
 
+class TableSet(NamedTuple):
+    """A data set of tables of the same items, which belong together: what `workbench.data.tables` reads."""
+
+    modalities: tuple[str, ...]
+    provenance: str
+
+
+TABLE_SETS = {
+    "mfeat": TableSet(
+        ("fourier", "profile", "karhunen", "morphology", "pixels", "zernike"),
+        "real handwriting, 2,000 digits of the UCI Multiple Features in six tables of features",
+    ),
+    "miniacc": TableSet(
+        ("rna", "copy_number", "protein", "mutations", "mirna"),
+        "real patients, 92 of TCGA's adrenocortical carcinoma in five assays, of which 49 patients lack some",
+    ),
+}
 FACE_SETS = {f"{source}{end}": FaceSet(source, end == ANYWHERE) for source in FACES for end in ("", ANYWHERE)}
 _EVERY = ChainMap(SOURCES, STYLES, FACES)
 
@@ -156,12 +173,14 @@ def parse_name(name: str) -> tuple[str, ...]:
     if name in FACE_SETS:
         source, anywhere = FACE_SETS[name]
         return source, f"description{ANYWHERE * anywhere}"
+    if name in TABLE_SETS:
+        return tuple(f"{name} {modality}" for modality in TABLE_SETS[name].modalities)
     parts = tuple(part for word in _words(name) for part in polydigits.members(word))
     if unknown := [part for part in parts if part not in SOURCES and part not in STYLES]:
         raise ValueError(
             f"unknown source {unknown[0]!r} in {name!r}: join some of {', '.join(SOURCES)} by '-', or take "
             f"{polydigits.FAMILY}-M with M from {polydigits.FEWEST} to {polydigits.MOST}, or one of "
-            f"{', '.join(FACE_SETS)}; arrays of your own are given as fit(config, data=...)"
+            f"{', '.join([*FACE_SETS, *TABLE_SETS])}; arrays of your own are given as fit(config, data=...)"
         )
     modalities = [_EVERY[part].modality for part in parts]
     if twice := [modality for modality in modalities if modalities.count(modality) > 1]:
@@ -172,8 +191,8 @@ def parse_name(name: str) -> tuple[str, ...]:
 def describe(name: str) -> str:
     """Say what a source is, or the sources of a data set's name: one line that says what is real and what is not."""
     parse_name(name)
-    if name in FACE_SETS:
-        return FACE_SETS[name].provenance
+    if name in FACE_SETS or name in TABLE_SETS:
+        return (FACE_SETS | TABLE_SETS)[name].provenance
     families = ((word, polydigits.members(word)) for word in _words(name))
     return "; ".join(
         polydigits.describe_family(styles) if len(styles) > 1 else _EVERY[word].provenance for word, styles in families
@@ -213,13 +232,15 @@ def load_dataset(
 ) -> MultimodalDataset:
     """Load the data set of the sources in `name`, such as "uci-plain-text" or "polydigits-5", modalities in that order.
 
-    `repeats` is how often the items of a class are matched; faces have their own descriptions and take no notice.
+    `repeats` is how often the items of a class are matched; faces and tables belong together and take no notice.
     Raises ValueError for an unknown name or split, DataError when a file is missing or damaged.
     """
     check_split(split)
     seed = whole("seed", seed)
     if name in FACE_SETS:
         return _load_faces(name, split, root, seed)
+    if name in TABLE_SETS:  # by a module that makes data sets of arrays of one's own, whose names must be none of these
+        return import_module("workbench.data.tables").load_tables(name, split, seed)
     storages = tuple(_storage(part, split, root, seed) for part in parse_name(name))
     # Text has a string for every item, so it does not take part in the matching unless it stands alone.
     matched = [storage for storage in storages if not isinstance(storage, TextStorage)] or list(storages)

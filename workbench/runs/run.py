@@ -30,7 +30,7 @@ from workbench.config import AUXILIARY, Config, digest
 from workbench.data import tensors
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.missing import as_configured
-from workbench.data.sources import load_dataset
+from workbench.data.sources import is_known, load_dataset
 from workbench.device import usual_torch
 from workbench.distributions import FAMILIES
 from workbench.errors import DamagedFile, Refused
@@ -120,7 +120,7 @@ class Run:
     @property
     def own_data(self) -> bool:
         """Whether it was trained on a user's arrays, which no name finds again."""
-        return self.has(modality_file.NAME) and self.read(modality_file.NAME)["own"]
+        return self.has(modality_file.NAME) and self.read(modality_file.NAME)["own"] and not is_known(self.config.data)
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
