@@ -4,6 +4,8 @@ Notebooks are compared by nbval in the same pool of processes as the tests: `pyt
 """
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings("default"))
             if f"{item.path.parent.name}/{item.path.stem}" in SLOW_NOTEBOOKS:
                 item.add_marker("slow")
+
+
+@pytest.fixture(autouse=True)
+def legible_figures(monkeypatch) -> Iterator[None]:
+    """Whatever a test has the package draw has no text below nine points."""
+    pyplot, drawn = sys.modules.get("matplotlib.pyplot"), []
+    if pyplot:
+        subplots = pyplot.subplots
+        monkeypatch.setattr(pyplot, "subplots", lambda *a, **k: drawn.append(made := subplots(*a, **k)) or made)
+    yield
+    for figure, _ in drawn:
+        sizes = {x.get_text(): x.get_size() for x in figure.findobj(pyplot.Text) if x.get_text().strip()}
+        assert all(size >= 9 for size in sizes.values()), f"text below 9 points: {sizes}"
 
 
 @pytest.fixture

@@ -1,10 +1,13 @@
 """Every committed notebook keeps the rules, and every rule can fail."""
 
+import base64
+import io
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 from workbench.notebooks import find
 from workbench.notebooks.__main__ import main
@@ -63,6 +66,15 @@ def shows(**data):
     return [new_output("display_data", {kind.replace("_", "/"): content for kind, content in data.items()})]
 
 
+def figure(said):
+    """An output with a picture of 6 x 3 pixels, and what its metadata say."""
+    file = io.BytesIO()
+    Image.new("L", (6, 3)).save(file, format="png")
+    data = {"image/png": base64.b64encode(file.getvalue()).decode(), "text/plain": "x"}
+    return [new_output("display_data", data, metadata={"image/png": said})]
+
+
+SHOWN = {"alt": "Two lines that fall and meet", "width": 4, "height": 2, "points": 9.0}
 PARAMETERS = {"tags": ["parameters"]}
 SHORT, FIGURE = "# Title\n\n" + "word " * 900 + "$x + y$ " * 400, "<Figure size 1x1 with 1 Axes>"
 ERROR = [new_output("error", ename="KeyError", evalue="'x'", traceback=["KeyError"])]
@@ -83,10 +95,15 @@ BREAKING = [
     ([0], {"source": SHORT}, "903 words"),
     ([0], {"source": "word " * 2600}, "words of prose"),
     (range(3, 13), {"metadata": {"tags": ["nbval-ignore-output"]}}, "only 6 cells"),
-    (range(3, 13), {"outputs": shows(text_plain=FIGURE, image_png="aGk=")}, "only 6 cells"),
+    (range(3, 13), {"outputs": shows(text_plain=FIGURE)}, "only 6 cells"),
+    ([5], {"outputs": figure({})}, "no alternative text of its own"),
+    ([5], {"outputs": figure(SHOWN | {"alt": "The losses"})}, "no alternative text of its own"),
+    ([5], {"outputs": figure(SHOWN) + figure(SHOWN)}, "no alternative text of its own"),
+    ([5], {"outputs": figure(SHOWN | {"width": 6})}, "144 pixels to the inch"),
+    ([5], {"outputs": figure(SHOWN | {"points": 7.0})}, "text of 7.0 points"),
     ([5], {"source": "draw();\n"}, "ends in ';'"),
     ([1], {"source": "## The end"}, "no exercises"),
-    ([5], {"outputs": shows(text_plain="x", image_png="A" * 500_000)}, "bytes"),
+    ([5], {"outputs": shows(text_plain="x", text_html="A" * 1_500_000)}, "bytes"),
 ]
 
 

@@ -1,5 +1,7 @@
 """Pictures show what they are given: contents of the axes are read back from the figure, and nothing else is there."""
 
+import base64
+import io
 import math
 from collections.abc import Iterable
 
@@ -9,17 +11,51 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
+from PIL import Image
 
 from workbench import plotting
 from workbench.data.text import encode
 from workbench.plotting import curves
 from workbench.plotting.methods import forest, loss_curves, trade_off
+from workbench.plotting.shown import INCH, SHARP, SMALLEST, WIDEST, Described, ends, smallest_text
 
 close, equal = np.testing.assert_allclose, np.testing.assert_array_equal
 
 
 def texts(shown: Iterable[Text]) -> list[str]:
     return [text.get_text() for text in shown]
+
+
+# --- as it is shown ---------------------------------------------------------------------------------------------------
+def test_a_described_figure_is_sharp_at_its_true_size_and_says_what_it_shows():
+    line = plt.Line2D([0, 1], [0, 1])
+    figure, axes = plotting.base.panel(1, 2, 2.0, 1.5)
+    axes[0, 0].add_line(line)
+    data, metadata = Described(figure, "one rising line beside an empty panel")._repr_mimebundle_()
+    width, height = Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).size
+    said = metadata["image/png"]
+    assert said["alt"] == "one rising line beside an empty panel" and data["text/plain"] == repr(figure)
+    assert (said["width"], said["height"]) == (round(width * INCH / SHARP), round(height * INCH / SHARP))
+    assert width == pytest.approx(4.0 * SHARP, rel=0.06) and height == pytest.approx(1.5 * SHARP, rel=0.1)
+
+
+def test_the_smallest_text_counts_what_is_seen_at_the_size_shown():
+    figure, axes = plotting.base.panel(1, 1, 5.0, 2.0)
+    plotting.base.dress(axes[0, 0], "x", "y", "title")
+    assert smallest_text(figure) == SMALLEST
+    small = axes[0, 0].text(0, 0, "small", fontsize=4)
+    assert smallest_text(figure) == 4
+    small.set_text(" ")
+    assert smallest_text(figure) == SMALLEST
+    figure.set_size_inches(2 * WIDEST, 2.0)
+    assert smallest_text(figure) == SMALLEST / 2, "a page shows it at half of its width"
+
+
+def test_no_panel_is_wider_than_a_page_and_lines_are_said_by_their_ends():
+    assert plotting.base.panel(1, 6, 3.0, 1.0)[0].get_size_inches()[0] == WIDEST
+    grid = plotting.item_grid([torch.rand(30, 1, 4, 4)], ["a name"])
+    assert grid.get_size_inches()[0] == pytest.approx(WIDEST)
+    assert ends({"a": [0.123456, 5, 1000.0], "b": [2, 1]}, ".2f") == "a from 0.12 to 1000.00; b from 2.00 to 1.00"
 
 
 # --- items and numbers of one run ------------------------------------------------------------------------------------
@@ -45,7 +81,7 @@ def test_an_image_that_is_not_square_keeps_its_shape_and_pixels_are_clipped():
     assert box.width * inches[0] == pytest.approx(box.height * inches[1]), "units of both axes are equally long"
     figure = plotting.item_grid([torch.tensor([-0.5, 0.5, 1.5]).view(1, 1, 1, 3)], [""])
     close(figure.axes[0].images[0].get_array(), [[0, 0.5, 1]])
-    assert figure.dpi <= 80 and not plt.get_fignums()
+    assert figure.dpi == INCH and not plt.get_fignums()
 
 
 def test_curves_bars_lines_and_codes():
@@ -129,7 +165,7 @@ def test_lines_bands_and_levels():
     assert texts(ax.get_legend().get_texts()) == ["band", "a", "b", "ln 3"]
     corners = ax.collections[0].get_paths()[0].vertices
     assert corners[:, 1].min() == -1 and corners[:, 1].max() == 2
-    assert figure.dpi <= 80 and not plt.get_fignums()
+    assert figure.dpi == INCH and not plt.get_fignums()
 
 
 def test_a_claim_is_hatched_where_it_fails():
@@ -152,8 +188,12 @@ def test_dots_and_items_against_a_diagonal():
 # --- several methods -------------------------------------------------------------------------------------------------
 def test_forest_has_a_marker_and_an_interval_for_each_number():
     rows = {"first claim": {"paper": (0.3, 0.0), "ours": (0.1, 0.02)}, "second claim": {"ours": (-0.2, math.nan)}}
-    (ax,) = forest(rows, "accuracy").axes
+    figure = forest(rows, "accuracy", {"first claim": (0.2, math.inf), "second claim": (-0.02, 0.02)})
+    (ax,) = figure.axes
     assert texts(ax.get_yticklabels()) == list(rows)
+    first, second = (shade.get_paths()[0].get_extents() for shade in ax.collections if shade.get_zorder() == 0)
+    assert (first.x0, first.x1) == (0.2, ax.get_xlim()[1]) and (second.x0, second.x1) == (-0.02, 0.02)
+    assert first.y0 < 0 < first.y1 < second.y0 < 1 < second.y1
     drawn = {container.get_label(): container for container in ax.containers}
     assert drawn["paper"].lines[0].get_xdata().tolist() == [0.3]
     assert drawn["ours"].lines[0].get_xdata().tolist() == [0.1, -0.2]
@@ -161,12 +201,14 @@ def test_forest_has_a_marker_and_an_interval_for_each_number():
     ends = [segment[:, 0].tolist() for segment in bars.get_segments()]
     assert ends == [pytest.approx([0.08, 0.12]), pytest.approx([-0.2, -0.2])]
     assert ax.get_ylim()[0] > ax.get_ylim()[1], "the first row is at the top"
-    assert texts(ax.get_legend().get_texts()) == ["paper", "ours"]
+    assert texts(figure.legends[0].get_texts()) == ["paper", "ours"]
 
 
 def test_trade_off_has_a_panel_for_each_data_set_and_a_colour_for_each_method():
     points = {"one": {"MMVAE": [(0.1, 1.0), (0.2, 2.0)], "MMVAE (MS)": [(0.3, 3.0)]}, "other": {"mmJSD": [(0.5, 4.0)]}}
-    first, second = trade_off(points, "coherence", "ln p(X)").axes
+    figure = trade_off(points, "coherence", "ln p(X)")
+    first, second = figure.axes
+    assert texts(figure.legends[0].get_texts()) == ["MMVAE", "MMVAE (MS)", "mmJSD"], "of all panels"
     assert [ax.get_title() for ax in (first, second)] == ["one", "other"]
     shared, styled = first.collections
     assert shared.get_offsets().tolist() == [[0.1, 1.0], [0.2, 2.0]] and styled.get_offsets().tolist() == [[0.3, 3.0]]

@@ -161,7 +161,7 @@ def test_a_mean_of_its_parts_gains_nothing(singles):
 def test_the_rule_names_its_margins_and_made_up_runs_support_contradict_and_leave_undecided():
     margins = [x for metric in (ACCURACY, PRECISION, NATS) for x in (metric.margin, metric.equality)]
     assert all(f"{margin:g}" in RULE for margin in margins)
-    assert RULE.startswith("A claim is a difference") and "\n" not in RULE
+    assert RULE.startswith("A claim is about a difference.") and "\n" not in RULE
     assert duel([0.98, 0.97, 0.99], [0.93, 0.92, 0.94]).verdict == "supported"
     assert duel([0.93, 0.92, 0.94], [0.98, 0.97, 0.99]).verdict == "not supported"
     assert duel([0.98, 0.90, 0.99], [0.93, 0.97, 0.92]).verdict == "undecided"

@@ -122,8 +122,12 @@ def test_verdicts(tmp_path, values, draws, verdict):
         error = {} if draws is None else {"mixture": {"M,S,T": draws}}
         return lambda found: found | {"linear_probe": {"mixture": {"M,S,T": value}}, "linear_probe_error": error}
 
-    table = of("linear_probe", tmp_path, *({"seed": i, "metrics": alone(x)} for i, x in enumerate(values)))
+    settings = [{"seed": i, "metrics": alone(x)} for i, x in enumerate(values)]
+    table = of("linear_probe", tmp_path, *({"data": published.DATA} | x for x in settings))
     assert table.verdicts().to_numpy().tolist() == ([[verdict]] if verdict else [[]])
+    table = of("linear_probe", tmp_path / "elsewhere", *settings)
+    assert {*table.verdicts().to_numpy().ravel()} <= {""}, "digits on other data are not judged"
+    assert "compare orderings, not digits" in table.caption or not verdict
 
 
 def test_less_is_better_for_distances_and_nothing_for_the_pattern(tmp_path):
@@ -209,10 +213,12 @@ def test_half_a_unit_is_finer_where_the_paper_has_three_decimals(tmp_path):
 
     verdicts = []
     for value in (0.0054, 0.0056, 0.0044):
-        run = finished(tmp_path / str(value), "mmvae", metrics=precision(value))
+        run = finished(tmp_path / str(value), "mmvae", data=published.DATA, metrics=precision(value))
         verdicts += tables.table("quality", [run]).verdicts().to_numpy().ravel().tolist()
     assert verdicts == ["within error", "better", "worse"]
-    run = finished(tmp_path / "judge", "mmvae", metrics=precision(0.0044, "judge of svhn (128 features)"))
+    run = finished(
+        tmp_path / "judge", "mmvae", data=published.DATA, metrics=precision(0.0044, "judge of svhn (128 features)")
+    )
     assert tables.table("quality", [run]).verdicts().to_numpy().tolist() == [[""]], "of other features: not compared"
 
 
@@ -278,7 +284,8 @@ def test_latex_spells_errors_arrows_and_minus_signs(tmp_path, name, expected, va
 
 
 def test_styled_table_is_coloured_and_readable(tmp_path):
-    runs = several(tmp_path, {}, {"seed": 1, "shift": 0.9}, {"objective": "mvae", "metrics": lambda found: {}})
+    settings = ({}, {"seed": 1, "shift": 0.9}, {"objective": "mvae", "metrics": lambda found: {}})
+    runs = several(tmp_path, *({"data": published.DATA} | x for x in settings))
     for table in tables.all_tables(runs):
         page = table.styled().to_html()
         assert not re.search(r">\s*(nan|None|<NA>)\s*<", page) and page == table.styled().to_html()
@@ -289,6 +296,7 @@ def test_styled_table_is_coloured_and_readable(tmp_path):
     assert {"within error"} <= {*verdicts}
     assert all(f"{verdict}</span>" in page for verdict in ("better", "worse", "within error"))
     assert "Beside the paper" not in tables.table("fid", runs).styled().to_html()
+    assert "Beside the paper" not in of("linear_probe", tmp_path / "elsewhere").styled().to_html()
 
 
 def test_markdown_has_every_table_of_every_data_set(tmp_path):

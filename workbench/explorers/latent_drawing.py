@@ -192,10 +192,10 @@ def draw_latent_map(
             _add_ellipse(ax, line, named=number % 2 == 0)
         for axis, name in zip((ax.xaxis, ax.yaxis), axis_names(chart), strict=True):
             axis.set_label_text(name, fontsize=9)
-        ax.tick_params(labelsize=8)
+        ax.tick_params(labelsize=9)
     else:
         ax.set(xticks=[], yticks=[])
-    figure.legend(loc="outside right upper", fontsize=8, frameon=False)
+    figure.legend(loc="outside right upper", fontsize=9, frameon=False)
     return figure
 
 

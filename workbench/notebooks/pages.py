@@ -229,8 +229,10 @@ def _make_plain(data: dict[str, Any], widgets: Mapping[str, Any]) -> None:
 # Widgets in their last state, where a live notebook has controls
 
 
-def static_widget(model_id: str, states: Mapping[str, Any]) -> str:
+def static_widget(model_id: str, states: Mapping[str, Any], alt: str = "") -> str:
     """Draw one widget and its children from saved widget state as HTML; '' when there is nothing to show.
+
+    `alt` is what an image shows, where no widget beside it says so (`explorers.controls.named`).
 
     Boxes, texts, progress bars, images and controls with a description and a value are drawn; other widgets (layouts,
     styles) are not visible by themselves.
@@ -239,10 +241,13 @@ def static_widget(model_id: str, states: Mapping[str, Any]) -> str:
         return ""
     model, state = states[model_id]["model_name"], states[model_id]["state"]
     if "children" in state:
-        inner = "".join(static_widget(child.removeprefix("IPY_MODEL_"), states) for child in state["children"])
+        children = [child.removeprefix("IPY_MODEL_") for child in state["children"]]
+        said = (states[child]["state"].get("picture") for child in children if child in states)
+        alt = next(filter(None, said), alt)
+        inner = "".join(static_widget(child, states, alt) for child in children)
         return f'<div class="widget {"column" if model == "VBoxModel" else "row"}">{inner}</div>' if inner else ""
     if model == "ImageModel":
-        return _image(states[model_id])
+        return _image(states[model_id], alt)
     if model in ("FloatProgressModel", "IntProgressModel"):
         return f'<progress value="{state.get("value", 0)}" max="{state.get("max", 100)}"></progress>'
     if model in ("HTMLModel", "HTMLMathModel"):
@@ -250,11 +255,11 @@ def static_widget(model_id: str, states: Mapping[str, Any]) -> str:
     return _control(state)
 
 
-def _image(saved: Mapping[str, Any]) -> str:
+def _image(saved: Mapping[str, Any], alt: str) -> str:
     """The picture of an Image widget, whose bytes are saved beside its state in base64."""
     kind = saved["state"].get("format", "png")
     data = [b["data"] for b in saved.get("buffers", []) if b["path"] == ["value"] and b["encoding"] == "base64"]
-    return f'<img alt="" src="data:image/{kind};base64,{data[0]}">' if data else ""
+    return f'<img alt="{escape(alt)}" src="data:image/{kind};base64,{data[0]}">' if data else ""
 
 
 def _control(state: Mapping[str, Any]) -> str:

@@ -1,7 +1,9 @@
 """The rules of committed notebooks: `problems` finds what breaks them, `scrub` removes what changes by itself."""
 
 import ast
+import io
 import re
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
@@ -17,7 +19,8 @@ WORDS = (1000, 2500)
 MEDIAN_LINES = 8
 DEF_LINES = 10
 COMPARED_CELLS = 8
-MAX_BYTES = 500_000
+MAX_BYTES = 1_500_000
+ALT_WORDS = 6  # at least: a title is shorter than what is to be seen
 UNCOMPARED_TAGS = {"nbval-ignore-output", "nbval-skip"}
 MACHINE_PATH = re.compile(
     r"(?<![\w.~/-])(?:/(?:home|root|tmp|work|Users|var|private|mnt|opt|usr|srv|data|workspace)/[\w.]|[A-Z]:\\\w)"
@@ -38,7 +41,7 @@ def problems(path: Path) -> list[str]:
     """
     path = Path(path)
     notebook = nbformat.read(path, as_version=4)
-    rules: list[Callable[[NotebookNode], Iterator[str]]] = [_executed, _no_errors, _no_machine_paths]
+    rules: list[Callable[[NotebookNode], Iterator[str]]] = [_executed, _no_errors, _no_machine_paths, _figures]
     lesson = path.parent.name != "solutions" and path.name[0].isdecimal()
     if path.parent.name != "solutions":
         rules += [_parameters, _short_functions]
@@ -46,7 +49,7 @@ def problems(path: Path) -> list[str]:
         rules += [_cell_counts, _prose, _compared, _exercises]
     broken = [problem for rule in rules for problem in rule(notebook)]
     if (size := path.stat().st_size) >= MAX_BYTES:
-        broken.append(f"the file has {size:,} bytes: keep it under {MAX_BYTES:,} (figures at dpi <= 80)")
+        broken.append(f"the file has {size:,} bytes: keep it under {MAX_BYTES:,}")
     if lesson and not (path.parent / "solutions" / path.name).is_file():
         broken.append(f"its exercises have no solutions: write solutions/{path.name}")
     return broken
@@ -81,6 +84,25 @@ def _no_machine_paths(notebook: NotebookNode) -> Iterator[str]:
         if match := MACHINE_PATH.search(text):
             shown = text[match.start() :].split()[0]
             yield f"the output of cell [{cell.execution_count}] holds a path of one machine: {shown}"
+
+
+def _figures(notebook: NotebookNode) -> Iterator[str]:
+    """What is wrong with stored pictures: no text that says what each shows, few pixels, small letters."""
+    from workbench.plotting.shown import SHARP, SMALLEST, size_shown  # takes seconds: scrubbing needs none of it
+
+    seen: set[str] = set()
+    for cell in _code(notebook):
+        where = f"the figure of cell [{cell.execution_count}]"
+        for output in (x for x in cell.outputs if "image/png" in x.get("data", {})):
+            said = output.metadata.get("image/png", {})
+            alt, points = said.get("alt", ""), said.get("points", SMALLEST)
+            if len(alt.split()) < ALT_WORDS or alt in seen:
+                yield f"{where} has no alternative text of its own: show it as plotting.Described(figure, what it shows)"
+            if alt and size_shown(io.BytesIO(b64decode(output.data["image/png"])))["width"] != said.get("width"):
+                yield f"{where} has not {SHARP} pixels to the inch at the size shown: show it as plotting.Described"
+            if points < SMALLEST:
+                yield f"{where} has text of {points:.1f} points at the size shown: at least {SMALLEST:g}"
+            seen.add(alt)
 
 
 def text_of(output: NotebookNode) -> str:

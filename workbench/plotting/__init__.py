@@ -15,13 +15,16 @@ from workbench.plotting.base import (
     training_curves,
     wrapped,
 )
+from workbench.plotting.shown import Described, ends
 
 __all__ = [
+    "Described",
     "accuracy_bars",
     "class_coherence",
     "code_scatter",
     "coherence_map",
     "confusion_maps",
+    "ends",
     "item_grid",
     "lines_over_steps",
     "log_lines",

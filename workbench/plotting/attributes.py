@@ -58,7 +58,7 @@ def plot_attribute_bars(
     for name, ax in zip(names, axes[0], strict=True):
         _bars(ax, {label: np.array(found[name])[places] for label, found in rows.items()}, base[places])
         ax.set_title(WHERE.get(name, name), fontsize=10)
-        ax.set_yticks(range(len(places)), words if ax is axes[0, 0] else [], fontsize=8)
+        ax.set_yticks(range(len(places)), words if ax is axes[0, 0] else [], fontsize=9)
     legend = axes[0, 0].get_legend_handles_labels()
     figure.legend(*legend, fontsize=9, frameon=False, loc="outside upper left", ncols=4)
     return figure
@@ -82,9 +82,9 @@ def _bars(ax: Axes, rows: Mapping[str, np.ndarray], base: np.ndarray) -> None:
     for width, colour, name in ((3.2, "white", None), (1.6, "black", "base rate")):  # seen on bars of any colour
         ax.plot(base, place, markeredgewidth=width, color=colour, label=name, **look)
     means = "\n".join(f"mean of {label}: {np.nanmean(row):.2f}" for label, row in rows.items())
-    ax.set_xlabel(f"average precision\n{means}", fontsize=8)
+    ax.set_xlabel(f"average precision\n{means}", fontsize=9)
     ax.set(xlim=(0, 1), ylim=(len(base) - 0.4, -0.6))
-    ax.tick_params(axis="x", labelsize=8)
+    ax.tick_params(axis="x", labelsize=9)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x", color="0.88", linewidth=0.6)
     ax.set_axisbelow(True)

@@ -20,11 +20,11 @@ from torch import Tensor
 
 from workbench.data.alphabet import decode
 from workbench.data.celeba import attributes
+from workbench.plotting.shown import INCH, SMALLEST, WIDEST
 
-DPI = 72
 CELL = 0.66  # inches of an item in a grid
 LINE, LINES = 24, 9  # characters of a description in a line, lines of it in a grid
-WORDS_CELL = 1.45  # inches of an item in a grid with descriptions
+WORDS_CELL = 1.6  # inches of an item in a grid with descriptions
 DIGIT_COLOURS = "tab10"
 
 
@@ -33,10 +33,10 @@ def panel(
 ) -> tuple[Figure, np.ndarray]:
     """A figure of rows x columns axes of the given size in inches; not registered with pyplot, so shown only once.
 
-    `layout` None leaves the margins to the caller.
+    Axes that are wider together than a page are made narrower. `layout` None leaves the margins to the caller.
     """
-    size = (columns * width, rows * height)
-    figure, axes = plt.subplots(rows, columns, figsize=size, dpi=DPI, squeeze=False, layout=layout)
+    size = (min(columns * width, WIDEST), rows * height)
+    figure, axes = plt.subplots(rows, columns, figsize=size, dpi=INCH, squeeze=False, layout=layout)
     plt.close(figure)
     return figure, axes
 
@@ -50,13 +50,19 @@ def panels(count: int, columns: int, width: float, height: float) -> tuple[Figur
     return figure, axes
 
 
-def dress(ax: Axes, xlabel: str, ylabel: str = "", title: str = "", size: int = 8) -> None:
-    """Give axes their words, labels in `size` points, the title one more, the ticks one less, and take the frame."""
-    ax.set_title(title, fontsize=size + 1)
-    ax.set_xlabel(xlabel, fontsize=size)
-    ax.set_ylabel(ylabel, fontsize=size)
-    ax.tick_params(labelsize=size - 1)
+def dress(ax: Axes, xlabel: str, ylabel: str = "", title: str = "") -> None:
+    """Give axes their words, of the smallest size that a page should have, and take the frame."""
+    ax.set_title(title, fontsize=SMALLEST + 1)
+    ax.set_xlabel(xlabel, fontsize=SMALLEST)
+    ax.set_ylabel(ylabel, fontsize=SMALLEST)
+    ax.tick_params(labelsize=SMALLEST)
     sns.despine(ax=ax)
+
+
+def legend(figure: Figure, loc: str = "outside right upper", ncols: int = 1) -> None:
+    """Put one legend beside the panels: of everything that is named in any of them, once."""
+    named = {name: x for ax in figure.axes for x, name in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure.legend(named.values(), named, loc=loc, ncols=ncols, fontsize=SMALLEST, frameon=False)
 
 
 def plain_ticks(axis: Axis, steps: Sequence[int] = (1, 2, 5)) -> None:
@@ -92,12 +98,13 @@ def item_grid(
     descriptions of faces are wrapped, and all items of their grid are larger. All are in one pair of axes: matplotlib
     takes a second to make and draw a hundred of them. `cell` is the size of an item in inches.
     """
-    cell = cell or (WORDS_CELL if any(is_description(row[0]) for row in items) else CELL)
     heights = [_height(row) for row in items]
     tops, columns = np.cumsum([0.0, *heights]), len(items[0])
     widest = max((TextPath((0, 0), name, size=9).get_extents().width / 66 for name in names if name), default=0.0)
     left = np.ceil(10 * widest + 1.4) / 10  # in tenths of an inch: fonts of another version move no picture
     above, edge = (0.22 if headings else 0.04), 0.04
+    cell = cell or (WORDS_CELL if any(is_description(row[0]) for row in items) else CELL)
+    cell = min(cell, (WIDEST - left - edge) / columns)
     width, height = columns * cell + left + edge, tops[-1] * cell + above + edge
     figure, axes = panel(1, 1, width, height, layout=None)
     figure.subplots_adjust(left / width, edge / height, 1 - edge / width, 1 - above / height)
@@ -131,10 +138,10 @@ def wrapped(text: str, width: int = LINE, lines: int = LINES) -> str:
 def _place(ax: Axes, x: Tensor, column: float, row: float) -> Rectangle | None:
     """Draw an item round a place; returns the frame of an image."""
     if is_description(x):
-        ax.text(column, row, wrapped(text_of(x)), ha="center", va="center", fontsize=8, linespacing=1.1)
+        ax.text(column, row, wrapped(text_of(x)), ha="center", va="center", fontsize=9, linespacing=1.1)
         return None
     if x.dim() != 3:
-        ax.text(column, row, text_of(x).replace(" ", "·"), ha="center", va="center", family="monospace", fontsize=8)
+        ax.text(column, row, text_of(x).replace(" ", "·"), ha="center", va="center", family="monospace", fontsize=9)
         return None
     pixels = x.detach().float().clamp(0, 1).permute(1, 2, 0).cpu().numpy()
     height, width = (0.94 * n / max(pixels.shape[:2]) for n in pixels.shape[:2])
@@ -153,7 +160,7 @@ def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]], term
                 ax.plot(history["step"], history[term], label=name, linewidth=1.2)
         dress(ax, "step", "nats per item" if ax is axes[0, 0] else "", term.replace("_", " "))
     if len(histories) > 1:
-        axes[0, -1].legend(fontsize=7, frameon=False)
+        legend(figure, "outside upper left", ncols=4)
     return figure
 
 
@@ -179,12 +186,12 @@ def accuracy_bars(
         heights = [values[name] for name in names]
         ax.bar(places, heights, width, label=method, color=palette[i], yerr=whiskers, ecolor="0.15", capsize=2)
     ax.axhline(chance, color="0.4", linestyle=":", linewidth=1, label=words[1])
-    ax.set_xticks(range(len(names)), names, fontsize=8)
+    ax.set_xticks(range(len(names)), names, fontsize=9)
     ax.set_ylim(0, 1.02)
-    ax.set_ylabel(words[0], fontsize=8)
-    ax.tick_params(axis="y", labelsize=7)
+    ax.set_ylabel(words[0], fontsize=9)
+    ax.tick_params(axis="y", labelsize=9)
     ax.set_title(title, fontsize=10)
-    ax.legend(fontsize=7, frameon=False, ncols=len(groups) + 1, loc="upper center", bbox_to_anchor=(0.5, -0.14))
+    ax.legend(fontsize=9, frameon=False, ncols=len(groups) + 1, loc="upper center", bbox_to_anchor=(0.5, -0.14))
     sns.despine(ax=ax)
     return figure
 
@@ -221,13 +228,13 @@ def confusion_maps(
         ax.set_title(title, fontsize=9)
         ax.set_xticks(range(len(found)))
         ax.set_yticks(range(len(found)))
-        ax.tick_params(labelsize=7, length=0)
-        ax.set_xlabel(axes[1], fontsize=8)
+        ax.tick_params(labelsize=9, length=0)
+        ax.set_xlabel(axes[1], fontsize=9)
         if i % grid.shape[1] == 0:
-            ax.set_ylabel(axes[0], fontsize=8)
+            ax.set_ylabel(axes[0], fontsize=9)
     bar = figure.colorbar(drawn, ax=grid, ticks=[0, 0.05, 0.25, 0.5, 1], aspect=30, pad=0.02)
-    bar.set_label("share of the row", fontsize=8)
-    bar.ax.tick_params(labelsize=7)
+    bar.set_label("share of the row", fontsize=9)
+    bar.ax.tick_params(labelsize=9)
     return figure
 
 
@@ -241,9 +248,9 @@ def code_scatter(
         ax.set_title(name, fontsize=9)
         ax.sharex(axes[0, 0])
         ax.sharey(axes[0, 0])
-        ax.set_xlabel(axis_names[0], fontsize=8)
-        ax.tick_params(labelsize=7)
-    axes[0, 0].set_ylabel(axis_names[1], fontsize=8)
+        ax.set_xlabel(axis_names[0], fontsize=9)
+        ax.tick_params(labelsize=9)
+    axes[0, 0].set_ylabel(axis_names[1], fontsize=9)
     figure.colorbar(dots, ax=axes[0, -1], ticks=range(10), label="digit")
     return figure
 
@@ -256,7 +263,7 @@ def lines_over_steps(curves: Mapping[str, Mapping[str, Sequence[tuple[int, float
             ax.plot(*zip(*pairs, strict=True), marker=".", label=name, linewidth=1.2)
         ax.set_ylim(0, 1.02)
         dress(ax, "step", ylabel if ax is axes[0, 0] else "", title)
-    axes[0, -1].legend(fontsize=7, frameon=False)
+    legend(figure, "outside upper left", ncols=4)
     return figure
 
 
@@ -295,7 +302,6 @@ def log_lines(
         ticks = sorted({x for pairs in lines.values() for x, _ in pairs})
         ax.set_xticks(ticks, [f"{x:g}" for x in ticks])
         ax.xaxis.minorticks_off()
-        dress(ax, xlabel, ylabel if ax is axes[0, 0] else "", title, 9)
-    legend = max((ax.get_legend_handles_labels() for ax in axes[0]), key=lambda found: len(found[1]))
-    figure.legend(*legend, loc="outside right upper", fontsize=8, frameon=False)
+        dress(ax, xlabel, ylabel if ax is axes[0, 0] else "", title)
+    legend(figure)
     return figure

@@ -13,7 +13,7 @@ from workbench.plotting.base import dress, panel
 
 PALETTE = sns.color_palette("colorblind")
 DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
-BESIDE = {"fontsize": 8, "frameon": False, "loc": "center left", "bbox_to_anchor": (1.01, 0.5)}  # of a legend
+BESIDE = {"fontsize": 9, "frameon": False, "loc": "center left", "bbox_to_anchor": (1.01, 0.5)}  # of a legend
 
 
 def line_plot(
@@ -54,7 +54,7 @@ def bell_curves(
         ax.plot(z, density, color=PALETTE[i], linewidth=1.4, label=name)
     dress(ax, "latent code z", "density")
     ax.set_ylim(bottom=0)
-    ax.legend(fontsize=7, frameon=False, loc="upper left")
+    ax.legend(fontsize=9, frameon=False, loc="upper left")
     if numbers:
         _bars(axes[0, 1], numbers)
     return figure
@@ -62,11 +62,11 @@ def bell_curves(
 
 def _bars(ax: Axes, numbers: Mapping[str, float]) -> None:
     bars = ax.barh([*numbers], [*numbers.values()], color="0.65", height=0.6)
-    ax.bar_label(bars, fmt="{:.3f}", padding=3, fontsize=8)
+    ax.bar_label(bars, fmt="{:.3f}", padding=3, fontsize=9)
     ax.invert_yaxis()
     ax.margins(x=0.2)
     dress(ax, "nats")
-    ax.tick_params(axis="y", labelsize=8)
+    ax.tick_params(axis="y", labelsize=9)
 
 
 def sign_maps(
@@ -100,7 +100,7 @@ def dots(
     ax.set_yticks(range(len(rows)), list(rows))
     ax.invert_yaxis()
     dress(ax, xlabel)
-    ax.tick_params(axis="y", labelsize=8)
+    ax.tick_params(axis="y", labelsize=9)
     return figure
 
 

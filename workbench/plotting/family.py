@@ -12,7 +12,7 @@ from matplotlib.patches import Ellipse
 from matplotlib.transforms import Bbox
 from torch import Tensor
 
-from workbench.plotting.base import dress, panel, panels
+from workbench.plotting.base import dress, legend, panel, panels
 from workbench.plotting.curves import DASHES, PALETTE
 
 Pair = tuple[float, float]  # a mean and half of its 95 % interval, which is NaN where there is one seed
@@ -54,7 +54,7 @@ def dial(
         ax.axhline(level, linestyle=(0, (4, 2)), **LOOKS[BESIDE])
         dress(ax, "order a: 0 geometric, 1/2 Hellinger, 1 arithmetic", "nats", f"{name}, one dimension")
     handles = axes.flat[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="upper center", ncols=len(line), fontsize=8, frameon=False, columnspacing=1.2)
+    figure.legend(*handles, loc="upper center", ncols=len(line), fontsize=9, frameon=False, columnspacing=1.2)
     return figure
 
 
@@ -90,9 +90,7 @@ def over_orders(lines: Mapping[str, Mapping[str, Mapping[float, Pair]]], ends: f
         dress(ax, "order a of the mean", ylabel, title)
     for ax in axes.flat[len(lines) :]:
         ax.axis("off")
-    figure.legend(
-        *axes.flat[0].get_legend_handles_labels(), loc="outside upper left", fontsize=8, frameon=False, ncols=4
-    )
+    legend(figure, "outside upper left", ncols=4)
     return figure
 
 
@@ -134,9 +132,8 @@ def named_points(
         _widen(ax, 0.1)
         if turned and turned[place % 2]:
             ax.invert_yaxis()
-        dress(ax, xlabel, ylabels[place % 2], title, 9)
-    shown = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    figure.legend(shown.values(), shown, loc="outside upper left", fontsize=9, frameon=False, ncols=4)
+        dress(ax, xlabel, ylabels[place % 2], title)
+    legend(figure, "outside upper left", ncols=4)
     figure.draw_without_rendering()  # the axes are where they stay
     for ax, found in zip(axes.flat, panels_of.values(), strict=False):
         _name(ax, {name: (x[0], y[0]) for name, (x, y) in found.items()}, {n: looks[kinds[n]][0] for n in found})
@@ -159,7 +156,7 @@ def _name(ax: Axes, points: Mapping[str, Pair], colours: Mapping[str, Sequence[f
         free = [place for place in _places(ax, name, points[name]) if _fits(ax, place[1], taken)]
         (right, up), box = free[0] if free else _places(ax, name, points[name])[0]
         taken.append(box)
-        look = {"fontsize": 8, "color": [0.75 * c for c in colours[name]], "ha": "center", "va": "center"}
+        look = {"fontsize": 9, "color": [0.75 * c for c in colours[name]], "ha": "center", "va": "center"}
         line = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
         text = ax.annotate(name, points[name], (right, up), textcoords="offset points", arrowprops=line, **look)
         text.set_in_layout(False)
@@ -169,7 +166,7 @@ def _places(ax: Axes, name: str, point: Pair) -> list[tuple[Pair, Bbox]]:
     """Where a name may stand, nearer places first: by its middle, in points from the dot, and the box in pixels."""
     scale = ax.figure.dpi / 72
     x, y = ax.transData.transform(point)
-    width, height = 5.0 * len(name) + 2, 9.0  # in points, at 8 points
+    width, height = 5.6 * len(name) + 2, 10.0  # in points, at 9 points
     found = []
     for reach in REACH:
         for turn in range(12):

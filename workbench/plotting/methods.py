@@ -9,23 +9,32 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workbench.plotting.base import dress, panel, panels
+from workbench.plotting.base import dress, legend, panel, panels
 
 MARKERS = ("D", "o", "s", "^", "v", "P")
 Estimates = Mapping[str, tuple[float, float]]  # a mean and half of its interval, by series
 
 
-def forest(rows: Mapping[str, Estimates], xlabel: str) -> Figure:
+def forest(
+    rows: Mapping[str, Estimates], xlabel: str, spans: Mapping[str, tuple[float, float]] | None = None
+) -> Figure:
     """`rows[name][series]` is a difference and half of its interval: a line for each row, a marker for each series.
 
-    A half that is NaN has no bar; a series without an entry in a row is left out there.
+    `spans[name]`, from a number to another, is shaded in a row. Names may have several lines. A half that is NaN has
+    no bar; a series without an entry in a row is left out there.
     """
-    figure, axes = panel(1, 1, 8.2, 0.32 * len(rows) + 0.9)
+    lines = sum(max(2, name.count("\n") + 1) for name in rows)
+    figure, axes = panel(1, 1, 8.8, 0.17 * lines + 1.1)
     ax = axes[0, 0]
-    series = whiskers(ax, rows, MARKERS, apart=0.22)
+    whiskers(ax, rows, MARKERS, apart=0.22)
     ax.axvline(0, color="0.4", linewidth=0.8)
+    low, high = ax.get_xlim()
+    for y, name in enumerate(rows):
+        left, right = np.clip((spans or {}).get(name, (0, 0)), low, high)
+        ax.broken_barh([(left, right - left)], (y - 0.42, 0.84), facecolor="0.91", zorder=0)
+    ax.set_xlim(low, high)
     ax.set_yticks(range(len(rows)), list(rows))
-    ax.legend(fontsize=7, frameon=False, ncols=len(series), loc="lower left", bbox_to_anchor=(0, 1))
+    legend(figure, "outside upper right", ncols=3)
     dress(ax, xlabel)
     return figure
 
@@ -61,7 +70,7 @@ def trade_off(points: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]],
             ax.scatter(*zip(*pairs, strict=True), label=name, **style)
         ax.locator_params(nbins=5)
         dress(ax, xlabel, ylabel if ax is axes[0, 0] else "", title)
-    axes[0, -1].legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    legend(figure)
     return figure
 
 
@@ -86,8 +95,7 @@ def loss_curves(histories: Mapping[str, Sequence[Mapping[str, Sequence[float]]]]
         margin = 0.05 * (max(shown) - min(shown)) or 1.0
         ax.set_ylim(min(shown) - margin, max(shown) + margin)
         dress(ax, "step", title=term.replace("_", " "))
-    lines = {line.get_label(): line for ax in axes.flat for line in ax.get_lines()}
-    figure.legend(lines.values(), lines, fontsize=8, frameon=False, loc="outside upper left", ncols=4)
+    legend(figure, "outside upper left", ncols=4)
     return figure
 
 

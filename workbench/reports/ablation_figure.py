@@ -65,6 +65,6 @@ def _draw(ax: Axes, curves: "pd.DataFrame", chosen: Panel, ablation: Ablation) -
     if chosen.chance is not None and curves["value"].min() < chosen.chance + NEAR_CHANCE:
         ax.axhline(chosen.chance, color="0.5", linewidth=0.9, linestyle="--", zorder=0)
         at = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
-        ax.annotate("chance", (1, chosen.chance), fontsize=8, color="0.35", **at)
-    dress(ax, ablation.label, chosen.ylabel, chosen.title, 9)
-    ax.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1), handlelength=2.6, labelspacing=0.35)
+        ax.annotate("chance", (1, chosen.chance), fontsize=9, color="0.35", **at)
+    dress(ax, ablation.label, chosen.ylabel, chosen.title)
+    ax.legend(fontsize=9, frameon=False, loc="upper left", bbox_to_anchor=(1, 1), handlelength=2.6, labelspacing=0.35)

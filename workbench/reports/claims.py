@@ -54,7 +54,7 @@ HEADING = ["claim", "where in the paper", "paper's difference", *OURS]
 
 @dataclass(frozen=True)
 class Finding:
-    """What runs on one data set say to a claim: a difference that supports it when positive, in the metric's unit.
+    """What runs on one data set say to a claim: a difference, in the metric's unit, and whether it supports the claim.
 
     NaN: `error` where nothing is known of it, `effect` and `p` where no seeds tell how far they are apart, all of them
     where the claim was not tested.

@@ -9,7 +9,9 @@ from typing import Any
 
 import pandas as pd
 from IPython.display import HTML, display
+from matplotlib.figure import Figure
 
+from workbench.plotting.shown import Described, size_shown
 from workbench.reports.layout import Rows
 from workbench.reports.results import names, varying_fields
 from workbench.runs.naming import label, steps_taken
@@ -34,7 +36,10 @@ def show(picture: Any, alt: str, caption: str) -> None:
     if not file.resolve().is_relative_to(file.parent.resolve()):
         display(HTML(f"<p><i>left out: {escape(str(file))} is a link that leads elsewhere</i></p>"))
         return
-    display(picture, metadata={"image/png": {"alt": alt}})
+    if isinstance(picture, Figure):
+        display(Described(picture, alt))
+    else:
+        display(picture, metadata={"image/png": {"alt": alt, **size_shown(file)}})
     display(HTML(f"<p><i>{escape(caption)}</i></p>"))
 
 

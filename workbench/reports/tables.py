@@ -154,7 +154,7 @@ def _table(spec: Spec, results: Sequence[_Result]) -> Table:
         paper=frame(paper),
         within=frame({place: fmean(known) for place, known in errors.items() if known}),
         paper_labels={r.method: _paper_label(spec, r) for r in results if r.method in beside},
-        unjudged=spec.unjudged if spec.comparable([r.metrics for r in results]) else tuple(columns),
+        unjudged=spec.unjudged if _comparable(spec, results) else tuple(columns),
     )
 
 
@@ -184,6 +184,11 @@ def _elsewhere(spec: Spec, results: Sequence[_Result]) -> bool:
     """Whether these runs saw other data than the paper's, or a part of them only."""
     parts = {result.metrics.get("train_items", spec.source.items) for result in results}
     return results[0].data != spec.source.data or parts != {spec.source.items}
+
+
+def _comparable(spec: Spec, results: Sequence[_Result]) -> bool:
+    """Whether the digits of these runs may be judged by the paper's: of the same data, measured in the same way."""
+    return spec.comparable([result.metrics for result in results]) and not _elsewhere(spec, results)
 
 
 def _caption(spec: Spec, results: Sequence[_Result], beside: bool, several: bool) -> str:

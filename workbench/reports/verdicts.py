@@ -1,7 +1,7 @@
 """The rule by which claims about differences are decided: `decide`, and `p_value` for many at once.
 
-A claim is a difference that supports it when positive. It is supported when the difference is above the margin and its
-95 % interval above 0, not supported when it is below minus the margin and its interval below 0, else undecided. A claim
+A claim is about a difference. One that it is positive is supported when the difference is above the margin and its 95 %
+interval above 0, not supported when it is below minus the margin and its interval below 0, else undecided. A claim
 that two numbers are equal is supported when the interval lies within the margin of equality, and not supported when it
 lies outside; for a claim that one is not below the other, only the lower side counts. Margins: 0.01 of accuracies, 0.02
 of average precision, 5 nats; of equality 0.02, 0.04 and 10 nats. The difference is one of means over each method's
@@ -56,6 +56,15 @@ def decide(kind: str, difference: float, half: float, metric: Metric) -> str:
         NOT_BELOW: (low > -equality, high < -equality),
     }[kind]
     return SUPPORTED if yes else CONTRADICTED if no else UNDECIDED
+
+
+def supporting(kind: str, metric: Metric) -> tuple[float, float]:
+    """Return between which numbers a difference supports a claim, and its interval where that is not of more."""
+    return {
+        GREATER: (metric.margin, math.inf),
+        EQUAL: (-metric.equality, metric.equality),
+        NOT_BELOW: (-metric.equality, math.inf),
+    }[kind]
 
 
 def p_value(kind: str, difference: float, error: float, freedom: float | int, metric: Metric) -> float:

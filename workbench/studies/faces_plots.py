@@ -23,16 +23,16 @@ from workbench.data.dataset import MultimodalDataset
 from workbench.data.sources import is_rendered
 from workbench.metrics.judges import Classifier
 from workbench.model import MultimodalVAE
-from workbench.plotting.base import DPI, panel, text_of
+from workbench.plotting.base import panel, text_of
 from workbench.studies.faces_edits import EDITS, Images, content_of, decode_images, edit, style_of
 
 Rows = Int[Tensor, "n"] | Sequence[int]  # of a data set
-CELL = 64 / DPI  # inches of a face: a pixel for a pixel
-GAP, MARGIN = 3 / DPI, 6 / DPI
+CELL = 0.58  # inches of a face: ten of them and their descriptions fill a page
+GAP, MARGIN = 0.03, 0.08
 FONT = 9.0
-LINE = 12 / DPI  # inches of a line of text
-LETTER = 5.2 / DPI  # inches of a letter, on average
-WORDS = 2.7  # inches of the descriptions at the left
+LINE = 12 / 72  # inches of a line of text
+LETTER = 5.2 / 72  # inches of a letter, on average
+WORDS = 2.4  # inches of the descriptions at the left
 
 
 def text_to_images(
@@ -135,7 +135,7 @@ def attribute_edits(
     judge: Classifier | None = None,
     phrases: Sequence[str] = EDITS,
     fusion: str = "mixture",
-    columns: int = 8,
+    columns: int = 6,
     originals: bool | None = None,
 ) -> Figure:
     """Draw faces generated from their own words, and again with one word changed, in the style that their images have.

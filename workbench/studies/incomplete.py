@@ -123,7 +123,7 @@ def plot_missing(shares: Sequence[Outcome], steps: Sequence[Outcome] = ()) -> Fi
     ways = {f"incomplete items {word}": dash for word, dash in TREATMENTS.values()}
     handles += [Line2D([], [], color="0.3", linestyle=dash, label=name) for name, dash in ways.items()]
     place, where = (axes[1, 2], "center left") if steps else (figure, "outside right upper")
-    place.legend(handles=handles, loc=where, fontsize=8, frameon=False)
+    place.legend(handles=handles, loc=where, fontsize=9, frameon=False)
     return figure
 
 

@@ -8,13 +8,13 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from workbench.plotting.base import dress, panel
+from workbench.plotting.base import dress, legend, panel
 from workbench.plotting.methods import Estimates, whiskers
 from workbench.studies.imputation import intervals
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 PALETTE = sns.color_palette("colorblind")
-OUTSIDE = {"fontsize": 8, "frameon": False, "loc": "upper left", "bbox_to_anchor": (1, 1)}  # of a legend
+OUTSIDE = {"fontsize": 9, "frameon": False, "loc": "upper left", "bbox_to_anchor": (1, 1)}  # of a legend
 
 
 def correlation_map(tables: Mapping[str, np.ndarray], names: Sequence[str]) -> Figure:
@@ -30,15 +30,15 @@ def correlation_map(tables: Mapping[str, np.ndarray], names: Sequence[str]) -> F
     for edge in range(1, count):
         ax.axhline(edge * size - 0.5, color="white", linewidth=3)
         ax.axvline(edge * size - 0.5, color="white", linewidth=3)
-    ax.set_yticks(range(count * size), [*names] * count, fontsize=7)
+    ax.set_yticks(range(count * size), [*names] * count, fontsize=9)
     ax.set_xticks([(k + 0.5) * size - 0.5 for k in range(count)], tables, fontsize=9)
     for k, name in enumerate(tables):
         ax.text(1.01, 1 - (k + 0.5) / count, name, rotation=-90, va="center", transform=ax.transAxes, fontsize=9)
     ax.tick_params(length=0)
     sns.despine(ax=ax, left=True, bottom=True)
     bar = figure.colorbar(shown, ax=ax, shrink=0.6, pad=0.06)
-    bar.set_label("correlation", fontsize=8)
-    bar.ax.tick_params(labelsize=8)
+    bar.set_label("correlation", fontsize=9)
+    bar.ax.tick_params(labelsize=9)
     return figure
 
 
@@ -58,9 +58,9 @@ def imputed_items(
         ax.plot(dots[item], place, "o", color="black", markersize=4, label="truth")
         ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
         ax.set_ylim(len(names) - 0.5, -0.5)
-        ax.set_yticks(place, names if item == 0 else [], fontsize=8)
-        dress(ax, "standard deviations", size=9)
-    axes[0, -1].legend(**OUTSIDE)
+        ax.set_yticks(place, names if item == 0 else [], fontsize=9)
+        dress(ax, "standard deviations")
+    legend(figure)
     return figure
 
 
@@ -76,9 +76,9 @@ def estimates(panels: Mapping[str, Mapping[str, Estimates]], width: float = 2.9)
         series = whiskers(ax, bars, MARKERS, apart=0.25)
         ax.set_yticks(range(len(rows)), rows if ax is axes[0, 0] else [])
         ax.set_axisbelow(True)
-        dress(ax, title, size=9)
+        dress(ax, title)
     if len(series) > 1:
-        axes[0, -1].legend(**OUTSIDE)
+        legend(figure)
     return figure
 
 
@@ -99,7 +99,7 @@ def calibration(curves: Mapping[str, Mapping[float, tuple[float, float]]]) -> Fi
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.legend(**OUTSIDE | {"loc": "center left", "bbox_to_anchor": (1, 0.5)})
-    dress(ax, "promised by the interval", "held", size=9)
+    dress(ax, "promised by the interval", "held")
     return figure
 
 
@@ -112,12 +112,12 @@ def made_up(real: Mapping[str, np.ndarray], made: Mapping[str, np.ndarray], pair
     for (a, b), ax in zip(pairs, axes[0], strict=False):
         for name, found, colour, marker in (("real", real, "0.45", "o"), ("made up", made, PALETTE[1], "x")):
             ax.scatter(found[a], found[b], s=9, marker=marker, linewidths=0.8, color=colour, alpha=0.6, label=name)
-        dress(ax, a, b, size=9)
-    axes[0, 0].legend(fontsize=8, frameon=False, handletextpad=0.1, borderpad=0)
+        dress(ax, a, b)
+    axes[0, 0].legend(fontsize=9, frameon=False, handletextpad=0.1, borderpad=0)
     ax = axes[0, -1]
     ax.plot([-1, 1], [-1, 1], color="0.5", linewidth=0.9, linestyle="--")
     ax.plot(correlations(real), correlations(made), ".", markersize=3, color=PALETTE[0], alpha=0.6)
-    dress(ax, "correlation, real", "made up", size=9)
+    dress(ax, "correlation, real", "made up")
     return figure
 
 

@@ -24,7 +24,7 @@ from workbench.device import pick_device
 from workbench.files import write_json
 from workbench.fusion import takes
 from workbench.objectives import method
-from workbench.plotting.base import dress, panel, plain_ticks
+from workbench.plotting.base import dress, legend, panel, plain_ticks
 from workbench.plotting.methods import MARKERS
 from workbench.reports.results import Metrics, Number, along, at_papers
 from workbench.reports.specs import crossed
@@ -221,9 +221,3 @@ def finish(ax: Axes, title: str, xlabel: str, counts: Sequence[int] = (), share:
         ax.set_ylim(0, 1.02)
     ax.grid(axis="y", color="0.9", linewidth=0.6)
     dress(ax, xlabel, title=title)
-
-
-def legend(figure: Figure) -> None:
-    """Put one legend of all methods beside the panels."""
-    named = {name: handle for ax in figure.axes for handle, name in zip(*ax.get_legend_handles_labels(), strict=True)}
-    figure.legend(named.values(), named.keys(), loc="outside right upper", fontsize=8, frameon=False)

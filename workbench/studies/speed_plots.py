@@ -120,12 +120,12 @@ def _bars(frame: pd.DataFrame, xlabel: str, width: float, least: float = 0.0, ti
     for ax, (heading, group) in zip(axes[0], panels, strict=True):
         sns.barplot(group, y="name", x="value", hue="precision", hue_order=hues, palette=COLOURS, legend=False, ax=ax)
         for bars, hue in zip(ax.containers, hues, strict=True):
-            ax.bar_label(bars, [*group.label[group.precision == hue]], padding=3, fontsize=7, bbox=WHITE)
+            ax.bar_label(bars, [*group.label[group.precision == hue]], padding=3, fontsize=9, bbox=WHITE)
         dress(ax, xlabel, title=heading)
-        ax.tick_params(labelsize=8)
+        ax.tick_params(labelsize=9)
         ax.grid(axis="x", color="0.9", linewidth=0.6)
         ax.set_axisbelow(True)
-    style = {"loc": "outside right upper", "fontsize": 8, "title_fontsize": 8, "frameon": False}
+    style = {"loc": "outside right upper", "fontsize": 9, "title_fontsize": 9, "frameon": False}
     figure.legend(axes[0, 0].containers, hues, title=title, **style)
     return figure
 
@@ -162,14 +162,14 @@ def profiles(rows: Sequence[Row]) -> Figure:
     figure, axes = panel(1, 1, 7.2, 0.8 + 0.32 * len(rows))
     ax, colours = axes[0, 0], [*sns.color_palette(COLOURS, len(PARTS)), "0.8"]
     shares.plot.barh(stacked=True, width=0.7, color=colours, legend=False, ax=ax)
-    style = {"label_type": "center", "fontsize": 7, "color": "white"}
+    style = {"label_type": "center", "fontsize": 9, "color": "white"}
     for bars in ax.containers:
         ax.bar_label(bars, fmt=lambda x: f"{x:.0%}" if x >= 0.05 else "", **style)
     for n, seconds in enumerate(frame.clocked):
-        ax.text(1.01, n, f"{significant(1000 * seconds)} ms", va="center", fontsize=7)
+        ax.text(1.01, n, f"{significant(1000 * seconds)} ms", va="center", fontsize=9)
     ax.set(xlim=(0, 1.12), xticks=[0, 0.25, 0.5, 0.75, 1])
     ax.xaxis.set_major_formatter(PercentFormatter(1))
-    ax.tick_params(labelsize=8)
+    ax.tick_params(labelsize=9)
     sns.despine(ax=ax)
-    figure.legend(loc="outside upper center", ncols=len(shares.T), fontsize=7.5, frameon=False, handlelength=1.0)
+    figure.legend(loc="outside upper center", ncols=len(shares.T), fontsize=9, frameon=False, handlelength=1.0)
     return figure
