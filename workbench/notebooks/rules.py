@@ -97,7 +97,7 @@ def _figures(notebook: NotebookNode) -> Iterator[str]:
             said = output.metadata.get("image/png", {})
             alt, points = said.get("alt", ""), said.get("points", SMALLEST)
             if len(alt.split()) < ALT_WORDS or alt in seen:
-                yield f"{where} has no alternative text of its own: show it as plotting.Described(figure, what it shows)"
+                yield f"{where} has no alternative text of its own: show it as plotting.Described(figure, words)"
             if alt and size_shown(io.BytesIO(b64decode(output.data["image/png"])))["width"] != said.get("width"):
                 yield f"{where} has not {SHARP} pixels to the inch at the size shown: show it as plotting.Described"
             if points < SMALLEST:

@@ -23,8 +23,8 @@ def forest(
     `spans[name]`, from a number to another, is shaded in a row. Names may have several lines. A half that is NaN has
     no bar; a series without an entry in a row is left out there.
     """
-    lines = sum(max(2, name.count("\n") + 1) for name in rows)
-    figure, axes = panel(1, 1, 8.8, 0.17 * lines + 1.1)
+    lines = max((2, *(name.count("\n") + 1 for name in rows)))
+    figure, axes = panel(1, 1, 8.8, (0.04 + 0.16 * lines) * len(rows) + 1.0)
     ax = axes[0, 0]
     whiskers(ax, rows, MARKERS, apart=0.22)
     ax.axvline(0, color="0.4", linewidth=0.8)
@@ -72,6 +72,16 @@ def trade_off(points: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]],
         dress(ax, xlabel, ylabel if ax is axes[0, 0] else "", title)
     legend(figure)
     return figure
+
+
+def centres(points: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], form: str = ".3g") -> str:
+    """Say in words where the dots of `trade_off` are: x and y of each method, means over its seeds."""
+
+    def of(found: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+        means = {name: np.mean(pairs, axis=0) for name, pairs in found.items()}
+        return "; ".join(f"{name} {x:{form}} and {y:{form}}" for name, (x, y) in means.items())
+
+    return ". ".join(f"{title}: {of(found)}" for title, found in points.items())
 
 
 def loss_curves(histories: Mapping[str, Sequence[Mapping[str, Sequence[float]]]], columns: int = 4) -> Figure:

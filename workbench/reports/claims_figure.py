@@ -10,8 +10,8 @@ from workbench.plotting.shown import Described
 from workbench.reports.claims import Finding
 from workbench.reports.verdicts import supporting
 
-LETTERS = 64  # of a line of a claim's words
-SAID = "shaded: where a difference supports its claim (of equality an interval has to lie inside)"
+LETTERS = 68  # of a line of a claim's words
+SAID = "shaded: supports the claim (of equality: if all of the interval lies inside)"
 
 
 def claims_figures(found: Mapping[str, Sequence[Finding]], tables: Iterable[str] | None = None) -> list[Described]:
