@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from workbench.paths import outputs_dir
 from workbench.plotting.base import dress, panels
+from workbench.plotting.shown import Described
 from workbench.reports.ablations import Ablation, Panel, curves, series, summary
 from workbench.runs.collected import sound
 from workbench.runs.run import find_runs
@@ -22,14 +23,23 @@ COLOURS = [*sns.color_palette("colorblind", 6), (0.15, 0.15, 0.15), *sns.color_p
 NEAR_CHANCE = 0.3  # a line of chance far below all others would only flatten them
 
 
-def own_sweep(ablation: Ablation, preset: str) -> list[Figure | Markdown]:
+def own_sweep(ablation: Ablation, preset: str) -> list[Described | Markdown]:
     """The curves of one's own sweep, each after its name; where there is none at this preset, the command for it."""
-    shown: list[Figure | Markdown] = []
+    shown: list[Described | Markdown] = []
     runs = [*sound(find_runs(outputs_dir() / preset / "sweeps" / ablation.name))]
     for name, group in series(runs, ablation).items():
         heading = Markdown(f"**{name or 'one curve'}**: {len(group)} runs")
-        shown += [heading, ablation_figure(curves(group, ablation), ablation)]
+        shown += [heading, described(curves(group, ablation), ablation)]
     return shown or [Markdown(f"There is none yet. Make one with: `{ablation.command} --preset {preset}`")]
+
+
+def described(frame: "pd.DataFrame", ablation: Ablation) -> Described:
+    """Draw `ablation_figure` and say where each of its lines begins and ends."""
+    means = summary(frame).groupby(["panel", "line"], sort=False)["mean"].agg(["first", "last"])
+    words = (f"{panel}, {line}: {first:.2f} to {last:.2f}" for (panel, line), first, last in means.itertuples())
+    low, high = frame["x"].min(), frame["x"].max()
+    alt = f"From {ablation.label} {low:g} to {high:g}. {'; '.join(words)}"
+    return Described(ablation_figure(frame, ablation), alt)
 
 
 def ablation_figure(frame: "pd.DataFrame", ablation: Ablation) -> Figure:
