@@ -116,6 +116,15 @@ def test_each_rule_can_fail(cells, contents, said, tmp_path):
     assert len(found) == 1 and said in found[0], found
 
 
+def test_a_figure_and_its_words_are_one_line(tmp_path):
+    notebook = good()
+    for cell in notebook.cells[3:]:
+        cell.source = (
+            'x = 1\ndisplay(Described(\n    draw(x),\n    "what",\n    "it",\n    "shows",\n    "in",\n    "words",\n))'
+        )
+    assert problems_of(notebook, tmp_path) == []
+
+
 @pytest.mark.parametrize("more", [-4, 20])
 def test_missing_solutions_and_few_or_many_cells_are_problems(more, tmp_path):
     (missing,) = problems_of(good(), tmp_path, solutions=False)

@@ -16,6 +16,7 @@ import pytest
 from ipywidgets.embed import dependency_state
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from workbench.explorers.controls import named
 from workbench.notebooks import check_parameters, find, parameters_of
 from workbench.notebooks.pages import mathml, static_widget, summary_of, write_pages
 from workbench.notebooks.series import run
@@ -282,6 +283,14 @@ def test_choices_are_shown_by_their_labels_whether_one_or_several():
     box = widgets.VBox([one, several, none])
     html = static_widget(box.model_id, dependency_state(box))
     assert [text for text in re.findall(">([^<>]+)<", html)] == ["model: worst", "given: M, T", "left out: "]
+
+
+def test_an_image_widget_says_what_the_names_beside_it_say():
+    picture = widgets.Image(value=base64.b64decode(PIXEL))
+    box = named(widgets.VBox([widgets.HBox([picture])]), "Bars & curves")
+    assert '<img alt="Bars &amp; curves" src="data:' in static_widget(box.model_id, dependency_state(box))
+    bare = widgets.VBox([picture])
+    assert '<img alt="" src="data:' in static_widget(bare.model_id, dependency_state(bare))
 
 
 def test_formulas_are_mathml_with_their_space_number_and_letters_and_else_tex():

@@ -148,14 +148,17 @@ def test_the_tables_and_claims_are_those_of_the_runs(written, page):
 
 def test_pictures_are_embedded_and_told(written, page):
     told = " | ".join(alt for _, alt in page.images)
-    assert re.search(r"Claims in accuracy: \d+ of \d+ are supported; ", told)
-    assert "log-likelihood in nats, means by method" in told
+    assert re.search(
+        r"Differences in accuracy\. mnist-plain-text: \d+ undecided.*; from -?\+?[\d.-]+ of [a-z-]+ to", told
+    )
+    assert re.search(r"Coherence and nats, means over seeds\. [\w-]+: mmJSD[^;]* [\d.]+ and -?\d+", told)
     assert "Total at the end, in nats per item: mmJSD 1; MMVAE 1" in told
     photos = [base64.b64decode(source.partition("image/png;base64,")[2]) for source, _ in page.images]
     assert photos.index(PIXEL) == len(photos) - 2 and photos[-1] == PIXEL, "of the first run that has them"
-    told = [alt for _, alt in page.images if "each attribute's average precision" in alt]
+    told = [alt for _, alt in page.images if alt.startswith("Bars of each attribute")]
     assert len(told) == 2 and "differences are those of bimodal CelebA" in page.text
-    assert "Linear probes on 256 items (as Figure 8)" in told[0] and "Generated samples (as Figure 9)" in told[1]
+    assert "Linear probes on 256 items (as Figure 8)" in page.text and "Generated samples (as Figure 9)" in page.text
+    assert "mmJSD, I,T: " in told[0] and "mmJSD, T → I: " in told[1], "means by subset or path"
 
 
 @pytest.mark.slow
@@ -179,7 +182,7 @@ def test_the_runs_of_a_sweep_are_shown_as_curves_with_their_claims(tmp_path):
     collected.write(runs, tmp_path / "all.json")
     report.write([tmp_path / "all.json"], tmp_path / "page")
     page = Page(tmp_path / "page" / "index.html")
-    told = next(alt for _, alt in page.images if alt.startswith("From the smallest to the largest value of beta"))
+    told = next(alt for _, alt in page.images if alt.startswith("From β 1"))
     first, last = (ablations.means(ablations.curves(runs, BETA), "Rate")["M"].loc[beta] for beta in (1, 20))
     assert f"Rate, M: {first:.2f} to {last:.2f}" in told
     for found in findings(runs, BETA):

@@ -20,6 +20,8 @@ MEDIAN_LINES = 8
 DEF_LINES = 10
 COMPARED_CELLS = 8
 MAX_BYTES = 1_500_000
+SHOWN = re.compile(r"^(?:display\()?(?:plotting\.)?Described\(\n.*?^\)+", re.MULTILINE | re.DOTALL)
+PICTURES = ("image/png", "image/jpeg")
 ALT_WORDS = 6  # at least: a title is shorter than what is to be seen
 UNCOMPARED_TAGS = {"nbval-ignore-output", "nbval-skip"}
 MACHINE_PATH = re.compile(
@@ -93,12 +95,13 @@ def _figures(notebook: NotebookNode) -> Iterator[str]:
     seen: set[str] = set()
     for cell in _code(notebook):
         where = f"the figure of cell [{cell.execution_count}]"
-        for output in (x for x in cell.outputs if "image/png" in x.get("data", {})):
-            said = output.metadata.get("image/png", {})
+        shown = ((x, kind) for x in cell.outputs for kind in PICTURES if kind in x.get("data", {}))
+        for output, kind in shown:
+            said = output.metadata.get(kind, {})
             alt, points = said.get("alt", ""), said.get("points", SMALLEST)
             if len(alt.split()) < ALT_WORDS or alt in seen:
                 yield f"{where} has no alternative text of its own: show it as plotting.Described(figure, words)"
-            if alt and size_shown(io.BytesIO(b64decode(output.data["image/png"])))["width"] != said.get("width"):
+            if alt and size_shown(io.BytesIO(b64decode(output.data[kind])))["width"] != said.get("width"):
                 yield f"{where} has not {SHARP} pixels to the inch at the size shown: show it as plotting.Described"
             if points < SMALLEST:
                 yield f"{where} has text of {points:.1f} points at the size shown: at least {SMALLEST:g}"
@@ -129,7 +132,8 @@ def _parameters(notebook: NotebookNode) -> Iterator[str]:
 
 
 def _cell_counts(notebook: NotebookNode) -> Iterator[str]:
-    lines, (low, high) = [len(cell.source.splitlines()) for cell in _code(notebook)], CODE_CELLS
+    sources = [SHOWN.sub("shown", cell.source) for cell in _code(notebook)]  # a figure and its words are one line
+    lines, (low, high) = [len(source.splitlines()) for source in sources], CODE_CELLS
     if not low <= len(lines) <= high:
         yield f"{len(lines)} code cells: keep them between {low} and {high}"
     if lines and median(lines) > MEDIAN_LINES:

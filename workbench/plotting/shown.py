@@ -26,31 +26,32 @@ class Described:
 
     figure: Figure
     alt: str
+    kind: str = "png"  # or jpeg, for many small photographs
 
     def _repr_mimebundle_(
         self, include: Collection[str] | None = None, exclude: Collection[str] | None = None
     ) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
         """Give what IPython shows: a picture of so many points to the inch, its text, size and smallest letters."""
-        file = sharp_png(self.figure)
+        file, mime = sharp(self.figure, self.kind), f"image/{self.kind}"
         said = {"alt": self.alt, **size_shown(file), "points": smallest_text(self.figure)}
-        png = base64.b64encode(file.getvalue()).decode()
-        return {"image/png": png, "text/plain": repr(self.figure)}, {"image/png": said}
+        data = base64.b64encode(file.getvalue()).decode()
+        return {mime: data, "text/plain": repr(self.figure)}, {mime: said}
 
 
-def sharp_png(figure: Figure) -> io.BytesIO:
-    """Draw a figure as a PNG; without pictures in it 256 colours do, in a third of the bytes."""
+def sharp(figure: Figure, kind: str = "png") -> io.BytesIO:
+    """Draw a figure as PNG or JPEG; a PNG without pictures in it needs 256 colours, a third of the bytes."""
     drawn, file = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=SHARP, bbox_inches="tight", pad_inches=0.05)
     with Image.open(drawn) as image:
         colours = image.convert("RGB")
-    if not any(ax.images for ax in figure.axes):
+    if kind == "png" and not any(ax.images for ax in figure.axes):
         colours = colours.quantize(256, dither=Image.Dither.NONE)
-    colours.save(file, format="png", optimize=True)
+    colours.save(file, format=kind, optimize=True, **({"quality": 70} if kind == "jpeg" else {}))
     return file
 
 
 def size_shown(file: Any) -> dict[str, int]:
-    """Return width and height in pixels of a page at which a sharp PNG (a path, or an open file) is to be shown."""
+    """Return width and height in pixels of a page at which a sharp picture (a path, or an open file) is to be shown."""
     with Image.open(file) as image:
         return {name: round(x * INCH / SHARP) for name, x in zip(("width", "height"), image.size, strict=True)}
 

@@ -117,7 +117,7 @@ def plot_missing(shares: Sequence[Outcome], steps: Sequence[Outcome] = ()) -> Fi
     if steps:
         for ax, name in zip(axes[1], ("probe", "coherence"), strict=False):
             _draw(ax, steps, "step", name, looks)
-            finish(ax, f"{TITLES[name]}, {steps[0].items:,} items, {steps[0].incomplete:.0%}", "steps", share=True)
+            finish(ax, f"{TITLES[name]},\n{steps[0].items:,} items, {steps[0].incomplete:.0%}", "steps", share=True)
         axes[1, 2].axis("off")
     handles = [Line2D([], [], label=name, **look) for name, look in looks.items()]
     ways = {f"incomplete items {word}": dash for word, dash in TREATMENTS.values()}

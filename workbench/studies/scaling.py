@@ -146,18 +146,18 @@ def plot_scaling(costs: Sequence[Cost], qualities: Sequence[Quality]) -> Figure:
     Without either kind of rows its panels are empty; ValueError without both.
     """
     looks, counts = looks_of([*costs, *qualities]), sorted({row.modalities for row in (*costs, *qualities)})
-    figure, axes = panel(1, 4, 2.9, 2.7)
+    figure, axes = panel(2, 2, 3.6, 2.5)
     panels = (
         ("time of a step (ms)", costs, lambda row: 1000 * row.seconds),
         ("memory of a step (MB)", costs, lambda row: row.peak_bytes / 1e6),
         ("joint probe", qualities, lambda row: row.joint_probe),
         ("coherence (dotted: given one)", qualities, lambda row: row.coherence_rest),
     )
-    for ax, (title, rows, y) in zip(axes[0], panels, strict=True):
+    for ax, (title, rows, y) in zip(axes.flat, panels, strict=True):
         lines(ax, rows, "modalities", y, looks)
         ax.set_xscale("log", base=2)
         finish(ax, title, "modalities M", counts, share=rows is qualities)
-    lines(axes[0, 3], qualities, "modalities", lambda row: row.coherence_single, looks, ":", named=False)
+    lines(axes[1, 1], qualities, "modalities", lambda row: row.coherence_single, looks, ":", named=False)
     for ax in axes[0, :2]:
         ax.set_yscale("log")
         plain_ticks(ax.yaxis)

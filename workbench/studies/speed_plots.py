@@ -138,8 +138,8 @@ def scaling(sweeps: Mapping[str, Sequence[Row]]) -> Figure:
     long = frame.melt(["method", "way", "x"], ["time of a step (ms)", "peak memory (MB)"], "measure")
     facets = {"row": "measure", "col": "way", "facet_kws": {"sharex": "col", "sharey": False, "margin_titles": True}}
     looks = {"hue": "method", "style": "method", "markers": True, "dashes": False, "palette": COLOURS}
-    with sns.plotting_context("paper", font_scale=0.8):
-        grid = sns.relplot(long, x="x", y="value", kind="line", height=2.5, aspect=1.2, **facets, **looks)
+    with sns.plotting_context("paper", font_scale=1.03):
+        grid = sns.relplot(long, x="x", y="value", kind="line", height=2.5, aspect=0.98, **facets, **looks)
     plt.close(grid.figure)
     grid.set_titles("", row_template="", col_template="").tight_layout()
     for (measure, way), ax in grid.axes_dict.items():
@@ -147,7 +147,8 @@ def scaling(sweeps: Mapping[str, Sequence[Row]]) -> Figure:
         ax.set_yscale("log")
         plain_ticks(ax.yaxis)
         places = sorted(frame.x[frame.way == way].unique())
-        ax.set_xticks(places, [str(place) for place in places])
+        every = 2 if len(places) > 6 else 1  # labels of more would touch
+        ax.set_xticks(places, [str(place) if n % every == 0 else "" for n, place in enumerate(places)])
         ax.xaxis.set_minor_locator(NullLocator())
         ax.set(xlabel=WAYS[way], ylabel=measure)
     return grid.figure
