@@ -7,7 +7,8 @@ from matplotlib import pyplot as plt
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 
-from workbench.reports.ablation_figure import ablation_figure, own_sweep
+from workbench.plotting.shown import INCH, SMALLEST, WIDEST
+from workbench.reports.ablation_figure import ablation_figure, described, own_sweep
 from workbench.reports.ablations import BETA, SUBSPACE_SIZE, curves, means, summary
 
 
@@ -58,10 +59,19 @@ def test_the_papers_choice_and_chance_are_marked(figure):
 
 
 def test_it_is_small_enough_for_a_notebook(figure):
-    width, height = figure.get_size_inches() * figure.dpi
-    assert figure.dpi <= 80 and width <= 800 and height <= 600 and not plt.get_fignums()
+    width, height = figure.get_size_inches()
+    assert figure.dpi == INCH and width <= WIDEST and height <= 6 and not plt.get_fignums()
     fonts = [text.get_fontsize() for ax in figure.axes for text in (ax.title, ax.xaxis.label, *ax.get_xticklabels())]
-    assert min(fonts) >= 8
+    assert min(fonts) >= SMALLEST
+
+
+def test_its_words_say_where_each_line_begins_and_ends(tmp_path):
+    found = curves(sweep(tmp_path, "beta", (1.0, 5.0, 20.0), seeds=(0, 1)), BETA)
+    shown, lines = described(found, BETA), means(found, "Coherence")
+    assert shown.alt.startswith("From β 1 to 20. ")
+    for name, column in lines.items():
+        assert f"Coherence, {name}: {column.iloc[0]:.2f} to {column.iloc[-1]:.2f}" in shown.alt
+    assert len(shown.figure.axes) == found["panel"].nunique()
 
 
 def test_a_logarithmic_scale_where_the_field_lives_on_one(tmp_path):
