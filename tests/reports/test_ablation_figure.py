@@ -99,6 +99,6 @@ def test_ones_own_sweep_is_shown_or_the_command_that_makes_it(tmp_path, monkeypa
     (missing,) = own_sweep(BETA, "quick")
     assert missing.data.endswith("`workbench sweep notebooks/sweeps/beta.toml --preset quick`")
     runs = sweep(tmp_path / "outputs" / "quick" / "sweeps" / "beta", "beta", (1.0, 5.0, 20.0), seeds=(0,))
-    name, figure = own_sweep(BETA, "quick")
+    name, shown = own_sweep(BETA, "quick")
     assert len(own_sweep(BETA, "paper")) == 1, "where the command leaves those of this preset, there are none"
-    assert name.data == f"**one curve**: {len(runs)} runs" and figure.axes[0].get_title() == "Representation"
+    assert name.data == f"**one curve**: {len(runs)} runs" and shown.figure.axes[0].get_title() == "Representation"

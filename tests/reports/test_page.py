@@ -158,7 +158,7 @@ def test_pictures_are_embedded_and_told(written, page):
     told = [alt for _, alt in page.images if alt.startswith("Bars of each attribute")]
     assert len(told) == 2 and "differences are those of bimodal CelebA" in page.text
     assert "Linear probes on 256 items (as Figure 8)" in page.text and "Generated samples (as Figure 9)" in page.text
-    assert "mmJSD, I,T: " in told[0] and "mmJSD, T → I: " in told[1], "means by subset or path"
+    assert "mmJSD (MS), I,T: " in told[0] and "mmJSD (MS), T → I: " in told[1], "means by subset or path"
 
 
 @pytest.mark.slow
@@ -189,7 +189,7 @@ def test_the_runs_of_a_sweep_are_shown_as_curves_with_their_claims(tmp_path):
         assert all(cell in page.text for cell in found.row()) and found.tested
     assert "beta-probe" in page.text and "beta 20.0" in page.text
     assert page.links.count("../all.json") == len(runs) == 6 and "Runs: 6. Methods: mmJSD (MS)." in page.text
-    assert len(page.images) == 5, "curves, claims in two units, trade-off, losses: all of them were collected"
+    assert len(page.images) == 7, "curves, claims about four tables, trade-off, losses: all of them were collected"
 
 
 def test_nothing_to_report_is_refused(tmp_path):
