@@ -302,6 +302,8 @@ def log_lines(
         ticks = sorted({x for pairs in lines.values() for x, _ in pairs})
         ax.set_xticks(ticks, [f"{x:g}" for x in ticks])
         ax.xaxis.minorticks_off()
+        low, high = ax.get_ylim()
+        plain_ticks(ax.yaxis, (1, 2, 5) if high < 30 * low else (1,))  # exponents would be too small to read
         dress(ax, xlabel, ylabel if ax is axes[0, 0] else "", title)
     legend(figure)
     return figure
