@@ -23,7 +23,7 @@ from workbench.data.celeba import attributes
 from workbench.plotting.shown import INCH, SMALLEST, WIDEST
 
 CELL = 0.66  # inches of an item in a grid
-LINE, LINES = 24, 9  # characters of a description in a line, lines of it in a grid
+LINE, LINES = 21, 10  # characters of a description in a line, lines of it in a grid
 WORDS_CELL = 1.6  # inches of an item in a grid with descriptions
 DIGIT_COLOURS = "tab10"
 

@@ -87,7 +87,7 @@ def calibration(curves: Mapping[str, Mapping[float, tuple[float, float]]]) -> Fi
 
     `curves[method][level]` is a mean and its standard error; bars are two of them.
     """
-    figure, axes = panel(1, 1, 3.6, 3.2)
+    figure, axes = panel(1, 1, 6.2, 3.2)
     ax = axes[0, 0]
     ax.plot([0, 1], [0, 1], color="0.5", linewidth=0.9, linestyle="--", label="as promised")
     for i, (name, found) in enumerate(curves.items()):
