@@ -191,7 +191,7 @@ def accuracy_bars(
     ax.set_ylabel(words[0], fontsize=9)
     ax.tick_params(axis="y", labelsize=9)
     ax.set_title(title, fontsize=10)
-    ax.legend(fontsize=9, frameon=False, ncols=len(groups) + 1, loc="upper center", bbox_to_anchor=(0.5, -0.14))
+    ax.legend(fontsize=9, frameon=False, ncols=min(len(groups) + 1, 3), loc="upper center", bbox_to_anchor=(0.5, -0.14))
     sns.despine(ax=ax)
     return figure
 
