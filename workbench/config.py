@@ -49,6 +49,7 @@ READ_BY = {
 }
 # Fields that came later: at their defaults, which compute what was computed before, they are in no run's key.
 LATER = ("power", "self_content", "mixed_prior", "prior_share", "prior_share_steps", "mvae_unimodal")
+LATER += ("validation", "patience")
 
 POSITIVE = (
     "latent_dim",
@@ -61,7 +62,7 @@ POSITIVE = (
 )
 POSITIVE += ("width", "judge_width")
 NOT_NEGATIVE = ("beta", "beta_style", "steps", "epochs", "snapshot_every", "train_size", "text_weight")
-NOT_NEGATIVE += ("prior_share_steps",)
+NOT_NEGATIVE += ("prior_share_steps", "patience")
 # What no memory holds, or no training reaches; all other whole numbers fit 64 bits.
 MOST = {"latent_dim": 10**5, "importance_samples": 10**5, "repeats": 10**5, "width": 100, "judge_width": 100}
 MOST |= {"epochs": 10**9, "steps": 10**12}
@@ -127,6 +128,8 @@ class Config:
     batch_size: int = 32
     steps: int = 2000  # optimiser steps; 0: `epochs` counts
     epochs: float = 0.0  # passes over the pair table; used where steps is 0
+    validation: float | None = None  # share of the training items held back to see when to stop; None: 0.1 of own data
+    patience: int = 500  # steps without better predictions of these, after which a training stops; 0: none stops
     learning_rate: float = 1e-3  # Adam (0.9, 0.999), no schedule, no clipping
     seed: int = 0
     device: str = "auto"  # auto | cpu | cuda | cuda:N | mps
@@ -168,6 +171,10 @@ class Config:
         _require(
             0 <= self.missing_rate < 1,
             f"missing_rate {self.missing_rate} is a share that leaves complete items: choose [0, 1)",
+        )
+        _require(
+            self.validation is None or 0 <= self.validation < 1,
+            f"validation {self.validation} is a share of the training items: choose [0, 1)",
         )
         for name in NOT_NEGATIVE:
             _require((getattr(self, name) or 0) >= 0, f"{name} {getattr(self, name)} must not be negative")

@@ -61,6 +61,9 @@ def _within(logvar: Tensor) -> Tensor:
 class MultimodalVAE(nn.Module):
     """Encoders, heads and decoders of M modalities; every objective drives the same networks.
 
+    `unpredicted` is what `Run.ended` says of items that were held back in training: by modality, the share of the
+    variance that the others do not predict; empty where none were.
+
     `family` is that of posteriors and prior; the prior has mean zero and variance one in either. `auxiliary` gives each
     modality a further distribution of its style, r_m of mean zero, whose log-variances are learnt (MMVAE+).
     """
@@ -75,6 +78,7 @@ class MultimodalVAE(nn.Module):
     ) -> None:
         super().__init__()
         self.family = family
+        self.unpredicted: Mapping[str, float | None] = {}
         self.modalities = tuple(modalities)
         self.content_dim, self.style_dim = content_dim, style_dim
         self.encoders = nn.ModuleList(m.make_encoder() for m in self.modalities)

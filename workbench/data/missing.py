@@ -42,7 +42,7 @@ def at_random(dataset: MultimodalDataset, share: float, seed: SupportsIndex = 0)
         raise ValueError(f"a share of {share} of all items cannot be made incomplete: choose one in [0, 1)")
     if share and len(dataset.storages) == 1:
         raise ValueError(f"{dataset.name} has a single modality, of which nothing can be missing: join it with another")
-    item, count = _items(dataset)
+    item, count = items_of(dataset)
     generator = torch.Generator().manual_seed(whole("seed", seed))
     chosen = torch.empty(count, dtype=torch.bool)
     chosen[torch.randperm(count, generator=generator)] = torch.arange(count) < round(share * count)
@@ -61,7 +61,7 @@ def by_pattern(dataset: MultimodalDataset, patterns: Mapping[str, float], seed: 
     every pattern leaves nothing, with their indices.
     """
     masks, shares = _patterns(dataset, patterns)
-    item, count = _items(dataset)
+    item, count = items_of(dataset)
     generator = torch.Generator().manual_seed(whole("seed", seed))
     place = (torch.randperm(count, generator=generator) + 0.5) / count
     leaves = (_present(dataset)[:count].unsqueeze(1) & masks).any(2)  # [count, patterns]
@@ -114,12 +114,12 @@ def rows_of(dataset: MultimodalDataset, chosen: Bool[Tensor, "N"]) -> Multimodal
     return replace(dataset, **kept, repeats=repeats)
 
 
-def first_items(dataset: MultimodalDataset, count: int) -> MultimodalDataset:
+def firstitems_of(dataset: MultimodalDataset, count: int) -> MultimodalDataset:
     """Return the first items of a data set, in the mixed order of its rows, with all their pairings.
 
     ValueError when there are not so many.
     """
-    item, items = _items(dataset)
+    item, items = items_of(dataset)
     if not 1 <= count <= items:
         raise ValueError(f"{dataset.name} ({dataset.split}) has {items} items, not {count}: choose 1 to {items}")
     chosen = torch.zeros(items, dtype=torch.bool)
@@ -135,13 +135,13 @@ def as_configured(dataset: MultimodalDataset, config: Config) -> MultimodalDatas
     """
     _refuse_empty(dataset, _present(dataset).any(1), "have no modality")
     if config.train_size:
-        dataset = first_items(dataset, config.train_size)
+        dataset = firstitems_of(dataset, config.train_size)
     if config.missing_rate:
         dataset = at_random(dataset, config.missing_rate, config.seed)
     return complete_only(dataset) if config.missing_policy == "dropped" else dataset
 
 
-def _items(dataset: MultimodalDataset) -> tuple[Int[Tensor, "N"], int]:
+def items_of(dataset: MultimodalDataset) -> tuple[Int[Tensor, "N"], int]:
     """The item that each row shows, by its row in the first repeat, and how many items there are.
 
     Where nothing tells the pairings of an item, or they do not lack the same, every row is an item.

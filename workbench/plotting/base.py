@@ -152,14 +152,23 @@ def _place(ax: Axes, x: Tensor, column: float, row: float) -> Rectangle | None:
 
 
 def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]], terms: Sequence[str]) -> Figure:
-    """Terms of the loss over the steps, one panel a term, one line a run; in nats per item."""
+    """Terms of the loss over the steps, one panel a term, one line a run; in nats per item.
+
+    Beside the total stands, dotted, that of the items that were held back, where a run held some back.
+    """
     figure, axes = panel(1, len(terms), 2.7, 2.3)
     for term, ax in zip(terms, axes[0], strict=True):
         for name, history in histories.items():
             if term in history:
-                ax.plot(history["step"], history[term], label=name, linewidth=1.2)
+                line = ax.plot(history["step"], history[term], label=name, linewidth=1.2)[0]
+            if term == "total" and "validation" in history:
+                looked = [
+                    pair for pair in zip(history["step"], history["validation"], strict=True) if pair[1] == pair[1]
+                ]
+                style = {"color": line.get_color(), "linestyle": ":", "label": f"{name}, held back"}
+                ax.plot(*zip(*looked, strict=True), **style)
         dress(ax, "step", "nats per item" if ax is axes[0, 0] else "", term.replace("_", " "))
-    if len(histories) > 1:
+    if len(axes[0, 0].get_lines()) > 1:
         legend(figure, "outside upper left", ncols=4)
     return figure
 

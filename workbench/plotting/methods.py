@@ -100,8 +100,12 @@ def loss_curves(histories: Mapping[str, Sequence[Mapping[str, Sequence[float]]]]
             style = {"color": colour, "linestyle": "-" if name == _method(name) else "--", "linewidth": 1.1}
             style |= {"marker": marker, "markersize": 3.5, "markevery": 0.3}
             for history in (h for h in found if term in h):
-                ax.plot(history["step"], history[term], label=name, **style)
-                shown += list(history[term])[len(history[term]) // 10 :]
+                steps, values = zip(
+                    *(pair for pair in zip(history["step"], history[term], strict=True) if pair[1] == pair[1]),
+                    strict=True,
+                )
+                ax.plot(steps, values, label=name, **style)
+                shown += values[len(values) // 10 :]
         margin = 0.05 * (max(shown) - min(shown)) or 1.0
         ax.set_ylim(min(shown) - margin, max(shown) + margin)
         dress(ax, "step", title=term.replace("_", " "))

@@ -41,6 +41,8 @@ from workbench.runs import contents, versions
 from workbench.runs import modalities as modality_file
 from workbench.runs.identity import check_files, files_now, other_files
 
+VALIDATION = "validation.json"
+
 
 @dataclass(frozen=True)
 class Run:
@@ -101,7 +103,17 @@ class Run:
         """Columns of history.csv: step, total and the terms, of rows that are sound; none where it was not kept."""
         if not self.has("history.csv"):
             return {}
-        return contents.read_history(self.folder / "history.csv", self.config.steps if self.trained else None)
+        end = self.ended["steps"] if self.has(VALIDATION) else self.config.steps
+        return contents.read_history(self.folder / "history.csv", end if self.trained else None)
+
+    @property
+    def ended(self) -> dict[str, Any]:
+        """How a training that held items back ended: after how many `steps`, and of which one the weights are `kept`.
+
+        `unpredicted` is, by modality, the share of these items' variance that its column means leave and the other
+        modalities do not predict. Empty where nothing was held back.
+        """
+        return self.read(VALIDATION) if self.has(VALIDATION) else {}
 
     def add_to_history(self, step: int, means: Mapping[str, float]) -> None:
         """Add a row to history.csv, the mean loss and terms of a stretch of steps, and the header before the first."""
@@ -157,7 +169,9 @@ class Run:
     @property
     def model(self) -> MultimodalVAE:
         """The trained model in evaluation mode, read anew at every access; no data is needed."""
-        return self.model_at(self.folder / "model.safetensors")
+        model = self.model_at(self.folder / "model.safetensors")
+        model.unpredicted = self.ended.get("unpredicted", {})
+        return model
 
     def model_at(self, weights: Path) -> MultimodalVAE:
         """The model in evaluation mode with these weights, such as one of `snapshots`.

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.data.own.foreign import as_array
+from workbench.data.own.raw import warn
 from workbench.distributions import Diagonal, Mixture
 from workbench.inference import relating
 from workbench.model import MultimodalVAE
@@ -45,6 +46,9 @@ def impute(
     given = {name: raw for name, raw in arrays.items() if model.place(name) != place}
     if not given:
         raise ValueError(f"nothing but {target} is given: name at least one other modality to impute it from")
+    if (left := model.unpredicted.get(model.names[place]) or 0) >= 1:
+        known = f"of items that were held back in training {left:.0%} of the variance is left"
+        warn(target, f"this model imputes it no better than the column means do ({known}): use these, or train another")
     batch = model.batch_of(given)
     content = draw_content(model.infer(batch, None, relating(fusion, given)), draws, generator)
     values = [_draw(model, place, codes, generator) for codes in content.flatten(0, 1).split(CHUNK)]

@@ -19,6 +19,7 @@ from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.missing import as_configured
 from workbench.data.sources import load_dataset
+from workbench.data.tensors import below
 from workbench.device import memory_told, pick_device, torch_threads, usual_torch
 from workbench.errors import WorkbenchError
 from workbench.files import damage
@@ -27,11 +28,12 @@ from workbench.model import channels_last
 from workbench.networks.check import check_alone, check_networks
 from workbench.objectives import METHODS, Loss, method
 from workbench.runs import modalities as modality_file
-from workbench.runs.run import Run, model_of, run_folder, save_weights, sole_writer, start
+from workbench.runs.run import VALIDATION, Run, model_of, run_folder, save_weights, sole_writer, start
 from workbench.training import checkpoint
 from workbench.training.checkpoint import Checkpoint
 from workbench.training.processes import SINGLE, Generators, Processes, joined
 from workbench.training.step import Speed, Step, speed_for
+from workbench.training.validation import EVERY, Validation, split_off
 
 LOG_EVERY = 50  # steps between two rows of history.csv
 STARVING = (
@@ -150,7 +152,7 @@ class Trainer:
     ) -> None:
         """Make a training that has not begun; ValueError on what cannot be trained."""
         self.config, self.processes, self.done = config, processes, 0
-        data = as_configured(data, config)
+        self.data = data = as_configured(data, config)
         method(config.objective, len(data.storages))
         modalities = modalities or modalities_of(data, config.width, config.text_weight)
         for modality, storage in zip(modalities, data.storages, strict=True):
@@ -165,19 +167,29 @@ class Trainer:
         self.device = processes.place(device, model, config.batch_size)
         self.model = model.to(self.device)
         self.generators = Generators(config.seed, self.device, processes)
-        self.generator, share = self.generators.noise, (processes.rank, processes.size)
-        self.batches = data.batches(config.batch_size, self.device, self.generator, self.generators.order, share)
-        self.total = config.total_steps(self.batches.steps_per_epoch)
+        self.generator = self.generators.noise
+        self.take(*split_off(data, config))
         self.speed = speed_for(config, self.device, self.total, processes)._replace(threads=torch.get_num_threads())
+
+    def take(self, train: MultimodalDataset, held: MultimodalDataset | None) -> None:
+        """Train on some items, and look at others where there are some."""
+        config, share = self.config, (self.processes.rank, self.processes.size)
+        self.batches = train.batches(config.batch_size, self.device, self.generator, self.generators.order, share)
+        self.total = config.total_steps(self.batches.steps_per_epoch)
+        self.validation = Validation(config, train, held, self.device) if held else None
 
     def go_on(self, speed: Speed, kept: Checkpoint | None = None, run: Run | None = None) -> "Trainer":
         """Get ready to take steps in this way, from a checkpoint where there is one; a run says where to write."""
         self.run, self.speed, rate = run, speed, self.config.learning_rate
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=rate, fused=self.device.type in ("cpu", "cuda"))
+        if kept and "validation" not in kept.state:  # of a version that held nothing back
+            self.take(self.data, None)
         if kept:
             with kept.going_on(self.total) as self.done:
                 self.generators.restore(kept.restore(self.model, self.optimizer))
                 self.batches.restore(kept.state["batches"])
+                if self.validation:
+                    self.validation.restore(kept.state["validation"], below(kept.tensors, "best."))
         self.evaluate = Step(self.model, self.config.objective, speed, self.processes)
         return self
 
@@ -187,15 +199,15 @@ class Trainer:
         snapshots = self.config.snapshot_every or self.total + 1
         pending: list[Loss] = []
         hidden, told = not (progress and self.processes.is_main), False
+        every, over = EVERY if self.validation else LOG_EVERY, False
         bar = tqdm(total=self.total, initial=self.done, desc=label, unit="step", disable=hidden)
         with bar, torch_threads(self.speed.threads or torch.get_num_threads()):
-            while self.done < self.total:
+            while self.done < self.total and not over:
                 pending.append(self.step())
                 kept, last = self.done % checkpoints == 0, self.done == self.total
-                if kept or last or self.done % LOG_EVERY == 0:
-                    bar.set_postfix_str(
-                        f"loss {self.log(pending):.4g}", refresh=False
-                    )  # alone: terms would crowd it out
+                if kept or last or self.done % every == 0:
+                    loss, looked = self.log(pending, last or self.done % every == 0)
+                    bar.set_postfix_str(f"loss {loss:.4g}{looked}", refresh=False)  # alone: terms would crowd it out
                     bar.update(len(pending))
                     pending = []
                     if threads.starving() and not (told or hidden):
@@ -205,8 +217,11 @@ class Trainer:
                     self.check_weights()
                 if self.done % snapshots == 0 and self.processes.is_main:  # before the checkpoint that goes on after it
                     save_weights(self.model, self.run.folder / "snapshots" / f"{self.done:07d}.safetensors")
-                if kept:
+                over = bool(self.validation) and self.validation.over(self.done)
+                if kept and not over:
                     self.save_checkpoint()
+            if self.validation:
+                self.keep_best(bar)
         self.processes.on_main(lambda: save_weights(self.model, self.run.folder / "model.safetensors"))
         self.processes.on_main(lambda: checkpoint.remove(self.run.folder))
 
@@ -218,16 +233,30 @@ class Trainer:
         self.done += 1
         return loss
 
-    def log(self, losses: list[Loss]) -> float:
-        """Check and record the losses of the last steps; returns the mean of their totals."""
+    def keep_best(self, bar: tqdm) -> None:
+        """Put in place the weights with which held-back items were predicted best, and say what that means."""
+        self.model.load_state_dict(self.validation.weights)
+        self.processes.on_main(lambda: self.run.write(VALIDATION, self.validation.told(self.done)))
+        if (verdict := self.validation.verdict(self.done, self.total)) and not bar.disable:
+            bar.write(verdict, file=sys.stderr)
+
+    def log(self, losses: list[Loss], look: bool = False) -> tuple[float, str]:
+        """Check and record the losses of the last steps, and how items that were held back do, if it is time to look.
+
+        Returns the mean of the totals, and what is to be said of these items.
+        """
         names = list(losses[0].terms)
         values = torch.stack([torch.stack([loss.terms[name] for name in names]) for loss in losses]).double().cpu()
         values = self.processes.mean(values) if self.processes.size > 1 else values
         self.check(names, values)
-        means = dict(zip(names, values.mean(0).tolist(), strict=True))
+        means, looked = dict(zip(names, values.mean(0).tolist(), strict=True)), ""
+        if self.validation:
+            found = self.validation.look(self.model, self.done) if look else self.validation.nothing
+            means |= found
+            looked = f", held back {found['validation']:.4g}" if look else ""
         if self.processes.is_main:
             self.run.add_to_history(self.done, means)
-        return means["total"]
+        return means["total"], looked
 
     def check(self, names: list[str], values: Tensor) -> None:
         """Raise TrainingDiverged, naming step and term, when one of the values is not finite."""
@@ -258,4 +287,7 @@ class Trainer:
         generators = self.generators.states()  # of all processes
         if self.processes.is_main:
             state = {"batches": self.batches.state()}
+            if self.validation:
+                state |= {"validation": self.validation.state()}
+                generators |= {f"best.{name}": tensor for name, tensor in self.validation.weights.items()}
             checkpoint.save(self.run.folder, self.done, self.model, self.optimizer, generators, state)
