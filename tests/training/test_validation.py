@@ -72,6 +72,7 @@ def test_a_tenth_of_own_items_is_held_back_of_every_class_alike(data):
 def test_few_items_and_the_packages_own_are_all_trained_on(data):
     few = data_of(count=60)
     assert split_off(few, config_of(few)) == (few, None) and split_off(data, config_of(data, validation=0.0))[1] is None
+    assert split_off(data, config_of(data, batch_size=80))[1] and not split_off(data, config_of(data, batch_size=81))[1]
     digits = load_dataset("uci-text", "train", repeats=3)
     config = Config(data="uci-text", repeats=3, batch_size=8)
     assert split_off(digits, config)[1] is None

@@ -33,13 +33,14 @@ MOST = 1000  # items that are looked at
 def split_off(data: MultimodalDataset, config: Config) -> tuple[MultimodalDataset, MultimodalDataset | None]:
     """Return what is left to train on, and what is held back, of every class alike; None where that is nothing.
 
-    `config.validation` None holds back SHARE of a user's own items, and nothing of other data. What was paired several
+    `config.validation` None holds back SHARE of a user's own items where a batch is left, and nothing of other data. What was paired several
     times is held back with all pairings; its partners may still be seen beside others.
     """
     item, count = items_of(data)
     share = config.validation
     if share is None:
         share = max(SHARE, FEWEST / count) if data.own and count >= OF else 0.0
+        share *= (1 - share) * count >= config.batch_size
     if not share:
         return data, None
     first = data.labels.cpu()[:count]
