@@ -33,8 +33,8 @@ MOST = 1000  # items that are looked at
 def split_off(data: MultimodalDataset, config: Config) -> tuple[MultimodalDataset, MultimodalDataset | None]:
     """Return what is left to train on, and what is held back, of every class alike; None where that is nothing.
 
-    `config.validation` None holds back SHARE of a user's own items where a batch is left, and nothing of other data. What was paired several
-    times is held back with all pairings; its partners may still be seen beside others.
+    `config.validation` None holds back SHARE of a user's own items where a batch is left, and nothing of other data.
+    What was paired several times is held back with all pairings; its partners may still be seen beside others.
     """
     item, count = items_of(data)
     share = config.validation
