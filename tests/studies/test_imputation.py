@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 import torch
 from helpers import seeded
+from scipy.stats import norm
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer
 from sklearn.linear_model import RidgeCV
-from sklearn.metrics import root_mean_squared_error
+from sklearn.metrics import mean_pinball_loss, root_mean_squared_error
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
@@ -305,3 +306,37 @@ def test_a_masked_truth_is_not_known():
         masked = np.ma.masked_array(np.where(holes, -9999, truth).astype(kind), holes)
         expected = imputation.quality(draws, np.where(holes, np.nan, truth), np.ones(2))
         assert imputation.quality(draws, masked, np.ones(2)) == expected
+
+
+# scores of whole distributions
+
+
+def test_the_crps_is_that_of_a_normal_distribution_whatever_the_number_of_draws():
+    dice = np.random.default_rng(0)
+    truth = dice.normal(size=(4000, 1))
+    wanted = (2 * norm.pdf(truth) + truth * (2 * norm.cdf(truth) - 1) - 1 / np.sqrt(np.pi)).mean()  # Gneiting 2007
+    for count in (2, 10, 100):
+        assert imputation.crps(dice.normal(size=(count, 4000, 1)), truth, 1.0) == pytest.approx(wanted, abs=0.04)
+
+
+def test_the_crps_is_a_sum_over_pairs_of_draws_and_skips_what_is_unknown():
+    dice = np.random.default_rng(1)
+    draws, truth = dice.normal(size=(5, 7, 2)), dice.normal(size=(7, 2))
+    truth[3, 1], scale = np.nan, np.array([2.0, 0.5])
+    pairs = [abs(a - b) for i, a in enumerate(draws) for j, b in enumerate(draws) if i != j]
+    each = np.mean([abs(x - truth) for x in draws], axis=0) - np.mean(pairs, axis=0) / 2
+    assert imputation.crps(draws, truth, scale) == pytest.approx(np.nanmean(each / scale))
+    assert imputation.crps(draws[:1], truth, scale) == pytest.approx(np.nanmean(abs(draws[0] - truth) / scale))
+    assert imputation.quality(draws, truth, scale, [0.5])["crps"] == imputation.crps(draws, truth, scale)
+
+
+def test_the_pinball_loss_is_scikit_learns_and_least_at_the_right_quantile():
+    dice = np.random.default_rng(2)
+    draws, truth = dice.normal(size=(99, 3000, 1)), dice.normal(size=(3000, 1))
+    for level in (0.1, 0.5, 0.9):
+        guess = np.quantile(draws, level, axis=0, method="weibull")
+        wanted = mean_pinball_loss(truth, guess, alpha=level)
+        assert imputation.pinball(draws, truth, 1.0, level) == pytest.approx(wanted)
+        assert all(imputation.pinball(draws + off, truth, 1.0, level) > wanted for off in (-0.5, 0.5))
+    with pytest.raises(ValueError, match=r"no level of 1\.0"):
+        imputation.pinball(draws, truth, 1.0, 1.0)

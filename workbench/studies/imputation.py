@@ -115,14 +115,35 @@ def coverage(draws: np.ndarray, truth: Any, levels: Sequence[float] = LEVELS) ->
 
 
 def quality(draws: np.ndarray, truth: Any, deviations: Any, levels: Sequence[float] = LEVELS) -> dict[str, float]:
-    """`rmse` of the draws' mean, what their intervals hold (`held 80 %`) and how wide they are (`width 80 %`).
+    """`rmse` of the draws' mean, their `crps`, what their intervals hold (`held 80 %`) and their widths (`width 80 %`).
 
-    Errors and widths are in standard deviations of the columns.
+    Errors, scores and widths are in standard deviations of the columns.
     """
-    numbers = {"rmse": rmse_in_deviations(draws.mean(0), truth, deviations)}
+    numbers = {"rmse": rmse_in_deviations(draws.mean(0), truth, deviations), "crps": crps(draws, truth, deviations)}
     numbers |= {f"held {level:.0%}": share for level, share in coverage(draws, truth, levels).items()}
     ends = zip(levels, intervals(draws, levels), strict=True)
     return numbers | {f"width {level:.0%}": float(((b - a) / np.asarray(deviations)).mean()) for level, (a, b) in ends}
+
+
+def crps(draws: np.ndarray, truth: Any, deviations: Any) -> float:
+    """Continuous ranked probability score of draws `[draws, n, columns]` in standard deviations: less is better.
+
+    E|X - x| - E|X - X'| / 2 over the draws, without the bias of few of them (the "fair" score of Ferro 2014), so that
+    methods with other numbers of draws can be compared. Of a single guess, it is the mean absolute error.
+    """
+    truth, count = _table(truth, draws.shape[1:]), len(draws)
+    ordered, ranks = np.sort(draws, axis=0), 2 * np.arange(count) - count + 1
+    spread = np.tensordot(ranks, ordered, 1) / max(1, count * (count - 1))  # half the mean difference of two draws
+    score = np.abs(draws - truth).mean(0) - spread
+    return float(np.nanmean(score / np.asarray(deviations, dtype=float)))
+
+
+def pinball(draws: np.ndarray, truth: Any, deviations: Any, level: float) -> float:
+    """Mean loss of the draws' quantile at a level in (0, 1), in standard deviations (Koenker and Bassett 1978)."""
+    if not 0 < level < 1:
+        raise ValueError(f"a quantile has no level of {level}: choose one between 0 and 1")
+    error = _table(truth, draws.shape[1:]) - np.quantile(draws, level, axis=0, method="weibull")
+    return float(np.nanmean(np.maximum(level * error, (level - 1) * error) / np.asarray(deviations, dtype=float)))
 
 
 def rmse_in_deviations(predicted: Any, truth: Any, deviations: Any) -> float:
