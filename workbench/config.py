@@ -49,7 +49,7 @@ READ_BY = {
 }
 # Fields that came later: at their defaults, which compute what was computed before, they are in no run's key.
 LATER = ("power", "self_content", "mixed_prior", "prior_share", "prior_share_steps", "mvae_unimodal")
-LATER += ("validation", "patience")
+LATER += ("validation", "patience", "weight_decay")
 
 POSITIVE = (
     "latent_dim",
@@ -62,7 +62,7 @@ POSITIVE = (
 )
 POSITIVE += ("width", "judge_width")
 NOT_NEGATIVE = ("beta", "beta_style", "steps", "epochs", "snapshot_every", "train_size", "text_weight")
-NOT_NEGATIVE += ("prior_share_steps", "patience")
+NOT_NEGATIVE += ("prior_share_steps", "patience", "weight_decay")
 # What no memory holds, or no training reaches; all other whole numbers fit 64 bits.
 MOST = {"latent_dim": 10**5, "importance_samples": 10**5, "repeats": 10**5, "width": 100, "judge_width": 100}
 MOST |= {"epochs": 10**9, "steps": 10**12}
@@ -131,6 +131,7 @@ class Config:
     validation: float | None = None  # share of the training items held back to see when to stop; None: 0.1 of own data
     patience: int = 500  # steps without better predictions of these, after which a training stops; 0: none stops
     learning_rate: float = 1e-3  # Adam (0.9, 0.999), no schedule, no clipping
+    weight_decay: float = 0.0  # by AdamW: what is taken off each weight a step, as a share of learning_rate
     seed: int = 0
     device: str = "auto"  # auto | cpu | cuda | cuda:N | mps
     precision: str = "float32"  # float32 | bfloat16 (autocast) | auto: bfloat16 where the device computes in it

@@ -62,6 +62,20 @@ def assert_same(one: Run, other: Run) -> None:
 # ------------------------------------------------------------------------------------------------------- what it does
 
 
+def test_weights_decay_by_adamw_where_it_is_asked_for(data, tmp_path):
+    config = SMALL.replace(weight_decay=0.5, steps=3)
+    run = fit(config, tmp_path / "run", data, progress=False)
+    model, generator = runs.build_model(config, data).train(), torch.Generator().manual_seed(config.seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.5, fused=True)
+    batches = data.batches(8, "cpu", generator)
+    for step in range(3):
+        loss = METHODS["mmjsd"].objective(model, next(batches), config.at_step(step, 3), generator)
+        optimizer.zero_grad()
+        loss.total.backward()
+        optimizer.step()
+    assert equal(weights(run.folder), model.state_dict())
+
+
 def test_training_is_the_loop_written_out(data, tmp_path):
     config = SMALL.replace(content_first=0.5)
     run = fit(config, tmp_path / "run", data, progress=False)

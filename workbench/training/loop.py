@@ -180,8 +180,12 @@ class Trainer:
 
     def go_on(self, speed: Speed, kept: Checkpoint | None = None, run: Run | None = None) -> "Trainer":
         """Get ready to take steps in this way, from a checkpoint where there is one; a run says where to write."""
-        self.run, self.speed, rate = run, speed, self.config.learning_rate
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=rate, fused=self.device.type in ("cpu", "cuda"))
+        self.run, self.speed = run, speed
+        how: dict[str, Any] = {"lr": self.config.learning_rate, "fused": self.device.type in ("cpu", "cuda")}
+        if decay := self.config.weight_decay:
+            self.optimizer = torch.optim.AdamW(self.model.parameters(), weight_decay=decay, **how)
+        else:
+            self.optimizer = torch.optim.Adam(self.model.parameters(), **how)
         if kept and "validation" not in kept.state:  # of a version that held nothing back
             self.take(self.data, None)
         if kept:
