@@ -5,7 +5,7 @@ A subset is a mask, never a loop: what is absent gets weight zero and the other 
 no modality at all get the prior from the product and the dynamic prior; a mixture of nothing does not exist.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
@@ -188,3 +188,8 @@ FUSIONS = {
     "wasserstein": wasserstein,
     "mixture_of_wasserstein": mixture_of_wasserstein,
 }
+
+
+def relating(fusion: str, given: Collection[Any]) -> str:
+    """Return the fusion of some modalities: of a single one the dynamic prior is its own posterior."""
+    return "mixture" if fusion == "dynamic_prior" and len(given) == 1 else fusion

@@ -5,7 +5,7 @@ encoder's under mixture and dynamic prior (the subset of one), and includes the 
 that are mixtures share their components with others, so that what is drawn from a component serves all of them.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
@@ -58,11 +58,6 @@ def components(fusion: str, subset: Sequence[Any]) -> Parts:
     if fusion in INNER:
         return tuple((INNER[fusion], members) for members in subsets(subset))
     return ((ALONE if fusion in OWN_OF_ONE and len(subset) == 1 else fusion, tuple(subset)),)
-
-
-def relating(fusion: str, given: Collection[Any]) -> str:
-    """Return the fusion of some modalities: of a single one the dynamic prior is its own posterior, as above."""
-    return "mixture" if fusion == "dynamic_prior" and len(given) == 1 else fusion
 
 
 def component_posterior(

@@ -23,7 +23,7 @@ from workbench.data.celeba.attributes import ATTRIBUTES
 from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.data.own.foreign import is_pandas
 from workbench.distributions import Diagonal, Mixture
-from workbench.inference import relating
+from workbench.fusion import relating
 from workbench.metrics.encode import at_a_time
 from workbench.model import MultimodalVAE
 from workbench.objectives import METHODS

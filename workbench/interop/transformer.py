@@ -22,7 +22,7 @@ from workbench.config import Config
 from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.data.own.foreign import as_array
 from workbench.data.own.raw import warn
-from workbench.inference import relating
+from workbench.fusion import relating
 from workbench.interop.latents import moments
 from workbench.objectives import METHODS, method
 from workbench.training.loop import fit

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from workbench.data.celeba.attributes import PHRASES, encode_attributes
 from workbench.distributions import Diagonal, Mixture
-from workbench.fusion import fuse
-from workbench.inference import relating
+from workbench.fusion import fuse, relating
 from workbench.metrics.judges import Classifier
 from workbench.model import MultimodalVAE
 

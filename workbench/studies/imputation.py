@@ -17,7 +17,7 @@ from torch import Tensor
 from workbench.data.own.foreign import as_array
 from workbench.data.own.raw import warn
 from workbench.distributions import Diagonal, Mixture
-from workbench.inference import relating
+from workbench.fusion import relating
 from workbench.model import MultimodalVAE
 
 LEVELS = (0.5, 0.8, 0.95)  # shares of the draws that an interval holds

@@ -18,7 +18,7 @@ from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.data.missing import items_of, rows_of
 from workbench.data.own.arrays import Targets, test_rows
 from workbench.distributions import Mixture
-from workbench.inference import relating
+from workbench.fusion import relating
 from workbench.likelihoods import Categorical, NegativeBinomial
 from workbench.modality import Modality
 from workbench.model import MultimodalVAE, Posteriors
