@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.sparse import csr_array
 from sklearn.preprocessing import StandardScaler
 
 from workbench import MultimodalDataset
@@ -247,8 +246,6 @@ REFUSED = [
     (dict(labs={*range(N)}), "^labs: set is no array"),
     (dict(labs=Frame()), r"^labs: Frame of .* is no DataFrame of pandas: give it by its to_pandas\(\) or to_numpy\(\)"),
     (dict(present=Frame()), "^present: Frame of .* is no DataFrame of pandas"),
-    (dict(labs=csr_array(LABS.fillna(0))), "^labs: csr_array is sparse: make it dense, by toarray"),
-    (dict(labs=torch.eye(N).to_sparse()), "^labs: Tensor is sparse: make it dense"),
     (dict(labels=(i for i in range(N))), "^labels: generator is no array: give an array"),
     (dict(split=None), "^split: NoneType is no array"),
     (dict(split=np.float32(1.5)), "split 1.5 is no share of the items for testing"),

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image as Pillow
+from scipy import sparse
 
 from workbench import MultimodalDataset
 from workbench.data.own.encodings import Image
@@ -64,6 +65,8 @@ ACCEPTED = {
     "torch float8": (torch.tensor(NUMBERS / 8).to(torch.float8_e4m3fn), "vector"),
     "torch bool": (torch.tensor(NUMBERS > 3), "binary"),
     "torch uint8": (torch.tensor(BYTES), "image"),
+    "torch sparse": (torch.tensor(NUMBERS).to_sparse(), "vector"),
+    **{f"scipy {x}": (getattr(sparse, x)(NUMBERS), "vector") for x in ("csr_array", "csc_matrix", "coo_array")},
     "torch gradient": (torch.tensor(NUMBERS, requires_grad=True), "vector"),
     "torch parameter": (torch.nn.Parameter(torch.tensor(NUMBERS)), "vector"),
     "torch negated view": (torch.tensor(NUMBERS * 1j).conj().imag, "vector"),
@@ -100,7 +103,6 @@ REFUSED = {
     "pandas marks": (pd.DataFrame({"a": [1, 2] * 6, "b": ["5", "?"] * 6}), "'b' holds '.' in row 1 beside numbers"),
     "numpy marks": (np.array([[1, 2], [3, "?"]] * 6, dtype=object), "such as '.' in row 1: make it NaN"),
     "torch complex": (torch.tensor(NUMBERS) + 1j, "x.real and x.imag"),
-    "torch sparse": (torch.tensor(NUMBERS).to_sparse(), "is sparse: make it dense"),
     "torch nested": (lambda: torch.nested.nested_tensor([torch.zeros(2)] * N), "is nested: make it dense"),
     "torch quantized": (lambda: torch.quantize_per_tensor(torch.ones(N), 1, 0, torch.quint8), "quantized: give x.deq"),
     "torch meta": (torch.zeros(N, 2, device="meta"), "without data"),
@@ -253,3 +255,53 @@ def test_what_is_far_from_the_training_part_is_named(value):
         made(table)
     with pytest.raises(ValueError, match="too far from the training part"):
         made(table.assign(k=[*table["k"][:-1], 1e20]))
+
+
+# containers of single-cell packages
+
+
+class Annotated:
+    """What is asked of an AnnData."""
+
+    def __init__(self, X, rows, columns):
+        self.X, self.obs_names, self.var_names = X, pd.Index(rows), pd.Index(columns)
+
+
+class Several:
+    """What is asked of a MuData."""
+
+    def __init__(self, mod):
+        self.mod = mod
+        self.obs_names = pd.Index(dict.fromkeys(name for table in mod.values() for name in table.obs_names))
+
+
+def cells(make, several):
+    """Six cells: five with amounts of genes, which are stored sparsely, five with proteins; four with both."""
+    genes = make(sparse.csr_array(np.arange(15.0).reshape(5, 3)), [f"cell {k}" for k in range(5)], ["x", "y", "z"])
+    return several({"rna": genes, "adt": make(np.ones((5, 2)), [f"cell {k}" for k in (5, 1, 2, 3, 4)], ["p", "q"])})
+
+
+def check_cells(container):
+    train, _ = MultimodalDataset.from_arrays(container, split=np.zeros(6, dtype=bool), seed=0)
+    assert train.modalities == ("rna", "adt")
+    assert train.present.tolist() == [[True, False], *[[True, True]] * 4, [False, True]]
+    frame = train.encodings[0].original(train.storages[0].values, train.present[:, 0])
+    assert frame.columns.tolist() == ["x", "y", "z"]
+    np.testing.assert_allclose(frame.to_numpy()[:5], np.arange(15.0).reshape(5, 3), atol=1e-5)
+    alone, _ = MultimodalDataset.from_arrays({"rna": container.mod["rna"]}, split=np.zeros(5, dtype=bool))
+    assert len(alone) == 5 and alone.present is None
+
+
+def test_cells_stand_beside_each_other_by_their_names():
+    check_cells(cells(Annotated, Several))
+    with pytest.raises(ValueError, match="rna: Annotated has no matrix X"):
+        MultimodalDataset.from_arrays({"rna": Annotated(None, range(3), "ab")})
+
+
+def test_the_real_containers_are_read():
+    anndata, mudata = pytest.importorskip("anndata"), pytest.importorskip("mudata")
+
+    def make(X, rows, columns):
+        return anndata.AnnData(X, obs=pd.DataFrame(index=rows), var=pd.DataFrame(index=columns))
+
+    check_cells(cells(make, mudata.MuData))

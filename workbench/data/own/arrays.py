@@ -33,7 +33,7 @@ class Targets(NamedTuple):
 
 
 def from_arrays(
-    arrays: Mapping[str, Any],
+    arrays: Mapping[str, Any] | Any,
     labels: Any = None,
     present: Any = None,
     split: Any = 0.2,
@@ -43,11 +43,12 @@ def from_arrays(
 ) -> Splits:
     """Make training and test part of one's own data: arrays by the name of the modality, one row for each item.
 
-    Arrays are numpy's, torch's, pandas' or lists, of the kinds in `workbench.data.own`, guessed where `kinds` does not
-    say. NaN, None and what is masked are missing, and what is False in `present`, Boolean arrays by name, columns of a
-    DataFrame or one `[n, M]`, at which nobody looks. `labels` are one class for each item, or Boolean attributes
-    `[n, k]`. `split` is the share of items for testing, a Boolean array (True: test) or one of "train" and "test". The
-    name gets eight digits of a digest of everything. Raises ValueError, in one sentence, on what cannot be trained on.
+    Arrays are numpy's, torch's, scipy's, pandas' or lists, of the kinds in `workbench.data.own`, guessed where `kinds`
+    does not say, or AnnData; a MuData is all of them. NaN, None and what is masked are missing, and what is False in
+    `present`, Boolean arrays by name, columns of a DataFrame or one `[n, M]`, at which nobody looks. `labels` are one
+    class for each item, or Boolean attributes `[n, k]`. `split` is the share of items for testing, a Boolean array
+    (True: test) or one of "train" and "test". The name gets eight digits of a digest of everything. Raises ValueError,
+    in one sentence, on what cannot be trained on.
     """
     kinds = kinds or {}
     arrays, labels, present, split = reading.plain_arrays(arrays), *read_plain(labels, present, split)

@@ -16,6 +16,7 @@ import torch
 SHOWN = 5  # indices in a message
 TIMES = "holds times: give numbers, such as days since a first day"
 PICTURES = ("L", "RGB", "RGBA", "F")  # Pillow's modes whose numbers are what is seen, in 0..255 or [0, 1]
+ANNOTATED = ("X", "obs_names", "var_names")  # of AnnData, from anndata, a matrix whose rows and columns have names
 GREY = ("1", "LA", "La")
 # What int() or float() would take for numbers, or nobody knows what to do with, and the cure.
 CURES = {
@@ -110,8 +111,10 @@ def plain(raw: Any) -> Any:
     if isinstance(raw, list | tuple):
         return [_item(value) for value in raw]
     kind = type(raw).__name__
-    if hasattr(raw, "toarray"):
-        raise ValueError(f"{kind} is sparse: make it dense, by toarray() or to_dense()")
+    if hasattr(raw, "toarray"):  # scipy's sparse matrices: what is not stored is zero
+        return _of_numpy(raw.toarray())
+    if all(hasattr(raw, name) for name in ANNOTATED):
+        return _of_annotated(raw)
     if is_pandas(raw):
         return raw
     if hasattr(type(raw), "columns"):
@@ -125,16 +128,33 @@ def _of_torch(raw: torch.Tensor) -> np.ndarray:
     kind = type(raw).__name__
     if kind == "MaskedTensor":  # whose mask says what is there
         return np.ma.masked_array(_of_torch(raw.get_data()), ~_of_torch(raw.get_mask()))
-    if raw.layout != torch.strided or raw.is_nested:
-        raise ValueError(
-            f"{kind} is {'nested' if raw.is_nested else 'sparse'}: make it dense, by toarray() or to_dense()"
-        )
+    if raw.is_nested:
+        raise ValueError(f"{kind} is nested: make it dense, by torch.nested.to_padded_tensor()")
+    raw = raw if raw.layout == torch.strided else raw.to_dense()
     if raw.is_quantized or raw.is_meta:
         raise ValueError(f"{kind} is {'quantized: give x.dequantize()' if raw.is_quantized else 'without data (meta)'}")
     raw = raw.detach().cpu().resolve_conj().resolve_neg()
     if raw.is_floating_point() and raw.dtype not in (torch.float16, torch.float32, torch.float64):
         raw = raw.float()  # numpy knows no bfloat16
     return raw.numpy()
+
+
+def _of_annotated(raw: Any) -> Any:
+    """The matrix of an AnnData as a frame, its rows called as its observations, which pandas brings with it."""
+    if raw.X is None:
+        raise ValueError(f"{type(raw).__name__} has no matrix X: give one of its layers, such as x.layers['counts']")
+    names = {"index": raw.obs_names, "columns": raw.var_names}
+    return sys.modules["pandas"].DataFrame(np.asarray(plain(raw.X)), **names)
+
+
+def side_by_side(raw: Any) -> Any:
+    """Return the tables of a MuData by name, each with a row for every observation, NaN where it lacks it.
+
+    What is no such container stays.
+    """
+    if not (hasattr(raw, "mod") and hasattr(raw, "obs_names")):
+        return raw
+    return {name: _of_annotated(table).reindex(raw.obs_names) for name, table in raw.mod.items()}
 
 
 def _of_numpy(raw: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from workbench.data.own.foreign import (
     is_missing,
     is_pandas,
     plain,
+    side_by_side,
 )
 
 Name = str | int  # of a column
@@ -39,6 +40,7 @@ def warn(name: str, remark: str | None) -> None:
 
 def plain_arrays(arrays: Any) -> Any:
     """Bring arrays by the name of their modality into plain ones; what is no mapping stays, to be refused."""
+    arrays = side_by_side(arrays)
     if not isinstance(arrays, Mapping):
         return arrays
     made = {}
