@@ -295,7 +295,7 @@ def check_cells(container):
 def test_cells_stand_beside_each_other_by_their_names():
     check_cells(cells(Annotated, Several))
     with pytest.raises(ValueError, match="rna: Annotated has no matrix X"):
-        MultimodalDataset.from_arrays({"rna": Annotated(None, range(3), "ab")})
+        MultimodalDataset.from_arrays({"rna": Annotated(None, range(3), ["a", "b"])})
 
 
 def test_the_real_containers_are_read():
