@@ -25,7 +25,8 @@ def test_points_with_bars_and_names_where_up_is_better():
     figure = pictures.named_points(found, {"one": "left", "two": "right"}, "x", ["up", "down"], [False, True])
     first, second = figure.axes
     assert [ax.get_title() for ax in (first, second)] == ["a", "b"]
-    assert [ax.get_ylabel() for ax in (first, second)] == ["up", "down"]
+    assert [ax.get_ylabel() for ax in (first, second)] == ["up", "down (up is less)"]
+    assert (first.get_yscale(), second.get_yscale()) == ("linear", "log")
     assert {(0.1, 0.5), (0.9, 0.4)} <= dots(first) and second.yaxis_inverted() and not first.yaxis_inverted()
     segments = [s for c in first.collections for s in c.get_segments() if len(s)]
     lengths = sorted(round(float(np.ptp(s, axis=0).max()), 9) for s in segments)

@@ -12,7 +12,7 @@ from matplotlib.patches import Ellipse
 from matplotlib.transforms import Bbox
 from torch import Tensor
 
-from workbench.plotting.base import dress, legend, panel, panels
+from workbench.plotting.base import dress, legend, panel, panels, plain_ticks
 from workbench.plotting.curves import DASHES, PALETTE
 
 Pair = tuple[float, float]  # a mean and half of its 95 % interval, which is NaN where there is one seed
@@ -111,7 +111,7 @@ def named_points(
     """`panels_of[title][name]` holds x and y with their intervals: a dot with bars, and its name.
 
     Colours and signs are those of `kinds[name]`. Panels stand two in a line; `ylabels` and `turned` (where less is
-    better, so that up is) are of the columns.
+    better, on a logarithmic scale whose upper end is the best) are of the columns.
     """
     figure, axes = panels(len(panels_of), 2, 5.0, 3.9)
     known = [*dict.fromkeys(kinds.values())]
@@ -129,10 +129,14 @@ def named_points(
             }
             ax.errorbar(rows[:, 0], rows[:, 2], **bars, **look)
         ax.margins(0.16)
-        _widen(ax, 0.1)
-        if turned and turned[place % 2]:
+        ylabel, less = ylabels[place % 2], bool(turned) and turned[place % 2]
+        if less:
+            ax.set_yscale("log")
             ax.invert_yaxis()
-        dress(ax, xlabel, ylabels[place % 2], title)
+            plain_ticks(ax.yaxis)
+        else:
+            _widen(ax, 0.1)
+        dress(ax, xlabel, f"{ylabel} (up is less)" if less else ylabel, title)
     legend(figure, "outside upper left", ncols=4)
     figure.draw_without_rendering()  # the axes are where they stay
     for ax, found in zip(axes.flat, panels_of.values(), strict=False):
