@@ -240,3 +240,10 @@ def test_command_line_says_what_it_did(tmp_path, capsys):
     assert main(["check", str(path)]) == 1
     assert "solutions/04_some.ipynb" in capsys.readouterr().out
     assert main(["polish", str(path)]) == 2
+
+
+def test_explorers_stand_before_what_computes_for_long():
+    """A kernel does one thing at a time: sliders would wait for every cell below them that runs."""
+    sources = [cell.source for cell in nbformat.read(FOLDER / "10_generation.ipynb", as_version=4).cells]
+    explorers = [i for i, source in enumerate(sources) if source.startswith("explorers.explore_")]
+    assert len(explorers) == 4 and max(explorers) < next(i for i, x in enumerate(sources) if "coherence(model, " in x)
