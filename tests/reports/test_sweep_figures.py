@@ -52,7 +52,7 @@ def test_every_number_of_the_posterior_that_the_paper_shows_is_in_a_panel(runs, 
     numbers = {
         x.metric for x in results.flatten(group[0]) if x.metric.partition(".")[0] not in sweep_figures.NOT_OF_THE_MODEL
     }
-    assert {sweep_figures.FAMILIES.get(metric, metric) for metric in numbers} == families.keys()
+    assert {sweep_figures.family_of(metric) for metric in numbers} == families.keys()
     assert all({*table["line"]} == {"mmJSD", "MMVAE"} for table in families.values()), "MVAE has one value"
 
 

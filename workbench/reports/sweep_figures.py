@@ -23,8 +23,9 @@ from workbench.runs.run import Run
 COLUMNS = 4
 DASHES = ("-", "--", "-.", ":")
 NOT_OF_THE_MODEL = ("base_rate", "classifier_accuracy")  # but of the data and of the judges
-# Sections in one figure; those with several metrics (quality, log-likelihoods) have one for each.
+# Sections that share a figure with another one, and those that have a figure for each of their metrics.
 FAMILIES = {"marginal_kl": "rate", "style_probe": "linear_probe", "random_coherence": "coherence"}
+LARGE = ("quality", "log_likelihood", "samplers")
 FEW = 3  # values of a field that make a curve
 WIDE = 20  # the largest value by the smallest: beyond it the axis is logarithmic
 
@@ -69,9 +70,9 @@ def curves(runs: Sequence[Run], field: str) -> Iterator[tuple[str, pd.DataFrame]
         size, others = given, subsets.get(metric, ())
         if len(others) > MOST_LINES and given != RANDOM:
             size = f"{given.count(',') + 1} of {max(other.count(',') for other in others) + 1}"
-        family = FAMILIES.get(metric, metric)
-        path = " → ".join(filter(None, [size, target.replace("_", " ")]))
-        title = path if family == metric or given == RANDOM else f"{metric.replace('_', ' ')} {path}"
+        family, path = family_of(metric), " → ".join(filter(None, [size, target.replace("_", " ")]))
+        words = metric.removeprefix(f"{family}.").replace("_", " ")
+        title = path if family == metric or family == "coherence" else f"{words} {path}"
         rows += [
             (family, title, *row) for row in group[["line", "objective", "x", "seed", "value"]].itertuples(index=False)
         ]
@@ -80,6 +81,12 @@ def curves(runs: Sequence[Run], field: str) -> Iterator[tuple[str, pd.DataFrame]
     for family, group in table.groupby("family", sort=False):
         seeds = group.groupby([*keys, "x", "seed"], sort=False)["value"].mean().reset_index()
         yield family, pd.DataFrame(_means(seeds, keys), columns=[*keys, "x", *results.Mean._fields])
+
+
+def family_of(metric: str) -> str:
+    """Name the family of a metric: its section, or one that shares a figure with it."""
+    section = metric.partition(".")[0]
+    return metric if section in LARGE else FAMILIES.get(section, section)
 
 
 def _means(seeds: pd.DataFrame, keys: list[str]) -> Iterator[tuple]:
@@ -102,7 +109,9 @@ def draw(table: pd.DataFrame, field: str) -> Figure:
             marker = MARKERS[objectives.index(objective) % len(MARKERS)]
             looks[line] = {"color": colours[objective], "linestyle": DASHES[i % len(DASHES)], "marker": marker}
     figure, axes = panels(len(names), COLUMNS, 2.6, 1.9)
-    ends, values = table["mean"].agg(["min", "max"]), sorted(table["x"].unique())
+    half, values = table["half"].fillna(0.0), sorted(table["x"].unique())
+    low, high = (table["mean"] - half).min(), (table["mean"] + half).max()
+    shares = table["mean"].between(0, 1).all()
     for ax, name in zip(axes.flat, names, strict=False):
         for line, row in table[table["panel"] == name].groupby("line", sort=False):
             half = np.nan_to_num(row["half"])
@@ -114,9 +123,9 @@ def draw(table: pd.DataFrame, field: str) -> Figure:
         ax.set_xticks(values if len(values) < 6 else values[:: -(-len(values) // 4)])
         ax.xaxis.set_major_formatter("{x:g}")
         ax.minorticks_off()
-        if ends["min"] >= 0 and ends["max"] <= 1:
-            margin = 0.06 * max(ends["max"] - ends["min"], 0.05)
-            ax.set_ylim(max(0, ends["min"] - margin), min(1, ends["max"]) + margin)
+        if shares:
+            margin = 0.06 * max(high - low, 0.05)
+            ax.set_ylim(max(0, low - margin), min(1, high) + margin)
         dress(ax, field.replace("_", " "), "", name, 10)
     handles = {name: h for ax in axes.flat for h, name in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles, fontsize=10, frameon=False, loc="outside upper left", ncols=3)
