@@ -13,6 +13,8 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 BAD_TEX = tuple(c for c in vars(latex2mathml.exceptions).values() if isinstance(c, type))
 
+LONG = 40  # characters of TeX
+
 
 class _Renderer(IPythonRenderer):
     """Markdown with formulas as MathML, and links to other notebooks leading to their pages."""
@@ -25,7 +27,8 @@ class _Renderer(IPythonRenderer):
         return mathml(body, "block")
 
     def inline_math(self, body: str) -> str:
-        return mathml(body, "inline")
+        formula = mathml(body, "inline")  # a long one may be wider than a telephone: it scrolls, by keys, too
+        return f'<span class="long" tabindex="0">{formula}</span>' if len(body) > LONG else formula
 
     def latex_environment(self, name: str, body: str) -> str:
         return mathml(rf"\begin{{{name}}}{body}\end{{{name}}}", "block")
