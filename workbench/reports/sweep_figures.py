@@ -126,7 +126,7 @@ def draw(table: pd.DataFrame, field: str) -> Figure:
         if shares:
             margin = 0.06 * max(high - low, 0.05)
             ax.set_ylim(max(0, low - margin), min(1, high) + margin)
-        dress(ax, field.replace("_", " "), "", name, 10)
+        dress(ax, field.replace("_", " "), "", name)
     handles = {name: h for ax in axes.flat for h, name in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles, fontsize=10, frameon=False, loc="outside upper left", ncols=3)
     return figure
