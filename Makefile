@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all lab app clean FORCE
+.PHONY: help run test test-all lab app slides clean FORCE
 
 # PYTHON=... on the command line overrides; else the first candidate that starts and is new enough.
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -47,6 +47,10 @@ app: $(STAMP)  ## serve the explorers as a page of this machine, without code
 	@test -f '$(APP)' || { echo "There is no notebook $(APP): name another with make app APP=..." >&2; exit 1; }
 	@$(BIN)/python -c 'from workbench import explorers; explorers.explored_models()'  # renders test items, once, before a page waits
 	@JUPYTER_PREFER_ENV_PATH=1 $(BIN)/voila --Voila.ip=127.0.0.1 --progressive_rendering=True $(PATIENT) $(CULLED) $(APPFLAGS) '$(APP)'
+
+# reveal.js comes from the network, or from where REVEAL says, a folder beside the slides or an address.
+slides: $(STAMP)  ## slides of notebooks 00, 02 and 10, without code, in outputs/slides
+	@$(BIN)/python -m workbench.notebooks slides outputs/slides $(REVEAL)
 
 clean:  ## remove .venv, runs (not outputs/reference) and caches; downloaded data stays
 	rm -rf .venv build ./*.egg-info .pytest_cache .ruff_cache .hypothesis

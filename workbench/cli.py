@@ -223,12 +223,17 @@ def ls(folder: Annotated[Path, typer.Argument(help="A run folder, or one above s
 
 
 @app.command()
-def watch(folder: Annotated[Path, typer.Argument(help="A run folder, or one above several.")]) -> None:
+def watch(
+    folder: Annotated[Path, typer.Argument(help="A run folder, or one above several.")],
+    track: Annotated[
+        list[str] | None, typer.Option(help="Also tell a tracker what is new: tensorboard or mlflow; several times.")
+    ] = None,
+) -> None:
     """Say the same again and again, until no run below the folder is at work."""
     from workbench.sweeps.listing import watch as look
 
     with suppress(KeyboardInterrupt):
-        look(folder)
+        look(folder, track=track or ())
 
 
 @app.command()

@@ -2,6 +2,8 @@
 
 import base64
 import io
+import re
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -11,6 +13,8 @@ from PIL import Image
 
 from workbench.notebooks import find
 from workbench.notebooks.__main__ import main
+from workbench.notebooks.copies import make
+from workbench.notebooks.pages import write_pages
 from workbench.notebooks.rules import problems, scrub
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
@@ -28,6 +32,22 @@ def test_committed_notebook_keeps_the_rules_and_is_scrubbed(path, tmp_path):
     clean = tmp_path / path.name
     clean.write_bytes(path.read_bytes())
     assert not scrub(clean), f"run: python -m workbench.notebooks scrub {path.relative_to(FOLDER.parent)}"
+
+
+def test_every_lesson_leads_to_the_glossary_in_copies_and_pages(tmp_path):
+    make(FOLDER, tmp_path / "lab")
+    for path in find():
+        shutil.copy(path, tmp_path)
+    write_pages(tmp_path, [FOLDER / "reading_group.md"])
+    for path in find():
+        for place in (path, tmp_path / "lab" / path.name):
+            first = nbformat.read(place, as_version=4).cells[0].source
+            (file, heading) = re.search(r"\[glossary\]\(([\w.]+)#(\w+)\)", first).groups()
+            assert f"\n## {heading}\n" in (place.parent / file).read_text()
+        file, place = re.search(
+            r'href="([\w.]+)#(\w+)">glossary<', (tmp_path / f"{path.stem}.html").read_text()
+        ).groups()
+        assert f'<h2 id="{place}">' in (tmp_path / file).read_text()
 
 
 def code(source, text="3\n", tags=()):
@@ -220,3 +240,10 @@ def test_command_line_says_what_it_did(tmp_path, capsys):
     assert main(["check", str(path)]) == 1
     assert "solutions/04_some.ipynb" in capsys.readouterr().out
     assert main(["polish", str(path)]) == 2
+
+
+def test_explorers_stand_before_what_computes_for_long():
+    """A kernel does one thing at a time: sliders would wait for every cell below them that runs."""
+    sources = [cell.source for cell in nbformat.read(FOLDER / "10_generation.ipynb", as_version=4).cells]
+    explorers = [i for i, source in enumerate(sources) if source.startswith("explorers.explore_")]
+    assert len(explorers) == 4 and max(explorers) < next(i for i, x in enumerate(sources) if "coherence(model, " in x)

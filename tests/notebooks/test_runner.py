@@ -13,6 +13,7 @@ import ipywidgets as widgets
 import nbformat
 import psutil
 import pytest
+from browser import chromium, watched
 from ipywidgets.embed import dependency_state
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -148,8 +149,9 @@ def test_links_of_all_pages_are_relative_and_resolve_without_network_and_script(
     assert {"00_first.html", "01_bad.html", "02_last.html"} <= set(_links(pages[0]))
     assert "02_last.html" in _links(pages[1])
     for page in pages:
-        outside = [link for link in _links(page) if not link.startswith(("data:image/", "#"))]
-        assert outside and all((out / link).is_file() for link in outside), (page, outside)
+        outside = [link.partition("#") for link in _links(page) if not link.startswith(("data:image/", "#"))]
+        assert outside and all((out / name).is_file() for name, *_ in outside), (page, outside)
+        assert all(f'id="{place}"' in (out / name).read_text() for name, _, place in outside if place), (page, outside)
     for page in out.glob("*.html"):
         text = page.read_text()
         assert "<script" not in text and "@import" not in text
@@ -274,6 +276,36 @@ def test_the_index_asks_a_notebooks_question_and_leads_to_documents(tmp_path):
     page = (tmp_path / "trouble.html").read_text()
     assert "<td>a</td>" in page and 'href="00_asks.html"' in page and 'href="other.html#x"' in page
     assert page.count('<a href="index.html">All notebooks</a>') == 2 and "<title>Trouble</title>" in page
+
+
+@pytest.mark.slow
+def test_a_page_leads_to_its_solutions_and_to_a_view_without_code(tmp_path):
+    for name in ("00_asks", "01_next"):
+        cells = [new_code_cell("secret = 1"), new_code_cell("2", outputs=[new_output("stream", text="seen\n")])]
+        nbformat.write(_executed(*cells), tmp_path / f"{name}.ipynb")
+    (stored := tmp_path / "stored").mkdir()
+    (stored / "dot.png").write_bytes(base64.b64decode(PIXEL))
+    told = new_markdown_cell("# Solved\n\nOf [asks](../00_asks.ipynb) and [02](02_other.ipynb). ![dot](dot.png)")
+    for name in ("00_asks", "09_absent"):
+        nbformat.write(new_notebook(cells=[told]), stored / f"{name}.ipynb")
+    index = write_pages(tmp_path, solutions=sorted(stored.glob("*.ipynb")))
+    page, solved = tmp_path / "00_asks.html", tmp_path / "solutions" / "00_asks.html"
+    assert [*solved.parent.iterdir()] == [solved], "of no notebook that is not there"
+    assert "solutions/00_asks.html" in _links(page) and "solutions/00_asks.html" in _links(index)
+    assert "solutions/" not in (tmp_path / "01_next.html").read_text()
+    assert {"../00_asks.html", "../index.html", "02_other.html"} <= {*_links(solved)} and PIXEL in solved.read_text()
+    with chromium() as browser, watched(browser) as (screen, errors):
+        screen.goto(page.as_uri())
+        assert screen.get_by_text("secret").is_visible() and screen.get_by_text("seen").is_visible()
+        screen.get_by_role("link", name="Without code").first.click()
+        assert not screen.get_by_text("secret").is_visible() and screen.get_by_text("seen").is_visible()
+        screen.get_by_role("link", name="01_next →").first.click()
+        assert screen.url.endswith("01_next.html#nocode") and not screen.get_by_text("secret").is_visible()
+        screen.get_by_role("link", name="All notebooks").first.click()
+        screen.get_by_role("link", name="00_asks", exact=True).click()
+        assert screen.url.endswith("00_asks.html#nocode")
+        screen.get_by_role("link", name="With code", exact=True).first.click()
+        assert screen.get_by_text("secret").is_visible() and not errors
 
 
 def test_choices_are_shown_by_their_labels_whether_one_or_several():

@@ -16,7 +16,7 @@ from made_runs import OTHER, finished, on_faces, several, sweep
 
 from workbench.cli import main
 from workbench.notebooks import report
-from workbench.reports import ablations, claims, results, tables
+from workbench.reports import ablations, claims, results, sweep_figures, tables
 from workbench.reports.ablations import BETA
 from workbench.reports.ablations_claims import findings
 from workbench.runs import collected
@@ -189,7 +189,9 @@ def test_the_runs_of_a_sweep_are_shown_as_curves_with_their_claims(tmp_path):
         assert all(cell in page.text for cell in found.row()) and found.tested
     assert "beta-probe" in page.text and "beta 20.0" in page.text
     assert page.links.count("../all.json") == len(runs) == 6 and "Runs: 6. Methods: mmJSD (MS)." in page.text
-    assert len(page.images) == 7, "curves, claims about four tables, trade-off, losses: all of them were collected"
+    swept = [alt for _, alt in page.images if re.match(r"[\w ,]+ over beta: ", alt)]
+    assert len(swept) == len(dict(sweep_figures.curves(runs, "beta"))) > 5 and "M,S → T 0." in "".join(swept)
+    assert len(page.images) == 7 + len(swept), "curves, claims about four tables, trade-off, losses: all were collected"
 
 
 def test_nothing_to_report_is_refused(tmp_path):

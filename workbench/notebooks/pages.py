@@ -5,27 +5,22 @@ become their last state as plain HTML, and the style, which each page carries in
 """
 
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from html import escape, unescape
+from html import escape
 from pathlib import Path
 from string import Template
 from typing import Any, NamedTuple
 
-import latex2mathml.exceptions
 import nbformat
-from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
-from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 
 from workbench.files import replacing
+from workbench.notebooks.markdown import mathml, to_html, within
 from workbench.notebooks.rules import WIDGET_VIEW
 
 ERROR_MARKER = "papermill-error-cell-tag"
-BAD_TEX = tuple(c for c in vars(latex2mathml.exceptions).values() if isinstance(c, type))
 ABBREVIATIONS = ("Eq", "eq", "Eqs", "Fig", "Def", "Tab", "Sec", "vs", "al", "cf", r"e\.g", r"i\.e")
 NO_END = "".join(rf"(?<!\b{word}\.)" for word in ABBREVIATIONS)
 SCROLLS = re.compile(r'<div class="(?:formula|output_html|output_markdown)[^>"]*"|<table(?=>)')  # by arrow keys, too
@@ -46,6 +41,11 @@ $body
 """)
 
 
+# A view without code needs no script: it is what the page's style makes of `#nocode` in its address.
+NOCODE = '<span id="nocode"></span>'
+VIEWS = '<a class="full" href="#nocode">Without code</a><a class="bare" href="#">With code</a>'
+
+
 class Summary(NamedTuple):
     """What the index shows of an executed notebook; `title`, `sentence` and `settings` are HTML."""
 
@@ -56,104 +56,38 @@ class Summary(NamedTuple):
     status: str
     seconds: float | None
     figure: str
-
-
-class _Renderer(IPythonRenderer):
-    """Markdown with formulas as MathML, and links to other notebooks leading to their pages."""
-
-    def heading(self, text: str, level: int, **attributes: Any) -> str:
-        """A heading by whose words links can lead to it, as in JupyterLab."""
-        return super().heading(text, level, id=re.sub(r"<[^>]+>", "", text).replace(" ", "-"), **attributes)
-
-    def block_math(self, body: str) -> str:
-        return mathml(body, "block")
-
-    def inline_math(self, body: str) -> str:
-        return mathml(body, "inline")
-
-    def latex_environment(self, name: str, body: str) -> str:
-        return mathml(rf"\begin{{{name}}}{body}\end{{{name}}}", "block")
-
-    def inline_html(self, html: str) -> str:
-        """Embed the images of HTML, but leave single tags alone: the embedding would close them."""
-        return super().inline_html(html) if "<img" in html else html
-
-    def block_html(self, html: str) -> str:
-        return super().block_html(html) if "<img" in html else html
-
-    def _src_to_base64(self, src: str) -> str | None:
-        """Embed a picture that lies below the folder of the notebook; what leads elsewhere stays a link."""
-        folder = Path(self.path)
-        return super()._src_to_base64(src) if _within(folder / src, folder) else None
-
-    def link(self, text: str, url: str, title: str | None = None) -> str:
-        return super().link(text, re.sub(r"^(?:\./)?(\w+)\.(?:ipynb|md)(?=#|$)", r"\1.html", url), title)
+    solutions: str = ""  # their page, from where the notebook's is
 
 
 class _Exporter(HTMLExporter):
     """nbconvert's HTML body with `_Renderer` for Markdown."""
 
     def markdown2html(self, source: str) -> str:  # no template context: attachments are not used in this project
-        return _render(source, self.notebook_folder)
+        return to_html(source, self.notebook_folder)
 
 
-def _render(source: str, folder: str = "") -> str:
-    """Markdown to HTML; images are looked up in `folder` and embedded."""
-    renderer = _Renderer(escape=False, embed_images=bool(folder), path=folder, exclude_anchor_links=True)
-    return MarkdownWithMath(renderer=renderer).render(source)
-
-
-def _within(path: Path, folder: Path) -> bool:
-    """Whether a file that somebody names, maybe through links, lies in a folder."""
-    return path.resolve().is_relative_to(folder.resolve())
-
-
-def mathml(tex: str, display: str) -> str:
-    """Convert a formula to MathML; what the converter does not understand is shown as TeX."""
-    source = re.sub(r"\\(begin|end)\{(align|gather)ed\}", r"\\\1{\2*}", tex.strip())
-    source = re.sub(r"\\tag\*?\{([^}]*)\}", r"\\qquad (\1)", source)
-    try:
-        formula = re.sub(r' mathvariant="([a-z-]+)">([^<]+)<', _letters, convert(source, display=display))
-        functions = r"(<mi>(?:log|ln|exp|max|min|sup|inf)</mi>)(?=<m(?!o))"
-        formula = re.sub(functions, r'\1<mspace width="0.167em" />', formula)
-    except BAD_TEX:
-        return f'<code class="tex {display}">{escape(tex)}</code>'
-    return f'<div class="formula">{formula}</div>' if display == "block" else formula
-
-
-def _letters(styled: re.Match[str]) -> str:
-    """Letters of a mathematical alphabet (bold, script, ...) as the characters that Unicode has for them.
-
-    Browsers know no `mathvariant` but 'normal'.
-    """
-    variant, letters = styled.groups()
-    return styled.group() if variant == "normal" else f">{''.join(_letter(x, variant) for x in unescape(letters))}<"
-
-
-def _letter(letter: str, variant: str) -> str:
-    name = re.sub(r"^(?:LATIN|GREEK) | LETTER", "", unicodedata.name(letter, ""))
-    alphabet = variant.replace("bold-", "bold ").replace("-italic", " italic").upper()
-    for candidate in (f"MATHEMATICAL {alphabet} {name}", f"{alphabet} {name}"):
-        with suppress(KeyError):  # this alphabet lacks the letter under this name
-            return unicodedata.lookup(candidate)
-    return letter
-
-
-def write_pages(out_dir: Path, documents: Sequence[Path] = ()) -> Path:
+def write_pages(out_dir: Path, documents: Sequence[Path] = (), solutions: Sequence[Path] = ()) -> Path:
     """Write a page beside each executed notebook of `out_dir` and an index of them all; returns the index's path.
 
-    `documents` in Markdown become pages, too, which the index names first.
+    `documents` in Markdown become pages, too, which the index names first, and `solutions` those that the pages of the
+    notebooks of the same names link. `#nocode` after the address of a page is a view without code, kept by its links.
     """
-    here = [path for path in sorted(Path(out_dir).glob("*.ipynb")) if _within(path, Path(out_dir))]
+    here = [path for path in sorted(Path(out_dir).glob("*.ipynb")) if within(path, Path(out_dir))]
     notebooks = {path: nbformat.read(path, as_version=4) for path in here}
-    summaries = [summary_of(path, notebook) for path, notebook in notebooks.items()]
+    solved = {
+        path.stem: _write_solutions(path, Path(out_dir)) for path in solutions if path.name in {x.name for x in here}
+    }
+    found = [summary_of(path, notebook) for path, notebook in notebooks.items()]
+    summaries = [summary._replace(solutions=solved.get(summary.path.stem, "")) for summary in found]
     steps = zip([None, *summaries], summaries, [*summaries[1:], None], strict=False)
     for (before, summary, after), notebook in zip(steps, notebooks.values(), strict=True):
-        links = _step(before, "← {} "), '<a href="index.html">All notebooks</a>', _step(after, " {} →")
-        _write(summary.path.with_suffix(".html"), summary.title, _between(links, _cells(notebook)))
+        more = f' · <a href="{summary.solutions}">Solutions</a>' if summary.solutions else ""
+        middle = f"<span>{_kept('index.html', 'All notebooks')}{more} · {VIEWS}</span>"
+        links = _step(before, "← {} "), middle, _step(after, " {} →")
+        _write(summary.path.with_suffix(".html"), summary.title, NOCODE + _between(links, _cells(notebook)))
     named = [_write_document(path, Path(out_dir)) for path in documents]
     index = Path(out_dir) / "index.html"
-    _write(index, "Notebooks", _index_body(summaries, named))
+    _write(index, "Notebooks", NOCODE + _index_body(summaries, named))
     return index
 
 
@@ -162,8 +96,17 @@ def _write_document(path: Path, out_dir: Path) -> str:
     source = path.read_text(encoding="utf-8")
     title, page = _inline(source.partition("\n")[0].lstrip("# ")), out_dir / f"{path.stem}.html"
     links = "<span></span>", '<a href="index.html">All notebooks</a>', "<span></span>"
-    _write(page, title, _between(links, _render(source, str(path.parent))))
+    _write(page, title, _between(links, to_html(source, str(path.parent))))
     return f'<a href="{page.name}">{title}</a>'
+
+
+def _write_solutions(path: Path, out_dir: Path) -> str:
+    """Write the page of a notebook of solutions as it is stored; returns its place below `out_dir`."""
+    notebook, page = nbformat.read(path, as_version=4), f"solutions/{path.stem}.html"
+    back = f'<a href="../{path.stem}.html">← The notebook</a>', '<a href="../index.html">All notebooks</a>'
+    shown = _between([*back, "<span></span>"], _cells(notebook, folder=path.parent))
+    _write(out_dir / page, summary_of(path, notebook).title, shown)
+    return page
 
 
 def _between(links: Sequence[str], shown: str) -> str:
@@ -172,8 +115,13 @@ def _between(links: Sequence[str], shown: str) -> str:
     return f"{above}\n<main>\n{shown}\n</main>\n{below}"
 
 
+def _kept(page: str, words: str) -> str:
+    """Link a page twice, so that the view is kept, with code or without: of these one is seen."""
+    return f'<a class="full" href="{page}">{words}</a><a class="bare" href="{page}#nocode">{words}</a>'
+
+
 def _step(summary: Summary | None, shown: str) -> str:
-    return f'<a href="{summary.path.stem}.html">{shown.format(summary.title)}</a>' if summary else "<span></span>"
+    return f"<span>{_kept(f'{summary.path.stem}.html', shown.format(summary.title)) if summary else ''}</span>"
 
 
 def _write(path: Path, title: str, body: str) -> None:
@@ -196,14 +144,15 @@ def write_result(executed: Path, page: Path) -> None:
     _write(page, summary_of(executed, notebook).title, body)
 
 
-def _cells(notebook: NotebookNode, code: bool = True) -> str:
-    """Its cells as HTML; images are looked up beside the notebook that was executed."""
+def _cells(notebook: NotebookNode, code: bool = True, folder: Path | None = None) -> str:
+    """Its cells as HTML; images are looked up in a folder, or beside the notebook that was executed."""
     exporter = _Exporter(template_name="basic", exclude_input=not code)
-    exporter.notebook_folder = str(Path(notebook.metadata.get("papermill", {}).get("input_path", "")).resolve().parent)
-    return exporter.from_notebook_node(_static(notebook))[0]
+    executed = Path(notebook.metadata.get("papermill", {}).get("input_path", "")).resolve()
+    exporter.notebook_folder = str(folder or executed.parent)
+    return exporter.from_notebook_node(static(notebook))[0]
 
 
-def _static(notebook: NotebookNode) -> NotebookNode:
+def static(notebook: NotebookNode) -> NotebookNode:
     """A copy in which nothing needs a kernel, a script or a terminal: plain widgets, formulas and progress."""
     notebook = nbformat.from_dict(notebook)
     widgets = notebook.metadata.pop("widgets", {}).get("application/vnd.jupyter.widget-state+json", {})
@@ -294,7 +243,7 @@ def summary_of(path: Path, notebook: NotebookNode) -> Summary:
 
 def _inline(source: str) -> str:
     """One line of Markdown as HTML without its paragraph and without links (it stands inside one)."""
-    return re.sub(r"^<p>|</p>$|</?a\b[^>]*>", "", _render(source.strip()).strip())
+    return re.sub(r"^<p>|</p>$|</?a\b[^>]*>", "", to_html(source.strip()).strip())
 
 
 def _first_sentence(prose: str) -> str:
@@ -323,18 +272,19 @@ def _index_body(summaries: list[Summary], named: Sequence[str] = ()) -> str:
     done = sum(summary.status == "done" for summary in summaries)
     seconds = _duration(sum(summary.seconds or 0.0 for summary in summaries))
     totals, cards = f"{done} of {len(summaries)} done, {seconds} in all", "\n".join(map(_card, summaries))
-    told = "".join(f'<p class="told">{line}</p>\n' for line in filter(None, (totals, " · ".join(named))))
+    told = "".join(f'<p class="told">{line}</p>\n' for line in (totals, " · ".join([*named, VIEWS])))
     return f'<main class="index">\n<h1>Notebooks</h1>\n{told}{cards}\n</main>'
 
 
 def _card(summary: Summary) -> str:
     picture = f'<img src="{summary.figure}" alt="">' if summary.figure else f"<span>{summary.path.stem[:2]}</span>"
     state = "" if summary.status == "done" else f'<b class="{summary.status}">{summary.status}</b> '
-    facts = " · ".join(filter(None, [summary.path.stem, _duration(summary.seconds), summary.settings]))
+    solved = summary.solutions and f'<a href="{summary.solutions}">solutions</a>'
+    facts = " · ".join(filter(None, [summary.path.stem, _duration(summary.seconds), summary.settings, solved]))
     return (
-        f'<a class="card" href="{summary.path.stem}.html"><div class="picture">{picture}</div>'
-        f"<div><h2>{summary.title}</h2><p>{summary.sentence}</p>"
-        f'<p class="facts">{state}{facts}</p></div></a>'
+        f'<div class="card"><div class="picture">{picture}</div>'
+        f"<div><h2>{_kept(f'{summary.path.stem}.html', summary.title)}</h2><p>{summary.sentence}</p>"
+        f'<p class="facts">{state}{facts}</p></div></div>'
     )
 
 

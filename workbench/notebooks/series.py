@@ -97,8 +97,9 @@ def run(
     if left or not _pages_are_there(targets.values()):
         from workbench.notebooks.pages import write_pages  # which takes a second to import: sweeps make no pages
 
-        documents = sorted((project_root() / "notebooks").glob("*.md"))
-        write_pages(out_dir, [path for path in documents if path.stem != "README"])
+        here = project_root() / "notebooks"
+        documents = [path for path in sorted(here.glob("*.md")) if path.stem != "README"]
+        write_pages(out_dir, documents, sorted(here.glob("solutions/*.ipynb")))
     return [done[path] for path in paths]
 
 

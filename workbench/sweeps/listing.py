@@ -6,6 +6,7 @@ folder's lock. The time that is left is guessed from the steps since the last ch
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,8 @@ from rich.live import Live
 from rich.text import Text
 
 from workbench.files import if_sound, passed_over, read_json
-from workbench.paths import is_locked
+from workbench.interop.trackers import trackers
+from workbench.paths import is_locked, locked
 from workbench.reports.layout import headline
 from workbench.runs.run import Run
 from workbench.sweeps.run import last_step, steps_done
@@ -25,11 +27,12 @@ PERIOD = 2.0  # seconds between two looks
 
 
 class Row(NamedTuple):
-    """How a run stands: its place below the folder, one word, and what there is to say."""
+    """How a run stands: its place below the folder, one word, what there is to say, and it itself."""
 
     name: str
     state: str
     text: str
+    run: Run | None = None
 
 
 def rows(folder: Path) -> list[Row]:
@@ -47,7 +50,8 @@ def _rows(folder: Path) -> Iterator[Row]:
         name = path.parent.relative_to(folder).as_posix()
         if not any(part.startswith(".") for part in (*Path(name).parts, path.parent.name) if part != "."):
             with passed_over():
-                yield Row(name if name != "." else path.parent.name, *look(Run(path.parent)))
+                run = Run(path.parent)
+                yield Row(name if name != "." else path.parent.name, *look(run), run)
 
 
 def look(run: Run) -> tuple[str, str]:
@@ -87,10 +91,19 @@ def shown(found: Sequence[Row]) -> Text:
     return text
 
 
-def watch(folder: Path, console: Console | None = None) -> None:
-    """Show how all runs below a folder stand, again and again, until none is at work."""
-    found = rows(folder)
-    with Live(shown(found), console=console, auto_refresh=False, vertical_overflow="visible") as live:
-        while any(row.state in ("training", "evaluating") for row in found):
-            time.sleep(PERIOD)
+def watch(folder: Path, console: Console | None = None, track: Sequence[str] = ()) -> None:
+    """Show how all runs below a folder stand, again and again, until none is at work; trackers are told what is new."""
+    alone = locked(folder / "tracking", f"waiting: another process tracks {folder}", leave=False)
+    live = Live(console=console, auto_refresh=False, vertical_overflow="visible")
+    before: list[Row] = []
+    with alone if track else nullcontext(), trackers(track) as tell, live:
+        while True:
             live.update(shown(found := rows(folder)), refresh=True)
+            for row in found if track else ():
+                if row not in before:
+                    with passed_over():
+                        tell(row.run)
+            if not any(row.state in ("training", "evaluating") for row in found):
+                return
+            before = found
+            time.sleep(PERIOD)
