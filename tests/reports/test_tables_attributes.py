@@ -32,7 +32,7 @@ def test_table_5_beside_the_papers(tmp_path):
     assert "Knowing nothing reaches 0.20, the mean base rate" in table.caption
     table.to_latex(tmp_path / "table.tex")
     assert "Table 5" in (tmp_path / "table.tex").read_text() and "▲ 0.50" not in table.markdown()
-    assert [*table.verdicts().iloc[0]] == ["worse", "worse", "worse", "worse", "within error"]
+    assert {*table.verdicts().iloc[0]} == {""}, "drawn faces are not judged by the paper's digits"
 
 
 def test_every_method_of_table_5_has_the_papers_numbers(tmp_path):
@@ -46,7 +46,9 @@ def test_every_method_of_table_5_has_the_papers_numbers(tmp_path):
 def test_a_part_of_celeba_is_not_celeba(tmp_path):
     part, whole = (on_faces(tmp_path / str(n), data="celeba", train_items=n) for n in (7000, published.CELEBA.items))
     assert "compare orderings" in tables.table("attributes", [part]).caption
+    assert {*tables.table("attributes", [part]).verdicts().iloc[0]} == {""}
     table = tables.table("attributes", [whole])
+    assert [*table.verdicts().iloc[0]] == ["worse", "worse", "worse", "worse", "within error"]
     assert "compare orderings" not in table.caption and "NOT real" not in table.caption
     assert [*table.paper_labels.values()] == ["mmJSD (MS), paper (100 epochs)"]
 

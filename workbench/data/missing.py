@@ -114,7 +114,7 @@ def rows_of(dataset: MultimodalDataset, chosen: Bool[Tensor, "N"]) -> Multimodal
     return replace(dataset, **kept, repeats=repeats)
 
 
-def firstitems_of(dataset: MultimodalDataset, count: int) -> MultimodalDataset:
+def first_items(dataset: MultimodalDataset, count: int) -> MultimodalDataset:
     """Return the first items of a data set, in the mixed order of its rows, with all their pairings.
 
     ValueError when there are not so many.
@@ -135,7 +135,7 @@ def as_configured(dataset: MultimodalDataset, config: Config) -> MultimodalDatas
     """
     _refuse_empty(dataset, _present(dataset).any(1), "have no modality")
     if config.train_size:
-        dataset = firstitems_of(dataset, config.train_size)
+        dataset = first_items(dataset, config.train_size)
     if config.missing_rate:
         dataset = at_random(dataset, config.missing_rate, config.seed)
     return complete_only(dataset) if config.missing_policy == "dropped" else dataset

@@ -103,8 +103,8 @@ class Run:
         """Columns of history.csv: step, total and the terms, of rows that are sound; none where it was not kept."""
         if not self.has("history.csv"):
             return {}
-        end = self.ended["steps"] if self.has(VALIDATION) else self.config.steps
-        return contents.read_history(self.folder / "history.csv", end if self.trained else None)
+        end = None if not self.trained else self.ended["steps"] if self.has(VALIDATION) else self.config.steps
+        return contents.read_history(self.folder / "history.csv", end)
 
     @property
     def ended(self) -> dict[str, Any]:
