@@ -166,6 +166,32 @@ def test_what_is_imputed_no_better_than_means_is_said(trained, data):
     trained.write("validation.json", content)
 
 
+@pytest.mark.parametrize("objective", METHODS)
+def test_every_method_holds_back(objective, data, tmp_path):
+    config = config_of(data, objective=objective, steps=25, importance_samples=3, style_dim=1)
+    run = fit(config, tmp_path / "run", data, progress=False)
+    history = run.history()
+    assert run.ended["kept"] in (20, 25) and np.isfinite(history["validation"]).all()
+    assert all(0 < share < 1.5 for share in run.ended["unpredicted"].values())
+
+
+def test_the_loss_is_the_objective_of_all_items_however_few_are_worked_at_a_time(data, monkeypatch):
+    config = config_of(data, objective="mmvae_iwae", importance_samples=3)
+    model = build_model(config, data).eval()
+    judge = Validation(config, *split_off(data, config), torch.device("cpu"))
+    whole = judge.loss(model)
+    monkeypatch.setattr("workbench.training.validation.items_at_a_time", lambda *_: 4)
+    assert judge.loss(model) == pytest.approx(whole, rel=0.1) and judge.loss(model) == judge.loss(model)
+
+
+def test_of_a_single_modality_the_objective_decides(tmp_path):
+    alone = from_arrays({"b": tables()["counts"]}, split=0.25, name="one").train
+    run = fit(config_of(alone, objective="mvae", steps=40, validation=0.2), tmp_path / "run", alone, progress=False)
+    history = run.history()
+    looks = dict(zip(history["step"], history["validation"], strict=True))
+    assert run.ended["kept"] == min((20, 40), key=looks.get) and run.ended["unpredicted"] == {"b": None}
+
+
 # kills and resumes
 
 

@@ -13,12 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from workbench.config import Config
+from workbench.config import IMPORTANCE_SAMPLED, Config
 from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.data.missing import items_of, rows_of
 from workbench.data.own.arrays import Targets, test_rows
 from workbench.distributions import Mixture
 from workbench.fusion import relating
+from workbench.importance import items_at_a_time
 from workbench.likelihoods import Categorical, NegativeBinomial
 from workbench.modality import Modality
 from workbench.model import MultimodalVAE, Posteriors
@@ -69,17 +70,24 @@ class Validation:
         """
         was = model.training
         model.eval()
-        with torch.no_grad():
-            generator = torch.Generator(self.device).manual_seed(self.config.seed)  # the same noise at every look
-            total = METHODS[self.config.objective].objective(model, self.batch, self.config, generator).total.item()
-            errors = unpredicted(model, self.batch, self.means(model.modalities), self.config)
+        total, errors = self.loss(model), unpredicted(model, self.batch, self.means(model.modalities), self.config)
         model.train(was)
         known = [error for error in errors.values() if math.isfinite(error)]
         now = sum(known) / len(known) if known else total
-        if now < self.best:
+        if now < self.best or not self.weights:
             self.best, self.step, self.errors = now, step, errors
             self.weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
         return {"validation": total} | {f"unpredicted_{name}": error for name, error in errors.items()}
+
+    def loss(self, model: MultimodalVAE) -> float:
+        """Return the objective, with the same noise at every look; DReG's cannot do without a gradient."""
+        config, generator = self.config, torch.Generator(self.device).manual_seed(self.config.seed)
+        objective, items = METHODS[config.objective].objective, self.batch.size
+        if config.objective in IMPORTANCE_SAMPLED:
+            items = items_at_a_time(items, config.importance_samples * len(self.batch.values), self.device)
+        with torch.set_grad_enabled(config.objective.endswith("dreg")):
+            parts = [(part.size, objective(model, part, config, generator).total) for part in self.batch.split(items)]
+        return sum(size * total.item() for size, total in parts) / self.batch.size
 
     @property
     def nothing(self) -> dict[str, float]:
@@ -113,7 +121,8 @@ class Validation:
 
     def verdict(self, step: int, total: int) -> str | None:
         """Say in one sentence what a person should know of a training that ended after a step; None if nothing."""
-        if self.errors and min(self.errors.values()) >= 1:
+        known = [error for error in self.errors.values() if math.isfinite(error)]
+        if known and min(known) >= 1:
             return (
                 "No modality is predicted from the others better than by its column means: more items, fewer "
                 "dimensions (latent_dim) or a smaller beta may help."
