@@ -163,7 +163,7 @@ def evaluate(
     trust: Trust = False,
 ) -> None:
     """Evaluate trained runs with the metrics of this version, again if need be; their weights stay as they are."""
-    from workbench.evaluation import PARTS, evaluate_into
+    from workbench.evaluation import evaluate_into, parts_by_default
     from workbench.files import passed_over
     from workbench.runs.run import find_runs, sole_writer
 
@@ -175,7 +175,7 @@ def evaluate(
         with passed_over():
             with sole_writer(run.folder):
                 options = {"samples": samples, "limit": limit, "inception": inception, "device": device}
-                evaluate_into(run, parts=[*PARTS, *(also or ())], **options)
+                evaluate_into(run, parts=[*parts_by_default(run.config.data), *(also or ())], **options)
             print(f"Evaluated: {run.folder}")
             left -= 1
     if left:

@@ -49,13 +49,19 @@ def train_and_evaluate(
     other judges evaluated, or these in too few parts or on too few items, is evaluated again. One that another process
     is making is waited for. Processes that torchrun started train together; the main one evaluates.
     """
-    run, parts = Run(folder or run_folder(config)), check_parts(PARTS if parts is None else parts)
+    run = Run(folder or run_folder(config))
+    parts = check_parts(parts_by_default(config.data) if parts is None else parts)
     making = unless_current(run, config, parts, limit or ITEMS)
     with joined() as processes, processes.main_only(making) as left:
         if left:
             run = fit(config, run.folder, progress=progress, command=command)
             processes.on_main(lambda: evaluate_into(run, progress, *left))
     return run
+
+
+def parts_by_default(data: str) -> tuple[str, ...]:
+    """Parts that are evaluated where none are asked for: all of a data set by its name, but tables have no judges."""
+    return tuple(part for part in PARTS if data not in TABLE_SETS or part not in NEEDS_JUDGES)
 
 
 def check_parts(parts: Sequence[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from workbench.config import TABLES, Config
 from workbench.data import tables, tables_made
 from workbench.data.images import DataError
 from workbench.data.sources import TABLE_SETS, describe, files_of, is_known, is_rendered, load_dataset, parse_name
-from workbench.evaluation import parts_of
+from workbench.evaluation import PARTS, parts_by_default, parts_of, train_and_evaluate
 from workbench.files import DamagedFile
 from workbench.runs import Run
 from workbench.training import fit
@@ -84,6 +84,15 @@ def test_a_run_finds_them_again_and_knows_what_they_lack(tmp_path):
     assert {"coherence", "quality"}.isdisjoint(parts_of(run, None, None))
     with pytest.raises(ValueError, match="judges"):
         parts_of(run, ["coherence"], None)
+
+
+def test_without_being_asked_all_is_evaluated_that_tables_have(tmp_path):
+    config = Config.make("quick", data="miniacc", steps=20, latent_dim=4, device="cpu", compiled="off")
+    run = train_and_evaluate(config, tmp_path / "run", progress=False, limit=20)
+    assert parts_by_default("miniacc") == tuple(run.metrics["evaluated_with"]["parts"])
+    assert run.metrics["linear_probe"].keys() and "coherence" not in run.metrics
+    assert parts_by_default("uci-text") == PARTS
+    assert train_and_evaluate(config, tmp_path / "run", progress=False, limit=20).metrics == run.metrics
 
 
 def test_what_is_not_there_is_refused(tmp_path, monkeypatch):

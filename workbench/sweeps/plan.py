@@ -57,7 +57,7 @@ class Job:
     @property
     def parts(self) -> tuple[str, ...]:
         """Parts of the evaluation that are asked for."""
-        return tuple(self.parameters.get("parts") or evaluation.PARTS)
+        return tuple(self.parameters.get("parts") or evaluation.parts_by_default(self.config.data))
 
     @property
     def limit(self) -> int:
