@@ -31,6 +31,7 @@ STYLE = """<style>
 .workbench .note { font-size: 12px; line-height: 1.3; white-space: normal; opacity: .85 }
 .workbench td .note { max-width: 210px; margin: 0 auto }
 .workbench .alert { border-left: 4px solid #b34700; padding: 2px 8px; margin: 4px 0 }
+.widget-tab .lm-TabBar-tabLabel { color: var(--jp-ui-font-color1, #212121) }
 </style>"""
 
 
