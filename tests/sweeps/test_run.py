@@ -171,7 +171,7 @@ def test_the_notebook_of_the_project_is_what_sweeps_execute(tiny, tmp_path):
     assert state.status == "done", state.error
     folder = plan.jobs[0].folder
     text = printed(folder)
-    assert "complete: True" in text and "No probe was asked for." in text and "shapes agree: True" in text
+    assert "complete, holds: True" in text and "No probe was asked for." in text and "shapes agree, holds: True" in text
     assert {"generation.png", "coherence.png", "run.ipynb"} <= {path.name for path in folder.iterdir()}
 
 
