@@ -27,6 +27,7 @@ ITEMS = 10_000  # test items: the paper's 10,000 triples are one pass over the p
 SNAPSHOT_PARTS = ("latent", "probe", "coherence")
 SNAPSHOT_ITEMS = 2000  # test items a snapshot is judged on
 NEEDS_LABELS = ("probe", "full_probe", "coherence", "clustering")
+JUDGES = "judges, classifiers of the package's own data"
 NEEDS_JUDGES = ("coherence", "quality")  # classifiers, which the package has for its own data alone
 IMPORTANCE_SAMPLES = 12
 CHANCE_MARGIN = 0.15  # a probe below chance plus this says that a modality has not woken up
@@ -78,10 +79,10 @@ def parts_of(
     """The parts to evaluate, None for all that the data allows; ValueError on data that is not the run's, and on parts
     that are asked for and need labels or judges that are not there.
     """
-    if data is None and run.config.data in TABLE_SETS:  # which have no judges, nor all modalities of every item
-        data = run.dataset("train"), run.dataset("test")
     if data is None:
-        return check_parts(PARTS if parts is None else parts)
+        chosen = check_parts(parts_by_default(run.config.data) if parts is None else parts)
+        judged = set(NEEDS_JUDGES) if run.config.data in TABLE_SETS else set()
+        return _refuse(run, chosen, dict.fromkeys(judged, JUDGES))
     data = (data,) if isinstance(data, MultimodalDataset) else data
     if others := [split.name for split in data if split.name != run.config.data]:
         raise ValueError(f"the run in {run.folder} was trained on {run.config.data!r}, but {others[0]!r} is given")
@@ -90,10 +91,15 @@ def parts_of(
     if not len(data[1]):
         raise ValueError(f"the test part of {run.config.data} has no items: give one that has some")
     missing = {part: "labels" for part in NEEDS_LABELS if not data[0].labelled}
-    missing |= {part: "judges, classifiers of the package's own data" for part in NEEDS_JUDGES if data[0].own}
+    missing |= {part: JUDGES for part in NEEDS_JUDGES if data[0].own}
     if data[1].present is not None and not data[1].present.all(1).any():
         missing |= dict.fromkeys(("likelihood", "evidence", "annealed"), "test items with all modalities")
     chosen = check_parts([part for part in PARTS if part not in missing] if parts is None else parts)
+    return _refuse(run, chosen, missing)
+
+
+def _refuse(run: Run, chosen: tuple[str, ...], missing: dict[str, str]) -> tuple[str, ...]:
+    """The parts that were chosen; ValueError on one that needs what is missing."""
     if part := next((part for part in chosen if part in missing), None):
         raise ValueError(f"the part {part!r} needs {missing[part]}, which {run.config.data} lacks: leave it out")
     return chosen

@@ -122,9 +122,9 @@ def told(m, x):
 @pytest.mark.parametrize("objective", ["mmjsd", "mmvae", "mvae"])
 def test_each_modality_is_predicted_from_the_others_as_item_by_item(objective, data):
     config = config_of(data, objective=objective, style_dim=1)
-    judge = Validation(config, *split_off(data, config), torch.device("cpu"))
     model = build_model(config, data).eval()
-    means = judge.means(model.modalities)
+    judge = Validation(config, model.modalities, *split_off(data, config), torch.device("cpu"))
+    means = judge.means
     seen = split_off(data, config)[0].batch(torch.arange(80), torch.Generator())
     assert means[0] == pytest.approx(seen.values[0][seen.present[0]].nanmean(0), abs=1e-5)
     found = unpredicted(model, judge.batch, means, config)
@@ -178,7 +178,7 @@ def test_every_method_holds_back(objective, data, tmp_path):
 def test_the_loss_is_the_objective_of_all_items_however_few_are_worked_at_a_time(data, monkeypatch):
     config = config_of(data, objective="mmvae_iwae", importance_samples=3)
     model = build_model(config, data).eval()
-    judge = Validation(config, *split_off(data, config), torch.device("cpu"))
+    judge = Validation(config, model.modalities, *split_off(data, config), torch.device("cpu"))
     whole = judge.loss(model)
     monkeypatch.setattr("workbench.training.validation.items_at_a_time", lambda *_: 4)
     assert judge.loss(model) == pytest.approx(whole, rel=0.1) and judge.loss(model) == judge.loss(model)

@@ -162,15 +162,18 @@ def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]], term
             if term in history:
                 line = ax.plot(history["step"], history[term], label=name, linewidth=1.2)[0]
             if term == "total" and "validation" in history:
-                looked = [
-                    pair for pair in zip(history["step"], history["validation"], strict=True) if pair[1] == pair[1]
-                ]
                 style = {"color": line.get_color(), "linestyle": ":", "label": f"{name}, held back"}
-                ax.plot(*zip(*looked, strict=True), **style)
+                ax.plot(*known(history, "validation"), **style)
         dress(ax, "step", "nats per item" if ax is axes[0, 0] else "", term.replace("_", " "))
     if len(axes[0, 0].get_lines()) > 1:
         legend(figure, "outside upper left", ncols=4)
     return figure
+
+
+def known(history: Mapping[str, Sequence[float]], term: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the steps at which a term was known, and what it was: held-back items are not looked at in every row."""
+    steps, values = np.asarray(history["step"]), np.asarray(history[term])
+    return steps[~np.isnan(values)], values[~np.isnan(values)]
 
 
 def accuracy_bars(

@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workbench.plotting.base import dress, legend, panel, panels
+from workbench.plotting.base import dress, known, legend, panel, panels
 
 MARKERS = ("D", "o", "s", "^", "v", "P")
 Estimates = Mapping[str, tuple[float, float]]  # a mean and half of its interval, by series
@@ -100,12 +100,10 @@ def loss_curves(histories: Mapping[str, Sequence[Mapping[str, Sequence[float]]]]
             style = {"color": colour, "linestyle": "-" if name == _method(name) else "--", "linewidth": 1.1}
             style |= {"marker": marker, "markersize": 3.5, "markevery": 0.3}
             for history in (h for h in found if term in h):
-                steps, values = zip(
-                    *(pair for pair in zip(history["step"], history[term], strict=True) if pair[1] == pair[1]),
-                    strict=True,
-                )
+                steps, values = known(history, term)
                 ax.plot(steps, values, label=name, **style)
-                shown += values[len(values) // 10 :]
+                shown += [*values[len(values) // 10 :]]
+        shown = shown or [0.0]  # of a modality that no other one could predict nothing is known
         margin = 0.05 * (max(shown) - min(shown)) or 1.0
         ax.set_ylim(min(shown) - margin, max(shown) + margin)
         dress(ax, "step", title=term.replace("_", " "))

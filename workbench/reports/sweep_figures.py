@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from workbench.data.celeba.attributes import ATTRIBUTES
 from workbench.objectives import METHODS
-from workbench.plotting.base import dress, panels
+from workbench.plotting.base import dress, legend, panels
 from workbench.plotting.methods import MARKERS
 from workbench.reports import results
 from workbench.reports.ablations import MOST_LINES
@@ -127,6 +127,5 @@ def draw(table: pd.DataFrame, field: str) -> Figure:
             margin = 0.06 * max(high - low, 0.05)
             ax.set_ylim(max(0, low - margin), min(1, high) + margin)
         dress(ax, field.replace("_", " "), "", name)
-    handles = {name: h for ax in axes.flat for h, name in zip(*ax.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles, fontsize=10, frameon=False, loc="outside upper left", ncols=3)
+    legend(figure, "outside upper left", ncols=3)
     return figure

@@ -103,7 +103,7 @@ class Run:
         """Columns of history.csv: step, total and the terms, of rows that are sound; none where it was not kept."""
         if not self.has("history.csv"):
             return {}
-        end = None if not self.trained else self.ended["steps"] if self.has(VALIDATION) else self.config.steps
+        end = self.ended.get("steps", self.config.steps) if self.trained else None
         return contents.read_history(self.folder / "history.csv", end)
 
     @property

@@ -176,7 +176,7 @@ class Trainer:
         config, share = self.config, (self.processes.rank, self.processes.size)
         self.batches = train.batches(config.batch_size, self.device, self.generator, self.generators.order, share)
         self.total = config.total_steps(self.batches.steps_per_epoch)
-        self.validation = Validation(config, train, held, self.device) if held else None
+        self.validation = Validation(config, self.model.modalities, train, held, self.device) if held else None
 
     def go_on(self, speed: Speed, kept: Checkpoint | None = None, run: Run | None = None) -> "Trainer":
         """Get ready to take steps in this way, from a checkpoint where there is one; a run says where to write."""
@@ -186,7 +186,7 @@ class Trainer:
             self.optimizer = torch.optim.AdamW(self.model.parameters(), weight_decay=decay, **how)
         else:
             self.optimizer = torch.optim.Adam(self.model.parameters(), **how)
-        if kept and "validation" not in kept.state:  # of a version that held nothing back
+        if kept and self.validation and "validation" not in kept.state:  # of a version that held nothing back
             self.take(self.data, None)
         if kept:
             with kept.going_on(self.total) as self.done:
@@ -241,7 +241,7 @@ class Trainer:
         """Put in place the weights with which held-back items were predicted best, and say what that means."""
         self.model.load_state_dict(self.validation.weights)
         self.processes.on_main(lambda: self.run.write(VALIDATION, self.validation.told(self.done)))
-        if (verdict := self.validation.verdict(self.done, self.total)) and not bar.disable:
+        if (verdict := self.validation.verdict(self.total)) and not bar.disable:
             bar.write(verdict, file=sys.stderr)
 
     def log(self, losses: list[Loss], look: bool = False) -> tuple[float, str]:

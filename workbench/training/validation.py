@@ -54,11 +54,19 @@ def split_off(data: MultimodalDataset, config: Config) -> tuple[MultimodalDatase
 class Validation:
     """What is held back of a training, how well it did so far, and the weights with which it did best."""
 
-    def __init__(self, config: Config, train: MultimodalDataset, held: MultimodalDataset, device: torch.device) -> None:
-        """`held` are items, of which MOST are looked at; column means are of as many of `train` as ten times that."""
+    def __init__(
+        self,
+        config: Config,
+        modalities: Sequence[Modality],
+        train: MultimodalDataset,
+        held: MultimodalDataset,
+        device: torch.device,
+    ) -> None:
+        """`held` are items, of which MOST are looked at; `means` are those of the columns of 10 MOST of `train`."""
         self.config, self.device = config, device
-        self.batch, seen = some_of(held, MOST, config.seed), some_of(train, 10 * MOST, config.seed)
-        self.seen, self.batch = seen, self.batch.to(device)
+        self.batch, seen = some_of(held, MOST, config.seed).to(device), some_of(train, 10 * MOST, config.seed)
+        pairs = zip(modalities, seen.values, seen.present, strict=True)
+        self.means = [as_compared(m, x[there]).nanmean(0).to(device) for m, x, there in pairs]
         self.best, self.step, self.errors = math.inf, 0, dict.fromkeys(held.modalities, math.nan)
         self.weights: dict[str, Tensor] = {}
 
@@ -70,7 +78,7 @@ class Validation:
         """
         was = model.training
         model.eval()
-        total, errors = self.loss(model), unpredicted(model, self.batch, self.means(model.modalities), self.config)
+        total, errors = self.loss(model), unpredicted(model, self.batch, self.means, self.config)
         model.train(was)
         known = [error for error in errors.values() if math.isfinite(error)]
         now = sum(known) / len(known) if known else total
@@ -94,13 +102,6 @@ class Validation:
         """What history.csv is told between two looks."""
         return dict.fromkeys(["validation", *(f"unpredicted_{name}" for name in self.errors)], math.nan)
 
-    def means(self, modalities: Sequence[Modality]) -> list[Tensor]:
-        """Column means of each modality over the training items that have it, as predictions are compared."""
-        if isinstance(self.seen, Batch):
-            pairs = zip(modalities, self.seen.values, self.seen.present, strict=True)
-            self.seen = [as_compared(m, x[there]).nanmean(0).to(self.device) for m, x, there in pairs]
-        return self.seen
-
     def over(self, step: int) -> bool:
         """Whether nothing has become better for so many steps that a training ends."""
         return 0 < self.config.patience <= step - self.step
@@ -119,8 +120,8 @@ class Validation:
         """What validation.json holds of a training that ended after a step."""
         return {"items": self.batch.size, "steps": step, "kept": self.step, "unpredicted": self.errors}
 
-    def verdict(self, step: int, total: int) -> str | None:
-        """Say in one sentence what a person should know of a training that ended after a step; None if nothing."""
+    def verdict(self, total: int) -> str | None:
+        """Say in one sentence what a person should know of a training of so many steps; None if nothing."""
         known = [error for error in self.errors.values() if math.isfinite(error)]
         if known and min(known) >= 1:
             return (
