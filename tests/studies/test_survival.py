@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from workbench.data.tables import read_tables
-from workbench.studies.survival import concordance
+from workbench.studies.survival import concordance, hazards, risks
 
 PATIENTS = st.lists(st.tuples(st.integers(0, 4), st.integers(1, 5), st.booleans()), min_size=2, max_size=9)
 
@@ -58,3 +58,37 @@ def test_the_stage_of_real_patients_tells_something():
     assert names
     risk = found.arrays["rna"][:, [found.columns["rna"].index(name) for name in names]].mean(1)
     assert concordance(risk, found.outcome["days"], found.outcome["died"]) > 0.65
+
+
+def partial(w, x, days, died, penalty):
+    """The penalised log partial likelihood, a death after the other."""
+    total = -penalty / 2 * np.sum(w**2)
+    for i in np.flatnonzero(died):
+        total += x[i] @ w - np.log(sum(np.exp(x[j] @ w) for j in range(len(x)) if days[j] >= days[i]))
+    return total
+
+
+@given(st.integers(0, 50), st.sampled_from([0.1, 1.0, 30.0]))
+def test_no_weights_are_likelier_than_those_of_the_hazards(seed, penalty):
+    dice = np.random.default_rng(seed)
+    x, days, died = dice.normal(size=(14, 3)), dice.integers(1, 9, 14), dice.random(14) < 0.6
+    died[0] = True
+    w = hazards(x, days, died, penalty)
+    best = partial(w, x, days, died, penalty)
+    for axis in np.eye(3):
+        slope = (
+            partial(w + 1e-5 * axis, x, days, died, penalty) - partial(w - 1e-5 * axis, x, days, died, penalty)
+        ) / 2e-5
+        assert abs(slope) < 1e-3
+        assert partial(w + 0.3 * axis, x, days, died, penalty) < best
+
+
+def test_hazards_and_risks_find_what_patients_were_made_with():
+    dice = np.random.default_rng(0)
+    x, true = dice.normal(size=(600, 5)), np.array([1.0, -0.5, 0, 0, 0.25])
+    days, seen = dice.exponential(np.exp(-x @ true)), dice.exponential(3.0, 600)  # who is seen for a shorter time lives
+    died, days = days <= seen, np.minimum(days, seen)
+    assert hazards(x[:400], days[:400], died[:400], 0.1) == pytest.approx(true, abs=0.2)
+    noise = dice.normal(size=(600, 40))  # which the penalty must keep down
+    told = risks(np.hstack([x, noise])[:400] * 7 + 3, days[:400], died[:400], np.hstack([x, noise])[400:] * 7 + 3)
+    assert concordance(told, days[400:], died[400:]) > concordance(x[400:] @ true, days[400:], died[400:]) - 0.03
