@@ -25,6 +25,7 @@ from workbench.networks.general import (
     SequenceEncoder,
     VectorDecoder,
     VectorEncoder,
+    mlp,
 )
 from workbench.objectives import METHODS
 
@@ -112,10 +113,23 @@ def test_vectors_are_read_beside_which_entries_are_there():
     torch.manual_seed(0)
     encoder, x = VectorEncoder(4), torch.tensor([[0.3, math.nan, -1.0, math.nan], [0.3, 0.0, -1.0, 0.0]])
     read = torch.tensor([[0.3, 0, -1, 0, 1, 0, 1, 0], [0.3, 0, -1, 0, 1, 1, 1, 1]])
-    torch.testing.assert_close(encoder(x), encoder.layers(read))
+    torch.testing.assert_close(encoder(x), encoder.layers(read) + encoder.line(read))
     assert not torch.equal(*encoder(x))
     counts, logs = VectorEncoder(4, counts=True), torch.tensor([[math.log(4), 0, 0, math.log(6), 1, 0, 1, 1]])
-    torch.testing.assert_close(counts(torch.tensor([[3, math.nan, 0, 5]])), counts.layers(logs))
+    read = counts(torch.tensor([[3, math.nan, 0, 5]]))
+    torch.testing.assert_close(read, counts.layers(logs) + counts.line(logs))
+
+
+def test_weights_from_before_the_linear_map_compute_what_they_did():
+    torch.manual_seed(0)
+    layers, number = mlp(CODE, 256, 256, 4), torch.arange(4.0)
+    older = {f"layers.{name}": tensor for name, tensor in layers.state_dict().items()} | {"layers.5.number": number}
+    decoder, code = VectorDecoder(CODE, 4, numbers=2), torch.randn(ITEMS, CODE)
+    decoder.load_state_dict(older)
+    assert torch.equal(decoder(code), torch.stack([layers(code), number.expand(ITEMS, 4)], 1))
+    encoder, other, x = VectorEncoder(4), VectorEncoder(4), torch.randn(ITEMS, 4)
+    other.load_state_dict({name: x for name, x in encoder.state_dict().items() if name != "line.weight"})
+    assert torch.equal(other(x), encoder.layers(torch.cat([x, torch.ones(ITEMS, 4)], 1)))
 
 
 def test_tokens_are_one_hot_vectors_and_missing_ones_zeros():
@@ -131,7 +145,7 @@ def test_tokens_are_one_hot_vectors_and_missing_ones_zeros():
 
 def test_the_second_number_is_learnt_and_not_of_the_code():
     decoder = VectorDecoder(CODE, 4, numbers=2)
-    (beside,) = (layer for layer in decoder.layers if isinstance(layer, Beside))
+    (beside,) = (layer for layer in decoder.beside if isinstance(layer, Beside))
     with torch.no_grad():
         beside.number.copy_(torch.arange(4.0))
     output = decoder(torch.randn(ITEMS, CODE))
@@ -144,7 +158,7 @@ def test_the_second_number_is_learnt_and_not_of_the_code():
 def test_the_spread_of_data_is_learnt():
     """Of the mean, which it knows, and the standard deviation of each column of a standardised table."""
     decoder, x = VectorDecoder(1, 3, numbers=2), torch.randn(400, 3, generator=seeded()) * torch.tensor([0.1, 1, 3])
-    beside = decoder.layers[-1]
+    (beside,) = decoder.beside
     optimizer = torch.optim.Adam([beside.number], lr=0.05)
     for _ in range(200):
         loss = -Normal().log_prob(torch.stack([torch.zeros(400, 3), beside.number.expand(400, 3)], 1), x).mean()

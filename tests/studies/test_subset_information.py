@@ -111,4 +111,4 @@ def test_the_error_over_splits_is_that_of_means_over_the_same_items():
 def test_what_is_added_is_all_less_all_but_one():
     scores = {"A": 0.6, "B": 0.7, "C": 0.5, "A,B": 0.9, "A,C": 0.6, "B,C": 0.8, "A,B,C": 0.95}
     assert added(scores) == pytest.approx({"A": 0.15, "B": 0.35, "C": 0.05})
-    assert Score(0.5, 0.1)._asdict() == {"auc": 0.5, "bits": 0.1}
+    assert Score(0.5, 0.1, 0.4)._asdict() == {"auc": 0.5, "bits": 0.1, "accuracy": 0.4}

@@ -5,11 +5,14 @@ left is read by a linear layer, and decoders go the same way back. What is small
 hidden layers. There is no normalisation over items and no dropout: data sets may be small, and modalities that an item
 lacks are read as zeros. An encoder maps a batch to `[batch, features]`, a decoder maps codes `[batch, code_dim]` to the
 likelihood's parameters.
+
+Beside the layers of vectors runs a linear map: what columns share is mostly linear, and few items show little else.
 """
 
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -124,7 +127,22 @@ class ImageDecoder(nn.Module):
         return self.layers(code)
 
 
-class VectorEncoder(nn.Module):
+class Lined(nn.Module):
+    """Layers with a linear map beside them, whose sum counts.
+
+    Weights of versions that had the layers alone are read as if the map were zero, which computes the same.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.line = nn.Linear(inputs, outputs, bias=False)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        state_dict.setdefault(f"{prefix}line.weight", torch.zeros_like(self.line.weight))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+class VectorEncoder(Lined):
     """256 ReLU-256 ReLU of the entries and of which of them are there; missing ones are NaN and read as zero.
 
     With `counts`, entries are counts, and their ln(1 + x) is read; else they are standardised, and those beyond
@@ -134,7 +152,7 @@ class VectorEncoder(nn.Module):
     features = HIDDEN
 
     def __init__(self, size: int, counts: bool = False) -> None:
-        super().__init__()
+        super().__init__(2 * size, HIDDEN)
         self.counts = counts
         self.layers = nn.Sequential(*mlp(2 * size, HIDDEN, HIDDEN), nn.ReLU())
 
@@ -143,19 +161,25 @@ class VectorEncoder(nn.Module):
         missing = x.isnan()
         x, present = x.masked_fill(missing, 0), (~missing).to(x.dtype)
         x = torch.log1p(x) if self.counts else x.clamp(-FARTHEST, FARTHEST)
-        return self.layers(torch.cat([x, present], dim=1))
+        x = torch.cat([x, present], dim=1)
+        return self.layers(x) + self.line(x)
 
 
-class VectorDecoder(nn.Module):
+class VectorDecoder(Lined):
     """256 ReLU-256 ReLU-size; with two numbers, a learnt one per entry beside the network's."""
 
     def __init__(self, code_dim: int, size: int, numbers: int = 1) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(*mlp(code_dim, HIDDEN, HIDDEN, size), *beside((size,), numbers))
+        super().__init__(code_dim, size)
+        self.layers, self.beside = mlp(code_dim, HIDDEN, HIDDEN, size), nn.Sequential(*beside((size,), numbers))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        if (number := state_dict.pop(f"{prefix}layers.5.number", None)) is not None:  # where it stood before the map
+            state_dict[f"{prefix}beside.0.number"] = number
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def forward(self, code: Float[Tensor, "batch code"]) -> Float[Tensor, "batch size"] | Float[Tensor, "batch 2 size"]:
         """Map codes to the likelihood's parameters, unbounded."""
-        return self.layers(code)
+        return self.beside(self.layers(code) + self.line(code))
 
 
 class Levels(nn.Embedding):

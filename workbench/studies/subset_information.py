@@ -24,10 +24,11 @@ Features = Callable[[MultimodalDataset], dict[str, Tensor]]  # features [n, d] o
 
 
 class Score(NamedTuple):
-    """How well a class is told: area under the ROC curve (several classes: mean of one against the rest), and bits."""
+    """How well a class is told: area under the ROC curve (several: mean of one against the rest), bits, accuracy."""
 
     auc: float
     bits: float
+    accuracy: float
 
 
 class Estimate(NamedTuple):
@@ -95,7 +96,8 @@ def score(train: Float[Tensor, "n d"], train_labels: Tensor, test: Float[Tensor,
     share = np.bincount(np.searchsorted(classes, truth)) / len(truth)
     entropy = -(share * np.log(share)).sum()
     auc = roc_auc_score(truth, p[:, 1] if len(classes) == 2 else p, multi_class="ovr")
-    return Score(float(auc), float((entropy - log_loss(truth, p)) / math.log(2)))
+    bits = (entropy - log_loss(truth, p)) / math.log(2)
+    return Score(float(auc), float(bits), float((classes[p.argmax(1)] == truth).mean()))
 
 
 def over_splits(values: Sequence[float], tested: float = 0.2) -> Estimate:

@@ -70,8 +70,9 @@ class Checkpoint(NamedTuple):
             index, slot = name.split(".", 1)
             weight = weights[int(index)]
             # a fused optimiser walks through memory: its state must lie there as the weight does, e.g. channels last
-            laid_out = torch.empty_like(weight).copy_(tensor) if tensor.shape == weight.shape else tensor
-            slots.setdefault(int(index), {})[slot] = laid_out
+            slots.setdefault(int(index), {})[slot] = (
+                torch.empty_like(weight).copy_(tensor) if slot != "step" else tensor
+            )
         optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
         return {name: t for name, t in self.tensors.items() if "." not in name}
 

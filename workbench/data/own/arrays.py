@@ -18,6 +18,7 @@ from workbench.data.own import encoding_class
 from workbench.data.own import raw as reading
 from workbench.data.own.encodings import ABSENT, identity
 from workbench.data.own.foreign import as_array, entries, is_missing, is_whole, order_of, plain
+from workbench.data.own.looks import advice
 from workbench.data.sources import is_known
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,98}[a-z0-9])?")  # it becomes part of a folder's name
@@ -44,11 +45,12 @@ def from_arrays(
     """Make training and test part of one's own data: arrays by the name of the modality, one row for each item.
 
     Arrays are numpy's, torch's, scipy's, pandas' or lists, of the kinds in `workbench.data.own`, guessed where `kinds`
-    does not say, or AnnData; a MuData is all of them. NaN, None and what is masked are missing, and what is False in
-    `present`, Boolean arrays by name, columns of a DataFrame or one `[n, M]`, at which nobody looks. `labels` are one
-    class for each item, or Boolean attributes `[n, k]`. `split` is the share of items for testing, a Boolean array
-    (True: test) or one of "train" and "test". The name gets eight digits of a digest of everything. Raises ValueError,
-    in one sentence, on what cannot be trained on.
+    does not say (with a warning where a table of numbers looks like counts, yes and no, or amounts), or AnnData; a
+    MuData is all of them. NaN, None and what is masked are missing, and what is False in `present`, Boolean arrays by
+    name, columns of a DataFrame or one `[n, M]`, at which nobody looks. `labels` are one class for each item, or
+    Boolean attributes `[n, k]`. `split` is the share of items for testing, a Boolean array (True: test) or one of
+    "train" and "test". The name gets eight digits of a digest of everything. Raises ValueError, in one sentence, on
+    what cannot be trained on.
     """
     kinds = kinds or {}
     arrays, labels, present, split = reading.plain_arrays(arrays), *read_plain(labels, present, split)
@@ -63,6 +65,8 @@ def from_arrays(
                 raise ValueError(ABSENT)
             kind = kinds.get(key) or reading.guess(reading.take(raw, has[:, m]))
             encodings[key] = encoding_class(kind).fit(reading.take(raw, rows))
+            if kind == "vector" and key not in kinds and (seen := advice(reading.take(raw, rows))):
+                reading.warn(key, f"{seen} (kinds={{{key!r}: 'vector'}} says that it is meant as it is)")
             stored[key], in_array = encodings[key].stored(reading.without(raw, has[:, m]))
             encodings[key].check(stored[key])
             reading.warn(key, encodings[key].remark(stored[key]))
