@@ -185,7 +185,7 @@ def test_the_loss_is_the_objective_of_all_items_however_few_are_worked_at_a_time
 
 
 def test_of_a_single_modality_the_objective_decides(tmp_path):
-    alone = from_arrays({"b": tables()["counts"]}, split=0.25, name="one").train
+    alone = from_arrays({"b": tables()["counts"]}, split=0.25, name="one", kinds={"b": "vector"}).train
     run = fit(config_of(alone, objective="mvae", steps=40, validation=0.2), tmp_path / "run", alone, progress=False)
     history = run.history()
     looks = dict(zip(history["step"], history["validation"], strict=True))

@@ -31,6 +31,7 @@ from workbench.runs import modalities as modality_file
 from workbench.runs.run import VALIDATION, Run, model_of, run_folder, save_weights, sole_writer, start
 from workbench.training import checkpoint
 from workbench.training.checkpoint import Checkpoint
+from workbench.training.initial import begin_at_means
 from workbench.training.processes import SINGLE, Generators, Processes, joined
 from workbench.training.step import Speed, Step, speed_for
 from workbench.training.validation import EVERY, Validation, split_off
@@ -160,6 +161,7 @@ class Trainer:
                 networks = modality.make_encoder, modality.make_decoder
                 check_networks(modality.item, *networks, config.latent_dim, storage.gaps)
         model = model_of(config, modalities)
+        begin_at_means(model, data, config.seed)
         # convolutions are faster so, as measured on a CPU; nothing else changes
         model = channels_last(model).train()
         if config.batch_size // processes.size == 1:

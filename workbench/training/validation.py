@@ -67,11 +67,14 @@ class Validation:
         self.batch, seen = some_of(held, MOST, config.seed).to(device), some_of(train, 10 * MOST, config.seed)
         pairs = zip(modalities, seen.values, seen.present, strict=True)
         self.means = [as_compared(m, x[there]).nanmean(0).to(device) for m, x, there in pairs]
-        self.best, self.step, self.errors = math.inf, 0, dict.fromkeys(held.modalities, math.nan)
+        self.best, self.step, self.errors = (math.inf, math.inf), 0, dict.fromkeys(held.modalities, math.nan)
         self.weights: dict[str, Tensor] = {}
 
     def look(self, model: MultimodalVAE, step: int) -> dict[str, float]:
         """Judge a model after a step, and keep its weights if it never did better; returns what history.csv is told.
+
+        Better is what predicts the modalities better on average, each at worst as its column means do, and of two that
+        predict nothing better than these the one with the smaller objective.
 
         `validation` is the objective, in nats per item, and `unpredicted_MODALITY` each modality's share of the
         variance that the others do not predict.
@@ -80,8 +83,9 @@ class Validation:
         model.eval()
         total, errors = self.loss(model), unpredicted(model, self.batch, self.means, self.config)
         model.train(was)
-        known = [error for error in errors.values() if math.isfinite(error)]
-        now = sum(known) / len(known) if known else total
+        # by how much one is worse than its column means says nothing: whoever looks will take these
+        known = [min(error, 1.0) for error in errors.values() if math.isfinite(error)]
+        now = (sum(known) / max(1, len(known)), total)
         if now < self.best or not self.weights:
             self.best, self.step, self.errors = now, step, errors
             self.weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
@@ -108,12 +112,12 @@ class Validation:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps beside the weights; nothing before the first look."""
-        return {"best": self.best, "step": self.step, "errors": self.errors} if self.step else {}
+        return {"best": [*self.best], "step": self.step, "errors": self.errors} if self.step else {}
 
     def restore(self, state: dict[str, Any], weights: dict[str, Tensor]) -> None:
         """Go on from what `state` gave, with the best weights."""
         if state:
-            self.best, self.step, self.errors = state["best"], state["step"], state["errors"]
+            self.best, self.step, self.errors = tuple(state["best"]), state["step"], state["errors"]
             self.weights = weights
 
     def told(self, step: int) -> dict[str, Any]:
