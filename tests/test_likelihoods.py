@@ -9,19 +9,8 @@ import torch
 from helpers import seeded
 from torch import distributions as oracles
 
-from workbench.likelihoods import (
-    DISPERSIONS,
-    LIKELIHOODS,
-    SMALLEST_SCALE,
-    Bernoulli,
-    Categorical,
-    Laplace,
-    NegativeBinomial,
-    Normal,
-    from_json,
-    likelihood_of,
-    to_json,
-)
+from workbench import likelihoods
+from workbench.likelihoods import LIKELIHOODS, Bernoulli, Categorical, Laplace, NegativeBinomial, Normal, likelihood_of
 
 NAN = math.nan
 ITEMS, ENTRIES, LEVELS = 5, 6, 4
@@ -108,11 +97,11 @@ def test_scales_have_a_floor_that_parameters_come_back_from():
     x = torch.tensor([[0.3]])
     output = torch.tensor([[[0.0], [-9.0]]], requires_grad=True)
     p = Normal().log_prob(output, x)
-    assert p.item() == pytest.approx(scipy.stats.norm.logpdf(0.3, scale=SMALLEST_SCALE), rel=1e-5)
-    assert Normal().scale(output).item() == pytest.approx(SMALLEST_SCALE)
+    assert p.item() == pytest.approx(scipy.stats.norm.logpdf(0.3, scale=likelihoods.SMALLEST_SCALE), rel=1e-5)
+    assert Normal().scale(output).item() == pytest.approx(likelihoods.SMALLEST_SCALE)
     p.backward()
     assert output.grad[0, 1, 0] == pytest.approx(
-        0.3**2 / SMALLEST_SCALE**2 - 1, rel=1e-4
+        0.3**2 / likelihoods.SMALLEST_SCALE**2 - 1, rel=1e-4
     )  # d/d ln scale: to larger ones
 
 
@@ -137,12 +126,12 @@ def test_counts_become_poisson_where_nothing_disperses_them():
     assert (
         NegativeBinomial().log_prob(output.detach() * torch.tensor([[[1.0], [-1.0]]]), torch.tensor([[3.0]])).isfinite()
     )
-    assert DISPERSIONS[1] >= 1e6
+    assert likelihoods.DISPERSIONS[1] >= 1e6
 
 
 MOMENTS = {
     "laplace": ([[1.5], [-0.2]], [1.5, -0.2], [2 * 0.75**2] * 2),
-    "normal": ([[[1.5], [0.5]], [[-3.0], [-20.0]]], [1.5, -3.0], [math.e, SMALLEST_SCALE**2]),
+    "normal": ([[[1.5], [0.5]], [[-3.0], [-20.0]]], [1.5, -3.0], [math.e, likelihoods.SMALLEST_SCALE**2]),
     "bernoulli": ([[0.0], [1.3]], [0.5, 0.785835], [0.25, 0.168298]),
     "negative-binomial": (
         [[[math.log(4.0)], [math.log(2.0)]], [[math.log(30.0)], [50.0]]],
@@ -208,8 +197,8 @@ def test_likelihoods_have_names():
 
 @pytest.mark.parametrize("likelihood", [Laplace(0.1), *(kind() for kind in LIKELIHOODS.values())])
 def test_json_brings_a_likelihood_back(likelihood):
-    assert from_json(to_json(likelihood)) == likelihood
-    assert to_json(Laplace(0.1)) == {"name": "laplace", "scale": 0.1}
+    assert likelihoods.from_json(likelihoods.to_json(likelihood)) == likelihood
+    assert likelihoods.to_json(Laplace(0.1)) == {"name": "laplace", "scale": 0.1}
 
 
 def test_json_of_an_unknown_likelihood_is_refused():
@@ -217,4 +206,4 @@ def test_json_of_an_unknown_likelihood_is_refused():
         pass
 
     with pytest.raises(ValueError, match="the likelihood Poisson has no name"):
-        to_json(Poisson())
+        likelihoods.to_json(Poisson())

@@ -275,9 +275,7 @@ def report(
 
 
 @app.command()
-def document(
-    template: Annotated[Path, typer.Argument(help="NAME.in.md, such as outputs/reference/results.in.md.")],
-) -> None:
+def document(template: Annotated[Path, typer.Argument(help="Such as outputs/reference/results.in.md.")]) -> None:
     """Write NAME.md: a template's prose, with tables and verdicts of collected runs where it asks for them."""
     from workbench.reports import document as documents
 
@@ -346,9 +344,7 @@ def ship(folders: Annotated[list[Path], typer.Argument(help="Trained runs, one o
 
 
 @data_app.command("fetch")
-def data_fetch(
-    name: Annotated[str, typer.Argument(help="mnist, svhn, celeba or inception")], root: Root = None
-) -> None:
+def data_fetch(name: Annotated[str, typer.Argument(help="mnist, svhn, celeba, inception")], root: Root = None) -> None:
     """Download a data set, with checksums; safe to interrupt and to repeat."""
     from workbench.data.fetch import fetch
 

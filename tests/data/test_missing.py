@@ -281,14 +281,7 @@ def test_no_letter_is_another_letter_or_another_one_s_name(names):
 
 def test_a_string_is_one_name_and_a_name_wins():
     called = Names(("a", "b", "ab", "labs"), ("A", "B", "Ab", "a"), "there are some")
-    for who, places in (
-        ("ab", [2]),
-        ("labs", [3]),
-        ("b, a", [1, 0]),
-        ("AB", [0, 1]),
-        ("a", [0]),
-        (None, [0, 1, 2, 3]),
-    ):
+    for who, places in (("ab", [2]), ("labs", [3]), ("b, a", [1, 0]), ("AB", [0, 1]), ("a", [0]), (None, [0, 1, 2, 3])):
         assert called.places(who) == places
     for unknown in ("lab", "ba", "", "a,", ["c"], [4], [-1], [True]):
         with pytest.raises(ValueError, match=r"unknown modality .*: there are some"):

@@ -38,11 +38,8 @@ def test_the_ends_and_the_middle_are_the_closed_forms(name, latent):
     G = divergences.geometric_mean(q, pi)
     close(zero.entropy, G.entropy())
     close(zero.js, divergences.jensen_shannon_geometric(q, pi))
-    for found, form in (
-        (zero, Mixture.of(G.unsqueeze(0))),
-        (half, divergences.hellinger_mean(q, pi)[0]),
-        (one, Mixture(q, pi)),
-    ):
+    middle, _ = divergences.hellinger_mean(q, pi)
+    for found, form in ((zero, Mixture.of(G.unsqueeze(0))), (half, middle), (one, Mixture(q, pi))):
         close(found.mean, form.mean(), atol=1e-7, rtol=1e-7)
         close(found.variance, form.moments().logvar.exp())
 
@@ -73,9 +70,8 @@ def test_the_picture_shows_densities_and_where_the_dial_stands():
     here = explorers.pooled(first, pi, 0.5)
     for ax, value in ((js, here.js), (entropy, here.entropy)):
         curve, dot, _ = ax.get_lines()
-        assert len(curve.get_xdata()) == len(ORDERS) and dot.get_xydata()[0] == pytest.approx(
-            [0.5, value.item()], abs=1e-6
-        )
+        assert len(curve.get_xdata()) == len(ORDERS)
+        assert dot.get_xydata()[0] == pytest.approx([0.5, value.item()], abs=1e-6)
     (*shown, _) = [(p.center, p.width, p.height) for p in plane.patches]
     for found, mean, deviation in zip(shown, [*means, (0.0, 0.0)], [*deviations, (1.0, 1.0)], strict=True):
         assert found == (pytest.approx(mean), pytest.approx(2 * deviation[0]), pytest.approx(2 * deviation[1]))

@@ -35,11 +35,8 @@ def test_points_with_bars_and_names_where_up_is_better():
 
 
 def test_names_cover_neither_dots_nor_each_other():
-    generator = random.Random(0)
-    crowd = {
-        f"method {n}": ((0.9 + generator.gauss(0, 0.02), 0.01), (0.5 + generator.gauss(0, 0.03), 0.01))
-        for n in range(14)
-    }
+    rng = random.Random(0)
+    crowd = {f"method {n}": ((0.9 + rng.gauss(0, 0.02), 0.01), (0.5 + rng.gauss(0, 0.03), 0.01)) for n in range(14)}
     crowd |= {"far": ((0.2, 0.01), (0.3, 0.01))}
     figure = pictures.named_points({"all": crowd}, dict.fromkeys(crowd, "one kind"), "x", ["y", "y"])
     figure.draw_without_rendering()
@@ -79,6 +76,4 @@ def test_the_dial_shows_what_it_is_given():
     assert [(p.center, p.width, p.height) for p in plane.patches] == [((1.0, 2.0), 1.0, 0.5), ((0.0, 0.0), 2.0, 2.0)]
     highest = plane.collections[0].get_paths()[-1].vertices
     assert highest[:, 0].mean() > 2.5 and abs(highest[:, 1].mean()) < 0.5
-    assert [line.get_ydata()[0] for line in js.get_lines()] == [3.0, 2.5, 2.5], (
-        "curve, where it stands, the level beside"
-    )
+    assert [line.get_ydata()[0] for line in js.get_lines()] == [3.0, 2.5, 2.5], "curve, where it stands, level beside"

@@ -20,33 +20,14 @@ DIRECT = {
     for name, lines in {"core": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}.items()
 }
 CORE_MODULES = [
-    "config",
-    "distributions",
-    "divergences",
-    "data.dataset",
-    "modality",
-    "fusion",
-    "model",
-    "objectives",
-    "training",
-    "runs",
-    "evaluation",
-]
+    "config", "distributions", "divergences", "data.dataset", "modality", "fusion", "model", "objectives", "training",
+    "runs", "evaluation",
+]  # fmt: skip
 OUTSIDE_CORE = {
-    "pandas",
-    "matplotlib",
-    "torchvision",
-    "papermill",
-    "nbformat",
-    "nbconvert",
-    "nbclient",
-    "typer",
-    "seaborn",
-    "IPython",
-    "ipykernel",
-    "ipywidgets",
-    "PIL",
-}
+    "pandas", "matplotlib", "torchvision", "papermill", "nbformat", "nbconvert", "nbclient", "typer", "seaborn",
+    "IPython", "ipykernel", "ipywidgets", "PIL",
+}  # fmt: skip
+
 
 IMPORT_WITHOUT = """
 import importlib, sys

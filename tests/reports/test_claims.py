@@ -2,7 +2,6 @@
 
 import math
 import re
-import sys
 from itertools import product
 from typing import Any
 
@@ -10,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_runs import ITEMS, OTHER, finished, in_memory, papers_metrics
+from own_runs import shell
 from scipy.stats import ttest_ind
 
-from workbench.cli import main
 from workbench.config import Config
 from workbench.reports import claims, claims_list, layout, published
 from workbench.reports.claims import CLAIMS, RULE, findings
@@ -207,10 +206,8 @@ def test_two_methods_are_compared_by_welchs_test(ours, theirs, shift):
 
 def test_one_seed_alone_has_the_errors_inside_its_runs_and_decides_nothing():
     found = duel([0.98], [0.93], error=0.003)
-    assert found.error == pytest.approx(0.003 * math.sqrt(2)) and found.notes == (
-        "one seed",
-        f"{NO_SPREAD}: 0.0042 inside the runs",
-    )
+    assert found.error == pytest.approx(0.003 * math.sqrt(2))
+    assert found.notes == ("one seed", f"{NO_SPREAD}: 0.0042 inside the runs")
     assert math.isnan(found.effect) and math.isnan(found.half) and math.isnan(found.p) and found.verdict == "undecided"
     assert found.row()[3:6] == ["+0.050", "", "1 (0)"]
     runs = [made("mmjsd", probe({"M": 0.9, "S": 0.8, "M,S": 0.95}, 0.004))]
@@ -489,11 +486,9 @@ def test_report_prints_claims_on_request(tmp_path, monkeypatch, capsys):
         metrics = joint(accuracy, 0.004)
         finished(tmp_path / f"{key}-{seed}", key, seed, metrics=lambda found, metrics=metrics: metrics)
     for options in ([], ["--claims"]):
-        monkeypatch.setattr(sys, "argv", ["workbench", "report", str(tmp_path), *options])
-        with pytest.raises(SystemExit) as stop:
-            main()
+        assert not shell(monkeypatch, "report", tmp_path, *options)
         printed = capsys.readouterr().out
-        assert not stop.value.code and ("## Claims on mnist-plain-text" in printed) == bool(options)
+        assert ("## Claims on mnist-plain-text" in printed) == bool(options)
         assert ("| +0.050 | +0.080 ± 0.017 |  | 2 (2) | supported |" in printed) == bool(options)
         assert ("If there were nothing to find, 0." in printed) == bool(options)
 

@@ -45,13 +45,6 @@ def test_what_is_shaded_is_what_the_rule_supports():
     for metric in {*METRICS.values(), ACCURACY}:
         for kind in (GREATER, EQUAL, NOT_BELOW):
             low, high = supporting(kind, metric)
-            for x in (
-                -1e4,
-                low - 1e-9,
-                low + 1e-9,
-                0.0,
-                metric.margin + 1e-9,
-                min(high, 1e4) - 1e-9,
-                min(high, 1e4) + 1,
-            ):
+            top = min(high, 1e4)
+            for x in (-1e4, low - 1e-9, low + 1e-9, 0.0, metric.margin + 1e-9, top - 1e-9, top + 1):
                 assert (decide(kind, x, 0.0, metric) == SUPPORTED) == (low < x < high), (kind, metric, x)

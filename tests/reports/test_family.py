@@ -37,13 +37,8 @@ def level(probe: float, coherence: float, quality: float, fid: float = 100.0):
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     folder, made = tmp_path_factory.mktemp("family"), {}
-    numbers = {
-        "mmjsd": (0.99, 0.97, 0.5),
-        "mvae": (0.97, 0.3, 0.61),
-        "mopoe": (0.985, 0.945, 0.6),
-        "dmvae": (0.9, 0.6, 0.4),
-    }
-    for (objective, x), seed, style_dim in product(numbers.items(), (0, 1), (0, 4)):
+    at = {"mmjsd": (0.99, 0.97, 0.5), "mvae": (0.97, 0.3, 0.61), "mopoe": (0.985, 0.945, 0.6), "dmvae": (0.9, 0.6, 0.4)}
+    for (objective, x), seed, style_dim in product(at.items(), (0, 1), (0, 4)):
         noisy = [value + 0.01 * seed for value in x]
         place = folder / f"{objective}-{seed}-{style_dim}"
         made[place] = finished(place, objective, seed, metrics=level(*noisy), style_dim=style_dim, steps=2000)
@@ -65,9 +60,7 @@ def test_every_method_has_a_source_and_the_table_is_in_the_order_of_years():
     assert {len(row) for row in rows} == {len(heading)}
     assert {row[1] for row in rows} == {method.label for method in METHODS.values()}
     assert all(row[2] and "_" not in row[3] + row[6] for row in rows)
-    assert [row[4] for row in rows if row[1] == "MMVAE"] == [r"(1/M) sum_m KL(q_m \|\| p)"], (
-        "escaped for a Markdown table"
-    )
+    assert [row[4] for row in rows if row[1] == "MMVAE"] == [r"(1/M) sum_m KL(q_m \|\| p)"], "escaped for Markdown"
 
 
 def test_kinds_follow_the_joint_posterior():

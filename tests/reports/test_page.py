@@ -4,7 +4,6 @@ import base64
 import html
 import re
 import shutil
-import sys
 import urllib.parse
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,8 +12,8 @@ import pandas as pd
 import pytest
 from browser import barriers, chromium
 from made_runs import OTHER, finished, on_faces, several, sweep
+from own_runs import shell
 
-from workbench.cli import main
 from workbench.notebooks import report
 from workbench.reports import ablations, claims, results, sweep_figures, tables
 from workbench.reports.ablations import BETA
@@ -165,11 +164,9 @@ def test_pictures_are_embedded_and_told(written, page):
 def test_the_command_makes_the_same_page_of_the_same_runs(written, monkeypatch, capsys):
     runs, folder = written
     again = folder.with_name("again")
-    places = [str(runs[0].folder.parent), str(runs[0].folder)]  # one is given twice: it counts once
-    monkeypatch.setattr(sys, "argv", ["workbench", "report", *places, "--page", str(again)])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    assert not stop.value.code and f"Written: {again / 'index.html'}" in capsys.readouterr().out
+    places = runs[0].folder.parent, runs[0].folder  # one is given twice: it counts once
+    assert not shell(monkeypatch, "report", *places, "--page", again)
+    assert f"Written: {again / 'index.html'}" in capsys.readouterr().out
     assert (again / "index.html").read_bytes() == (folder / "index.html").read_bytes()
     assert (again / "results.csv").read_bytes() == (folder / "results.csv").read_bytes()
     shutil.rmtree(again)

@@ -97,9 +97,7 @@ def test_training_takes_longest_with_importance_samples():
 
 
 def test_single_numbers():
-    probe = [
-        LINEAR_PROBE[name][s] for name, s in (("mvae", "M"), ("mvae", "S,T"), ("mmjsd-ms", "S"), ("mmvae-i30", "S"))
-    ]
+    probe = [LINEAR_PROBE[n][s] for n, s in (("mvae", "M"), ("mvae", "S,T"), ("mmjsd-ms", "S"), ("mmvae-i30", "S"))]
     assert probe == [0.85, 0.46, 0.85, 0.67]
     paths = (("mvae-ms", ("M", "S")), ("mvae-ms", ("S", "M,T")), ("mmvae-i30", ("S", "M")))
     assert [COHERENCE[name][path] for name, path in paths] == [0.16, 0.85, 0.76]

@@ -17,9 +17,7 @@ VALUES = (1.0, 5.0, 40.0)
 def runs(tmp_path_factory):
     """Two objectives over beta, of one two seeds, and a run that belongs to no curve."""
     folder = tmp_path_factory.mktemp("swept")
-    made = sweep(folder / "a", "beta", VALUES, seeds=(0, 1)) + sweep(
-        folder / "b", "beta", VALUES, seeds=(0,), objective="mmvae"
-    )
+    made = sweep(folder / "a", "beta", VALUES, (0, 1)) + sweep(folder / "b", "beta", VALUES, (0,), objective="mmvae")
     return [*made, finished(folder / "c", objective="mvae", beta=2.5)]
 
 
@@ -89,9 +87,7 @@ def test_panels_have_a_line_for_each_objective_in_its_colour_and_words_that_fit(
 
 
 def test_other_settings_are_lines_of_their_own_and_many_subsets_are_means_over_sizes(tmp_path):
-    made = [
-        run for prior in (0.1, 0.5) for run in sweep(tmp_path / f"{prior}", "beta", VALUES, (0,), prior_weight=prior)
-    ]
+    made = [run for w in (0.1, 0.5) for run in sweep(tmp_path / f"{w}", "beta", VALUES, (0,), prior_weight=w)]
     assert {*dict(sweep_figures.curves(made, "beta"))["coherence"]["line"]} == {
         "mmJSD, prior weight 0.1",
         "mmJSD, prior weight 0.5",

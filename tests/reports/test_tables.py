@@ -8,9 +8,9 @@ import sys
 import pandas as pd
 import pytest
 from made_runs import OTHER, finished, several
+from own_runs import shell
 
 from workbench import reports
-from workbench.cli import main
 from workbench.fusion import subsets
 from workbench.reports import published, tables
 
@@ -330,18 +330,10 @@ def test_every_table_of_the_paper_has_its_numbers_and_wrong_questions_are_refuse
         tables.table("linear_probe", [])
 
 
-def report(monkeypatch, *words):
-    """What the command exits with."""
-    monkeypatch.setattr(sys, "argv", ["workbench", "report", *map(str, words)])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    return stop.value.code
-
-
 def test_report_prints_and_writes_the_tables(tmp_path, monkeypatch, capsys):
     finished(tmp_path / "runs" / "a")
     options = ("--out", tmp_path / "all.json", "--tables", tmp_path / "tables")
-    assert not report(monkeypatch, tmp_path / "runs", *options)
+    assert not shell(monkeypatch, "report", tmp_path / "runs", *options)
     printed = capsys.readouterr().out
     assert "| mmJSD | dynamic prior | 4,380 | 1 | 0.50 |" in printed and f"Written: {tmp_path / 'all.json'}" in printed
     assert (tmp_path / "tables" / OTHER / "quality.tex").is_file()
@@ -353,7 +345,7 @@ def test_report_without_pandas_still_collects_and_names_the_cure(tmp_path, monke
     monkeypatch.setitem(sys.modules, "pandas", None)
     monkeypatch.delitem(sys.modules, "workbench.reports.tables")  # as in a process that has imported nothing yet
     monkeypatch.delattr(reports, "tables")
-    assert report(monkeypatch, tmp_path / "runs", "--out", tmp_path / "all.json") == (
+    assert shell(monkeypatch, "report", tmp_path / "runs", "--out", tmp_path / "all.json") == (
         "workbench: tables need pandas: install it with `pip install -e '.[notebooks]'`"
     )
     assert (tmp_path / "all.json").is_file()

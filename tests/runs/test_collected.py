@@ -84,12 +84,7 @@ def test_another_file_is_refused(text, tmp_path):
             "mmvae_plus-i1-ms",
             0,
         ),
-        (
-            {"dynamic_prior": "power", "power": 0.25},
-            "mmJSD (dynamic prior: power 0.25)",
-            "mmjsd-power 0.25",
-            False,
-        ),
+        ({"dynamic_prior": "power", "power": 0.25}, "mmJSD (dynamic prior: power 0.25)", "mmjsd-power 0.25", False),
         ({"objective": "mvae", "mvae_unimodal": "authors"}, "MVAE (unimodal ELBOs: authors)", "mvae-authors", False),
         ({"self_content": "stopped", "style_dim": 4}, "mmJSD (MS, self-content stopped)", "mmjsd-ms-stopped", False),
     ],

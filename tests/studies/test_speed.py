@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from own_runs import shell
 from torch.utils.benchmark.utils import timer
 
-from workbench.cli import main
 from workbench.config import IMPORTANCE_SAMPLED, Config
 from workbench.distributions import Gaussian
 from workbench.objectives import METHODS
@@ -67,13 +67,6 @@ def clock(monkeypatch) -> Clock:
     assert speed.clock is timer.timer, "which waits for the device"
     monkeypatch.setattr(speed, "clock", Clock())
     return speed.clock
-
-
-def shell(monkeypatch, *words):
-    monkeypatch.setattr(sys, "argv", ["workbench", "bench", *map(str, words)])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    return stop.value.code
 
 
 # --------------------------------------------------------------------------------------------------------------- rounds
@@ -280,7 +273,7 @@ SETTINGS = [word for name, value in SMALL.items() for word in ("-p", f"{name}={v
 def test_the_command_prints_and_keeps(tiny_root, monkeypatch, capsys):
     out, figure = tiny_root / "bench.json", tiny_root / "bench.png"
     words = ["-o", "mmjsd", "-p", "style_dim=0", *SETTINGS, "--out", out, "--figure", figure]
-    assert shell(monkeypatch, *words, "--rounds", 1) == 0
+    assert shell(monkeypatch, "bench", *words, "--rounds", 1) == 0
     printed, results = capsys.readouterr().out, json.loads(out.read_text())
     found = [(row["method"], row["precision"]) for row in results["speeds"]]
     assert found == [("mmJSD", "float32"), ("mmJSD", "bfloat16")]
@@ -303,7 +296,7 @@ ERRORS |= {
 @pytest.mark.parametrize("words", ERRORS)
 def test_errors_are_one_line(words, tiny_root, monkeypatch):
     monkeypatch.setitem(sys.modules, "multivae", None)
-    error = shell(monkeypatch, *SETTINGS, *words.split())
+    error = shell(monkeypatch, "bench", *SETTINGS, *words.split())
     assert error.startswith("workbench: ") and ERRORS[words] in error and "\n" not in error
 
 

@@ -26,9 +26,7 @@ Value = TypeVar("Value")
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "outputs" / "screenshots"
 
 # Console errors that say nothing about a notebook: part of their text or address, and why they are ignored.
-NOISE = {
-    "cdn.jsdelivr.net/npm/@fortawesome": "Voila's page asks for icons from the network, which tests do without",
-}
+NOISE = {"cdn.jsdelivr.net/npm/@fortawesome": "Voila's page asks for icons from the network, which tests do without"}
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"  # the same errors with a network as without
 OUTPUTS = 'script[type="application/vnd.voila.cell-output+json"]'
 
@@ -189,6 +187,4 @@ def barriers(page: "Page") -> list[str]:
     """What keeps somebody from using the page, as axe-core finds it: rule, and the HTML that breaks it."""
     sync_playwright = pytest.importorskip("axe_playwright_python.sync_playwright")
     found = sync_playwright.Axe().run(page).response["violations"]
-    return [
-        f"{rule['id']}: {node['html'][:160]}" for rule in found if rule["impact"] in GRAVE for node in rule["nodes"]
-    ]
+    return [f"{r['id']}: {node['html'][:160]}" for r in found if r["impact"] in GRAVE for node in r["nodes"]]

@@ -79,9 +79,7 @@ def means(found):
 def every_section(letters, fusions, shift, styles):
     """metrics.json of an evaluation whose numbers are all different."""
     names = [",".join(subset) for subset in subsets(letters)]
-    accuracies = {
-        fusion: {s: 0.5 + i / 100 + k / 10 + shift for i, s in enumerate(names)} for k, fusion in enumerate(fusions)
-    }
+    accuracies = {f: {s: 0.5 + i / 100 + k / 10 + shift for i, s in enumerate(names)} for k, f in enumerate(fusions)}
     images = letters.replace("T", "")
     paths = {t: {s: 0.3 + (10 * i + n) / 100 + shift for n, s in enumerate(names)} for i, t in enumerate(letters)}
     score = {t: {s: dict(zip(SCORES, (x, 0.9, 0.8, 10 * x), strict=True)) for s, x in paths[t].items()} for t in images}

@@ -18,15 +18,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from small_sweeps import (
-    GIVEN,
-    TRAINING,
-    by_command,
-    command,
-    make_root,
-    results,
-    without_kernels,
-)
+from small_sweeps import GIVEN, TRAINING, by_command, command, make_root, results, without_kernels
 
 from workbench.data.images import DataError
 from workbench.evaluation import evaluate_into

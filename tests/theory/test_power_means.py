@@ -1,6 +1,7 @@
 """The dial's divergences by adaptive quadrature, and its theorem by distributions of two values."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,15 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.distributions import Gaussian
-from workbench.theory.power_means import (
-    DIAL,
-    is_proven,
-    largest_prior_weight,
-    mean_terms,
-    psi,
-    smallest_ratios,
-    verdict_table,
-)
+from workbench.theory import power_means
+from workbench.theory.power_means import is_proven, largest_prior_weight, mean_terms, psi
 from workbench.theory.statements import agreeing, random_experts
 
 ROWS = [[(0.5, -0.5)], [(-1.0, -0.7), (0.8, 0.4)], [(-2.0, -2.5), (2.5, -1.0), (0.3, 1.5)]]  # mean, log-variance
@@ -27,6 +21,11 @@ ROWS = [[(0.5, -0.5)], [(-1.0, -0.7), (0.8, 0.4)], [(-2.0, -2.5), (2.5, -1.0), (
 def stacked(rows) -> Gaussian:
     columns = torch.tensor(rows, dtype=torch.float64)
     return Gaussian(columns[:, None, :1], columns[:, None, 1:])
+
+
+def mixture_of(rows) -> Callable[[float], float]:
+    """The log-density of the equal mixture of these normals."""
+    return lambda z: log_sum([log_normal(z, *row) for row in rows]) - math.log(len(rows))
 
 
 def divergence(log_p, log_q) -> float:
@@ -41,10 +40,7 @@ def test_terms_of_a_power_mean(rows, order, prior_weight):
     pi = [*[(1 - prior) / len(rows)] * len(rows), prior]
     kind, everyone = {0.0: "geometric", 1.0: "arithmetic"}.get(order, order), [*rows, (0.0, 0.0)]
     log_mean, _ = log_density(kind, everyone, pi)
-
-    def log_q(z):
-        return log_sum([log_normal(z, *row) for row in rows]) - math.log(len(rows))
-
+    log_q = mixture_of(rows)
     ours = mean_terms(stacked(rows), order, prior_weight)
     assert ours["JS"].item() == pytest.approx(exact(kind, everyone, pi, False), abs=1e-7)
     assert ours["KL(q || P)"].item() == pytest.approx(divergence(log_q, log_mean), abs=1e-7)
@@ -59,11 +55,7 @@ def test_terms_of_the_barycenter(rows):
     to = [td.kl_divergence(td.Normal(m, math.exp(v / 2)), td.Normal(mean, std)).item() for m, v in everyone]
     ours = mean_terms(stacked(rows), "wasserstein")
     assert ours["JS"].item() == pytest.approx(sum(to) / len(to), rel=1e-6)
-
-    def log_q(z):
-        return log_sum([log_normal(z, *row) for row in rows]) - math.log(len(rows))
-
-    expected = divergence(log_q, lambda z: log_normal(z, mean, 2 * math.log(std)))
+    expected = divergence(mixture_of(rows), lambda z: log_normal(z, mean, 2 * math.log(std)))
     assert ours["KL(q || P)"].item() == pytest.approx(expected, abs=1e-7)
 
 
@@ -121,7 +113,7 @@ def test_with_equal_weights_the_theorem_begins_at_a_threshold():
     for modalities in range(2, 12):
         threshold = math.log(1 + 1 / modalities)
         assert is_proven(modalities, threshold + 1e-6) and not is_proven(modalities, threshold - 1e-6)
-    proven = {M: [mean for mean in DIAL if is_proven(M, mean)] for M in (1, 2, 4)}
+    proven = {M: [mean for mean in power_means.DIAL if is_proven(M, mean)] for M in (1, 2, 4)}
     assert proven == {1: [], 2: [0.5, 0.75, 1.0], 4: [0.25, 0.5, 0.75, 1.0]}
 
 
@@ -130,7 +122,7 @@ def test_posteriors_that_agree_are_one_with_the_weight_of_all():
     for name, value in one.items():
         assert several[name].item() == pytest.approx(value.item(), abs=1e-9)
     experts = random_experts(1, 30, torch.Generator().manual_seed(0))
-    fixed, dynamic = smallest_ratios(experts, [0.0, 1.0])
+    fixed, dynamic = power_means.smallest_ratios(experts, [0.0, 1.0])
     terms = mean_terms(experts, 1.0, points=401)
     assert fixed[1] == (terms["JS"] / terms["KL(q || p)"]).min()
     assert dynamic[1] == (terms["JS"] / terms["KL(q || P)"]).min()
@@ -138,7 +130,7 @@ def test_posteriors_that_agree_are_one_with_the_weight_of_all():
 
 def test_the_table_has_a_row_for_each_mean():
     words = {(M, mean): f"{M} of {mean}"[:8] for M in (1, 2) for mean in (0.5, "wasserstein")}
-    assert verdict_table(words).splitlines() == [
+    assert power_means.verdict_table(words).splitlines() == [
         "mean        fixed p(z)  P, M = 1    P, M = 2",
         "0.5         fails       1 of 0.5    2 of 0.5",
         "wasserstein fails       1 of was    2 of was",

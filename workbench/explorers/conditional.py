@@ -9,18 +9,10 @@ import ipywidgets as widgets
 import torch
 from torch import Tensor
 
-from workbench.explorers import controls, pictures
+from workbench.explorers import controls, generation, pictures
 from workbench.explorers.controls import explorer, in_turn, named
 from workbench.explorers.faces import asked_of, draw_faces
-from workbench.explorers.generation import (
-    MANY,
-    POSTERIORS,
-    GenerationSettings,
-    Item,
-    generate,
-    own_posterior,
-    style_effects,
-)
+from workbench.explorers.generation import MANY, POSTERIORS, GenerationSettings, Item
 from workbench.explorers.inputs import Input, item_of
 from workbench.explorers.inputs_faces import inputs_of
 from workbench.explorers.models import ExploredModel
@@ -36,7 +28,7 @@ def draw_conditional(
     explored: ExploredModel, item: Item, settings: GenerationSettings, notes: Sequence[str] = ()
 ) -> str:
     """Show what a model makes of an item as HTML: a row a modality, what is given at the left, draws to its right."""
-    made, verdict, rows = generate(explored, item, settings), explored.subject.verdict, []
+    made, verdict, rows = generation.generate(explored, item, settings), explored.subject.verdict, []
     for modality in explored.model.modalities:
         letter, name = modality.letter, modality.name
         cells = [pictures.cell(f"{name}, given", item[letter], side=GIVEN_SIDE) if letter in item else "not given"]
@@ -55,7 +47,7 @@ class StyleSliders:
     """
 
     def __init__(self, explored: ExploredModel, letter: str) -> None:
-        effects = style_effects(explored, letter)
+        effects = generation.style_effects(explored, letter)
         self.letter, self.size = letter, len(effects)
         self.order = sorted(range(self.size), key=lambda dim: -effects[dim])
         self._style = [0.0] * self.size
@@ -127,7 +119,7 @@ class ConditionalExplorer(widgets.VBox):
     def enter(self, *_: Any) -> None:
         """Lay out sliders for the chosen model and its own posterior; what is given stays, where it can be."""
         self._keep_inputs()
-        own = own_posterior(self.explored)
+        own = generation.own_posterior(self.explored)
         with self._at_once():
             self.fusion.value = own if own in POSTERIORS.values() else "mixture"
             self._new_mode()

@@ -15,12 +15,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from workbench.distributions import Gaussian, Mixture
-from workbench.divergences import (
-    geometric_mean,
-    jensen_shannon_bounds,
-    jensen_shannon_wasserstein,
-    wasserstein_mean,
-)
+from workbench.divergences import geometric_mean, jensen_shannon_bounds, jensen_shannon_wasserstein, wasserstein_mean
 from workbench.explorers.controls import choice, named, on_change, row, slider
 from workbench.fusion import dynamic_prior_weights, with_prior
 from workbench.plotting.curves import bell_curves
@@ -110,9 +105,7 @@ class Pooled:
     js: Float[Tensor, ""]  # sum_k w_k KL(q_k || mean)
 
 
-def pooled(
-    experts: Gaussian, weights: Float[Tensor, "K"], power: float, axis: Float[Tensor, "points"] = LINE
-) -> Pooled:
+def pooled(experts: Gaussian, weights: Float[Tensor, "K"], power: float, axis: Float[Tensor, "n"] = LINE) -> Pooled:
     """Pool K experts `[K, latent]` by the mean of order `power` in [0, 1], by quadrature: (sum_k w_k q_k^a)^(1/a).
 
     `axis` are even nodes along each of one or two dimensions, wide enough for all experts (else the
@@ -173,7 +166,5 @@ def explore_dial() -> widgets.VBox:
 
     on_change([order, experts], redraw)
     redraw()
-    said = (
-        "Densities of three posteriors, p(z), their mean of order a, their barycenter; divergence and entropy along a."
-    )
+    said = "Densities of three posteriors, p(z), their mean of order a and barycenter; divergence and entropy along a."
     return named(widgets.VBox([row(order, experts), picture]), said)

@@ -14,18 +14,9 @@ from jaxtyping import Bool
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from workbench.explorers import controls, pictures
+from workbench.explorers import controls, generation, pictures
 from workbench.explorers.controls import explorer
-from workbench.explorers.generation import (
-    POSTERIORS,
-    Generated,
-    GenerationSettings,
-    Item,
-    generate,
-    own_posterior,
-    test_item,
-    test_row,
-)
+from workbench.explorers.generation import POSTERIORS, Generated, GenerationSettings, Item, generate, own_posterior
 from workbench.explorers.inputs_faces import face_kinds
 from workbench.explorers.models import ExploredModel, comparable
 from workbench.explorers.subjects import Digits, Faces, subject_by
@@ -174,8 +165,8 @@ def explore_objectives(models: Sequence[ExploredModel]) -> widgets.VBox:
     warmth, again = controls.temperature(), controls.resample("contents")
 
     def redraw(*_: object) -> None:
-        whole = test_item(first, kind.value, following.clicks)
-        label = first.data.labels[test_row(first, kind.value, following.clicks)]
+        whole = generation.test_item(first, kind.value, following.clicks)
+        label = first.data.labels[generation.test_row(first, kind.value, following.clicks)]
         item = {letter: x for letter, x in whole.items() if given[letter].value}
         own = fusion.value == "own"
         settings = replace(SETTINGS, fusion="" if own else fusion.value, temperature=warmth.value, seed=again.clicks)

@@ -37,9 +37,7 @@ def attribute_rows(metrics: Mapping[str, Any], section: str) -> dict[str, list[f
 
 
 def plot_attribute_bars(
-    metrics_by_label: Mapping[str, Mapping[str, Any]],
-    section: str = PROBES,
-    order: Sequence[str] | None = None,
+    metrics_by_label: Mapping[str, Mapping[str, Any]], section: str = PROBES, order: Sequence[str] | None = None
 ) -> Figure:
     """Average precision of each attribute as in Figures 8 and 9: a panel for each subset or path, a bar a method.
 

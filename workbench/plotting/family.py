@@ -120,13 +120,7 @@ def named_points(
         for kind, (colour, sign) in looks.items():
             rows = np.array([[*x, *y] for name, (x, y) in found.items() if kinds[name] == kind]).reshape(-1, 4)
             bars = {"xerr": np.nan_to_num(rows[:, 1]), "yerr": np.nan_to_num(rows[:, 3])}
-            look = {
-                "fmt": sign,
-                "color": colour,
-                "markersize": 5,
-                "elinewidth": 0.8,
-                "label": kind if len(rows) else None,
-            }
+            look = dict(fmt=sign, color=colour, markersize=5, elinewidth=0.8, label=kind if len(rows) else None)
             ax.errorbar(rows[:, 0], rows[:, 2], **bars, **look)
         ax.margins(0.16)
         ylabel, less = ylabels[place % 2], bool(turned) and turned[place % 2]

@@ -1,7 +1,6 @@
 """The picture of an ablation: a panel for each aspect, a line for each subset or path, seeds as bands."""
 
-from typing import TYPE_CHECKING
-
+import pandas as pd
 import seaborn as sns
 from IPython.display import Markdown
 from matplotlib.axes import Axes
@@ -13,9 +12,6 @@ from workbench.plotting.shown import Described
 from workbench.reports.ablations import Ablation, Panel, curves, series, summary
 from workbench.runs.collected import sound
 from workbench.runs.run import find_runs
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 COLUMNS = 2
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -33,7 +29,7 @@ def own_sweep(ablation: Ablation, preset: str) -> list[Described | Markdown]:
     return shown or [Markdown(f"There is none yet. Make one with: `{ablation.command} --preset {preset}`")]
 
 
-def described(frame: "pd.DataFrame", ablation: Ablation) -> Described:
+def described(frame: pd.DataFrame, ablation: Ablation) -> Described:
     """Draw `ablation_figure` and say where each of its lines begins and ends."""
     means = summary(frame).groupby(["panel", "line"], sort=False)["mean"].agg(["first", "last"])
     words = (f"{panel}, {line}: {first:.2f} to {last:.2f}" for (panel, line), first, last in means.itertuples())
@@ -42,7 +38,7 @@ def described(frame: "pd.DataFrame", ablation: Ablation) -> Described:
     return Described(ablation_figure(frame, ablation), alt)
 
 
-def ablation_figure(frame: "pd.DataFrame", ablation: Ablation) -> Figure:
+def ablation_figure(frame: pd.DataFrame, ablation: Ablation) -> Figure:
     """`frame` as `ablations.curves` makes it: means over seeds, with the intervals of `ablations.summary`.
 
     Where all are single seeds there are no bands. A dotted line marks the paper's choice. Panels without a number are
@@ -57,7 +53,7 @@ def ablation_figure(frame: "pd.DataFrame", ablation: Ablation) -> Figure:
     return figure
 
 
-def _draw(ax: Axes, curves: "pd.DataFrame", chosen: Panel, ablation: Ablation) -> None:
+def _draw(ax: Axes, curves: pd.DataFrame, chosen: Panel, ablation: Ablation) -> None:
     lines, values = [*curves["line"].unique()], sorted(curves["x"].unique())
     colours = [COLOURS[i % len(COLOURS)] for i in range(len(lines))]
     looks = {"hue": "line", "style": "line", "hue_order": lines, "style_order": lines, "palette": colours}

@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from workbench.paths import project_root
 from workbench.reports import results
@@ -20,9 +22,6 @@ from workbench.reports.specs import SPECS
 from workbench.runs import collected
 from workbench.runs.naming import differing
 from workbench.runs.run import Run, find_runs
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MOST_LINES = 7  # subsets of three modalities
 
@@ -152,13 +151,11 @@ def _others(entrant: RunNumbers, ablation: Ablation) -> dict[str, Any]:
     return {field: x for field, x in entrant.settings.items() if field not in {ablation.field, "steps"}}
 
 
-def curves(runs: Sequence[Run], ablation: Ablation, posterior: str | None = None) -> "pd.DataFrame":
+def curves(runs: Sequence[Run], ablation: Ablation, posterior: str | None = None) -> pd.DataFrame:
     """Make a tidy table of what the panels show: columns panel, line, x (the field's value), seed, value.
 
     No rows for what runs lack. `posterior` is how subsets are fused, None: as in the paper. ValueError as `entrants`.
     """
-    import pandas as pd
-
     by_setting = entrants(runs, ablation).items()
     rows = [
         (panel.title, line, x, entrant.seed, value)
@@ -180,18 +177,16 @@ def _lines(panel: Panel, metrics: Metrics, posterior: str | None) -> dict[str, f
     return {name: fmean(lines[name]) for name in sorted(lines, key=lambda name: name.startswith(RANDOM)) if name}
 
 
-def summary(found: "pd.DataFrame") -> "pd.DataFrame":
-    """Average curves over seeds: columns panel, line, x, and the fields of `results.Mean`; intervals as in `along`."""
-    import pandas as pd
-
+def summary(found: pd.DataFrame, keys: Sequence[str] = ("panel", "line")) -> pd.DataFrame:
+    """Average curves over seeds: columns `keys`, x, and the fields of `results.Mean`; intervals as in `along`."""
     rows = []
-    for key, line in found.groupby(["panel", "line"], sort=False):
-        points = {x: [*values] for x, values in line.groupby("x", sort=False)["value"]}
+    for key, line in found.groupby([*keys], sort=False):
+        points = {x: [*values] for x, values in line.groupby("x")["value"]}
         rows += [(*key, x, *mean) for x, mean in zip(points, along(points.values()), strict=True)]
-    return pd.DataFrame(rows, columns=["panel", "line", "x", *Mean._fields])
+    return pd.DataFrame(rows, columns=[*keys, "x", *Mean._fields])
 
 
-def means(found: "pd.DataFrame", panel: str) -> "pd.DataFrame":
+def means(found: pd.DataFrame, panel: str) -> pd.DataFrame:
     """Average over seeds in one panel: a row for each value of the field, a column for each line."""
     chosen = summary(found[found["panel"] == panel])
     wide = chosen.pivot(index="x", columns="line", values="mean")[[*chosen["line"].unique()]]

@@ -86,8 +86,8 @@ class Dip(Comparison):
 
 # The claims
 
-_COHERENT, _RANDOM, _GOOD = ("coherence", CONDITIONAL), ("random_coherence", AGREE), ("quality", CONDITIONAL)
-_GOOD_RANDOM, _PROBE, _STYLE = ("quality", PRIOR), ("linear_probe", ANY), ("style_probe", ANY)
+COHERENT, AGREEING, GOOD = ("coherence", CONDITIONAL), ("random_coherence", AGREE), ("quality", CONDITIONAL)
+GOOD_RANDOM, PROBE, STYLE = ("quality", PRIOR), ("linear_probe", ANY), ("style_probe", ANY)
 _FALLS, _RISES = Trend(-1, above=0.0), Trend()
 _WEIGHT, _BETA = (Furthest(ablation.papers, ablation.field) for ablation in (PRIOR_WEIGHT, BETA))
 _AROUND, _NO_SIZE = Dip(0.35, 0.45), Furthest(0.0, SUBSPACE_SIZE.field)
@@ -96,43 +96,43 @@ _SIZE_AT, _WEIGHT_AT, _BETA_AT = SUBSPACE_SIZE.where, PRIOR_WEIGHT.where, BETA.w
 # fmt: off
 CLAIMS: dict[str, tuple[Claim, ...]] = {
     SUBSPACE_SIZE.name: (
-        Claim("size-probe", _SIZE_AT, *_PROBE, _NO_SIZE,
+        Claim("size-probe", _SIZE_AT, *PROBE, _NO_SIZE,
               "Subspaces have a minor effect on the probes: mean over subsets, the size furthest from none", EQUAL),
-        Claim("size-coherence", _SIZE_AT, *_COHERENT, _FALLS,
+        Claim("size-coherence", _SIZE_AT, *COHERENT, _FALLS,
               "Conditional coherence falls with the size of the subspaces: mean over paths, sizes above zero"),
-        Claim("size-random-coherence", _SIZE_AT, *_RANDOM, _FALLS,
+        Claim("size-random-coherence", _SIZE_AT, *AGREEING, _FALLS,
               "Random coherence falls with the size of the subspaces: all modalities agree, sizes above zero"),
-        Claim("size-quality", _SIZE_AT, *_GOOD, _RISES,
+        Claim("size-quality", _SIZE_AT, *GOOD, _RISES,
               "Images generated from other modalities get better with the size of the subspaces: mean over paths"),
-        Claim("size-random-quality", _SIZE_AT, *_GOOD_RANDOM, _RISES,
+        Claim("size-random-quality", _SIZE_AT, *GOOD_RANDOM, _RISES,
               "Images generated at random get better with the size of the subspaces: mean over modalities"),
-        Claim("size-leak", "section C.2.5, as a guess", *_STYLE, Trend(above=0.0),
+        Claim("size-leak", "section C.2.5, as a guess", *STYLE, Trend(above=0.0),
               "Subspaces encode shared information, larger ones more: probe of styles, mean over modalities"),
     ),
     PRIOR_WEIGHT.name: (
-        Claim("weight-probe", _WEIGHT_AT, *_PROBE, _WEIGHT,
+        Claim("weight-probe", _WEIGHT_AT, *PROBE, _WEIGHT,
               "The weight of p(z) leaves the probes constant: mean over subsets, the weight furthest from 0.25", EQUAL),
-        Claim("weight-quality", _WEIGHT_AT, *_GOOD, _WEIGHT,
+        Claim("weight-quality", _WEIGHT_AT, *GOOD, _WEIGHT,
               "The weight of p(z) leaves the quality of images from other modalities constant: mean over paths", EQUAL),
-        Claim("weight-random-quality", _WEIGHT_AT, *_GOOD_RANDOM, _WEIGHT,
+        Claim("weight-random-quality", _WEIGHT_AT, *GOOD_RANDOM, _WEIGHT,
               "The weight of p(z) leaves the quality of random images constant: mean over modalities", EQUAL),
-        Claim("weight-dip", _WEIGHT_AT, *_COHERENT, _AROUND,
+        Claim("weight-dip", _WEIGHT_AT, *COHERENT, _AROUND,
               "Conditional coherence drops at weights around 0.4, below those on either side: mean over paths"),
-        Claim("weight-random-dip", _WEIGHT_AT, *_RANDOM, _AROUND,
+        Claim("weight-random-dip", _WEIGHT_AT, *AGREEING, _AROUND,
               "Random coherence drops at weights around 0.4, below those on either side: all modalities agree"),
-        Claim("weight-random-trend", "section 4.2, as a question", *_GOOD_RANDOM, _RISES,
+        Claim("weight-random-trend", "section 4.2, as a question", *GOOD_RANDOM, _RISES,
               "The dynamic prior affects random images: more weight of p(z) makes them better, mean over modalities"),
     ),
     BETA.name: (
-        Claim("beta-probe", _BETA_AT, *_PROBE, _BETA,
+        Claim("beta-probe", _BETA_AT, *PROBE, _BETA,
               "The probes are stable: mean over subsets, the β furthest from 5", EQUAL),
-        Claim("beta-coherence", _BETA_AT, *_COHERENT, _BETA,
+        Claim("beta-coherence", _BETA_AT, *COHERENT, _BETA,
               "Conditional coherence is stable: mean over paths, the β furthest from 5", EQUAL),
-        Claim("beta-random-coherence", _BETA_AT, *_RANDOM, _BETA,
+        Claim("beta-random-coherence", _BETA_AT, *AGREEING, _BETA,
               "Random coherence is stable: all modalities agree, the β furthest from 5", EQUAL),
-        Claim("beta-quality", _BETA_AT, *_GOOD, _BETA,
+        Claim("beta-quality", _BETA_AT, *GOOD, _BETA,
               "The quality of images from other modalities is stable: mean over paths, the β furthest from 5", EQUAL),
-        Claim("beta-random-quality", _BETA_AT, *_GOOD_RANDOM, _BETA,
+        Claim("beta-random-quality", _BETA_AT, *GOOD_RANDOM, _BETA,
               "The quality of random images is stable: mean over modalities, the β furthest from 5", EQUAL),
     ),
 }

@@ -10,39 +10,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from workbench.data.sources import describe, is_known
-from workbench.reports import layout
+from workbench.reports import estimates, layout
 from workbench.reports.claims_list import ATTRIBUTE_CLAIMS, CLAIMS, Claim
 from workbench.reports.contrasts import Contrast, value
-from workbench.reports.estimates import (
-    Cells,
-    Entrants,
-    Estimate,
-    Spread,
-    Told,
-    cells_of,
-    entrants_of,
-    estimate,
-    evidence_of,
-    in_words,
-    means,
-    numbers_of,
-    spread_of,
-    unequal,
-)
 from workbench.reports.results import LEVEL, student
 from workbench.reports.specs import SPECS, of_attributes
-from workbench.reports.verdicts import (
-    CONTRADICTED,
-    METRICS,
-    NATS,
-    RULE,
-    SUPPORTED,
-    UNDECIDED,
-    UNTESTED,
-    Metric,
-    decide,
-    p_value,
-)
+from workbench.reports.verdicts import METRICS, NATS, RULE, SUPPORTED, UNDECIDED, UNTESTED, Metric, decide, p_value
 from workbench.runs.naming import differing, spelt
 from workbench.runs.run import Run
 
@@ -85,7 +58,7 @@ class Finding:
     @property
     def decided(self) -> bool:
         """Whether it was supported or not, of however many seeds."""
-        return self.verdict.removesuffix(ONE_SEED) in (SUPPORTED, CONTRADICTED)
+        return self.tested and self.verdict != UNDECIDED
 
     @property
     def tested(self) -> bool:
@@ -151,36 +124,36 @@ def findings(runs: Sequence[Run], claims: Sequence[Claim] | None = None, spread:
     if len(data) != 1:
         what = f"runs on {', '.join(data)} do not share a comparison" if data else "there is no run to test claims on"
         raise ValueError(f"{what}: give those of one data set")
-    entrants, claims = entrants_of(runs), claims_on(runs) if claims is None else claims
-    told = [numbers_of(run) for run in {run.config.key(): run for run in (*runs, *spread)}.values()]
-    spreads = {table: spread_of(table, data[0], told) for table in {claim.table for claim in claims}}
+    entrants, claims = estimates.entrants_of(runs), claims_on(runs) if claims is None else claims
+    told = [estimates.numbers_of(run) for run in {run.config.key(): run for run in (*runs, *spread)}.values()]
+    spreads = {table: estimates.spread_of(table, data[0], told) for table in {claim.table for claim in claims}}
     return as_family([_finding(claim, data[0], entrants, spreads[claim.table]) for claim in claims])
 
 
-def _finding(claim: Claim, data: str, entrants: Entrants, spread: Spread) -> Finding:
+def _finding(claim: Claim, data: str, entrants: estimates.Entrants, spread: estimates.Spread) -> Finding:
     """The finding of one claim; of a later paper's the paper of 2020 has no numbers."""
     printed = {key: row for key in claim.methods if (row := SPECS[claim.table].paper.get(key))}
     known = len(printed) == len({*claim.methods})
     paper = value(claim.contrast(printed), printed) if known else math.nan
-    cells = {key: cells_of(claim.table, entrants.get(key, [])) for key in claim.methods}
-    better = {key: evidence_of(entrants.get(key, [])) for key in claim.methods} if METRICS[claim.table] is NATS else {}
+    cells = {key: estimates.cells_of(claim.table, entrants.get(key, [])) for key in claim.methods}
+    better = {m: estimates.evidence_of(entrants.get(m, [])) for m in claim.methods if METRICS[claim.table] is NATS}
     better = {key: x for key, x in better.items() if x.keys() == cells[key].keys()}
     cells = better if better.keys() == cells.keys() else cells
     missing = _missing(claim, entrants, cells)
     words = missing or f"these runs have no {claim.pick.words}"
     told = lambda key, columns: spread.of(entrants[key][0].settings["objective"], columns)  # noqa: E731
     shown = {} if missing else cells
-    found = judged(claim, data, shown, words, partial(unequal, entrants), told, spread.where, paper)
+    found = judged(claim, data, shown, words, partial(estimates.unequal, entrants), told, spread.where, paper)
     return _beyond_bias(found, cells) if found.tested and found.metric is NATS else found
 
 
 def judged(
     claim: Claim,
     data: str,
-    cells: Cells,
+    cells: estimates.Cells,
     missing: str,
     unfair: Callable[[Contrast], list[str]],
-    told: Told,
+    told: estimates.Told,
     where: str,
     paper: float = math.nan,
 ) -> Finding:
@@ -188,14 +161,14 @@ def judged(
 
     `unfair` says what makes a contrast unfair, `told` how far seeds are apart, `where` on which other data.
     """
-    numbers = {key: means(seeds) for key, seeds in cells.items()}
+    numbers = {key: estimates.means(seeds) for key, seeds in cells.items()}
     contrast = claim.contrast(numbers) if cells else {}
     if not contrast:
         return Finding(claim, data, paper, UNTESTED, notes=(missing,))
-    found = estimate(contrast, cells, told)
+    found = estimates.estimate(contrast, cells, told)
     verdict, p = _decided(claim, found)
     others = claim.compare.others(numbers, claim.pick) if verdict == SUPPORTED else ()
-    further = [(estimate(other, cells, told), other) for other in others]
+    further = [(estimates.estimate(other, cells, told), other) for other in others]
     seeds = min([found.seeds, *(x.seeds for x, _ in further)])
     notes = [*claim.compare.remarks(contrast), *(["one seed"] if seeds == 1 else []), *unfair(contrast)]
     if not found.freedom:
@@ -212,22 +185,20 @@ def judged(
     return Finding(claim, data, paper, verdict, *found._replace(seeds=seeds), p, tuple(notes))
 
 
-def _decided(claim: Claim, found: Estimate) -> tuple[str, float]:
+def _decided(claim: Claim, found: estimates.Estimate) -> tuple[str, float]:
     """The verdict and the p-value of one estimate."""
     metric, half = METRICS[claim.table], student(found.freedom) * found.error
     return decide(claim.kind, found.difference, half, metric), p_value(claim.kind, *found[:2], found.freedom, metric)
 
 
-def _beyond_bias(found: Finding, cells: Cells) -> Finding:
+def _beyond_bias(found: Finding, cells: estimates.Cells) -> Finding:
     """A finding about ln p(X), undecided where its estimates' bias may have made it."""
     gains = [row["gain"].value for seeds in cells.values() for row in seeds.values() if "gain" in row]
     if not gains:
         return replace(found, notes=(*found.notes, BIAS))
-    if abs(found.difference) > max(gains):
-        return found
-    return replace(
-        found, verdict=UNDECIDED, notes=(*found.notes, f"ten times the draws add up to {max(gains):.1f} nats")
-    )
+    words = f"ten times the draws add up to {max(gains):.1f} nats"
+    beyond = abs(found.difference) > max(gains)
+    return found if beyond else replace(found, verdict=UNDECIDED, notes=(*found.notes, words))
 
 
 def as_family(found: Sequence[Finding]) -> list[Finding]:
@@ -264,12 +235,13 @@ def _span(*ends: float | int) -> str:
     return " to ".join(dict.fromkeys(f"{x:.1f}".removesuffix(".0") for x in ends))
 
 
-def _missing(claim: Claim, entrants: Entrants, cells: Cells) -> str:
+def _missing(claim: Claim, entrants: estimates.Entrants, cells: estimates.Cells) -> str:
     """What keeps a claim from being tested, in words; "" when nothing does."""
     if absent := [spelt(key) for key in claim.methods if key not in entrants]:
         return f"no run of {', '.join(absent)}"
     for key in claim.methods:
-        if what := in_words(differing([entrant.settings for entrant in entrants[key]])):  # they must not be averaged
+        settings = [entrant.settings for entrant in entrants[key]]  # those that differ must not be averaged
+        if what := estimates.in_words(differing(settings)):
             return f"runs of {spelt(key)} with {what}: give those of one setting"
     without = [spelt(key) for key in claim.methods if not cells[key]]
     return f"no {claim.table.replace('_', ' ')} of {', '.join(without)}" if without else ""

@@ -64,10 +64,8 @@ def where(words: str, chosen: Callable[[str], bool]) -> Pick:
     return Pick(words, lambda columns: [column for column in columns if chosen(column)])
 
 
-JOINT = Pick(
-    "joint posterior of several modalities", lambda columns: sorted((c for c in columns if "," in c), key=len)[-1:]
-)
 SEVERAL = where("input of several modalities", lambda c: "," in c)
+JOINT = Pick("joint posterior of several modalities", lambda columns: sorted(SEVERAL.of(columns), key=len)[-1:])
 SINGLE = where("single input", lambda c: "," not in c and given(c) != RANDOM)
 CONDITIONAL = where("modality generated from others", lambda c: given(c) != RANDOM)
 STREET = where("street numbers (S) generated from others", lambda c: c.endswith(" → S") and given(c) != RANDOM)

@@ -97,9 +97,7 @@ def unequal(entrants: Entrants, contrast: Contrast) -> list[str]:
     """Say what makes a contrast of methods unfair, such as "unequal steps: MMVAE 4,380, mmJSD 8,760"."""
     settings = {spelt(key): entrants[key][0].settings for key, _ in contrast}
     fields = [field for field in differing([*settings.values()]) if field not in OF_METHODS]
-    return [
-        f"unequal {f}: {', '.join(f'{name} {_spelt(s[f])}' for name, s in settings.items() if f in s)}" for f in fields
-    ]
+    return [f"unequal {f}: {', '.join(f'{n} {_spelt(s[f])}' for n, s in settings.items() if f in s)}" for f in fields]
 
 
 def _spelt(x: Any) -> str:

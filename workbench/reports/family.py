@@ -8,7 +8,9 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import pandas as pd
 
 from workbench.config import Config
 from workbench.objectives import METHODS
@@ -20,9 +22,6 @@ from workbench.reports.results import Mean, Metrics, over_seeds, pooled, student
 from workbench.reports.specs import SPECS
 from workbench.reports.verdicts import ACCURACY, PRECISION
 from workbench.runs.run import Run
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FAMILY = Ablation("family", "beyond the paper", "power", "order a of the mean", 0.0, ())  # for `ablations.load`
 SOURCES = {
@@ -111,13 +110,11 @@ def place(config: Config) -> float | None:
 # The numbers
 
 
-def scores(runs: Sequence[Run]) -> "pd.DataFrame":
+def scores(runs: Sequence[Run]) -> pd.DataFrame:
     """Make a tidy frame: columns data, space, method, objective, place, seed, measure, value; one configuration once.
 
     No rows for what runs lack.
     """
-    import pandas as pd
-
     rows = [
         (c.data, SPACES[c.style_dim > 0], name(c), c.objective, place(c), c.seed, key, value)
         for c, run in {run.config.key(): (run.config, run) for run in runs}.values()
@@ -140,10 +137,8 @@ def _measured(metrics: Metrics) -> Iterable[tuple[str, float]]:
             yield key, fmean(row[column].value for column in chosen)
 
 
-def summary(found: "pd.DataFrame") -> "pd.DataFrame":
+def summary(found: pd.DataFrame) -> pd.DataFrame:
     """Average scores over seeds: the fields of `results.Mean` take the place of seed and value."""
-    import pandas as pd
-
     heads = ["data", "space", "method", "objective", "place", "measure"]
     groups = found.groupby(heads, sort=False, dropna=False)["value"]
     rows = [(*key, *over_seeds([*values])) for key, values in groups]
@@ -172,7 +167,7 @@ def _row(config: Config) -> tuple[str, str, int]:
 # What the figures show
 
 
-def against_coherence(means: "pd.DataFrame", measures: Sequence[str]) -> dict[str, dict[str, tuple[Pair, Pair]]]:
+def against_coherence(means: pd.DataFrame, measures: Sequence[str]) -> dict[str, dict[str, tuple[Pair, Pair]]]:
     """Set measures of every method against its coherence: a panel for each space and measure; the dial at mmJSD alone.
 
     `means` is a `summary` of one data set.
@@ -189,7 +184,7 @@ def against_coherence(means: "pd.DataFrame", measures: Sequence[str]) -> dict[st
     return {title: found for title, found in panels.items() if found}
 
 
-def along_the_dial(means: "pd.DataFrame", measures: Sequence[str]) -> dict[str, dict[str, dict[float, Pair]]]:
+def along_the_dial(means: pd.DataFrame, measures: Sequence[str]) -> dict[str, dict[str, dict[float, Pair]]]:
     """Follow measures along the dial: a panel for each, a line for each space; `means` is of one data set."""
     on = means[means["place"].notna()]
     panels = {
@@ -198,19 +193,17 @@ def along_the_dial(means: "pd.DataFrame", measures: Sequence[str]) -> dict[str, 
         }
         for measure in measures
     }
-    return {
-        title: {s: row for s, row in lines.items() if row} for title, lines in panels.items() if any(lines.values())
-    }
+    return {name: {s: row for s, row in lines.items() if row} for name, lines in panels.items() if any(lines.values())}
 
 
-def _pairs(rows: "pd.DataFrame", by: str) -> dict:
+def _pairs(rows: pd.DataFrame, by: str) -> dict:
     return {row[by]: (row["mean"], row["half"]) for row in rows.to_dict("records")}
 
 
 # Which method for what
 
 
-def choices(means: "pd.DataFrame", costs: Mapping[str, float] | None = None) -> Rows:
+def choices(means: pd.DataFrame, costs: Mapping[str, float] | None = None) -> Rows:
     """Make the decision table of one data set: for each purpose the best method, and those that are as good.
 
     As good: not further from the best than the margin of claims, or than half a 95 % interval of the difference, by
@@ -230,7 +223,7 @@ def choices(means: "pd.DataFrame", costs: Mapping[str, float] | None = None) -> 
     return [*rows, ["a short step", *[_few(names, f"{least:g} decodings")] * len(spaces)]]
 
 
-def _best(rows: "pd.DataFrame", measure: Measure) -> str:
+def _best(rows: pd.DataFrame, measure: Measure) -> str:
     ordered = rows.sort_values("mean", ascending=not measure.higher).to_dict("records")
     if not ordered:
         return ""

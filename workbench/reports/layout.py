@@ -161,9 +161,7 @@ class Table:
         import pandas as pd
 
         lines = [*self.lines()]
-        marked = [
-            [f"{MARKS[v]} {cell}" if v else cell for cell, v in zip(x.cells, x.verdicts, strict=True)] for x in lines
-        ]
+        marked = [[f"{MARKS[v]} {c}" if v else c for c, v in zip(x.cells, x.verdicts, strict=True)] for x in lines]
         rows = [x.heads + cells for x, cells in zip(lines, marked, strict=True)]
         frame = pd.DataFrame(rows, columns=[*HEADS, *self.ours.columns])
         css = pd.DataFrame([[""] * len(HEADS) + [CSS[v] for v in x.verdicts] for x in lines], columns=frame.columns)

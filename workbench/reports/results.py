@@ -142,7 +142,7 @@ def _quality(found: Any) -> Iterator[Number]:
     yield from _walk(Number("quality", given=RANDOM), found.get("random"), QUALITY["random"])
 
 
-def _log_likelihood(found: Any) -> Iterator[Number]:
+def _likelihoods(found: Any) -> Iterator[Number]:
     for kind, levels in LIKELIHOODS.items():
         for number in _walk(Number(f"log_likelihood.{kind}"), found.get(kind), levels):
             if x := number.value:  # an estimate that could not be made is null as a whole
@@ -170,12 +170,7 @@ def _by_attribute(found: Any) -> Iterator[Number]:
 
 
 # Sections of metrics.json that hold numbers of the model. The others say how it was judged, and how long that took.
-OTHERS = {
-    "base_rate": _base_rate,
-    "by_attribute": _by_attribute,
-    "quality": _quality,
-    "log_likelihood": _log_likelihood,
-}
+OTHERS = {"base_rate": _base_rate, "by_attribute": _by_attribute, "quality": _quality, "log_likelihood": _likelihoods}
 SECTIONS = (*LEVELS, *OTHERS)
 
 

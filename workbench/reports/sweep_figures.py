@@ -15,7 +15,7 @@ from workbench.objectives import METHODS
 from workbench.plotting.base import dress, legend, panels
 from workbench.plotting.methods import MARKERS
 from workbench.reports import results
-from workbench.reports.ablations import MOST_LINES
+from workbench.reports.ablations import MOST_LINES, summary
 from workbench.reports.published import RANDOM
 from workbench.runs.naming import FREE
 from workbench.runs.run import Run
@@ -73,26 +73,19 @@ def curves(runs: Sequence[Run], field: str) -> Iterator[tuple[str, pd.DataFrame]
         family, path = family_of(metric), " → ".join(filter(None, [size, target.replace("_", " ")]))
         words = metric.removeprefix(f"{family}.").replace("_", " ")
         title = path if family == metric or family == "coherence" else f"{words} {path}"
-        rows += [
-            (family, title, *row) for row in group[["line", "objective", "x", "seed", "value"]].itertuples(index=False)
-        ]
+        own = group[["line", "objective", "x", "seed", "value"]]
+        rows += [(family, title, *row) for row in own.itertuples(index=False)]
     table = pd.DataFrame(rows, columns=["family", "panel", "line", "objective", "x", "seed", "value"])
     keys = ["family", "panel", "line", "objective"]
     for family, group in table.groupby("family", sort=False):
         seeds = group.groupby([*keys, "x", "seed"], sort=False)["value"].mean().reset_index()
-        yield family, pd.DataFrame(_means(seeds, keys), columns=[*keys, "x", *results.Mean._fields])
+        yield family, summary(seeds, keys)
 
 
 def family_of(metric: str) -> str:
     """Name the family of a metric: its section, or one that shares a figure with it."""
     section = metric.partition(".")[0]
     return metric if section in LARGE else FAMILIES.get(section, section)
-
-
-def _means(seeds: pd.DataFrame, keys: list[str]) -> Iterator[tuple]:
-    for key, line in seeds.groupby(keys, sort=False):
-        points = {x: [*values] for x, values in line.groupby("x")["value"]}
-        yield from ((*key, x, *mean) for x, mean in zip(points, results.along(points.values()), strict=True))
 
 
 def draw(table: pd.DataFrame, field: str) -> Figure:
@@ -114,10 +107,8 @@ def draw(table: pd.DataFrame, field: str) -> Figure:
     shares = table["mean"].between(0, 1).all()
     for ax, name in zip(axes.flat, names, strict=False):
         for line, row in table[table["panel"] == name].groupby("line", sort=False):
-            half = np.nan_to_num(row["half"])
-            ax.errorbar(
-                row["x"], row["mean"], half, label=line, markersize=3.5, linewidth=1.2, capsize=2, **looks[line]
-            )
+            look = {"label": line, "markersize": 3.5, "linewidth": 1.2, "capsize": 2, **looks[line]}
+            ax.errorbar(row["x"], row["mean"], np.nan_to_num(row["half"]), **look)
         if values[0] > 0 and values[-1] / values[0] >= WIDE:
             ax.set_xscale("log")
         ax.set_xticks(values if len(values) < 6 else values[:: -(-len(values) // 4)])

@@ -33,9 +33,7 @@ def check_metrics(metrics: Mapping[str, Any]) -> None:
         for section, rows in _mapping(judged.get("by_attribute"), "by_attribute").items():
             levels = LEVELS.get({"judges": "classifier_accuracy"}.get(section, section), ())
             _check(rows, len(levels) + 1, f"by_attribute.{section}")
-        _check(
-            [judged.get(name) for name in COUNTS] + [quality.get(name) for name in ("ceiling", "images")], 1, "counts"
-        )
+        _check([judged.get(x) for x in COUNTS] + [quality.get(x) for x in ("ceiling", "images")], 1, "counts")
 
 
 def _check(value: Any, levels: int, name: str) -> None:

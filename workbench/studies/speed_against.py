@@ -40,9 +40,7 @@ def check(library: str) -> None:
     try:
         import multivae  # noqa: F401
     except ModuleNotFoundError as error:
-        raise ValueError(
-            f"the comparison needs {error.name}: install multivae with `pip install -e '.[oracle]'`"
-        ) from None
+        raise ValueError(f"this needs {error.name}: install multivae with `pip install -e '.[oracle]'`") from None
 
 
 def configurations(base: Config, objectives: Sequence[str] = (), fixed: Collection[str] = ()) -> list[Config]:
@@ -58,9 +56,7 @@ def configurations(base: Config, objectives: Sequence[str] = (), fixed: Collecti
     if not chosen:
         raise ValueError(f"multivae has no {' and no '.join(objectives)}: compare some of {', '.join(THEIRS)}")
     samples = {} if "importance_samples" in fixed else SAMPLES
-    return [
-        base.replace(objective=name, importance_samples=samples.get(name, base.importance_samples)) for name in chosen
-    ]
+    return [base.replace(objective=one, importance_samples=samples.get(one, base.importance_samples)) for one in chosen]
 
 
 def ways(base: Config, fixed: Collection[str] = ()) -> list[Speed]:

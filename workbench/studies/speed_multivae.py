@@ -112,24 +112,19 @@ def settings_of(name: str, model: MultimodalVAE, config: Config) -> Settings:
         styles = {m.name: model.style_dim for m in model.modalities}
         values = {"beta": config.beta, "modalities_specific_dim": styles, "modalities_specific_betas": weights}
         return models.DMVAE, models.DMVAEConfig, values
+    family = "laplace_with_softmax" if model.family is Laplace else "normal"
+    sampled = {"K": config.importance_samples, "prior_and_posterior_dist": family}
+    sampled |= {"loss": "dreg_looser" if "dreg" in name else "iwae_looser"}
     if name in AUXILIARY:
-        family = "laplace_with_softmax" if model.family is Laplace else "normal"
-        values = {"K": config.importance_samples, "prior_and_posterior_dist": family, "beta": config.beta}
-        values |= {
-            "modalities_specific_dim": model.style_dim,
-            "loss": "dreg_looser" if "dreg" in name else "iwae_looser",
-        }
+        values = sampled | {"beta": config.beta, "modalities_specific_dim": model.style_dim}
         return MMVAEPlus, models.MMVAEPlusConfig, values
     if name == "mvae":
         return models.MVAE, models.MVAEConfig, {"use_subsampling": True, "k": 0, "warmup": 0, "beta": config.beta}
     if name == "mvtcae":
         return models.MVTCAE, models.MVTCAEConfig, {"alpha": config.mvtcae_alpha, "beta": config.beta}
     if name in ("mmvae_iwae", "mmvae_dreg"):
-        laplace = model.family is Laplace
-        family = "laplace_with_softmax" if laplace else "normal"
-        values = {"K": config.importance_samples, "prior_and_posterior_dist": family, "learn_prior": False}
-        values["loss"] = "iwae_looser" if name == "mmvae_iwae" else "dreg_looser"
-        return LaplaceMMVAE if laplace else models.MMVAE, models.MMVAEConfig, values
+        theirs = LaplaceMMVAE if model.family is Laplace else models.MMVAE
+        return theirs, models.MMVAEConfig, sampled | {"learn_prior": False}
     weights = {m.style_weight for m in model.modalities}
     if model.style_dim and len(weights) > 1:
         raise ValueError("multivae has one weight for all styles, these modalities differ in theirs: take style_dim=0")
