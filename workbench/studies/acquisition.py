@@ -3,7 +3,7 @@
 Given what is there, x_S, the gain of a modality m is a mean over draws x_m ~ p(x_m | x_S) of the model, in bits
 (Lindley 1956):
 
-    label      KL(p(y | x_S, x_m) || p(y | x_S)), of a class y that is told from the code,
+    label      I(x_m; y | x_S) = H(mean of p(y | x_S, x_m)) - mean of H(p(y | x_S, x_m)), y a class told from the code,
     content    KL(q(c | x_S, x_m) || q(c | x_S)),
     rest       I(x_m; x_R | x_S), of R, what is then still missing.
 
@@ -12,9 +12,11 @@ and encoders serves every set of modalities. As x_m and x_R are independent give
 p(x_R | x_S, x_m) / p(x_R | x_S) = q(c | x_S, x_m) q(c | x_S, x_R) / q(c | x_S) q(c | x_S, x_m, x_R), so that `rest` is
 content(m) + content(R) - content(m and R), and needs no likelihood within a likelihood.
 
-Means over draws of a divergence in closed form, or of a log-ratio at a draw from the later posterior where that is a
-mixture: neither is biased by the number of draws, and their standard error is that of a mean. What stays are the faults
-of the model: posteriors that are not exact, draws that are not like items. `acquisition_policy` measures them.
+`content` is a mean over draws of a divergence in closed form, or of a log-ratio at a draw from the later posterior
+where that is a mixture: unbiased, with the standard error of a mean. The entropy of a mean over D draws is too small by
+about 1 / D: the jackknife (Quenouille 1956) takes that away and gives the error. The classifier's own p(y | x_S) in its
+place would count as gained what only tells drawn items from real ones: where a model draws badly, most of it. What
+stays are the faults of the model; `acquisition_policy` measures what comes of them.
 """
 
 import math
@@ -38,6 +40,8 @@ from workbench.studies.subset_information import check_classes, probe
 
 OF = ("label", "content", "rest")
 DRAWS = 100
+STRENGTHS = (1.0, 0.1, 0.01, 0.001)  # inverse penalties of regressions
+FOLDS = 5  # of the training items, in choosing the penalty or an order
 Chances = Callable[[Float[Tensor, "n content"], Bool[Tensor, "M n"]], Float[Tensor, "n classes"]]
 
 
@@ -73,7 +77,9 @@ class Classifier:
     """p(class | code), by a logistic regression for every set of modalities, learnt when the set first occurs.
 
     Each is learnt from the codes of all training items that have the set: what few modalities leave open is then in its
-    probabilities, for which one regression for all sets, learnt from codes of many, is too sure.
+    probabilities, for which one regression for all sets, learnt from codes of many, is too sure. Their penalty is the
+    one of STRENGTHS with the least cross-validated log-loss on codes of all that items have: of few items probabilities
+    would else be too sure as well.
     """
 
     def __init__(self, model: MultimodalVAE, train: MultimodalDataset, fusion: str = "mixture") -> None:
@@ -84,6 +90,17 @@ class Classifier:
         self.classes, self.labels, counts = labels.unique(return_inverse=True, return_counts=True)
         self.shares = counts.double() / counts.sum()
         self._probes: dict[tuple[bool, ...], Any] = {}
+        codes = code_of(posterior(self.posteriors, fusion)).double().numpy()
+        self.strength = max(STRENGTHS, key=lambda strength: self._held_out(codes, strength))
+
+    def probe(self) -> Any:
+        """Make a regression that has not yet learnt."""
+        return probe(self.strength)
+
+    def _held_out(self, codes: np.ndarray, strength: float) -> float:
+        from sklearn.model_selection import cross_val_score
+
+        return cross_val_score(probe(strength), codes, self.labels.numpy(), cv=FOLDS, scoring="neg_log_loss").mean()
 
     def __call__(self, codes: Float[Tensor, "n content"], present: Bool[Tensor, "M n"]) -> Float[Tensor, "n classes"]:
         """Probabilities of the classes; their shares among the training items where nothing is there."""
@@ -112,7 +129,7 @@ class Classifier:
     def _probe(self, there: Bool[Tensor, "M"]) -> Any:
         key = tuple(there.tolist())
         if key not in self._probes:
-            self._probes[key] = probe().fit(*self.learnt_from(there)[:2])
+            self._probes[key] = self.probe().fit(*self.learnt_from(there)[:2])
         return self._probes[key]
 
 
@@ -130,7 +147,7 @@ class Acquisition:
     of: str = ""
     fusion: str = "mixture"
     draws: int = DRAWS
-    costs: Mapping[str, float] | None = None
+    costs: Mapping[str, float | int] | None = None
 
     def __post_init__(self) -> None:
         if self.of not in ("", *OF):
@@ -226,7 +243,7 @@ class _Imagined:
         parts = zip(real, (drawn.content.mean, drawn.content.logvar), strict=True)
         mixed = asked.model.family(*(a.where(known.unsqueeze(-1), b) for a, b in parts))
         self.q = Posteriors(mixed, drawn.style, known)
-        self.before = asked.chances(self.q) if asked.about == "label" else posterior(self.q, asked.fusion)
+        self.before = posterior(self.q, asked.fusion)
         self._found: dict[bytes, Tensor] = {}
 
     def gain(self, m: int, chosen: Bool[Tensor, "M n"] | None = None) -> Float[Tensor, "draws n"]:
@@ -242,19 +259,29 @@ class _Imagined:
     def _told(self, drawn: Bool[Tensor, "M n"]) -> Float[Tensor, "draws n"]:
         if (key := drawn.cpu().numpy().tobytes()) not in self._found:
             q = replace(self.q, present=self.q.present | drawn.repeat(1, self.asked.draws))
-            self._found[key] = self._divergence(q).view(self.asked.draws, -1)
+            label = self.asked.about == "label"
+            found = self.asked.chances(q) if label else self._divergence(posterior(q, self.asked.fusion))
+            found = found.unflatten(0, (self.asked.draws, -1))
+            self._found[key] = information(found) if label else found
         return self._found[key]
 
-    def _divergence(self, q: Posteriors) -> Float[Tensor, "n"]:
-        """KL of what is believed afterwards from what was before, in nats."""
-        if self.asked.about == "label":
-            p = self.asked.chances(q)
-            return (torch.special.xlogy(p, p) - torch.special.xlogy(p, self.before)).sum(1)
-        after = posterior(q, self.asked.fusion)
+    def _divergence(self, after: Diagonal | Mixture) -> Float[Tensor, "n"]:
+        """KL of what is believed of the content from what was before, in nats."""
         if isinstance(after, Gaussian):
             return kl(after, self.before)
         z = draw_content(after, 1, self.generator)
         return (after.log_prob(z) - self.before.log_prob(z)).squeeze(0)
+
+
+def information(p: Float[Tensor, "draws n classes"]) -> Float[Tensor, "draws n"]:
+    """H(mean over D draws of p) - mean of H(p), in nats, as the jackknife's pseudo-values D f - (D - 1) f_(without d).
+
+    Their mean has no bias of 1 / D, and their deviation, by sqrt(D), is the standard error.
+    """
+    count, total, each = len(p), p.sum(0), torch.special.entr(p).sum(-1)
+    whole = torch.special.entr(total / count).sum(-1)
+    without = torch.special.entr((total - p).clamp(min=0) / (count - 1)).sum(-1)
+    return count * whole - (count - 1) * without - each
 
 
 def posterior(q: Posteriors, fusion: str) -> Diagonal | Mixture:

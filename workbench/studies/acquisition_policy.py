@@ -6,6 +6,7 @@ known of the class is log2 p(class | code of what is known), in bits, by the reg
     python -m workbench.studies.acquisition_policy mfeat --objective mmjsd --objective mopoe --out FILE
 """
 
+import json
 import shlex
 import sys
 import tempfile
@@ -30,12 +31,10 @@ from workbench.files import write_json
 from workbench.model import Posteriors
 from workbench.objectives import METHODS
 from workbench.runs.versions import provenance
-from workbench.studies.acquisition import DRAWS, Acquisition, Classifier, code_of, encoded, posterior, rows_of
-from workbench.studies.subset_information import probe
+from workbench.studies.acquisition import DRAWS, FOLDS, Acquisition, Classifier, code_of, encoded, posterior, rows_of
 from workbench.training.loop import fit
 
 MOST = 7  # modalities of which all orders, and all subsets, are tried
-FOLDS = 5  # of the training items, in choosing an order
 WAYS = ("chosen", "random", "fixed")
 
 
@@ -136,7 +135,7 @@ def _means_in_training(classifier: Classifier) -> Float[np.ndarray, "S"]:
     whole, means = classifier.posteriors.present.all(0), [0.0]
     for there in _masks(len(classifier.posteriors.present))[1:]:
         codes, labels, having = classifier.learnt_from(there)
-        p = cross_val_predict(probe(), codes, labels, cv=FOLDS, method="predict_proba")
+        p = cross_val_predict(classifier.probe(), codes, labels, cv=FOLDS, method="predict_proba")
         means.append(_log2(p, labels)[whole[having].numpy()].mean())
     return np.array(means)
 
@@ -230,9 +229,10 @@ def measure(config: Config, draws: int = DRAWS) -> dict[str, Any]:
     asked = Acquisition(model, Classifier(model, train, fusion), fusion=fusion, draws=draws)
     played = play(asked, test, generator, config.seed)
     ahead = {way: played.ahead(way) for way in WAYS[1:]}
+    how = {"data": config.data, "method": METHODS[config.objective].label, "posterior": fusion, "seed": config.seed}
+    sizes = {"steps": config.steps, "latent_dim": config.latent_dim, "items": played.bits["chosen"].shape[1]}
     return {
-        **{"data": config.data, "method": METHODS[config.objective].label, "posterior": fusion, "seed": config.seed},
-        **{"steps": config.steps, "latent_dim": config.latent_dim, "items": played.bits["chosen"].shape[1]},
+        **how | sizes | {"strength": asked.classifier.strength, "draws": draws},
         "bits after 0 to M - 1 further measurements": {way: x.mean(1).tolist() for way, x in played.bits.items()},
         "first choice ahead of": {way: interval(x[0]) for way, x in ahead.items()},
         "ahead of, mean over steps": {way: interval(x.mean(0)) for way, x in ahead.items()},
@@ -247,20 +247,21 @@ def main(
     steps: Annotated[int, typer.Option(help="Of each training.")] = 2000,
     splits: Annotated[int, typer.Option(help="Seeds, each with a split and a training of its own.")] = 1,
     draws: Annotated[int, typer.Option(help="Of what is missing, for each item.")] = DRAWS,
-    out: Annotated[Path | None, typer.Option(help="Also write everything to this JSON file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also add everything to this JSON file.")] = None,
 ) -> None:
     """Train, let the model choose what to measure of test items, and compare with chance and the best fixed order."""
     command = shlex.join(["python", "-m", "workbench.studies.acquisition_policy", *sys.argv[1:]])
-    results: dict[str, Any] = {"command": command, "measured_with": provenance(), "device": "cpu", "rows": []}
+    made_by = {"command": command, "measured_with": provenance(), "device": "cpu"}
+    rows = json.loads(out.read_text()) if out and out.exists() else []
     for name in data:
         for method in objective or ["mmjsd"]:
             for seed in range(splits):
                 config = Config.make("quick", data=name, objective=method, steps=steps, seed=seed, device="cpu")
-                results["rows"].append(row := measure(config, draws))
-                print({key: value for key, value in row.items() if key != "calibration"})
+                rows.append(row := made_by | measure(config, draws))
+                print({key: value for key, value in row.items() if key not in (*made_by, "calibration")})
                 print("calibration:", row["calibration"]["slope"], row["calibration"]["intercept"], flush=True)
                 if out:
-                    write_json(out, results)
+                    write_json(out, rows)
 
 
 if __name__ == "__main__":

@@ -89,13 +89,13 @@ def check_classes(data: MultimodalDataset) -> None:
         raise ValueError(f"{data.name} has no classes to tell: give labels, one class for each item")
 
 
-def probe() -> "Pipeline":
-    """Make a logistic regression on standardised features, with the penalty C = 1."""
+def probe(strength: float = 1.0) -> "Pipeline":
+    """Make a logistic regression on standardised features, with the inverse penalty C = `strength`."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
 
 
 def score(train: Float[Tensor, "n d"], train_labels: Tensor, test: Float[Tensor, "k d"], test_labels: Tensor) -> Score:
