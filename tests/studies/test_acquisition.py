@@ -9,11 +9,10 @@ import torch
 from helpers import seeded, tiny_modalities
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from linear_models import exact_model
+from linear_models import SLOPE, exact_model, table_world
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from workbench import MultimodalDataset
 from workbench.data.dataset import Batch
 from workbench.distributions import Gaussian, Laplace
 from workbench.fusion import FUSIONS, fuse
@@ -21,41 +20,11 @@ from workbench.model import MultimodalVAE
 from workbench.studies.acquisition import Acquisition, Classifier, Gains, code_of, encoded, measured, posterior
 from workbench.theory.linear_gaussian import LinearGaussian
 
-SLOPE = 2.5  # of the label: p(1 | c) = sigmoid(SLOPE c)
 NODES, WEIGHTS = (torch.from_numpy(x) for x in np.polynomial.hermite_e.hermegauss(60))
 SHARES = WEIGHTS / WEIGHTS.sum()
 
 
-def world(items: int = 60, noise: tuple[float, ...] = (1.0, 0.6, 2.0), seed: int = 0, labels: bool = False):
-    """Model, its closed form and both parts of data of it: tables of three columns that share one dimension."""
-    generator = seeded(seed)
-    loadings = [torch.randn(3, 1, generator=seeded(1 + m)).double() for m in range(3)]
-    deviations = [torch.sqrt(w[:, 0] ** 2 + v) for w, v in zip(loadings, noise, strict=True)]
-    # noise such that all columns have deviation one, and alike within a table
-    loadings = [w / d.max() for w, d in zip(loadings, deviations, strict=True)]
-    logvars = [torch.full((3,), v / d.max() ** 2).double().log() for v, d in zip(noise, deviations, strict=True)]
-    exact = LinearGaussian(tuple(loadings), tuple(torch.zeros(3).double() for _ in loadings), tuple(logvars))
-    z, x = exact.sample(items, generator)
-    y = torch.bernoulli(torch.sigmoid(SLOPE * z[:, 0]), generator=generator).long().numpy() if labels else None
-    train, test = MultimodalDataset.from_arrays(
-        {name: values.numpy() for name, values in zip("abc", x, strict=True)}, labels=y, split=0.5
-    )
-    # the data set standardises: the same model in its units
-    scales = [torch.tensor(e.scale).double() for e in train.encodings]
-    means = [torch.tensor(e.mean).double() for e in train.encodings]
-    return exact_in(exact, scales, means), train, test
-
-
-def exact_in(exact: LinearGaussian, scales, means) -> LinearGaussian:
-    """The model in standardised units, of one deviation a table, which `exact_model` needs."""
-    one = [s.mean() for s in scales]
-    loadings = tuple(w / s for w, s in zip(exact.loadings, one, strict=True))
-    biases = tuple((b - m) / s for b, m, s in zip(exact.biases, means, one, strict=True))
-    logvars = tuple(v - 2 * s.log() for v, s in zip(exact.logvars, one, strict=True))
-    return LinearGaussian(loadings, biases, logvars)
-
-
-EXACT, TRAIN, _ = world()
+EXACT, TRAIN, _ = table_world()
 MODEL = exact_model(TRAIN, EXACT)
 
 
@@ -245,7 +214,7 @@ def test_images_and_texts_that_items_lack_differently(fusion):
 
 
 def test_every_set_has_a_regression_of_its_own_from_the_items_that_have_it():
-    exact, train, test = world(400, labels=True)
+    exact, train, test = table_world(400, labels=True)
     holes = torch.ones(len(train), 3, dtype=torch.bool)
     holes[: len(train) // 2, 1] = False
     train, model = replace(train, present=holes), exact_model(train, exact)
@@ -266,7 +235,7 @@ def test_every_set_has_a_regression_of_its_own_from_the_items_that_have_it():
 
 
 def test_what_does_not_go_together_is_refused():
-    exact, train, _ = world(60, labels=True)
+    exact, train, _ = table_world(60, labels=True)
     model = exact_model(train, exact)
     one = torch.ones(len(train), 3, dtype=torch.bool)
     one[train.labels == 1, 0] = False

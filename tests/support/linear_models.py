@@ -12,6 +12,7 @@ from workbench.model import MultimodalVAE
 from workbench.networks.general import Beside
 from workbench.theory.linear_gaussian import LinearGaussian
 
+SLOPE = 2.5  # of labels of tables: p(1 | c) = sigmoid(SLOPE c)
 LOADINGS, NOISE, STYLE_LOADINGS = (1.0, -0.8, 0.5), (0.5, 1.0, 0.3), (0.7, 0.4, -0.6)
 
 
@@ -107,3 +108,32 @@ def exact_model(train: MultimodalDataset, exact: LinearGaussian, style_dim: int 
         linear.weight.data = torch.cat([torch.zeros(3, style_dim), w], 1)
         linear.bias.data, beside.number.data = b, logvar / 2
     return model.eval()
+
+
+def table_world(items: int = 60, noise: tuple[float, ...] = (1.0, 0.6, 2.0), seed: int = 0, labels: bool = False):
+    """Model, its closed form and both parts of data of it: tables of three columns that share one dimension."""
+    generator = seeded(seed)
+    loadings = [torch.randn(3, 1, generator=seeded(1 + m)).double() for m in range(3)]
+    deviations = [torch.sqrt(w[:, 0] ** 2 + v) for w, v in zip(loadings, noise, strict=True)]
+    # noise such that all columns have deviation one, and alike within a table
+    loadings = [w / d.max() for w, d in zip(loadings, deviations, strict=True)]
+    logvars = [torch.full((3,), v / d.max() ** 2).double().log() for v, d in zip(noise, deviations, strict=True)]
+    exact = LinearGaussian(tuple(loadings), tuple(torch.zeros(3).double() for _ in loadings), tuple(logvars))
+    z, x = exact.sample(items, generator)
+    y = torch.bernoulli(torch.sigmoid(SLOPE * z[:, 0]), generator=generator).long().numpy() if labels else None
+    train, test = MultimodalDataset.from_arrays(
+        {name: values.numpy() for name, values in zip("abc", x, strict=True)}, labels=y, split=0.5
+    )
+    # the data set standardises: the same model in its units
+    scales = [torch.tensor(e.scale).double() for e in train.encodings]
+    means = [torch.tensor(e.mean).double() for e in train.encodings]
+    return _standardised(exact, scales, means), train, test
+
+
+def _standardised(exact: LinearGaussian, scales, means) -> LinearGaussian:
+    """The model in standardised units, of one deviation a table, which `exact_model` needs."""
+    one = [s.mean() for s in scales]
+    loadings = tuple(w / s for w, s in zip(exact.loadings, one, strict=True))
+    biases = tuple((b - m) / s for b, m, s in zip(exact.biases, means, one, strict=True))
+    logvars = tuple(v - 2 * s.log() for v, s in zip(exact.logvars, one, strict=True))
+    return LinearGaussian(loadings, biases, logvars)

@@ -5,7 +5,7 @@ What is asked comes from `workbench.studies.acquisition.Acquisition`: any object
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import ipywidgets as widgets
 import numpy as np
@@ -29,6 +29,7 @@ BEFORE, NOW = {"color": sns.color_palette("colorblind")[1]}, {"color": sns.color
 ABOUT = {"label": "the class", "content": "the content", "rest": "what else is missing"}
 
 
+@runtime_checkable
 class Asked(Protocol):
     """What knows the expected gains: see `workbench.studies.acquisition.Acquisition`."""
 
