@@ -82,17 +82,12 @@ def test_gains_are_realised_as_expected(played):
     assert len(played.predictions.item) == 3 * played.bits["chosen"].shape[1], "two absent at first, then one"
 
 
-def test_too_many_modalities_are_refused():
-    class Many:
-        classes = torch.tensor([0, 1])
-
-    asked = type("Asked", (), {"classifier": Many(), "model": None})()
-    with pytest.MonkeyPatch.context() as patch:
-        q = type("Q", (), {"present": torch.ones(9, 4, dtype=torch.bool)})()
-        patch.setattr(policy, "encoded", lambda *_: (q, torch.zeros(4, dtype=torch.long)))
-        patch.setattr(policy, "rows_of", lambda q, _: q)
-        with pytest.raises(ValueError, match="9 modalities: orders are compared for 3 to 7"):
-            play(asked, None)
+def test_another_number_of_modalities_is_refused(monkeypatch):
+    exact, train, test = table_world(60, noise=(0.3, 3.0, 12.0), labels=True)
+    model = exact_model(train, exact)
+    monkeypatch.setattr(policy, "MOST", 2)
+    with pytest.raises(ValueError, match="3 modalities: orders are compared for 3 to 2"):
+        play(Acquisition(model, Classifier(model, train)), test)
 
 
 def test_the_command_adds_rows_to_its_file(tmp_path, monkeypatch):

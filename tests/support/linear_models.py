@@ -113,11 +113,10 @@ def exact_model(train: MultimodalDataset, exact: LinearGaussian, style_dim: int 
 def table_world(items: int = 60, noise: tuple[float, ...] = (1.0, 0.6, 2.0), seed: int = 0, labels: bool = False):
     """Model, its closed form and both parts of data of it: tables of three columns that share one dimension."""
     generator = seeded(seed)
-    loadings = [torch.randn(3, 1, generator=seeded(1 + m)).double() for m in range(3)]
-    deviations = [torch.sqrt(w[:, 0] ** 2 + v) for w, v in zip(loadings, noise, strict=True)]
-    # noise such that all columns have deviation one, and alike within a table
-    loadings = [w / d.max() for w, d in zip(loadings, deviations, strict=True)]
-    logvars = [torch.full((3,), v / d.max() ** 2).double().log() for v, d in zip(noise, deviations, strict=True)]
+    # columns of deviation one, whose noise is alike: standardising changes them little, and all of a table alike
+    signs = torch.tensor([[1.0], [-1.0], [1.0]]).double()
+    loadings = [signs / math.sqrt(1 + v) for v in noise]
+    logvars = [torch.full((3,), v / (1 + v)).double().log() for v in noise]
     exact = LinearGaussian(tuple(loadings), tuple(torch.zeros(3).double() for _ in loadings), tuple(logvars))
     z, x = exact.sample(items, generator)
     y = torch.bernoulli(torch.sigmoid(SLOPE * z[:, 0]), generator=generator).long().numpy() if labels else None
