@@ -4,7 +4,6 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-import torch
 from helpers import seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
