@@ -11,7 +11,8 @@ from linear_models import exact_model, table_world
 
 from workbench import explorers
 from workbench.explorers.acquisition import advice, expected, shown_item
-from workbench.studies.acquisition import Acquisition, Classifier
+from workbench.studies.acquisition import Acquisition
+from workbench.studies.acquisition_codes import Classifier
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ from workbench.data.dataset import Batch
 from workbench.distributions import Gaussian, Laplace
 from workbench.fusion import FUSIONS, fuse
 from workbench.model import MultimodalVAE
-from workbench.studies.acquisition import Acquisition, Classifier, Gains, code_of, encoded, measured, posterior
+from workbench.studies.acquisition import Acquisition, Gains, measured
+from workbench.studies.acquisition_codes import Classifier, code_of, encoded, posterior
 from workbench.theory.linear_gaussian import LinearGaussian
 
 NODES, WEIGHTS = (torch.from_numpy(x) for x in np.polynomial.hermite_e.hermegauss(60))

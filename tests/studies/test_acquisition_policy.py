@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from linear_models import exact_model, table_world
 
 from workbench.studies import acquisition_policy as policy
-from workbench.studies.acquisition import Acquisition, Classifier
+from workbench.studies.acquisition import Acquisition
+from workbench.studies.acquisition_codes import Classifier
 from workbench.studies.acquisition_policy import Predictions, best_order, calibration, interval, play
 
 

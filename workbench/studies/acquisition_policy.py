@@ -1,7 +1,7 @@
 """How good it is to measure what a model advises: against chance and fixed orders, expected against realised gains.
 
 Complete items begin with one modality each, and the others are revealed one by one, with their real values. What is
-known of the class is log2 p(class | code of what is known), in bits, by the regressions of `acquisition.Classifier`.
+known of the class is log2 p(class | code of what is known), in bits, by `acquisition_codes.Classifier`.
 
     python -m workbench.studies.acquisition_policy mfeat --objective mmjsd --objective mopoe --out FILE
 """
@@ -31,7 +31,8 @@ from workbench.files import write_json
 from workbench.model import Posteriors
 from workbench.objectives import METHODS
 from workbench.runs.versions import provenance
-from workbench.studies.acquisition import DRAWS, FOLDS, Acquisition, Classifier, code_of, encoded, posterior, rows_of
+from workbench.studies.acquisition import DRAWS, Acquisition
+from workbench.studies.acquisition_codes import FOLDS, Classifier, code_of, encoded, posterior, rows_of
 from workbench.training.loop import fit
 
 MOST = 7  # modalities of which all orders, and all subsets, are tried
