@@ -9,9 +9,8 @@ import torch.nn.functional as F
 from scipy.ndimage import center_of_mass
 
 from workbench.data.sources import load_dataset
-from workbench.explorers.inputs import ImageInput, TextInput, item_of
+from workbench.explorers.inputs import SIZE, ImageInput, Pad, TextInput, item_of, like_mnist
 from workbench.explorers.inputs_faces import inputs_of
-from workbench.explorers.pad import SIZE, Pad, like_mnist
 
 
 def seven(offset: int = 0) -> torch.Tensor:

@@ -7,37 +7,22 @@ import pandas as pd
 import pytest
 import torch
 from helpers import seeded
+from linear_models import exact_model
 from scipy.stats import norm
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import mean_pinball_loss, root_mean_squared_error
 from sklearn.preprocessing import StandardScaler
-from torch import nn
 
 from workbench import Config, MultimodalDataset, fit
 from workbench.distributions import Gaussian, Mixture
-from workbench.modality import modalities_of
 from workbench.model import MultimodalVAE
-from workbench.networks.general import Beside
 from workbench.studies import imputation
 from workbench.studies.imputation_baselines import BASELINES, PENALTIES, baselines
 from workbench.theory.linear_gaussian import LinearGaussian
 
 MEAN, SCALE = 100.0, 20.0  # of the tables in their user's units
-
-
-class Exact(nn.Module):
-    """An encoder that hands the table on, for heads that are set by hand."""
-
-    features = 3
-
-    def forward(self, x):
-        return x
-
-
-def decoder(code_dim: int) -> nn.Module:
-    return nn.Sequential(nn.Linear(code_dim, 3), Beside((3,)))
 
 
 def tables(n: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -49,24 +34,10 @@ def tables(n: int, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def laboratory(style_dim: int = 0) -> tuple[MultimodalVAE, LinearGaussian]:
-    """A model on tables whose product of experts is the exact posterior, and its closed form in standardised units.
-
-    The product with p(z) is exact where expert m has the precision w' w / v and the mean w' (x - b) / w' w of the
-    likelihood as a function of a content of one dimension.
-    """
+    """A model on tables whose product of experts is the exact posterior, and its closed form in standardised units."""
     train, _ = MultimodalDataset.from_arrays(tables(60))
-    modalities = modalities_of(train, networks={name: (Exact, decoder) for name in "abc"})
-    model, exact = MultimodalVAE(modalities, 1, style_dim), LinearGaussian.random(1, (3, 3, 3), seeded(1), noise=0.5)
-    for m, (w, b, logvar) in enumerate(zip(exact.loadings, exact.biases, exact.logvars, strict=True)):
-        w, b, logvar = w.float(), b.float(), logvar.float()
-        precision = (w.T @ w).item() / math.exp(logvar[0])
-        mean, spread = model.heads[m].layers[:2]
-        mean.weight.data, mean.bias.data = w.T / (w.T @ w), -(b @ w) / (w.T @ w).squeeze(0)
-        spread.weight.data.zero_(), spread.bias.data.fill_(-math.log(precision))
-        linear, beside = model.decoders[m]
-        linear.weight.data = torch.cat([torch.zeros(3, style_dim), w], 1)
-        linear.bias.data, beside.number.data = b, logvar / 2
-    return model.eval(), exact
+    exact = LinearGaussian.random(1, (3, 3, 3), seeded(1), noise=0.5)
+    return exact_model(train, exact, style_dim), exact
 
 
 @pytest.mark.parametrize(("given", "style_dim"), [("a", 0), ("ab", 0), ("ab", 2)])

@@ -4,6 +4,7 @@ Each explorer stands on pure functions, which are tested by themselves; the widg
 comes back. None speaks or computes before it is touched, so notebooks that hold one can be compared.
 """
 
+from workbench.explorers.acquisition import draw_acquisition, explore_acquisition
 from workbench.explorers.conditional import draw_conditional, explore_conditional
 from workbench.explorers.divergences import (
     EXPERTS,
@@ -22,8 +23,8 @@ from workbench.explorers.models import ExploredModel, explored_models, shipped_m
 from workbench.explorers.objectives import draw_objectives, explore_objectives, objective_grid
 
 __all__ = [
-    "EXPERTS", "ExploredModel", "Plan", "densities", "draw_conditional", "draw_dial", "draw_divergences",
-    "draw_latent_map", "draw_objectives", "explore_conditional", "explore_dial", "explore_divergences", "explore_grid",
-    "explore_latent", "explore_objectives", "explored_models", "objective_grid", "pooled", "shipped_models",
-    "style_content_grid", "to_png",
+    "EXPERTS", "ExploredModel", "Plan", "densities", "draw_acquisition", "draw_conditional", "draw_dial",
+    "draw_divergences", "draw_latent_map", "draw_objectives", "explore_acquisition", "explore_conditional",
+    "explore_dial", "explore_divergences", "explore_grid", "explore_latent", "explore_objectives", "explored_models",
+    "objective_grid", "pooled", "shipped_models", "style_content_grid", "to_png",
 ]  # fmt: skip

@@ -11,9 +11,9 @@ function name(root, picture) {
   for (const group of root.querySelectorAll(".widget-toggle-buttons")) {
     group.setAttribute("role", "group");
     group.setAttribute("aria-label", label(group, "choice"));
-    for (const button of group.querySelectorAll(".widget-toggle-button")) {
-      button.setAttribute("aria-pressed", button.classList.contains("mod-active"));
-    }
+  }
+  for (const button of root.querySelectorAll(".widget-toggle-button")) {
+    button.setAttribute("aria-pressed", button.classList.contains("mod-active"));
   }
 }
 

@@ -7,7 +7,7 @@ classifier's cross-entropy is less than H(y | X).
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from workbench.inference import evaluated_subsets
 from workbench.metrics.encode import codes, encode_rows
 from workbench.modality import modalities_of
 from workbench.model import MultimodalVAE
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 Features = Callable[[MultimodalDataset], dict[str, Tensor]]  # features [n, d] of every subset, by name
 
@@ -70,8 +73,7 @@ def column_scores(train: MultimodalDataset, test: MultimodalDataset) -> dict[str
 def _scores(
     features: Features, letters: Sequence[str], train: MultimodalDataset, test: MultimodalDataset
 ) -> dict[str, Score]:
-    if not train.labelled or train.labels.dim() != 1:
-        raise ValueError(f"{train.name} has no classes to tell: give labels, one class for each item")
+    check_classes(train)
     learnt, shown, found = features(train), features(test), {}
     for name in learnt:
         places = [letters.index(letter) for letter in name.split(",")]
@@ -81,18 +83,29 @@ def _scores(
     return found
 
 
-def score(train: Float[Tensor, "n d"], train_labels: Tensor, test: Float[Tensor, "k d"], test_labels: Tensor) -> Score:
-    """How well a logistic regression on standardised features, with the penalty C = 1, tells the classes."""
+def check_classes(data: MultimodalDataset) -> None:
+    """Raise ValueError on data without classes."""
+    if not data.labelled or data.labels.dim() != 1:
+        raise ValueError(f"{data.name} has no classes to tell: give labels, one class for each item")
+
+
+def probe(strength: float = 1.0) -> "Pipeline":
+    """Make a logistic regression on standardised features, with the inverse penalty C = `strength`."""
     from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import log_loss, roc_auc_score
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
+
+
+def score(train: Float[Tensor, "n d"], train_labels: Tensor, test: Float[Tensor, "k d"], test_labels: Tensor) -> Score:
+    """How well `probe` tells the classes."""
+    from sklearn.metrics import log_loss, roc_auc_score
 
     y, truth = train_labels.numpy(), test_labels.numpy()
     if not np.array_equal(classes := np.unique(y), np.unique(truth)) or len(classes) < 2:
         raise ValueError("the items to learn from and those to test must show the same classes, two or more of them")
-    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(train.double().numpy(), y)
-    p = probe.predict_proba(test.double().numpy())
+    p = probe().fit(train.double().numpy(), y).predict_proba(test.double().numpy())
     share = np.bincount(np.searchsorted(classes, truth)) / len(truth)
     entropy = -(share * np.log(share)).sum()
     auc = roc_auc_score(truth, p[:, 1] if len(classes) == 2 else p, multi_class="ovr")
