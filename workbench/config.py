@@ -86,8 +86,8 @@ FACES_PRESETS: dict[str, dict[str, Any]] = {
 }
 # What every preset changes for tables that come with the project: deviations are learnt, so that a nat is one on both
 # sides, styles need no help, and items that are held back say when it is enough.
-TABLES = ("mfeat", "miniacc")
-_TABLES: dict[str, Any] = dict(batch_size=64, steps=4000, epochs=0.0, beta=1.0, beta_style=1.0, content_first=0.0)
+TABLES = {"mfeat": 64, "miniacc": 16}  # items of a batch
+_TABLES: dict[str, Any] = dict(steps=4000, epochs=0.0, beta=1.0, beta_style=1.0, content_first=0.0)
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,8 @@ class Config:
             changes["steps"] = 0  # asking for epochs means that they count
         styled = STYLE_PRESETS.get(preset, {}) if changes.get("style_dim") else {}
         faces = FACES_PRESETS[preset] if str(changes.get("data")).partition("-")[0] in FACES else {}
-        tables = _TABLES if changes.get("data") in TABLES else {}
+        size = TABLES.get(str(changes.get("data")))
+        tables = _TABLES | {"batch_size": size} if size else {}
         return cls(**{"preset": preset, **PRESETS[preset], **styled, **faces, **tables, **changes})
 
     def replace(self, **changes: Any) -> "Config":

@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from workbench.plotting.base import dress, legend, panel
+from workbench.plotting.base import dress, known, legend, panel
 from workbench.plotting.methods import Estimates, whiskers
 from workbench.studies.imputation import intervals
 
@@ -125,3 +125,25 @@ def correlations(columns: Mapping[str, np.ndarray]) -> np.ndarray:
     """Those of all pairs of columns, in the order of the upper triangle."""
     table = np.corrcoef(np.stack([*columns.values()]))
     return table[np.triu_indices(len(columns), 1)]
+
+
+def stopping(trainings: Mapping[str, tuple[Mapping[str, Sequence[float]], int]]) -> Figure:
+    """Histories of trainings by name, each with the step whose weights were kept: a row of two panels for each.
+
+    On the left the objective, of the items that are learnt from and of those that are held back; on the right what of
+    each modality's variance the others do not predict, held back, where 1 is no better than column means.
+    """
+    figure, axes = panel(len(trainings), 2, 3.8, 2.4)
+    for row, (name, (history, kept)) in zip(axes, trainings.items(), strict=True):
+        row[0].plot(history["step"], history["total"], color="0.4", linewidth=1.1, label="learnt from")
+        row[0].plot(*known(history, "validation"), color=PALETTE[3], linewidth=1.4, label="held back")
+        dress(row[0], "step", "nats per item", name)
+        errors = [term for term in history if term.startswith("unpredicted_")]
+        for colour, term in zip(PALETTE, errors, strict=False):
+            row[1].plot(*known(history, term), color=colour, linewidth=1.1, label=term.partition("_")[2])
+        row[1].axhline(1, color="0.5", linewidth=0.9, linestyle=":")
+        dress(row[1], "step", "not predicted", "")
+        for ax in row:
+            ax.axvline(kept, color="0.5", linewidth=0.9, linestyle="--")
+            ax.legend(**OUTSIDE)
+    return figure

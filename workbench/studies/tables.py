@@ -76,11 +76,11 @@ def _drawn(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
     return test_rows(share, read_labels(labels, len(labels)), len(labels), seed)
 
 
-def trained(split: Split, config: Config, folder: Path) -> Run:
+def trained(split: Split, config: Config, folder: str | Path) -> Run:
     """Train a configuration on a split, in a folder of its own below the one that is given."""
     train, items = split.data.train, (~split.tested).sum()
     config = config.replace(data=train.name, seed=split.seed)
-    return fit(config, folder / f"{split.name}-{items}-{config.key()}", train, progress=False)
+    return fit(config, Path(folder) / f"{split.name}-{items}-{config.key()}", train, progress=False)
 
 
 def cases(split: Split, pairs: Sequence[str] = ()) -> Iterator[tuple[str, str, dict[str, np.ndarray], np.ndarray]]:
