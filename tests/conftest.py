@@ -20,10 +20,11 @@ settings.load_profile("repeatable")
 
 # Notebooks that train for long. `make test` leaves these to `make test-all`, as it does tests marked slow.
 SLOW_NOTEBOOKS = {
-    *(f"notebooks/{name}" for name in ("04_training", "05_evaluation", "11_celeba", "12_your_own_data")),
+    *(f"notebooks/{name}" for name in ("04_training", "05_evaluation", "11_celeba", "12_your_own_data", "14_tables")),
     *(f"solutions/{name}" for name in ("05_evaluation", "06_comparison", "07_ablation_subspace_size")),
     *(f"solutions/{name}" for name in ("08_ablation_prior_weight", "09_ablation_beta", "10_generation", "11_celeba")),
     "solutions/12_your_own_data",
+    "solutions/14_tables",
 }
 OUTPUT_SECONDS = 120  # how long nbval waits for an output: its own five seconds are too few on a busy machine
 
