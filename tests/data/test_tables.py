@@ -67,7 +67,7 @@ def test_outcomes_belong_to_patients(miniacc):
 @pytest.mark.parametrize("name", TABLES)
 def test_they_are_data_sets_by_name(name):
     train, test = load_dataset(name, "train"), load_dataset(name, "test")
-    assert (*TABLE_SETS,) == TABLES and is_known(name) and not is_rendered(name) and files_of(name) == {}
+    assert [*TABLE_SETS] == [*TABLES] and is_known(name) and not is_rendered(name) and files_of(name) == {}
     assert train.name == name and train.sources == parse_name(name) and describe(name).startswith("real")
     whole, other = tables.read_tables(name), load_dataset(name, "test", seed=1)
     assert len(train) + len(test) == len(whole.items) == len(load_dataset(name, "train", seed=1)) + len(other)
