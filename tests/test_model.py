@@ -143,7 +143,7 @@ def test_weights_and_letters_of_the_digits():
 
 
 def test_modalities_of_a_data_set(tiny_root):
-    from workbench.data.sources import load_dataset
+    from workbench.data.load import load_dataset
 
     modalities = modalities_of(load_dataset("uci-text", "test", repeats=1))
     assert [(m.letter, m.shape) for m in modalities] == [("M", (1, 28, 28)), ("T", (8,))]

@@ -2,7 +2,7 @@
 
 The root is the paper, every folder is a wing, and imports only point down. A batch's way from source to table cell:
 
-1.  `data.sources.load_dataset` reads every source once, as uint8 tensors, and `data.pairing` matches items by class.
+1.  `data.load.load_dataset` reads every source once, as uint8 tensors, and `data.pairing` matches items by class.
 2.  `data.dataset.Batches` takes the next rows of the pair table and gathers a `Batch` of values on the device.
 3.  `model.MultimodalVAE.encode` has each modality's network make its posterior: one stack `[M, batch, latent]`.
 4.  `objectives.METHODS` names the objective; it fuses (`fusion`), draws, decodes, and asks `likelihoods` and

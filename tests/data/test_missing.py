@@ -15,9 +15,9 @@ from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset, Storage
 from workbench.data.images import Images
 from workbench.data.letters import Names, letters_of
+from workbench.data.load import load_dataset
 from workbench.data.missing import as_configured, at_random, by_block, by_pattern, complete_only, first_items
 from workbench.data.pairing import pair_table
-from workbench.data.sources import load_dataset
 
 NAMES = ("ct", "labs", "report", "ecg")
 LETTERS = ("C", "L", "R", "E")

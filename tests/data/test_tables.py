@@ -11,7 +11,8 @@ import torch
 from workbench.config import TABLES, Config
 from workbench.data import tables, tables_made
 from workbench.data.images import DataError
-from workbench.data.sources import TABLE_SETS, describe, files_of, is_known, is_rendered, load_dataset, parse_name
+from workbench.data.load import load_dataset
+from workbench.data.sources import TABLE_SETS, describe, files_of, is_known, is_rendered, parse_name
 from workbench.evaluation import PARTS, parts_by_default, parts_of, train_and_evaluate
 from workbench.files import DamagedFile
 from workbench.runs import Run

@@ -14,7 +14,7 @@ from helpers import fill_cache, random_gaussian, seeded
 from matplotlib import pyplot as plt
 
 from workbench.config import Config
-from workbench.data.sources import load_dataset
+from workbench.data.load import load_dataset
 from workbench.distributions import Laplace, Mixture
 from workbench.explorers import ExploredModel, generation, pictures
 from workbench.explorers import latent_drawing as drawing

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import center_of_mass
 
-from workbench.data.sources import load_dataset
+from workbench.data.load import load_dataset
 from workbench.explorers.inputs import SIZE, ImageInput, Pad, TextInput, item_of, like_mnist
 from workbench.explorers.inputs_faces import inputs_of
 

@@ -7,7 +7,7 @@ import torch
 from workbench import Config, MultimodalDataset, evaluate, fit
 from workbench.config import whole
 from workbench.data import missing
-from workbench.data.sources import load_dataset
+from workbench.data.load import load_dataset
 from workbench.runs.run import Run
 
 N = 24

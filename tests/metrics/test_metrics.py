@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix
 
-from workbench.data.sources import load_dataset
+from workbench.data.load import load_dataset
 from workbench.metrics import judges as classifiers
 from workbench.metrics.coherence import agreement_pattern, all_agree, conditional_coherence, confusion
 from workbench.metrics.judges import classifiers_of

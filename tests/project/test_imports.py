@@ -54,6 +54,8 @@ def imported(path: Path, known: dict[str, Path]) -> set[str]:
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
             below = {name for name in inner if name.removeprefix("workbench.") in known}
             names |= below or {node.module}
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            names |= {name.value for name in node.args if isinstance(name, ast.Constant)}
     return {name.removeprefix("workbench.") for name in names if name.startswith("workbench.")} & known.keys()
 
 
@@ -99,7 +101,7 @@ def test_what_is_forbidden_is_found(tmp_path):
     for name, code in {
         "losses.py": "def f():\n    from workbench.runs import run\n",
         "runs/__init__.py": "",
-        "runs/run.py": "def f():\n    import workbench.runs.other\n",
+        "runs/run.py": "def f():\n    importlib.import_module('workbench.runs.other')\n",
         "runs/other.py": "from workbench.runs.run import f\n",
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -8,7 +8,8 @@ import pytest
 from source_files import attribute_list, attributes_of, partition_list, photo, picture, write_celeba, write_mnist
 
 from workbench.config import Config
-from workbench.data.sources import files_of, load_dataset
+from workbench.data.load import load_dataset
+from workbench.data.sources import files_of
 from workbench.evaluation import evaluate
 from workbench.runs.naming import apart
 from workbench.runs.run import Run, is_trained, run_folder, start

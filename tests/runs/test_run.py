@@ -18,7 +18,7 @@ from helpers import interrupted
 
 from workbench import evaluation, files
 from workbench.config import RENAMED, Config
-from workbench.data.sources import load_dataset
+from workbench.data.load import load_dataset
 from workbench.runs import versions
 from workbench.runs.run import (
     Run,

@@ -32,7 +32,7 @@ def works() -> dict[str, Callable[[], object]]:
     import torch
 
     from workbench.config import Config
-    from workbench.data.sources import load_dataset
+    from workbench.data.load import load_dataset
     from workbench.data.synthetic.faces import render
     from workbench.data.synthetic.faces_attributes import sample_attributes
     from workbench.metrics.representation import linear_probe

@@ -25,7 +25,7 @@ from helpers import Dropping, interrupted  # after the hook
 from workbench import cli
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
-from workbench.data.sources import load_dataset
+from workbench.data.load import load_dataset
 from workbench.losses import Loss
 from workbench.modality import NETWORKS
 from workbench.objectives import METHODS

@@ -20,7 +20,7 @@ from torch import nn
 from workbench.config import AUXILIARY, Config
 from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.data.images import Images, cached
-from workbench.data.sources import load_dataset
+from workbench.data.load import load_dataset
 from workbench.data.synthetic import handwriting, street
 from workbench.distributions import Gaussian
 from workbench.explorers.controls import Names

@@ -12,7 +12,7 @@ from torch import nn
 
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset, Splits
-from workbench.data.sources import load_dataset
+from workbench.data.load import load_dataset
 from workbench.device import memory_told
 from workbench.errors import WorkbenchError
 from workbench.evaluation import evaluate

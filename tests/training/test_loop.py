@@ -20,7 +20,7 @@ from helpers import Dropping, digits_root, interrupted, marked
 from workbench import runs
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
-from workbench.data.sources import load_dataset
+from workbench.data.load import load_dataset
 from workbench.device import pick_device
 from workbench.modality import NETWORKS
 from workbench.objectives import METHODS, Loss

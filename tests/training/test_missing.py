@@ -11,8 +11,8 @@ from helpers import digits_root, marked, rows_of, seeded, spoiled, tiny_batch, t
 from workbench import evaluation
 from workbench.config import DYNAMIC_PRIORS, Config
 from workbench.data.dataset import Batch, MultimodalDataset
+from workbench.data.load import load_dataset
 from workbench.data.missing import as_configured, at_random, by_block
-from workbench.data.sources import load_dataset
 from workbench.distributions import Gaussian
 from workbench.metrics import encode, representation, scores
 from workbench.objectives import METHODS, products

@@ -22,7 +22,7 @@ from torch import Tensor
 from workbench import runs
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
-from workbench.data.sources import load_dataset
+from workbench.data.load import load_dataset
 from workbench.objectives import METHODS
 from workbench.runs.run import Run
 from workbench.training import loop, processes

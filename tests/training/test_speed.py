@@ -6,7 +6,7 @@ from helpers import interrupted
 
 from workbench import device
 from workbench.config import Config
-from workbench.data.sources import load_dataset
+from workbench.data.load import load_dataset
 from workbench.training import step
 from workbench.training.loop import fit
 from workbench.training.processes import SINGLE, Processes

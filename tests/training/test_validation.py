@@ -10,8 +10,8 @@ from helpers import interrupted
 from safetensors.torch import load_file
 
 from workbench.config import Config
+from workbench.data.load import load_dataset
 from workbench.data.own.arrays import from_arrays
-from workbench.data.sources import load_dataset
 from workbench.distributions import Mixture
 from workbench.objectives import METHODS
 from workbench.runs import Run, build_model

@@ -2,8 +2,8 @@
 
 from workbench.data.dataset import Batch, MultimodalDataset
 from workbench.data.images import DataError, Images
+from workbench.data.load import load_dataset
 from workbench.data.own.arrays import from_arrays
-from workbench.data.sources import load_dataset
 
 __all__ = ["Batch", "DataError", "Images", "MultimodalDataset", "from_arrays", "load_dataset"]
 

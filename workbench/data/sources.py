@@ -1,4 +1,4 @@
-"""Where items come from: sources by name, what each is in one honest line, and the data set of several of them."""
+"""Where items come from: sources by name, and what each is in one honest line."""
 
 import functools
 import gzip
@@ -9,23 +9,17 @@ from collections import ChainMap
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple, SupportsIndex
+from typing import NamedTuple
 
-import torch
-
-from workbench.config import whole
-from workbench.data.celeba.attributes import DescriptionStorage
 from workbench.data.celeba.load import load_celeba, stored_name
-from workbench.data.dataset import MultimodalDataset, Storage
-from workbench.data.images import SPLITS, DataError, Images, check_split
+from workbench.data.images import SPLITS, DataError, Images
 from workbench.data.mnist import files as mnist_files
 from workbench.data.mnist import load_mnist
-from workbench.data.pairing import pair_table
 from workbench.data.svhn import files as svhn_files
 from workbench.data.svhn import load_svhn
 from workbench.data.synthetic import polydigits
 from workbench.data.synthetic.faces import load_faces
-from workbench.data.text import StringTable, TextStorage, string_table
+from workbench.data.text import StringTable, string_table
 from workbench.paths import data_root
 
 
@@ -160,7 +154,7 @@ TABLE_SETS = {
     ),
 }
 FACE_SETS = {f"{source}{end}": FaceSet(source, end == ANYWHERE) for source in FACES for end in ("", ANYWHERE)}
-_EVERY = ChainMap(SOURCES, STYLES, FACES)
+EVERY = ChainMap(SOURCES, STYLES, FACES)
 
 
 def _words(name: str) -> list[str]:
@@ -182,7 +176,7 @@ def parse_name(name: str) -> tuple[str, ...]:
             f"{polydigits.FAMILY}-M with M from {polydigits.FEWEST} to {polydigits.MOST}, or one of "
             f"{', '.join([*FACE_SETS, *TABLE_SETS])}; arrays of your own are given as fit(config, data=...)"
         )
-    modalities = [_EVERY[part].modality for part in parts]
+    modalities = [EVERY[part].modality for part in parts]
     if twice := [modality for modality in modalities if modalities.count(modality) > 1]:
         raise ValueError(f"{name!r} names the modality {twice[0]} twice: choose one source for it")
     return parts
@@ -195,7 +189,7 @@ def describe(name: str) -> str:
         return (FACE_SETS | TABLE_SETS)[name].provenance
     families = ((word, polydigits.members(word)) for word in _words(name))
     return "; ".join(
-        polydigits.describe_family(styles) if len(styles) > 1 else _EVERY[word].provenance for word, styles in families
+        polydigits.describe_family(styles) if len(styles) > 1 else EVERY[word].provenance for word, styles in families
     )
 
 
@@ -209,7 +203,7 @@ def is_known(name: str) -> bool:
 
 def is_rendered(name: str) -> bool:
     """Return whether an image source of `name` was drawn by this project instead of photographed or written by hand."""
-    return any(_EVERY[part].rendered for part in parse_name(name) if part in _EVERY)
+    return any(EVERY[part].rendered for part in parse_name(name) if part in EVERY)
 
 
 def files_of(name: str, root: str | Path | None = None) -> dict[str, str]:
@@ -219,48 +213,9 @@ def files_of(name: str, root: str | Path | None = None) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for source in parse_name(name) if is_known(name) else ():
-        if source in _EVERY and (digests := _EVERY[source].digests):
+        if source in EVERY and (digests := EVERY[source].digests):
             try:
                 found |= {f"{source} {part}": digest for part, digest in digests(data_root(root)).items()}
             except (DataError, OSError, EOFError, zlib.error):  # whoever loads them says what is missing or damaged
                 continue
     return found
-
-
-def load_dataset(
-    name: str, split: str, root: str | Path | None = None, repeats: int = 20, seed: SupportsIndex = 0
-) -> MultimodalDataset:
-    """Load the data set of the sources in `name`, such as "uci-plain-text" or "polydigits-5", modalities in that order.
-
-    `repeats` is how often the items of a class are matched; faces and tables belong together and take no notice.
-    Raises ValueError for an unknown name or split, DataError when a file is missing or damaged.
-    """
-    check_split(split)
-    seed = whole("seed", seed)
-    if name in FACE_SETS:
-        return _load_faces(name, split, root, seed)
-    if name in TABLE_SETS:  # by a module that makes data sets of arrays of one's own, whose names must be none of these
-        return import_module("workbench.data.tables").load_tables(name, split, seed)
-    storages = tuple(_storage(part, split, root, seed) for part in parse_name(name))
-    # Text has a string for every item, so it does not take part in the matching unless it stands alone.
-    matched = [storage for storage in storages if not isinstance(storage, TextStorage)] or list(storages)
-    table = pair_table([storage.labels for storage in matched], repeats, seed)
-    labels = matched[0].labels[table[:, 0].long()]
-    column = dict(zip((storage.name for storage in matched), table.unbind(dim=1), strict=True))
-    column["text"] = labels.to(table.dtype)
-    pairs = torch.stack([column[storage.name] for storage in storages], dim=1)
-    return MultimodalDataset(name, split, storages, pairs, labels, repeats=repeats, files=files_of(name, root))
-
-
-def _load_faces(name: str, split: str, root: str | Path | None, seed: int) -> MultimodalDataset:
-    source, anywhere = FACE_SETS[name]
-    images = _storage(source, split, root, seed)
-    rows = torch.arange(len(images.labels), dtype=torch.int32).unsqueeze(1).repeat(1, 2)
-    storages = images, DescriptionStorage.of(images.labels, anywhere)
-    return MultimodalDataset(name, split, storages, rows, images.labels, files=files_of(name, root))
-
-
-def _storage(source: str, split: str, root: str | Path | None, seed: int) -> Storage:
-    modality, load, *_ = _EVERY[source]
-    items = load(split, root, seed)
-    return TextStorage.of(items) if isinstance(items, StringTable) else Storage.of_images(modality, source, items)

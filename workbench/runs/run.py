@@ -29,8 +29,9 @@ from workbench import files, paths
 from workbench.config import AUXILIARY, Config, digest
 from workbench.data import tensors
 from workbench.data.dataset import MultimodalDataset
+from workbench.data.load import load_dataset
 from workbench.data.missing import as_configured
-from workbench.data.sources import is_known, load_dataset
+from workbench.data.sources import is_known
 from workbench.device import usual_torch
 from workbench.distributions import FAMILIES
 from workbench.errors import DamagedFile, Refused

@@ -13,7 +13,8 @@ from typing import Any
 from torch import Tensor, int8, nn
 
 from workbench.data.dataset import MultimodalDataset
-from workbench.data.sources import FACE_SETS, load_dataset
+from workbench.data.load import load_dataset
+from workbench.data.sources import FACE_SETS
 from workbench.data.tensors import read_tensors, write_tensors
 from workbench.errors import Refused
 from workbench.files import CURE, damage

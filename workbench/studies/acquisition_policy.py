@@ -26,7 +26,7 @@ from torch import Tensor
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
 from workbench.data.images import SPLITS
-from workbench.data.sources import load_dataset
+from workbench.data.load import load_dataset
 from workbench.files import write_json
 from workbench.model import Posteriors
 from workbench.objectives import METHODS

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench.config import Config
-from workbench.data.sources import load_dataset
+from workbench.data.load import load_dataset
 from workbench.data.synthetic.polydigits import FAMILY
 from workbench.device import pick_device
 from workbench.files import write_json

@@ -31,7 +31,7 @@ from torch.utils.benchmark.utils.timer import timer as clock
 
 from workbench.config import IMPORTANCE_SAMPLED, PRECISIONS, Config
 from workbench.data.dataset import MultimodalDataset
-from workbench.data.sources import load_dataset
+from workbench.data.load import load_dataset
 from workbench.data.synthetic.polydigits import FAMILY
 from workbench.device import pick_device
 from workbench.fusion import takes

@@ -22,8 +22,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from workbench.data.dataset import MultimodalDataset
+from workbench.data.load import load_dataset
 from workbench.data.missing import as_configured
-from workbench.data.sources import load_dataset
 from workbench.files import if_sound, read_json, replacing
 from workbench.metrics.judges import classifiers_of
 from workbench.notebooks import execution as notebook_execution

@@ -17,8 +17,8 @@ from tqdm.auto import tqdm
 from workbench import threads
 from workbench.config import Config
 from workbench.data.dataset import MultimodalDataset
+from workbench.data.load import load_dataset
 from workbench.data.missing import as_configured
-from workbench.data.sources import load_dataset
 from workbench.data.tensors import below
 from workbench.device import memory_told, pick_device, torch_threads, usual_torch
 from workbench.errors import WorkbenchError

@@ -15,7 +15,7 @@ from workbench.data.celeba.lists import COUNT, is_own_test, read_attributes, rea
 from workbench.data.celeba.load import load_celeba, survey
 from workbench.data.celeba.photos import Unusable, crop_box, read_photo
 from workbench.data.images import DataError
-from workbench.data.sources import load_dataset
+from workbench.data.load import load_dataset
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from hypothesis.extra import numpy as hnp
 from sklearn.preprocessing import StandardScaler
 
 from workbench.data.alphabet import ALPHABET
+from workbench.data.load import load_dataset
 from workbench.data.own import encoding_class, from_json
 from workbench.data.own.encodings import ENCODINGS, Encoding, Image, Text
 from workbench.data.own.raw import guess
 from workbench.data.own.tables import Binary, Categories, Counts, Vector
-from workbench.data.sources import load_dataset
 
 NUMBERS = st.one_of(st.just(np.nan), st.integers(-(10**6), 10**6).map(lambda thousandths: thousandths / 1000))
 

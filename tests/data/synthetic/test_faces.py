@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score
 from torch.nn import functional as F
 
 from workbench.data.celeba.attributes import ATTRIBUTES
-from workbench.data.sources import load_dataset
+from workbench.data.load import load_dataset
 from workbench.data.synthetic import faces
 from workbench.data.synthetic.faces import draw, load_faces, render, styles_of
 from workbench.data.synthetic.faces_attributes import ORDER, TABLE, sample_attributes
