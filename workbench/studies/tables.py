@@ -113,10 +113,12 @@ def of_model(run: Run, split: Split, fusion: str, draws: int, pairs: Sequence[st
         warnings.simplefilter("ignore")  # of what is imputed no better than by column means: here the numbers tell
         for name, target, given, truth in cases(split, pairs):
             found[name] = judged(split, target, truth, impute(model, given, target, draws, generator, fusion))
-    scores = code_scores(model, *split.data, fusion)
-    rows = [encode_rows(model, part, torch.arange(len(part)), generator) for part in split.data]
-    codes = [posterior_of(model, encoded, range(len(model.modalities)), fusion).mean.numpy() for encoded in rows]
-    return found | _told(split, {name: score._asdict() for name, score in scores.items()}, *codes)
+    parts, everything = split.data, range(len(model.modalities))
+    found |= {name: score._asdict() for name, score in code_scores(model, *parts, fusion).items()}
+    if split.tables.outcome:
+        rows = [encode_rows(model, part, torch.arange(len(part)), generator) for part in parts]
+        found["survival"] = _survival(split, *(posterior_of(model, x, everything, fusion).mean.numpy() for x in rows))
+    return found
 
 
 def of_baselines(split: Split, names: Sequence[str], draws: int, pairs: Sequence[str] = ()) -> dict[str, Found]:
@@ -126,21 +128,20 @@ def of_baselines(split: Split, names: Sequence[str], draws: int, pairs: Sequence
         learnt = {m: split.learnt[m] for m in (*given, target)}
         for (name, _), drawn in baselines(learnt, given, [target], draws, split.seed, names).items():
             found[name][case] = judged(split, target, truth, drawn)
-    scores = column_scores(*split.data)
-    columns = [np.hstack([*arrays.values()]) for arrays in (split.learnt, split.shown)]
-    means = np.nanmean(columns[0], axis=0)
-    filled = [np.where(np.isnan(table), means, table) for table in columns]
-    return found | {"columns": _told(split, {name: score._asdict() for name, score in scores.items()}, *filled)}
+    found["columns"] = {name: score._asdict() for name, score in column_scores(*split.data).items()}
+    if split.tables.outcome:
+        columns = [np.hstack([*arrays.values()]) for arrays in (split.learnt, split.shown)]
+        means = np.nanmean(columns[0], axis=0)
+        found["columns"]["survival"] = _survival(split, *(np.where(np.isnan(x), means, x) for x in columns))
+    return found
 
 
-def _told(split: Split, scores: dict[str, dict[str, float]], learnt: np.ndarray, shown: np.ndarray) -> Found:
-    """Scores of classes, and the C-index where it is known how long patients lived."""
-    if not split.tables.outcome:
-        return scores
+def _survival(split: Split, learnt: np.ndarray, shown: np.ndarray) -> dict[str, float]:
+    """The C-index of risks that features of the items tell."""
     days, died = (split.tables.outcome[key].astype(float) for key in ("days", "died"))
     seen, tested = ~split.tested & ~np.isnan(days), split.tested
     risk = risks(learnt[seen[~tested]], days[seen], died[seen], shown, split.seed)
-    return scores | {"survival": {"concordance": concordance(risk, days[tested], died[tested])}}
+    return {"concordance": concordance(risk, days[tested], died[tested])}
 
 
 def rows_of(split: Split, method: str, found: Found) -> list[dict[str, Any]]:

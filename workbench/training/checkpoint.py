@@ -70,9 +70,8 @@ class Checkpoint(NamedTuple):
             index, slot = name.split(".", 1)
             weight = weights[int(index)]
             # a fused optimiser walks through memory: its state must lie there as the weight does, e.g. channels last
-            slots.setdefault(int(index), {})[slot] = (
-                torch.empty_like(weight).copy_(tensor) if slot != "step" else tensor
-            )
+            laid_out = tensor if slot == "step" else torch.empty_like(weight).copy_(tensor)
+            slots.setdefault(int(index), {})[slot] = laid_out
         optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
         return {name: t for name, t in self.tensors.items() if "." not in name}
 

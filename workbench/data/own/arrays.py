@@ -64,8 +64,9 @@ def from_arrays(
             if not (rows := has[:, m] & ~test).any():
                 raise ValueError(ABSENT)
             kind = kinds.get(key) or reading.guess(reading.take(raw, has[:, m]))
-            encodings[key] = encoding_class(kind).fit(reading.take(raw, rows))
-            if kind == "vector" and key not in kinds and (seen := advice(reading.take(raw, rows))):
+            learnt = reading.take(raw, rows)
+            encodings[key] = encoding_class(kind).fit(learnt)
+            if kind == "vector" and key not in kinds and (seen := advice(learnt)):
                 reading.warn(key, f"{seen} (kinds={{{key!r}: 'vector'}} says that it is meant as it is)")
             stored[key], in_array = encodings[key].stored(reading.without(raw, has[:, m]))
             encodings[key].check(stored[key])

@@ -24,11 +24,8 @@ def advice(raw: Any) -> str | None:
         return None
     if np.isin(known, (0, 1)).all():
         return "holds zeros and ones alone: kind 'binary' takes them as yes and no"
-    if (
-        (known == np.floor(known)).all()
-        and known.max() < 2**24
-        and _like_counts(table).sum() >= max(3, MANY * layout.size)
-    ):
+    whole = (known == np.floor(known)).all() and known.max() < 2**24
+    if whole and _like_counts(table).sum() >= max(3, MANY * layout.size):
         return f"holds whole numbers from 0 to {known.max():g}: if they are counts, say kind 'counts'"
     skewed = int((skewness(table) > SKEWED).sum())
     if skewed < MANY * layout.size:
@@ -41,10 +38,9 @@ def advice(raw: Any) -> str | None:
 
 
 def _like_counts(table: np.ndarray) -> np.ndarray:
-    """Which columns hold whole numbers, zeros among them, and vary as counts do: ages, years and pressures do not."""
-    whole = ((table == np.floor(table)) | np.isnan(table)).all(0) & (np.nanmax(table, 0) < 2**24)
+    """Which columns of whole numbers hold zeros and vary as counts do: ages, years and pressures do not."""
     varies = np.nanvar(table, 0) > np.nanmean(table, 0)
-    return whole & varies & (np.nanmin(table, 0) == 0) & (np.nanmax(table, 0) > FEW)
+    return varies & (np.nanmin(table, 0) == 0) & (np.nanmax(table, 0) > FEW)
 
 
 def skewness(table: np.ndarray) -> np.ndarray:
